@@ -1,0 +1,33 @@
+"""Trivalent: negative, neutral or positive, from the words, the voice and the face.
+
+>>> from trivalent import Sentiment
+>>> [s.label for s in Sentiment]
+['negative', 'neutral', 'positive']
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trivalent.errors import TrivalentError
+from trivalent.types import Modality, Sentiment
+
+if TYPE_CHECKING:
+    from trivalent.analysis import Analysis
+    from trivalent.analyzer import Analyzer
+
+__version__ = "0.1.0"
+__all__ = ["Analysis", "Analyzer", "Modality", "Sentiment", "TrivalentError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Analyzer pulls in onnxruntime and PyAV: only for those who use it.
+    if name == "Analyzer":
+        from trivalent.analyzer import Analyzer
+
+        return Analyzer
+    if name == "Analysis":
+        from trivalent.analysis import Analysis
+
+        return Analysis
+    raise AttributeError(f"module 'trivalent' has no attribute {name!r}")

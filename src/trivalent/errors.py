@@ -1,0 +1,65 @@
+"""The one tree of errors.
+
+Every message has three parts: what was expected, what came, and what to do.
+The command line prints the message on one line and exits with `exit_status`.
+"""
+
+from __future__ import annotations
+
+
+class TrivalentError(Exception):
+    """Root of everything that Trivalent raises on purpose."""
+
+    exit_status = 1
+
+
+class UsageError(TrivalentError):
+    """An option or argument has a value that is not one of the choices."""
+
+    exit_status = 2
+
+
+class InputError(TrivalentError):
+    """The user's input cannot be analysed."""
+
+
+class MediaError(InputError):
+    """A recording cannot be opened or holds nothing that can be decoded."""
+
+
+class TranscriptError(InputError):
+    """A transcript file cannot be read as .srt, .vtt or .txt."""
+
+
+class TextError(InputError):
+    """A text holds no word to analyse."""
+
+
+class AssetError(TrivalentError):
+    """A model file is absent or is not the file that it should be."""
+
+
+class BundleError(TrivalentError):
+    """A model bundle is malformed or does not fit the extractors."""
+
+
+class FeatureError(TrivalentError):
+    """Features cannot be computed, read, or joined."""
+
+
+class DataError(TrivalentError):
+    """A data set is absent, damaged or not what its protocol says."""
+
+
+class RecipeError(TrivalentError):
+    """A training recipe has an unknown key or an impossible value."""
+
+
+class MissingExtraError(TrivalentError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"expected the optional package {package!r}, which is not installed; "
+            f"run: pip install 'trivalent[{extra}]'"
+        )
