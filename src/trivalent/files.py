@@ -1,0 +1,61 @@
+"""Files that are either the old one or the new one, never half of each."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from trivalent.errors import TrivalentError
+
+
+def write_text_atomic(path: str | Path, text: str) -> Path:
+    """Write UTF-8 text through a temporary file in the same folder, then rename it.
+
+    Line ends are written as they are. A lone surrogate (half of an undecodable file name)
+    becomes U+FFFD, so that a name on disk cannot stop a report.
+
+    Parameters
+    ----------
+    path : str or Path
+        A symbolic link keeps pointing where it points; a device such as `/dev/stdout` is
+        written to directly.
+    text : str
+        The whole content.
+
+    Returns
+    -------
+    Path
+        Where the text lies now.
+
+    Raises
+    ------
+    TrivalentError
+        The folder is absent or cannot be written.
+    """
+    # surrogatepass keeps the halves for one round, "replace" then turns each into U+FFFD
+    data = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
+    target = Path(path).expanduser()
+    try:
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(data)  # a device or pipe: renaming onto it would replace it
+            return target
+        target = target.resolve()
+        _replace(target, data)
+    except OSError as error:
+        raise TrivalentError(
+            f"expected a place to write {target.name!r}, got {error.strerror or error} at "
+            f"{str(target.parent)!r}; create the folder or choose another path"
+        ) from error
+    return target
+
+
+def _replace(target: Path, data: bytes) -> None:
+    # opened by name, not by mkstemp, so that the file gets the user's usual permissions
+    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,235 @@
+"""Text corpora with three-way sentiment: SST-5, TweetEval, MELD, CMU-MOSI, CMU-MOSEI.
+
+Each reader returns a `TextData`; the splits keep every video on one side.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.types import LabelMap, Sentiment, map_scores
+
+
+@dataclass(frozen=True, eq=False)
+class TextData:
+    """Texts with labels.
+
+    Attributes
+    ----------
+    texts : tuple of str, length n
+    labels : int64 array, shape (n,)
+        `Sentiment` codes.
+    valence : float32 array, shape (n,)
+        Annotated strength in [-1, 1], NaN where the corpus has only classes.
+    groups : tuple of str, length n
+        Video or dialogue that a text belongs to; never shared between splits.
+    corpus : tuple of str, length n
+    """
+
+    texts: tuple[str, ...]
+    labels: NDArray[np.int64]
+    valence: NDArray[np.float32]
+    groups: tuple[str, ...]
+    corpus: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> TextData:
+        """Select rows by mask or index."""
+        index = np.arange(len(self))[rows]
+        return TextData(
+            tuple(self.texts[i] for i in index),
+            self.labels[index],
+            self.valence[index],
+            tuple(self.groups[i] for i in index),
+            tuple(self.corpus[i] for i in index),
+        )
+
+
+def concatenate(parts: Sequence[TextData]) -> TextData:
+    """Join corpora, in order."""
+    return TextData(
+        sum((p.texts for p in parts), ()),
+        np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.valence for p in parts]),
+        sum((p.groups for p in parts), ()),
+        sum((p.corpus for p in parts), ()),
+    )
+
+
+def split_of(group: str, *, fractions: tuple[float, float] = (0.65, 0.15)) -> str:
+    """Assign a video to train, val or test by a hash of its name: stable across machines.
+
+    >>> {split_of(f"video{i}") for i in range(50)} == {"train", "val", "test"}
+    True
+    """
+    position = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 16**8
+    if position < fractions[0]:
+        return "train"
+    return "val" if position < sum(fractions) else "test"
+
+
+def load_corpus(name: str, split: str, *, root: Path) -> TextData:
+    """Read one split of one corpus.
+
+    Parameters
+    ----------
+    name : str
+        sst5, tweeteval, meld, mosi or mosei.
+    split : str
+        train, val or test. MOSI has no test part here (its official test transcripts are
+        absent); TweetEval's dev file is the test part and a hashed tenth of train is val.
+
+    Raises
+    ------
+    DataError
+        Unknown corpus, no such split, or a file that is absent or lacks a column.
+    """
+    if name not in _READERS:
+        raise DataError(f"expected a corpus among {', '.join(_READERS)}, got {name!r}")
+    data = _READERS[name](root, split)
+    if not len(data):
+        raise DataError(f"expected texts in {name} {split}, found none under {root}; see the data README")
+    return data
+
+
+def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    try:
+        # MELD carries stray Windows-1252 quote bytes (0x91, 0x92) in otherwise UTF-8 files.
+        raw = path.read_bytes().replace(b"\x91", b"'").replace(b"\x92", b"'") if "meld" in path.parts else None
+        text = raw.decode("utf-8", "replace") if raw is not None else path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"expected the file {path}, got: {error.strerror}; set TRIVALENT_DATA") from error
+    rows = list(csv.DictReader(text.splitlines(keepends=True)))
+    missing = set(columns) - set(rows[0] if rows else ())
+    if missing:
+        raise DataError(f"expected columns {sorted(missing)} in {path}; the file is not the published one")
+    return rows
+
+
+def _make(
+    corpus: str,
+    texts: Sequence[str],
+    *,
+    labels: Sequence[int] | NDArray[np.int64],
+    groups: Sequence[str],
+    valence: Sequence[float] | None = None,
+) -> TextData:
+    strength = np.full(len(texts), np.nan) if valence is None else np.asarray(valence, float)
+    return TextData(
+        tuple(texts),
+        np.asarray(labels, np.int64).reshape(-1),
+        strength.astype(np.float32),
+        tuple(f"{corpus}/{g}" for g in groups),
+        (corpus,) * len(texts),
+    )
+
+
+def _sst5(root: Path, split: str) -> TextData:
+    file = {"train": "train", "val": "dev", "test": "test"}[split]
+    rows = _rows(root / "sst5" / f"{file}.csv", ("label", "text"))
+    five = np.array([int(r["label"]) for r in rows])
+    return _make(
+        "sst5",
+        [_detokenize(r["text"]) for r in rows],
+        labels=np.sign(five - 2) + 1,
+        groups=[f"{file}{i}" for i in range(len(rows))],
+        valence=((five - 2) / 2).tolist(),
+    )
+
+
+def _tweeteval(root: Path, split: str) -> TextData:
+    file = "dev" if split == "test" else "train"
+    rows = _rows(root / "tweeteval_sentiment" / f"{file}.csv", ("label", "text"))
+    if file == "train":
+        wanted = split == "val"
+        rows = [r for r in rows if (split_of(r["text"], fractions=(0.9, 0.1)) == "val") == wanted]
+    return _make(
+        "tweeteval",
+        [r["text"] for r in rows],
+        labels=[int(r["label"]) for r in rows],
+        groups=[f"{split}{i}" for i in range(len(rows))],
+    )
+
+
+def _meld(root: Path, split: str) -> TextData:
+    file = {"train": "train", "val": "dev", "test": "test"}[split]
+    rows = _rows(root / "meld" / f"{file}_sent_emo.csv", ("Utterance", "Sentiment", "Dialogue_ID"))
+    return _make(
+        "meld",
+        [r["Utterance"] for r in rows],
+        labels=[Sentiment[r["Sentiment"].upper()].value for r in rows],
+        groups=[f"{file}{r['Dialogue_ID']}" for r in rows],
+    )
+
+
+def _mosi(root: Path, split: str) -> TextData:
+    if split == "test":
+        raise DataError("expected MOSI train or val, got test: its test transcripts are not in this data")
+    rows = _rows(root / "cmu_mosi" / "segments_train.csv", ("name", "text", "score"))
+    videos = [r["name"].rsplit("_", 1)[0] for r in rows]
+    kept = [
+        (r, v) for r, v in zip(rows, videos, strict=True) if (split_of(v, fractions=(0.8, 0.2)) == split)
+    ]
+    scores = [float(r["score"]) for r, _ in kept]
+    return _make(
+        "mosi",
+        [r["text"].lower() for r, _ in kept],
+        labels=map_scores(scores, LabelMap.SIGN),
+        groups=[v for _, v in kept],
+        valence=[s / 3 for s in scores],
+    )
+
+
+def _mosei(root: Path, split: str) -> TextData:
+    rows = _rows(root / "cmu_mosei" / "segments.csv", ("video_id", "sentiment", "text"))
+    kept = [r for r in rows if r["text"].strip() and split_of(r["video_id"]) == split]
+    scores = [float(r["sentiment"]) for r in kept]
+    return _make(
+        "mosei",
+        [_without_pauses(r["text"]) for r in kept],
+        labels=map_scores(scores, LabelMap.SIGN),
+        groups=[r["video_id"] for r in kept],
+        valence=[s / 3 for s in scores],
+    )
+
+
+def _without_pauses(text: str) -> str:
+    """Drop the word `sp`, the annotators' mark of a pause.
+
+    >>> _without_pauses("sp face sp so nice")
+    'face so nice'
+    """
+    return " ".join(w for w in text.split() if w != "sp")
+
+
+def _detokenize(text: str) -> str:
+    """Undo the Treebank tokenisation of SST, which no user types.
+
+    >>> _detokenize("they wo n't sit still , however -lrb- or do -rrb- .")
+    "they won't sit still, however (or do)."
+    """
+    text = text.replace("-lrb-", "(").replace("-rrb-", ")").replace("``", '"').replace("''", '"')
+    text = re.sub(r" (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1", text)
+    text = re.sub(r"\s+([.,!?;:%)])", r"\1", text)
+    return text.replace("( ", "(").strip()
+
+
+_READERS: dict[str, Callable[[Path, str], TextData]] = {
+    "sst5": _sst5,
+    "tweeteval": _tweeteval,
+    "meld": _meld,
+    "mosi": _mosi,
+    "mosei": _mosei,
+}
+CORPORA: tuple[str, ...] = tuple(_READERS)

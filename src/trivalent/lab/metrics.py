@@ -1,0 +1,146 @@
+"""Metrics of three-way classification, as pure functions of labels and predictions.
+
+Every function takes integer codes of shape (n,) or probabilities of shape (n, classes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.types import FloatArray, Sentiment
+
+IntArray = NDArray[np.integer[Any]]
+
+
+def confusion_matrix(labels: IntArray, predicted: IntArray, *, classes: int = len(Sentiment)) -> IntArray:
+    """Count pairs; rows are true classes, columns predictions.
+
+    Raises
+    ------
+    DataError
+        Shapes differ, nothing was given, or a code is outside 0..classes-1.
+
+    Examples
+    --------
+    >>> confusion_matrix(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
+        raise DataError(f"expected two equal non-empty vectors, got {labels.shape} and {predicted.shape}")
+    both = np.concatenate([labels, predicted])
+    if both.min() < 0 or both.max() >= classes:
+        raise DataError(f"expected class codes 0..{classes - 1}, got {both.min()}..{both.max()}")
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy(labels: IntArray, predicted: IntArray) -> float:
+    """Share of correct predictions."""
+    return float(np.mean(np.asarray(labels) == np.asarray(predicted)))
+
+
+def class_scores(labels: IntArray, predicted: IntArray) -> dict[str, FloatArray]:
+    """Precision, recall, F1 and support per class, 0 where undefined.
+
+    >>> class_scores(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1]))["recall"].tolist()
+    [1.0, 1.0, 0.5]
+    """
+    matrix = confusion_matrix(labels, predicted).astype(float)
+    hits = np.diag(matrix)
+    predicted_n, support = matrix.sum(0), matrix.sum(1)
+    precision = np.divide(hits, predicted_n, out=np.zeros_like(hits), where=predicted_n > 0)
+    recall = np.divide(hits, support, out=np.zeros_like(hits), where=support > 0)
+    f1 = np.divide(2 * hits, predicted_n + support, out=np.zeros_like(hits), where=predicted_n + support > 0)
+    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
+
+
+def macro_f1(labels: IntArray, predicted: IntArray) -> float:
+    """Unweighted mean of F1 over the classes that occur in labels or predictions."""
+    scores = class_scores(labels, predicted)
+    present = np.union1d(labels, predicted)
+    return float(scores["f1"][present].mean())
+
+
+def weighted_f1(labels: IntArray, predicted: IntArray) -> float:
+    """Mean of F1 weighted by class frequency in the labels."""
+    scores = class_scores(labels, predicted)
+    return float(np.average(scores["f1"], weights=scores["support"]))
+
+
+def macro_recall(labels: IntArray, predicted: IntArray) -> float:
+    """Mean recall over the classes that occur in the labels (balanced accuracy)."""
+    scores = class_scores(labels, predicted)
+    return float(scores["recall"][scores["support"] > 0].mean())
+
+
+def negative_log_likelihood(labels: IntArray, probabilities: FloatArray) -> float:
+    """Mean of -ln p(true class)."""
+    picked = np.take_along_axis(np.asarray(probabilities), np.asarray(labels)[:, None], 1)
+    return float(-np.log(np.clip(picked, 1e-12, 1)).mean())
+
+
+def brier(labels: IntArray, probabilities: FloatArray) -> float:
+    """Mean squared distance between probabilities and the one-hot truth (Brier 1950)."""
+    truth = np.eye(probabilities.shape[1])[np.asarray(labels)]
+    return float(((probabilities - truth) ** 2).sum(1).mean())
+
+
+def expected_calibration_error(labels: IntArray, probabilities: FloatArray, *, bins: int = 15) -> float:
+    """Top-label ECE with equal-width bins (Guo et al., ICML 2017, eq. 5).
+
+    >>> expected_calibration_error(np.array([0, 1]), np.array([[.8, .2, 0.], [.8, .2, 0.]]), bins=10)
+    0.30000000000000004
+    """
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == np.asarray(labels)
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = [abs(correct[which == b].sum() - confidence[which == b].sum()) for b in np.unique(which)]
+    return float(sum(gaps) / len(correct))
+
+
+def summarize(labels: IntArray, probabilities: FloatArray) -> dict[str, float]:
+    """All headline metrics of one prediction table."""
+    predicted = probabilities.argmax(1)
+    scores = class_scores(labels, predicted)
+    return {
+        "n": float(len(labels)),
+        "accuracy": accuracy(labels, predicted),
+        "macro_f1": macro_f1(labels, predicted),
+        "weighted_f1": weighted_f1(labels, predicted),
+        "macro_recall": macro_recall(labels, predicted),
+        "negative_f1": float(scores["f1"][Sentiment.NEGATIVE]),
+        "negative_recall": float(scores["recall"][Sentiment.NEGATIVE]),
+        "ece": expected_calibration_error(labels, probabilities),
+        "nll": negative_log_likelihood(labels, probabilities),
+        "brier": brier(labels, probabilities),
+    }
+
+
+def bootstrap_interval(
+    metric: Callable[[IntArray, FloatArray], float],
+    labels: IntArray,
+    *,
+    probabilities: FloatArray,
+    groups: Sequence[str],
+    rounds: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % percentile interval, resampling whole groups (videos, speakers).
+
+    Items of one video are not independent; resampling single items would give an
+    interval that is too narrow.
+    """
+    rng = np.random.default_rng(seed)
+    names = np.unique(np.asarray(groups))
+    members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
+    values = []
+    for _ in range(rounds):
+        rows = np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
+        values.append(metric(labels[rows], probabilities[rows]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
