@@ -23,19 +23,53 @@ MODEL = Model("default", "1.0", "9f2c7d1ab0e84c55a1f2e3d4c5b6a798" * 2)
 NO_FACE = "no face in 15 sampled frames"
 HOSTILE = (
     "<script>alert('x')</script> \"quoted\" & 'single' </title></style>\n"
-    "=HYPERLINK(\"http://evil.example\") 😀 \x1b[31mred\x1b[0m \x00 [bold]markup[/bold] ${body} \u202eabc"
+    '=HYPERLINK("http://evil.example") 😀 \x1b[31mred\x1b[0m \x00 [bold]markup[/bold] ${body} \u202eabc'
 )
 
 TALK = [
     # start, end, text, words, voice, face (negative, neutral, positive); None = missing
     (0.4, 3.1, "Thank you all for coming.", (0.04, 0.21, 0.75), (0.10, 0.40, 0.50), (0.05, 0.25, 0.70)),
-    (3.3, 7.2, "I had been waiting for this film for two years.", (0.12, 0.58, 0.30), (0.2, 0.5, 0.3), (0.15, 0.5, 0.35)),
-    (7.9, 11.0, "And honestly, the first half hour is a mess.", (0.86, 0.10, 0.04), (0.55, 0.30, 0.15), (0.48, 0.38, 0.14)),
+    (
+        3.3,
+        7.2,
+        "I had been waiting for this film for two years.",
+        (0.12, 0.58, 0.30),
+        (0.2, 0.5, 0.3),
+        (0.15, 0.5, 0.35),
+    ),
+    (
+        7.9,
+        11.0,
+        "And honestly, the first half hour is a mess.",
+        (0.86, 0.10, 0.04),
+        (0.55, 0.30, 0.15),
+        (0.48, 0.38, 0.14),
+    ),
     (11.2, 13.0, "Right.", (0.2, 0.6, 0.2), (0.38, 0.42, 0.20), None),
-    (13.4, 17.9, "Oh yes, brilliant, yet another love story that nobody asked for.",
-     (0.08, 0.14, 0.78), (0.74, 0.18, 0.08), (0.69, 0.23, 0.08)),
-    (19.0, 23.2, "But then the music starts, and she walks across that bridge.", (0.09, 0.49, 0.42), (0.1, 0.35, 0.55), (0.08, 0.3, 0.62)),
-    (23.4, 26.5, "It is the most beautiful scene I have seen this year.", (0.02, 0.06, 0.92), (0.12, 0.28, 0.60), (0.05, 0.15, 0.80)),
+    (
+        13.4,
+        17.9,
+        "Oh yes, brilliant, yet another love story that nobody asked for.",
+        (0.08, 0.14, 0.78),
+        (0.74, 0.18, 0.08),
+        (0.69, 0.23, 0.08),
+    ),
+    (
+        19.0,
+        23.2,
+        "But then the music starts, and she walks across that bridge.",
+        (0.09, 0.49, 0.42),
+        (0.1, 0.35, 0.55),
+        (0.08, 0.3, 0.62),
+    ),
+    (
+        23.4,
+        26.5,
+        "It is the most beautiful scene I have seen this year.",
+        (0.02, 0.06, 0.92),
+        (0.12, 0.28, 0.60),
+        (0.05, 0.15, 0.80),
+    ),
     (27.1, 30.6, "Go and see it, and take somebody you love.", (0.03, 0.17, 0.80), None, (0.06, 0.2, 0.74)),
 ]
 
@@ -60,23 +94,41 @@ def verdict(p: np.ndarray | tuple[float, ...], *, minimum: float = 0.0) -> Verdi
     return Verdict(Sentiment(best).label, float(p[best]), p, bool(p[best] < minimum))
 
 
-def evidence(m: Modality, parts: dict, weights: dict, p: np.ndarray, reason: str, status: Status) -> Evidence:
+def evidence(
+    m: Modality, parts: dict, weights: dict, p: np.ndarray, reason: str, status: Status
+) -> Evidence:
     """What modality `m` said, or why it was silent."""
     if parts[m] is None:
         return Evidence(status, reason, None, 0.0)
     rest, _ = fused({k: (None if k is m else v) for k, v in parts.items()})
-    quality = {Modality.TEXT: {"words": 8.0}, Modality.AUDIO: {"voiced_s": 1.92}, Modality.FACE: {"frames_with_face": 14.0}}[m]
+    quality = {
+        Modality.TEXT: {"words": 8.0},
+        Modality.AUDIO: {"voiced_s": 1.92},
+        Modality.FACE: {"frames_with_face": 14.0},
+    }[m]
     return Evidence(Status.OK, None, np.asarray(parts[m], dtype=np.float64), weights[m], p - rest, quality)
 
 
 def utterance(
-    index: int, start_s: float, end_s: float, text: str, parts: dict, *,
-    reasons: dict[Modality, str] | None = None, status: Status = Status.MISSING, minimum: float = 0.5, conflict: float = 0.05,
+    index: int,
+    start_s: float,
+    end_s: float,
+    text: str,
+    parts: dict,
+    *,
+    reasons: dict[Modality, str] | None = None,
+    status: Status = Status.MISSING,
+    minimum: float = 0.5,
+    conflict: float = 0.05,
 ) -> UtteranceResult:
     """One utterance whose experts said `parts`."""
     p, weights = fused(parts)
     given = reasons or {}
-    default = {Modality.TEXT: "no words", Modality.AUDIO: "0.1 s of voice, 0.3 s needed", Modality.FACE: NO_FACE}
+    default = {
+        Modality.TEXT: "no words",
+        Modality.AUDIO: "0.1 s of voice, 0.3 s needed",
+        Modality.FACE: NO_FACE,
+    }
     said = {m: evidence(m, parts, weights, p, given.get(m, default[m]), status) for m in parts}
     return UtteranceResult(
         index, start_s, end_s, text, verdict(p, minimum=minimum), said, conflict, conflict > 0.25
@@ -96,11 +148,23 @@ def picture(seed: int) -> bytes:
 def video() -> Analysis:
     """Three modalities, one gap in the face, one in the voice, one mixed signal, one unsure."""
     results = tuple(
-        utterance(i, a, b, text, dict(zip(Modality, said, strict=True)), conflict=0.41 if i == 4 else 0.04 + i / 100)
+        utterance(
+            i,
+            a,
+            b,
+            text,
+            dict(zip(Modality, said, strict=True)),
+            conflict=0.41 if i == 4 else 0.04 + i / 100,
+        )
         for i, (a, b, text, *said) in enumerate(TALK)
     )
     frames = tuple(
-        KeyFrame(t, u, picture(k), {"mouthSmileLeft": 0.71, "mouthSmileRight": 0.68, "browInnerUp": 0.31, "jawOpen": 0.12})
+        KeyFrame(
+            t,
+            u,
+            picture(k),
+            {"mouthSmileLeft": 0.71, "mouthSmileRight": 0.68, "browInnerUp": 0.31, "jawOpen": 0.12},
+        )
         for k, (t, u) in enumerate([(1.8, 0), (9.2, 2), (15.1, 4), (25.0, 6), (28.8, 7)])
     )
     return Analysis(
@@ -118,26 +182,39 @@ def audio() -> Analysis:
     """Two experts; a recording has no face."""
     results = tuple(
         utterance(
-            i, a, b, text, {Modality.TEXT: said[0], Modality.AUDIO: said[1], Modality.FACE: None},
+            i,
+            a,
+            b,
+            text,
+            {Modality.TEXT: said[0], Modality.AUDIO: said[1], Modality.FACE: None},
             reasons={Modality.FACE: "an audio file has no picture"},
         )
         for i, (a, b, text, *said) in enumerate(TALK)
     )
     return Analysis(
-        Source("phone-call.wav", "audio", 31.2), MODEL, verdict((0.58, 0.3, 0.12)), results, (),
+        Source("phone-call.wav", "audio", 31.2),
+        MODEL,
+        verdict((0.58, 0.3, 0.12)),
+        results,
+        (),
         Timing(0.03, 1.2, 0.02, 0.4, 0.0, 0.01, 1.66, 0.053),
-    )  # fmt: skip
+    )
 
 
 def text() -> Analysis:
     """Sentences of a text; zero times, no timeline."""
     results = tuple(
-        utterance(i, 0.0, 0.0, words, {Modality.TEXT: said[0]}) for i, (_, _, words, *said) in enumerate(TALK)
+        utterance(i, 0.0, 0.0, words, {Modality.TEXT: said[0]})
+        for i, (_, _, words, *said) in enumerate(TALK)
     )
     return Analysis(
-        Source("text", "text", None), MODEL, verdict((0.2, 0.3, 0.5)), results, (),
+        Source("text", "text", None),
+        MODEL,
+        verdict((0.2, 0.3, 0.5)),
+        results,
+        (),
         Timing(text_s=0.06, total_s=0.06),
-    )  # fmt: skip
+    )
 
 
 def abstained() -> Analysis:
@@ -145,9 +222,13 @@ def abstained() -> Analysis:
     parts = {Modality.TEXT: (0.34, 0.36, 0.30), Modality.AUDIO: (0.3, 0.3, 0.4), Modality.FACE: None}
     results = tuple(utterance(i, 2.0 * i, 2.0 * i + 1.7, f"Well, part {i}.", parts) for i in range(4))
     return Analysis(
-        Source("mumble.mp4", "video", 8.4), MODEL, verdict((0.33, 0.36, 0.31), minimum=0.5), results,
-        ("every utterance lies below the confidence of 0.5 that was asked for",), Timing(total_s=1.0, realtime_factor=0.119),
-    )  # fmt: skip
+        Source("mumble.mp4", "video", 8.4),
+        MODEL,
+        verdict((0.33, 0.36, 0.31), minimum=0.5),
+        results,
+        ("every utterance lies below the confidence of 0.5 that was asked for",),
+        Timing(total_s=1.0, realtime_factor=0.119),
+    )
 
 
 def faceless() -> Analysis:
@@ -155,11 +236,16 @@ def faceless() -> Analysis:
     reasons = {Modality.FACE: "face model is not installed", Modality.AUDIO: "switched off by --modalities"}
     results = tuple(
         utterance(
-            i, a, b, words, {Modality.TEXT: said[0], Modality.AUDIO: None, Modality.FACE: None},
-            reasons=reasons, status=Status.OFF,
+            i,
+            a,
+            b,
+            words,
+            {Modality.TEXT: said[0], Modality.AUDIO: None, Modality.FACE: None},
+            reasons=reasons,
+            status=Status.OFF,
         )
         for i, (a, b, words, *said) in enumerate(TALK)
-    )  # fmt: skip
+    )
     return replace(video(), source=Source("window.mp4", "video", 31.2), utterances=results, keyframes=())
 
 
@@ -167,11 +253,14 @@ def silent() -> Analysis:
     """Fixed windows over a recording without speech; a long one, to see the clock."""
     results = tuple(
         utterance(
-            i, 600.0 * i, 600.0 * (i + 1), "",
+            i,
+            600.0 * i,
+            600.0 * (i + 1),
+            "",
             {Modality.TEXT: None, Modality.AUDIO: None, Modality.FACE: (0.2, 0.6, 0.2) if i % 2 else None},
         )
         for i in range(7)
-    )  # fmt: skip
+    )
     return Analysis(Source("waiting-room.mkv", "video", 4200.0), MODEL, verdict((0.2, 0.6, 0.2)), results)
 
 
@@ -185,13 +274,23 @@ def long(n: int = 200) -> Analysis:
         if i % 9 == 0:
             parts[Modality.FACE] = None
         results.append(
-            utterance(i, 4.0 * i, 4.0 * i + 3.6, f"This is sentence number {i} of a long lecture about sound.", parts,
-                      conflict=float(rng.uniform(0, 0.3)))
-        )  # fmt: skip
+            utterance(
+                i,
+                4.0 * i,
+                4.0 * i + 3.6,
+                f"This is sentence number {i} of a long lecture about sound.",
+                parts,
+                conflict=float(rng.uniform(0, 0.3)),
+            )
+        )
     return Analysis(
-        Source("lecture.mp4", "video", 4.0 * n), MODEL, verdict((0.2, 0.45, 0.35), minimum=0.5), tuple(results), (),
+        Source("lecture.mp4", "video", 4.0 * n),
+        MODEL,
+        verdict((0.2, 0.45, 0.35), minimum=0.5),
+        tuple(results),
+        (),
         Timing(2.0, 40.0, 3.0, 20.0, 50.0, 0.2, 115.2, 0.144),
-    )  # fmt: skip
+    )
 
 
 def hostile() -> Analysis:
@@ -199,20 +298,23 @@ def hostile() -> Analysis:
     base = video()
     worst = tuple(
         replace(
-            u, text=HOSTILE,
-            modalities={m: Evidence(Status.FAILED, HOSTILE, None, 0.0) if m is Modality.FACE else e for m, e in u.modalities.items()},
+            u,
+            text=HOSTILE,
+            modalities=u.modalities | {Modality.FACE: Evidence(Status.FAILED, HOSTILE, None, 0.0)},
         )
         for u in base.utterances
-    )  # fmt: skip
+    )
     return replace(
-        base, source=Source(HOSTILE + "\udcff.mp4", "video", 31.2), model=Model(HOSTILE, HOSTILE, HOSTILE), utterances=worst,
-        warnings=(HOSTILE,), keyframes=(KeyFrame(1.0, 99, picture(0), {HOSTILE: 0.5}),),
-    )  # fmt: skip
+        base,
+        source=Source(HOSTILE + "\udcff.mp4", "video", 31.2),
+        model=Model(HOSTILE, HOSTILE, HOSTILE),
+        utterances=worst,
+        warnings=(HOSTILE,),
+        keyframes=(KeyFrame(1.0, 99, picture(0), {HOSTILE: 0.5}),),
+    )
 
 
-ALL = {
-    f.__name__: f for f in (video, audio, text, abstained, faceless, silent, long, hostile)
-}
+ALL = {f.__name__: f for f in (video, audio, text, abstained, faceless, silent, long, hostile)}
 CARD = {
     "data": ["CREMA-D voice and face clips (ODbL)", "4,000 labelled sentences (CC BY 4.0)"],
     "licence": "MIT",

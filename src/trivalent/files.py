@@ -9,31 +9,38 @@ from trivalent.errors import TrivalentError
 
 
 def write_text_atomic(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text through a temporary file in the same folder, then rename it.
+    """Write UTF-8 text; see `write_bytes_atomic`.
 
     Line ends are written as they are. A lone surrogate (half of an undecodable file name)
     becomes U+FFFD, so that a name on disk cannot stop a report.
+    """
+    # surrogatepass keeps the halves for one round, "replace" then turns each into U+FFFD
+    return write_bytes_atomic(
+        path, text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
+    )
+
+
+def write_bytes_atomic(path: str | Path, data: bytes) -> Path:
+    """Write a file through a temporary one in the same folder, then rename it.
 
     Parameters
     ----------
     path : str or Path
         A symbolic link keeps pointing where it points; a device such as `/dev/stdout` is
         written to directly.
-    text : str
+    data : bytes
         The whole content.
 
     Returns
     -------
     Path
-        Where the text lies now.
+        Where the file lies now.
 
     Raises
     ------
     TrivalentError
         The folder is absent or cannot be written.
     """
-    # surrogatepass keeps the halves for one round, "replace" then turns each into U+FFFD
-    data = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
     target = Path(path).expanduser()
     try:
         if target.exists() and not target.is_file() and not target.is_dir():
@@ -41,9 +48,10 @@ def write_text_atomic(path: str | Path, text: str) -> Path:
             return target
         target = target.resolve()
         _replace(target, data)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        cause = getattr(error, "strerror", None) or error
         raise TrivalentError(
-            f"expected a place to write {target.name!r}, got {error.strerror or error} at "
+            f"expected a place to write {target.name!r}, got {cause} at "
             f"{str(target.parent)!r}; create the folder or choose another path"
         ) from error
     return target
@@ -51,7 +59,7 @@ def write_text_atomic(path: str | Path, text: str) -> Path:
 
 def _replace(target: Path, data: bytes) -> None:
     # opened by name, not by mkstemp, so that the file gets the user's usual permissions
-    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".trivalent-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)

@@ -80,7 +80,9 @@ def seconds_words(seconds: float) -> str:
     >>> seconds_words(0.0123), seconds_words(3.72), seconds_words(115.2)
     ('0.01 s', '3.72 s', '115 s')
     """
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
+    return (
+        f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
+    )
 
 
 def top_label(probabilities: FloatArray) -> str:
@@ -93,19 +95,21 @@ def headline(verdict: Verdict) -> str:
     return "Unsure" if verdict.abstained else verdict.label.capitalize()
 
 
-def verdict_sentence(verdict: Verdict) -> str:
-    """Verdict and confidence in one sentence."""
+def confidence_words(verdict: Verdict) -> str:
+    """Say after the headline how sure the verdict is, or where it leans."""
     share = percent(verdict.confidence)
     if verdict.abstained:
-        return f"Leaning {verdict.label} at {share}, below the confidence asked for."
-    return f"{verdict.label.capitalize()} with {share} confidence."
+        return f"leaning {verdict.label} at {share}, below the confidence asked for"
+    return f"{share} confidence"
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """Headline and confidence in one sentence."""
+    return f"{headline(verdict)}, {confidence_words(verdict)}."
 
 
 def unit(analysis: Analysis, n: int) -> str:
-    """Count of utterances, called sentences in a text.
-
-    The noun follows the kind of source.
-    """
+    """Count of utterances, called sentences in a text: `8 utterances`."""
     noun = "sentence" if analysis.source.kind == "text" else "utterance"
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
@@ -148,6 +152,4 @@ def readable(text: str, *, keep: Iterable[str] = ()) -> str:
     ('a[31mbc d', 'a\nb')
     """
     kept = set(keep)
-    return "".join(
-        c if c in kept or c.isprintable() else " " if c.isspace() else "" for c in text
-    )
+    return "".join(c if c in kept or c.isprintable() else " " if c.isspace() else "" for c in text)

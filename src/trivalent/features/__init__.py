@@ -1,0 +1,38 @@
+"""Feature extractors: each returns a `FeatureTable`. This is their one registry.
+
+An entry is the module that has NAME, VERSION and COLUMNS; it is imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from trivalent.errors import UsageError
+
+EXTRACTORS: dict[str, str] = {
+    "minilm": "trivalent.features.text",
+    "glove": "trivalent.features.glove",
+    "covarep": "trivalent.features.covarep",
+    "face": "trivalent.features.face",
+}
+
+
+def _module(name: str) -> ModuleType:
+    if name not in EXTRACTORS:
+        raise UsageError(f"expected an extractor among {', '.join(EXTRACTORS)}, got {name!r}")
+    return import_module(EXTRACTORS[name])
+
+
+def extractor_version(name: str) -> str:
+    """Return the version that a bundle must state to be used with this extractor."""
+    return str(_module(name).VERSION)
+
+
+def extractor_columns(name: str) -> tuple[str, ...]:
+    """Return the columns that an extractor computes by default."""
+    module = _module(name)
+    return tuple(getattr(module, "AVAILABLE", None) or module.COLUMNS)
+
+
+__all__ = ["EXTRACTORS", "extractor_columns", "extractor_version"]

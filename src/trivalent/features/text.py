@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "minilm"
 VERSION = "1"
+COLUMNS = ("ids", "mask")
 MAX_TOKENS = 128
 
 _SPACE = re.compile(r"\s+")

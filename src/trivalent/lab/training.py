@@ -55,7 +55,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of the steps
     averaging: float = 0.0  # decay of the exponential moving average of the weights, 0 is off
-    validations_per_epoch: int = 1
+    validations_per_epoch: int = 1  # 0: only at the end, no epoch is chosen
     clip: float = 1.0
     seed: int = 0
 
@@ -102,7 +102,8 @@ class _Loop(Generic[Batch]):
     def run(self) -> Fitted:
         _seed_everything(self.config.seed)
         self._resume()
-        every = max(1, self.per_epoch // self.config.validations_per_epoch)
+        chosen = self.config.validations_per_epoch
+        every = max(1, self.per_epoch // chosen) if chosen else self.total
         while self.step < self.total:
             epoch, done = divmod(self.step, self.per_epoch)
             # Each epoch has its own generator, so that a resumed run sees the same batches.

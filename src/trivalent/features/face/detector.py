@@ -77,7 +77,9 @@ def make_anchors() -> NDArray[np.float32]:
     return np.concatenate(grids)
 
 
-def overlap(center: NDArray[np.float64], size: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def overlap(
+    center: NDArray[np.float64], size: NDArray[np.float64], boxes: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Intersection over union of one box with others.
 
     Parameters
@@ -97,7 +99,9 @@ def overlap(center: NDArray[np.float64], size: NDArray[np.float64], boxes: NDArr
     return np.asarray(shared / np.maximum(union, 1e-12))
 
 
-def merge(candidates: NDArray[np.float64], scores: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.float64], float]]:
+def merge(
+    candidates: NDArray[np.float64], scores: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.float64], float]]:
     """Weighted non-maximum suppression: average the candidates of one face by their scores.
 
     Parameters
@@ -161,17 +165,17 @@ class BlazeFace:
 
 
 class FaceFinder:
-    """The cascade of detectors; each stage runs only where the one before found nothing."""
+    """The cascade of detectors; a stage runs only when its result is asked for."""
 
     def __init__(self, archive: TaskArchive, *, threads: int = 1) -> None:
         self._short = BlazeFace(Graph(archive.read("face_detector.tflite"), threads=threads))
         self._back = BlazeFace(Graph(asset_path(BACK_DETECTOR).read_bytes(), threads=threads))
 
-    def stages(self, image: NDArray[np.uint8], *, tiles: bool = True) -> Iterator[tuple[Detector, list[Detection]]]:
+    def stages(self, image: NDArray[np.uint8]) -> Iterator[tuple[Detector, list[Detection]]]:
         """Yield what each stage finds, cheapest first; the caller stops when content."""
         yield Detector.SHORT, self._short.find(image)
         yield Detector.BACK, self._back.find(image)
-        if tiles and max(image.shape[:2]) > TILE_PX:
+        if max(image.shape[:2]) > TILE_PX:
             yield Detector.TILES, self._in_tiles(image)
 
     def _in_tiles(self, image: NDArray[np.uint8]) -> list[Detection]:
@@ -226,5 +230,6 @@ def _letterbox(
     how = cv2.INTER_AREA if side < size.max() else cv2.INTER_LINEAR
     square = np.zeros((side, side, 3), dtype=np.uint8)
     left, top = shift
-    square[top : top + fitted[1], left : left + fitted[0]] = cv2.resize(image, fitted.tolist(), interpolation=how)
+    inner = cv2.resize(image, fitted.tolist(), interpolation=how)
+    square[top : top + fitted[1], left : left + fitted[0]] = inner
     return square, fitted / size, shift.astype(np.float64)

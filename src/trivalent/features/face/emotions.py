@@ -14,7 +14,10 @@ from trivalent.assets import asset_path
 from trivalent.features.face.graphs import EMOTION_GRAPH, Array32, Graph
 from trivalent.features.face.landmarks import region_of_points
 
-CROP_SCALE = 1.2  # side of the crop over the longer side of the landmarks' box
+CROP_SCALE = 1.1  # side of the crop over the longer side of the landmarks' box
+TINY = 1e-5  # floor of a probability before its logarithm
+# Gain and shift of grey in [0, 1]. The weights are quantised; the input is not.
+GREY_RANGES = ((2.0, -1.0), (1.0, 0.0))
 OUTPUT = "Identity"
 
 
@@ -28,6 +31,10 @@ class EmotionGraph:
     def probabilities(self, image: NDArray[np.uint8], points: NDArray[np.float64]) -> Array32:
         """Return probabilities summing to one, shape (7,).
 
+        The geometric mean over four views: the face and its mirror image, each with grey
+        levels scaled to [-1, 1] and to [0, 1]. The small graph is noisy, and the mean is
+        clearly better than any single view on pictures of people it has not seen.
+
         Parameters
         ----------
         image : array of uint8, shape (h, w, 3)
@@ -36,7 +43,8 @@ class EmotionGraph:
             Landmarks in pixels; the crop is turned so that the eyes lie level.
         """
         crop = region_of_points(points, scale=CROP_SCALE).crop(image, self._size)
-        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        # Weights are quantised, the input is not: float32 in [-1, 1] as in training.
-        (values,) = self._graph.run(grey[..., None] / 127.5 - 1.0, OUTPUT)
-        return values[0]
+        unit = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255.0
+        views = (face * gain + shift for face in (unit, unit[:, ::-1]) for gain, shift in GREY_RANGES)
+        outputs = [self._graph.run(view, OUTPUT)[0][0] for view in views]
+        mean = np.exp(np.log(np.maximum(outputs, TINY)).mean(axis=0))
+        return np.asarray(mean / mean.sum(), dtype=np.float32)

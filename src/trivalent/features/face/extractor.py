@@ -128,7 +128,8 @@ def validated(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise FeatureError(f"expected an image of uint8, got {got}; scale it to 0..255 and convert it")
     if image.ndim != 3 or image.shape[2] != 3:
         raise FeatureError(
-            f"expected an RGB image of shape (height, width, 3), got {image.shape}; convert grey or RGBA to RGB"
+            f"expected an RGB image of shape (height, width, 3), got {image.shape}; "
+            "convert grey or RGBA to RGB"
         )
     if min(image.shape[:2]) < MIN_SIDE_PX:
         raise FeatureError(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
@@ -31,8 +35,9 @@ class Graph:
     """
 
     def __init__(self, content: bytes, *, threads: int = 1) -> None:
-        self._interpreter = Interpreter(model_content=content, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _native_stderr_off():
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
         details = self._interpreter.get_input_details()[0]
         self._input = details["index"]
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in details["shape"])
@@ -72,3 +77,21 @@ class TaskArchive:
 def sigmoid(x: NDArray[np.floating]) -> NDArray[np.float64]:
     """Logistic function; clipped where float64 could overflow, which changes no output bit that matters."""
     return 1.0 / (1.0 + np.exp(-np.clip(np.asarray(x, dtype=np.float64), -80.0, 80.0)))
+
+
+@contextmanager
+def _native_stderr_off() -> Iterator[None]:
+    """Drop what C++ prints on stderr: LiteRT announces its delegate there and has no switch for it."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is no stderr, so there is nothing to hide
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as sink:  # noqa: PTH123  (a device, not a path of ours)
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -44,6 +44,10 @@ class LocatedFace:
         """Of the box, square pixels."""
         return float(self.box[2] * self.box[3])
 
+    def covers(self, detection: Detection) -> bool:
+        """Tell whether the centre of a detection lies well inside the box."""
+        return bool((np.abs(detection.center - self.box[:2]) < self.box[2:] / 4).all())
+
     def same_as(self, other: LocatedFace) -> bool:
         """Tell whether two boxes are those of one face."""
         return bool(overlap(self.box[:2], self.box[2:], other.box[None])[0] > SAME_FACE_IOU)
@@ -87,10 +91,10 @@ class FaceObservation:
 
     def row(self, *, landmarks: bool = False) -> NDArray[np.float64]:
         """One row in the order of `COLUMNS`, with landmarks followed by `LANDMARK_COLUMNS`."""
-        parts = [self.blendshapes, self.pose, self.gaze, self.emotions, self.box, [self.score, self.faces]]
-        if landmarks:
-            parts.append(self.points.ravel())
-        return np.concatenate(parts, dtype=np.float64)
+        numbers = np.array([self.score, self.faces])
+        parts = (self.blendshapes, self.pose, self.gaze, self.emotions, self.box, numbers)
+        values = np.concatenate(parts, dtype=np.float64)
+        return np.concatenate([values, self.points.ravel()]) if landmarks else values
 
 
 class FaceReader:
@@ -115,25 +119,23 @@ class FaceReader:
         return face if inside else None
 
     def search(self, image: NDArray[np.uint8], *, tiles: bool = True) -> tuple[list[LocatedFace], Detector]:
-        """Return the verified faces of a picture, largest first, and the stage that found them.
+        """Return the verified faces of a picture, largest first, and who found the largest.
 
-        A later, dearer stage runs only where no face of an earlier one is confirmed by
-        its landmarks.
+        Both graphs look at the whole image, because the first overlooks small faces
+        beside a large one; tiles are searched only where neither finds a face that its
+        landmarks confirm.
         """
-        stage = Detector.SHORT
-        for stage, detections in self.finder.stages(image, tiles=tiles):
-            faces = self._verified(image, detections)
-            if faces:
-                return faces, stage
-        return [], stage
-
-    def _verified(self, image: NDArray[np.uint8], detections: list[Detection]) -> list[LocatedFace]:
-        faces: list[LocatedFace] = []
-        for detection in detections[:MAX_FACES]:
-            face = self.locate(image, region_of_detection(detection))
-            if face is not None and not any(face.same_as(other) for other in faces):
-                faces.append(face)
-        return sorted(faces, key=lambda face: -face.area)
+        found: list[tuple[LocatedFace, Detector]] = []
+        for stage, detections in self.finder.stages(image):
+            if stage is Detector.TILES and (found or not tiles):
+                break
+            for detection in detections[: MAX_FACES - len(found)]:
+                if not any(face.covers(detection) for face, _ in found):
+                    face = self.locate(image, region_of_detection(detection))
+                    if face is not None and not any(face.same_as(other) for other, _ in found):
+                        found.append((face, stage))
+        found.sort(key=lambda pair: -pair[0].area)
+        return [face for face, _ in found], found[0][1] if found else Detector.TILES
 
     def refined(self, image: NDArray[np.uint8], face: LocatedFace) -> LocatedFace:
         """Locate once more from the landmarks' own region, as tracking does in a video."""

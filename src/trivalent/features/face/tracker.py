@@ -55,8 +55,8 @@ class FaceTracker:
         """Search the whole frame, in tiles at most once in `RECOUNT_S` because they are slow."""
         tiles = not 0 <= time_s - self._tiled_s < RECOUNT_S
         found, stage = self.reader.search(image, tiles=tiles)
-        if stage is Detector.TILES or not found:
-            self._tiled_s = time_s if tiles else self._tiled_s
+        if tiles and stage is Detector.TILES:
+            self._tiled_s = time_s
         self._count(time_s, found)
         self.face = self.reader.refined(image, found[0]) if found else None
         return stage

@@ -1,0 +1,297 @@
+"""Model bundles: a folder (or .zip) of `bundle.json` and ONNX graphs; never pickled.
+
+The runtime only reads bundles; the lab writes them. A bundle names, for each modality, the
+extractor it was made for, with version and columns; other columns are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trivalent.assets import sha256_of
+from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.errors import BundleError
+from trivalent.features import extractor_columns, extractor_version
+from trivalent.features.pooling import pool
+from trivalent.fusion import DecisionRule, FusionRule, softmax
+from trivalent.types import LABELS, FeatureTable, FloatArray, Modality
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+FORMAT = "trivalent.bundle/1"
+INSTALLED = PACKAGE_ROOT / "bundles"
+_MAX_FILE = 512 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class ExpertSpec:
+    """One modality's entry in bundle.json.
+
+    `pooling` names the pooled statistics ("F0.mean_voiced") that the graph takes, in order;
+    empty for text, whose graph takes token ids. `mean` and `scale` normalise them.
+    """
+
+    extractor: str
+    extractor_version: str
+    columns: tuple[str, ...]
+    model: str
+    temperature: float
+    prior: FloatArray
+    pooling: tuple[str, ...] = ()
+    mean: FloatArray = field(default_factory=lambda: np.zeros(0))
+    scale: FloatArray = field(default_factory=lambda: np.ones(0))
+    clip: float = 4.0
+    max_missing: float = 0.25
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render for bundle.json."""
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, where: str) -> ExpertSpec:
+        """Read from bundle.json, checking shapes."""
+        try:
+            spec = cls(
+                extractor=data["extractor"],
+                extractor_version=data["extractor_version"],
+                columns=tuple(data["columns"]),
+                model=data["model"],
+                temperature=float(data["temperature"]),
+                prior=np.array(data["prior"], float),
+                pooling=tuple(data["pooling"]),
+                mean=np.array(data["mean"], float),
+                scale=np.array(data["scale"], float),
+                clip=float(data["clip"]),
+                max_missing=float(data["max_missing"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"expected a complete expert in {where}, got a bad or absent key: {error}") from error
+        if not (len(spec.pooling) == len(spec.mean) == len(spec.scale)) or spec.temperature <= 0:
+            raise BundleError(f"expected pooling, mean and scale of one length in {where}, and temperature > 0")
+        return spec
+
+
+class Expert:
+    """One modality's model: pooled features or token ids to calibrated probabilities."""
+
+    def __init__(self, spec: ExpertSpec, read: Callable[[], bytes], *, threads: int) -> None:
+        self.spec = spec
+        self._read = read
+        self._threads = threads
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(self._read(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a family of its own without a common base
+            reason = str(error).splitlines()[0][:200]
+            raise BundleError(f"expected an ONNX graph in {self.spec.model}, got: {reason}") from error
+
+    def calibrate(self, logits: FloatArray) -> FloatArray:
+        """Turn logits (n, 3) into calibrated probabilities."""
+        return softmax(np.asarray(logits, np.float64) / self.spec.temperature)
+
+    def from_tokens(self, ids: FloatArray, mask: FloatArray) -> FloatArray:
+        """Classify padded token ids, shape (n, tokens); returns (n, 3)."""
+        return self.calibrate(self._session.run(None, {"ids": ids, "mask": mask})[0])
+
+    def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
+        """Classify one pooled table.
+
+        Returns
+        -------
+        probabilities : array, shape (3,), or None
+            None when more than `max_missing` of the pooled statistics cannot be computed.
+        repaired : int
+            How many statistics were missing and replaced by the training mean.
+        """
+        x = (pool(table, self.spec.pooling) - self.spec.mean) / self.spec.scale
+        missing = ~np.isfinite(x)
+        if missing.mean() > self.spec.max_missing:
+            return None, int(missing.sum())
+        x = np.where(missing, 0.0, np.clip(x, -self.spec.clip, self.spec.clip))
+        logits = self._session.run(None, {"features": x[None].astype(np.float32)})[0]
+        return self.calibrate(logits)[0], int(missing.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A loaded bundle."""
+
+    name: str
+    version: str
+    sha256: str
+    experts: dict[Modality, Expert]
+    fusion: FusionRule
+    decision: DecisionRule
+    card: dict[str, Any]
+
+
+def installed_bundles() -> list[str]:
+    """Names of the bundles inside the package."""
+    return sorted(p.parent.name for p in INSTALLED.glob("*/bundle.json"))
+
+
+def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
+    """Load a bundle by installed name, folder or .zip.
+
+    Graphs are read on first use. Every file's sha256 is checked against bundle.json.
+
+    Raises
+    ------
+    BundleError
+        Not found, malformed, damaged, or made for other feature columns.
+    """
+    folder = _locate(where)
+    reader = _ZipReader(folder) if folder.is_file() else _FolderReader(folder)
+    manifest = _parse(reader.read("bundle.json"), str(folder))
+    for name, expected in manifest["files"].items():
+        actual = reader.sha256(name)
+        if actual != expected:
+            raise BundleError(
+                f"expected {name} with sha256 {expected[:12]}..., got {actual[:12]}... in {folder}; "
+                "the bundle is damaged: install it again"
+            )
+    experts = {}
+    for key, entry in manifest["modalities"].items():
+        spec = ExpertSpec.from_dict(entry, where=f"{folder}, modality {key}")
+        if spec.model not in manifest["files"]:
+            raise BundleError(f"expected {spec.model} among the hashed files of {folder}, it is not listed")
+        _check_columns(spec, key)
+        experts[Modality(key)] = Expert(spec, _Reading(reader, spec.model), threads=threads)
+    return Bundle(
+        manifest["name"],
+        manifest["version"],
+        reader.sha256("bundle.json"),
+        experts,
+        FusionRule.from_dict(manifest["fusion"]),
+        DecisionRule(tuple(manifest["thresholds"]), manifest["min_confidence"]),
+        manifest["card"],
+    )
+
+
+def _locate(where: str | Path) -> Path:
+    if isinstance(where, str) and (INSTALLED / where / "bundle.json").is_file():
+        return INSTALLED / where
+    path = Path(where)
+    if (path / "bundle.json").is_file() or (path.is_file() and zipfile.is_zipfile(path)):
+        return path
+    names = ", ".join(installed_bundles()) or "none"
+    raise BundleError(
+        f"expected the name of an installed bundle ({names}) or a folder or .zip with bundle.json, got {str(where)!r}"
+    )
+
+
+def _parse(raw: bytes, where: str) -> dict[str, Any]:
+    try:
+        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BundleError(f"expected JSON in bundle.json of {where}, got: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(f"expected format {FORMAT!r} in bundle.json of {where}, got {found!r}")
+    keys = ("name", "version", "classes", "modalities", "fusion", "thresholds", "min_confidence", "card", "files")
+    absent = [key for key in keys if key not in manifest]
+    if absent:
+        raise BundleError(f"expected the keys {', '.join(absent)} in bundle.json of {where}")
+    if tuple(manifest["classes"]) != LABELS:
+        raise BundleError(f"expected classes {list(LABELS)} in {where}, got {manifest['classes']}")
+    return manifest
+
+
+def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError(f"duplicate keys {sorted({k for k in keys if keys.count(k) > 1})}")
+    return dict(pairs)
+
+
+def _check_columns(spec: ExpertSpec, modality: str) -> None:
+    """Refuse a bundle whose columns are not those of today's extractor."""
+    current = extractor_version(spec.extractor)
+    if spec.extractor_version != current:
+        raise BundleError(
+            f"expected a bundle for {spec.extractor} version {current}, got {modality} features of version "
+            f"{spec.extractor_version}; train it again or install the matching trivalent"
+        )
+    available = extractor_columns(spec.extractor)
+    lacking = [c for c in spec.columns if c not in available]
+    if lacking:
+        raise BundleError(
+            f"expected {modality} columns that the extractor {spec.extractor} computes, got "
+            f"{len(lacking)} others: {_some(lacking)}; the extractor has besides: "
+            f"{_some([c for c in available if c not in spec.columns]) or 'nothing'}"
+        )
+
+
+def _some(names: Sequence[str], limit: int = 6) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+class _FolderReader:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    def path(self, name: str) -> Path:
+        path = (self.folder / name).resolve()
+        if not path.is_relative_to(self.folder):
+            raise BundleError(f"expected files inside {self.folder}, got the path {name!r}; do not use this bundle")
+        if not path.is_file() or path.stat().st_size > _MAX_FILE:
+            raise BundleError(f"expected a file of at most {_MAX_FILE >> 20} MB at {name!r} in {self.folder}")
+        return path
+
+    def read(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+    def sha256(self, name: str) -> str:
+        return sha256_of(self.path(name))
+
+
+class _ZipReader:
+    """Reads members without extracting: no path can leave the archive."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path
+        self.members = {i.filename: i for i in zipfile.ZipFile(path).infolist()}
+
+    def read(self, name: str) -> bytes:
+        info = self.members.get(name)
+        if info is None or info.file_size > _MAX_FILE:
+            raise BundleError(f"expected a member {name!r} of at most {_MAX_FILE >> 20} MB in {self.file}")
+        with zipfile.ZipFile(self.file) as archive, archive.open(info) as stream:
+            # The size in the header is a claim; a zip bomb is cut off here.
+            data = stream.read(_MAX_FILE + 1)
+        if len(data) > _MAX_FILE:
+            raise BundleError(f"expected at most {_MAX_FILE >> 20} MB in member {name!r} of {self.file}")
+        return data
+
+    def sha256(self, name: str) -> str:
+        import hashlib
+
+        return hashlib.file_digest(io.BytesIO(self.read(name)), "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    reader: _FolderReader | _ZipReader
+    name: str
+
+    def __call__(self) -> bytes:
+        return self.reader.read(self.name)

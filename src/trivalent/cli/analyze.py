@@ -1,0 +1,135 @@
+"""`trivalent analyze`: recordings and texts to verdicts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trivalent.errors import TrivalentError, UsageError
+from trivalent.types import LABELS, Modality
+
+if TYPE_CHECKING:
+    from trivalent.analysis import Analysis
+    from trivalent.analyzer import Analyzer
+
+
+def register(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "analyze", help="tell the sentiment of recordings or texts", description=__doc__
+    )
+    command.add_argument("sources", nargs="*", metavar="SOURCE", help="video, audio or .txt file")
+    command.add_argument("--text", help="a text instead of a file; - reads standard input")
+    command.add_argument("--sample", action="store_true", help="the clip inside the package")
+    command.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    command.add_argument("--html", metavar="F", type=Path, help="write a self-contained report")
+    command.add_argument("--csv", metavar="F", type=Path, help="write one row per utterance")
+    command.add_argument("--model", default="default", metavar="NAME|PATH", help="bundle to use")
+    command.add_argument("--transcript", metavar="F", type=Path, help=".srt, .vtt or .txt instead of recognition")
+    command.add_argument("--modalities", default=None, metavar="LIST", help=f"of {','.join(Modality)}")
+    command.add_argument(
+        "--thresholds", default=None, metavar="LIST", help=f"for {','.join(LABELS)}: argmax p/threshold decides"
+    )
+    command.add_argument("--min-confidence", type=float, default=None, metavar="P", help="abstain below P")
+    command.add_argument("--whisper", default="tiny.en", metavar="SIZE", help="tiny.en, base, small, ...")
+    command.add_argument("--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second")
+    command.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each model")
+    return command
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Analyse every source; a bad one is reported and the others go on."""
+    _check(arguments)
+    from trivalent.analyzer import Analyzer
+    from trivalent.cli.main import fail
+
+    analyzer = Analyzer(
+        arguments.model,
+        modalities=None if arguments.modalities is None else _names(arguments.modalities),
+        thresholds=_numbers(arguments.thresholds),
+        min_confidence=arguments.min_confidence,
+        whisper=arguments.whisper,
+        face_rate_hz=arguments.face_rate,
+        threads=arguments.threads,
+    )
+    done: list[Analysis] = []
+    failures: list[tuple[str, str]] = []
+    sources = [_sample()] if arguments.sample else [Path(s) for s in arguments.sources]
+    if arguments.text is not None:
+        text = sys.stdin.read() if arguments.text == "-" else arguments.text
+        done.append(analyzer.analyze_text(text))
+    for source in sources:
+        try:
+            done.append(_analyze(analyzer, source, arguments))
+        except TrivalentError as error:
+            if len(sources) == 1 or arguments.debug:
+                raise
+            failures.append((str(source), str(error)))
+            fail(f"{source.name}: {error}", 1)
+    _write(done, failures, analyzer.bundle.card, arguments)
+    return 1 if failures else 0
+
+
+def _analyze(analyzer: Analyzer, source: Path, arguments: argparse.Namespace) -> Analysis:
+    from trivalent.terminal import StageProgress
+
+    with StageProgress(source.name) as progress:
+        return analyzer.analyze(source, transcript=arguments.transcript, stages=progress.stage)
+
+
+def _write(
+    done: list[Analysis], failures: list[tuple[str, str]], card: dict[str, Any], arguments: argparse.Namespace
+) -> None:
+    from trivalent import report
+
+    if arguments.html is not None and done:
+        report.write_html(done, arguments.html, card=card)
+    if arguments.csv is not None and done:
+        report.write_csv(done, arguments.csv)
+    if arguments.json:
+        print(report.to_json(done, failures=failures))
+        return
+    from rich.console import Console
+
+    from trivalent.terminal import print_analysis
+
+    console = Console()
+    for analysis in done:
+        print_analysis(analysis, console=console)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    given = [bool(arguments.sources), arguments.text is not None, arguments.sample]
+    if sum(given) != 1:
+        raise UsageError("expected one of SOURCE..., --text or --sample; for example: trivalent analyze --sample")
+    if arguments.transcript is not None and len(arguments.sources) != 1:
+        raise UsageError("expected one SOURCE with --transcript, since a transcript belongs to one recording")
+    if not 0.1 <= arguments.face_rate <= 60:
+        raise UsageError(f"expected --face-rate between 0.1 and 60, got {arguments.face_rate:g}")
+    if arguments.threads < 1:
+        raise UsageError(f"expected --threads of at least 1, got {arguments.threads}")
+    for target in (arguments.html, arguments.csv):
+        # Found before an hour of computing, not after.
+        if target is not None and (not target.parent.is_dir() or target.is_dir()):
+            raise UsageError(f"expected a file in an existing folder, got {target}; create the folder first")
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"expected numbers such as 0.21,0.5,0.5 for --thresholds, got {text!r}") from None
+
+
+def _sample() -> Path:
+    from trivalent.assets.registry import PACKAGE_ROOT
+
+    return PACKAGE_ROOT / "samples" / "sample.mp4"

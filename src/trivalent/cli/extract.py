@@ -1,0 +1,49 @@
+"""`trivalent extract`: features of any media file as a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from trivalent.errors import UsageError
+from trivalent.features import EXTRACTORS
+
+
+def register(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "extract", help="write features of a recording or text", description=__doc__
+    )
+    command.add_argument("extractor", choices=sorted(EXTRACTORS), metavar="EXTRACTOR", help=", ".join(EXTRACTORS))
+    command.add_argument("source", type=Path, metavar="SOURCE")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="F", help=".npz, .csv or .parquet")
+    command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
+    command.add_argument("--landmarks", action="store_true", help="face: also the 478 landmarks")
+    command.add_argument("--face-rate", type=float, default=5.0, metavar="HZ", help="face: frames per second")
+    command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
+    command.add_argument("--glove-file", type=Path, metavar="F", help="glove: a GloVe text file")
+    return command
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Extract and write one table; print a line about it."""
+    from trivalent.extraction import extract
+    from trivalent.features.tables import check_suffix, write_table
+
+    check_suffix(arguments.output)
+    if arguments.columns is not None and not arguments.columns.strip():
+        raise UsageError("expected column names with --columns, got none")
+    table = extract(
+        arguments.extractor,
+        arguments.source,
+        columns=None if arguments.columns is None else arguments.columns.split(","),
+        landmarks=arguments.landmarks,
+        face_rate_hz=arguments.face_rate,
+        transcript=arguments.transcript,
+        glove_file=arguments.glove_file,
+    )
+    write_table(table, arguments.output)
+    state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"
+    print(f"{arguments.output}: {len(table)} rows, {len(table.columns)} columns, {state}")
+    return 0

@@ -1,0 +1,71 @@
+"""`trivalent`: parse the arguments, call the library, turn errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from trivalent import __version__
+from trivalent.cli import analyze, extract, model, train
+from trivalent.errors import TrivalentError
+
+COMMANDS = (analyze, extract, train, model)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a usage error on one line and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    root = _Parser(
+        prog="trivalent", description="Negative, neutral or positive from the words, the voice and the face."
+    )
+    root.add_argument("--version", action="version", version=f"trivalent {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for module in COMMANDS:
+        command = module.register(commands)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(run=module.run)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except TrivalentError as error:
+        if arguments.debug:
+            raise
+        return fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of a pipe left (`trivalent ... | head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if arguments.debug:
+            raise
+        return fail(f"{error.strerror or error}: {error.filename or 'file'}; check the path and its rights", 1)
+    except Exception as error:
+        if arguments.debug:
+            raise
+        return fail(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it", 1)
+
+
+def fail(message: str, status: int) -> int:
+    """Write one line to stderr and return the status."""
+    print(f"trivalent: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

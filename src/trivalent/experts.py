@@ -1,0 +1,177 @@
+"""What each modality says about each utterance: readings with a status, never silent zeros.
+
+A `Reading` is the bridge between extractors and fusion: either calibrated probabilities
+with a quality in [0, 1], or a status and the reason why there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trivalent.audio_track import SAMPLE_RATE, AudioTrack
+from trivalent.bundle import Expert
+from trivalent.errors import FeatureError
+from trivalent.features.text import encode, english_share, has_words, normalize, pack, pad, tokenizer
+from trivalent.fusion import Opinion
+from trivalent.types import FeatureTable, FloatArray, Status, Utterance
+
+Progress = Callable[[float], None]
+
+MIN_VOICED_S = 0.25  # fewer voiced frames than this describe a cough, not a voice
+FULL_VOICED_S = 1.0  # from here on the voice counts fully
+FULL_FACE_FRAMES = 5
+FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
+MIN_ENGLISH = 0.12  # share of function words: English speech has .3 to .5, other languages below .1
+_BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One expert's view of one utterance."""
+
+    status: Status
+    reason: str | None = None
+    opinion: Opinion | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+    repaired: int = 0
+
+    @classmethod
+    def absent(cls, reason: str, *, status: Status = Status.MISSING, **facts: float) -> Reading:
+        """Say why there is nothing."""
+        return cls(status, reason, None, facts)
+
+
+def read_texts(expert: Expert, utterances: Sequence[Utterance]) -> list[Reading]:
+    """Classify the words of utterances, batched by length.
+
+    A text longer than the encoder's window is cut at sentences and its pieces averaged by
+    their number of tokens.
+    """
+    pieces: list[list[int]] = []
+    owners: list[int] = []
+    readings: list[Reading] = []
+    unknown = tokenizer().token_to_id("[UNK]")
+    for i, utterance in enumerate(utterances):
+        facts = {"words": float(len(utterance.text.split()))}
+        ids = encode(pack(normalize(utterance.text))) if has_words(utterance.text) else []
+        content = [t for piece in ids for t in piece[1:-1]]
+        if not utterance.text.strip():
+            readings.append(Reading.absent("no words"))
+        elif not content:
+            readings.append(Reading.absent("no word in the text, only signs", **facts))
+        elif all(t == unknown for t in content):
+            readings.append(Reading.absent("none of the words or signs is in the vocabulary", **facts))
+        else:
+            readings.append(Reading(Status.OK, facts=facts))
+            pieces += ids
+            owners += [i] * len(ids)
+    if pieces:
+        _classify_pieces(expert, pieces, owners=owners, utterances=utterances, readings=readings)
+    return readings
+
+
+def _classify_pieces(
+    expert: Expert,
+    pieces: Sequence[list[int]],
+    *,
+    owners: Sequence[int],
+    utterances: Sequence[Utterance],
+    readings: list[Reading],
+) -> None:
+    lengths = np.array([len(p) for p in pieces])
+    probabilities = np.empty((len(pieces), 3))
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
+        probabilities[rows] = expert.from_tokens(*pad([pieces[i] for i in rows]))
+    owner = np.asarray(owners)
+    for i in np.unique(owner):
+        rows = owner == i
+        mean = np.average(probabilities[rows], axis=0, weights=lengths[rows])
+        quality, facts = _word_quality(utterances[i])
+        opinion = Opinion(mean, expert.spec.prior, quality)
+        readings[i] = Reading(Status.OK, None, opinion, {**readings[i].facts, **facts})
+
+
+def _word_quality(utterance: Utterance) -> tuple[float, dict[str, float]]:
+    known = [w.probability for w in utterance.words if w.probability is not None]
+    if not known:
+        return 1.0, {}
+    mean = float(np.mean(known))
+    return min(1.0, mean / FULL_WORD_PROBABILITY), {"word_probability": mean}
+
+
+def language_problem(utterances: Sequence[Utterance], language: str | None) -> str | None:
+    """Say why the words must not be scored as English, or return None."""
+    if language not in (None, "en"):
+        return f"the language is {language!r}, the text expert reads English"
+    share = english_share(" ".join(u.text for u in utterances))
+    if share is not None and share < MIN_ENGLISH:
+        return f"the words do not look English ({share:.0%} common English words, expected {MIN_ENGLISH:.0%})"
+    return None
+
+
+def read_voice(
+    expert: Expert, utterances: Sequence[Utterance], *, audio: AudioTrack | None, progress: Progress | None
+) -> list[Reading]:
+    """Classify the voice of utterances from pooled COVAREP columns, one utterance at a time."""
+    if audio is None:
+        return [Reading.absent("the recording has no audio track") for _ in utterances]
+    readings = []
+    for i, utterance in enumerate(utterances):
+        readings.append(_one_voice(expert, audio.read(utterance.start_s, utterance.end_s)))
+        if progress:
+            progress((i + 1) / len(utterances))
+    return readings
+
+
+def _one_voice(expert: Expert, samples: FloatArray) -> Reading:
+    from trivalent.features.covarep import covarep
+
+    try:
+        table = covarep(samples, SAMPLE_RATE, columns=expert.spec.columns)
+    except FeatureError as error:
+        return Reading.absent(str(error), status=Status.FAILED)
+    if table.status is not Status.OK:
+        return Reading.absent(table.reason or "no voice features", status=table.status)
+    voiced_s = float(np.nansum(table.column("VUV"))) * 0.01
+    facts = {"voiced_s": voiced_s}
+    if voiced_s < MIN_VOICED_S:
+        return Reading.absent(f"{voiced_s:.2f} s of voiced speech, needs {MIN_VOICED_S:g} s", **facts)
+    return _classify_table(expert, table, quality=min(1.0, voiced_s / FULL_VOICED_S), facts=facts)
+
+
+def read_face(expert: Expert, utterances: Sequence[Utterance], *, table: FeatureTable) -> list[Reading]:
+    """Classify the face of utterances from the frames that fall into them."""
+    if table.status is not Status.OK:
+        return [Reading.absent(table.reason or "no face", status=table.status) for _ in utterances]
+    rate = float(table.meta["rate_hz"])
+    readings = []
+    for utterance in utterances:
+        # Utterances shorter than a sampling period still get their nearest frame.
+        slack = max(0.0, 1.5 / rate - utterance.duration_s) / 2
+        part = table.between(utterance.start_s - slack, utterance.end_s + slack)
+        sampled = max(1, round((utterance.duration_s + 2 * slack) * rate))
+        facts = {"frames_with_face": float(len(part)), "frames_sampled": float(max(sampled, len(part)))}
+        if not len(part):
+            readings.append(Reading.absent(f"no face in {sampled} sampled frames", **facts))
+            continue
+        seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
+        readings.append(_classify_table(expert, part.select(expert.spec.columns), quality=seen, facts=facts))
+    return readings
+
+
+def _classify_table(
+    expert: Expert, table: FeatureTable, *, quality: float, facts: dict[str, float]
+) -> Reading:
+    probabilities, repaired = expert.from_table(table)
+    if probabilities is None:
+        return Reading.absent(
+            f"{repaired} of {len(expert.spec.pooling)} features could not be computed",
+            status=Status.FAILED,
+            **facts,
+        )
+    return Reading(Status.OK, None, Opinion(probabilities, expert.spec.prior, quality), facts, repaired)

@@ -1,0 +1,144 @@
+"""Labelled pictures of faces: `faces/labels.csv` under a data root, and their features.
+
+The table has the columns file, source, emotion, identity and sentiment; sentiment is
+blank for surprise, which has no valence of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
+from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
+from trivalent.types import Sentiment
+
+FOLDER = "faces"
+LABELS_FILE = "labels.csv"
+TABLE_COLUMNS = ("file", "source", "emotion", "identity", "sentiment")
+
+Progress = Callable[[int, int], None]
+
+
+def read_labels(root: Path) -> pd.DataFrame:
+    """Read the table of pictures.
+
+    Parameters
+    ----------
+    root : Path
+        Data root, the folder that holds `faces/`.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `TABLE_COLUMNS`, all str, and `label` (`Sentiment` codes or `NO_LABEL`).
+
+    Raises
+    ------
+    DataError
+        The table is absent, lacks a column or has an unknown sentiment.
+    """
+    path = root / FOLDER / LABELS_FILE
+    if not path.is_file():
+        raise DataError(
+            f"expected {FOLDER}/{LABELS_FILE} under {root}, found none; set TRIVALENT_DATA or --root"
+        )
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in TABLE_COLUMNS if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"expected columns {', '.join(TABLE_COLUMNS)} in {LABELS_FILE}, got none named {missing[0]}"
+        )
+    codes = {"": NO_LABEL} | {s.label: int(s) for s in Sentiment}
+    unknown = set(table["sentiment"]) - set(codes)
+    if unknown:
+        raise DataError(
+            f"expected a sentiment or a blank in {LABELS_FILE}, got {min(unknown)!r}; correct the table"
+        )
+    table["label"] = table["sentiment"].map(codes).astype(np.int64)
+    return table
+
+
+def extract_faces(root: Path, *, cache: Path, progress: Progress | None = None) -> TabularData:
+    """Compute the face columns of every picture, or read them from the cache.
+
+    Parameters
+    ----------
+    root : Path
+        Data root, the folder that holds `faces/`.
+    cache : Path
+        Folder for the result; its file name carries a hash of the table of pictures and
+        the version of the extractor, so that a change of either is computed anew.
+    progress : callable
+        Called with the number of pictures done and their total.
+
+    Returns
+    -------
+    TabularData
+        One row per picture with a face; `groups` are "source/identity". Pictures without
+        a detected face are left out and counted in `dropped`.
+
+    Raises
+    ------
+    DataError
+        The table or a picture is absent or unreadable.
+    """
+    table = read_labels(root)
+    stored = cache / f"faces-{cache_key(root)}.npz"
+    if stored.is_file():
+        return TabularData.load(stored)
+    extractor = FaceExtractor()
+    rows: list[NDArray[np.float64]] = []
+    kept: list[int] = []
+    for i, file in enumerate(table["file"]):
+        seen = extractor.observe(read_picture(root / FOLDER / file))
+        if seen is not None:
+            rows.append(seen.row())
+            kept.append(i)
+        if progress is not None:
+            progress(i + 1, len(table))
+    chosen = table.iloc[kept]
+    data = TabularData(
+        values=np.array(rows, dtype=np.float32).reshape(len(rows), len(COLUMNS)),
+        columns=COLUMNS,
+        labels=chosen["label"].to_numpy(dtype=np.int64),
+        groups=np.array(chosen["source"] + "/" + chosen["identity"], dtype=np.str_),
+        sources=np.array(chosen["source"], dtype=np.str_),
+        ids=np.array(chosen["file"], dtype=np.str_),
+        dropped=len(table) - len(chosen),
+    )
+    data.save(stored)
+    return data
+
+
+def cache_key(root: Path) -> str:
+    """Hash of the table of pictures, the extractor and its columns: 16 hexadecimal digits."""
+    content = hashlib.sha256((root / FOLDER / LABELS_FILE).read_bytes())
+    content.update("\n".join((NAME, VERSION, *COLUMNS)).encode())
+    return content.hexdigest()[:16]
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture to RGB, uint8, shape (h, w, 3).
+
+    Raises
+    ------
+    DataError
+        The file is absent or not a picture.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"expected the picture {path.name} that the table names, found none; check the data set"
+        )
+    # Decoding from memory copes with every file name, which cv2.imread does not.
+    pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise DataError(f"expected a picture, got {path.name}, which cannot be decoded; check the data set")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -1,0 +1,217 @@
+"""Samples with one row of named numbers each: the common form of faces, voices and the like."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.types import Sentiment
+
+NO_LABEL = -1  # the sample has no sentiment (surprise, for instance)
+FRACTIONS = (0.6, 0.2, 0.2)  # train, validation, test
+
+
+@dataclass(frozen=True, eq=False)
+class TabularData:
+    """Features, labels and where they come from.
+
+    Attributes
+    ----------
+    values : array of float32, shape (n, len(columns))
+    columns : tuple of str
+    labels : array of int64, shape (n,)
+        `Sentiment` codes, `NO_LABEL` where there is none.
+    groups : array of str, shape (n,)
+        Who is seen or heard; a group never lies in two parts of a split.
+    sources : array of str, shape (n,)
+        The collection that a sample belongs to.
+    ids : array of str, shape (n,)
+        Unique name of the sample.
+    dropped : int
+        Samples of the collection for which no features could be computed.
+
+    Raises
+    ------
+    DataError
+        Lengths or labels do not fit.
+    """
+
+    values: NDArray[np.float32]
+    columns: tuple[str, ...]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    ids: NDArray[np.str_]
+    dropped: int = 0
+
+    def __post_init__(self) -> None:
+        expected = (len(self.ids), len(self.columns))
+        if self.values.shape != expected:
+            raise DataError(
+                f"expected values of shape {expected}, got {self.values.shape}; pass one row per id"
+            )
+        for name in ("labels", "groups", "sources"):
+            length = len(getattr(self, name))
+            if length != len(self.ids):
+                raise DataError(f"expected {len(self.ids)} {name}, got {length}; pass one per id")
+        strange = set(self.labels.tolist()) - {NO_LABEL, *map(int, Sentiment)}
+        if strange:
+            raise DataError(f"expected labels -1, 0, 1, 2, got {min(strange)}; map them to Sentiment codes")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> TabularData:
+        """Keep rows given by a mask or by positions."""
+        return replace(
+            self,
+            values=self.values[rows],
+            labels=self.labels[rows],
+            groups=self.groups[rows],
+            sources=self.sources[rows],
+            ids=self.ids[rows],
+        )
+
+    def select(self, names: Sequence[str]) -> TabularData:
+        """Keep the named columns, in the order given.
+
+        Raises
+        ------
+        DataError
+            There is no such column.
+        """
+        unknown = [name for name in names if name not in self.columns]
+        if unknown:
+            raise DataError(
+                f"expected some of {len(self.columns)} columns, got unknown {unknown[0]!r}; see .columns"
+            )
+        index = [self.columns.index(name) for name in names]
+        return replace(self, values=self.values[:, index], columns=tuple(names))
+
+    def save(self, path: Path) -> None:
+        """Write as .npz, without pickle; a crash leaves no half-written file behind."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                np.savez_compressed(
+                    stream,
+                    values=self.values,
+                    columns=np.array(self.columns, dtype=np.str_),
+                    labels=self.labels,
+                    groups=self.groups,
+                    sources=self.sources,
+                    ids=self.ids,
+                    dropped=np.array(self.dropped),
+                )
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> TabularData:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            The file is not such an archive.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return cls(
+                    values=data["values"],
+                    columns=tuple(data["columns"].tolist()),
+                    labels=data["labels"],
+                    groups=data["groups"],
+                    sources=data["sources"],
+                    ids=data["ids"],
+                    dropped=int(data["dropped"]),
+                )
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+            raise DataError(
+                f"expected features saved by trivalent, got {path.name}: {error}; delete it"
+            ) from error
+
+
+class Split(NamedTuple):
+    """Positions of the samples of each part, ascending."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+def split_by_group(
+    groups: Sequence[str] | NDArray[np.str_],
+    *,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    sources: Sequence[str] | NDArray[np.str_] | None = None,
+) -> Split:
+    """Split so that no group lies in two parts; the same on every machine.
+
+    Groups are ordered by the sha256 of the seed and their name, then cut into parts.
+
+    Parameters
+    ----------
+    groups : array of str, shape (n,)
+    seed : int
+    fractions : tuple of float
+        Shares of the *groups* for train, validation and test, summing to one.
+    sources : array of str, shape (n,), optional
+        Each source is split on its own, so that every part has its share of it.
+
+    Raises
+    ------
+    DataError
+        The fractions do not sum to one, or a group occurs in two sources and thereby in
+        two parts.
+
+    Examples
+    --------
+    >>> split = split_by_group(["ann", "ann", "bob", "cleo", "dan", "eve"])
+    >>> [part.tolist() for part in split]
+    [[0, 1, 2, 4], [3], [5]]
+    """
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise DataError(f"expected three fractions that sum to 1, got {fractions}; change them")
+    names = np.asarray(groups, dtype=np.str_)
+    origin = np.zeros(len(names), dtype=np.str_) if sources is None else np.asarray(sources, dtype=np.str_)
+    part = np.zeros(len(names), dtype=np.int64)
+    for source in np.unique(origin):
+        here = origin == source
+        ordered = sorted(np.unique(names[here]).tolist(), key=lambda name: _digest(seed, name))
+        cuts = np.rint(np.cumsum(fractions)[:2] * len(ordered))
+        place = {name: int((i >= cuts).sum()) for i, name in enumerate(ordered)}
+        part[here] = [place[name] for name in names[here].tolist()]
+    split = Split(*(np.flatnonzero(part == i) for i in range(len(fractions))))
+    check_disjoint(names, split)
+    return split
+
+
+def check_disjoint(groups: NDArray[np.str_], split: Split) -> None:
+    """Raise `DataError` if a group lies in two parts of a split."""
+    seen: dict[str, str] = {}
+    for part, rows in zip(Split._fields, split, strict=True):
+        for name in np.unique(groups[rows]).tolist():
+            if seen.setdefault(name, part) != part:
+                raise DataError(
+                    f"expected every group in one part, got {name!r} in {seen[name]} and {part}; "
+                    "make the names of groups unique across sources"
+                )
+
+
+def _digest(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()

@@ -1,0 +1,149 @@
+"""Small networks on pooled features (voice, face) as a `Task`."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trivalent.lab.losses import class_weights, soft_cross_entropy, soft_targets
+from trivalent.lab.metrics import IntArray, macro_f1
+from trivalent.lab.training import TrainingConfig
+from trivalent.types import FloatArray, Sentiment
+
+
+@dataclass(frozen=True)
+class TabularTaskConfig:
+    """Data, network and augmentation of a pooled expert.
+
+    Attributes
+    ----------
+    dataset : str
+        `ravdess` or `faces`.
+    pooling : tuple of str
+        Pooled statistics, in order: the network's inputs.
+    variants : tuple of str
+        Altered copies of the recordings that are trained on besides the clean ones.
+    folds : int
+        Groups that are not test are cut into so many folds; each member of the ensemble is
+        trained without one of them.
+    mix : tuple of str
+        Patterns of inputs whose values are swapped between samples of a batch with
+        probability `mix_rate`: what must not decide (the mouth moves because it speaks).
+    noise : float
+        Standard deviation of Gaussian noise on normalised inputs.
+    """
+
+    dataset: str
+    pooling: tuple[str, ...]
+    variants: tuple[str, ...] = ()
+    hidden: int = 0  # 0: linear
+    dropout: float = 0.0
+    class_weights: str = "sqrt"
+    smoothing: float = 0.05
+    folds: int = 4
+    noise: float = 0.0
+    mix: tuple[str, ...] = ()
+    mix_rate: float = 0.0
+    balance_sources: bool = False
+
+
+class TabularNetwork(nn.Module):
+    """Linear classifier or one hidden layer."""
+
+    def __init__(self, inputs: int, *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        classes = len(Sentiment)
+        self.layers: nn.Module = (
+            nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes))
+            if hidden
+            else nn.Linear(inputs, classes)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits, shape (batch, 3)."""
+        return self.layers(features)
+
+
+class Ensemble(nn.Module):
+    """Average of the members' logits."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return mean logits, shape (batch, 3)."""
+        return torch.stack([member(features) for member in self.members]).mean(0)
+
+
+class TabularBatch(NamedTuple):
+    """Normalised features (batch, inputs), labels and item weights (batch,)."""
+
+    features: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+class TabularTask:
+    """Three-way classification of normalised pooled features."""
+
+    def __init__(
+        self,
+        config: TabularTaskConfig,
+        *,
+        train: tuple[FloatArray, IntArray],
+        val: tuple[FloatArray, IntArray],
+        item_weights: FloatArray,
+        batch_size: int,
+    ) -> None:
+        self.config, self.batch_size = config, batch_size
+        self.features = torch.tensor(train[0], dtype=torch.float32)
+        self.labels = torch.tensor(train[1])
+        self.item_weights = torch.tensor(item_weights, dtype=torch.float32)
+        self.val = (torch.tensor(val[0], dtype=torch.float32), val[1])
+        counts = np.bincount(train[1], minlength=len(Sentiment))
+        self.weights = torch.tensor(class_weights(counts, config.class_weights), dtype=torch.float32)
+        self.mixed = torch.tensor(
+            [any(fnmatch.fnmatchcase(name, p) for p in config.mix) for name in config.pooling]
+        )
+
+    def batches_per_epoch(self) -> int:
+        """Count the batches of one epoch."""
+        return -(-len(self.labels) // self.batch_size)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[TabularBatch]:
+        """Shuffle and cut."""
+        order = rng.permutation(len(self.labels))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield TabularBatch(self.features[rows], self.labels[rows], self.item_weights[rows])
+
+    def loss(self, network: nn.Module, batch: TabularBatch) -> Tensor:
+        """Weighted, smoothed cross-entropy on augmented features."""
+        unknown = torch.full((len(batch.labels),), torch.nan)
+        targets = soft_targets(batch.labels, unknown, smoothing=self.config.smoothing, ambiguity=0.0)
+        weights = self.weights * batch.weights[:, None]
+        return soft_cross_entropy(network(self._augment(batch.features)), targets, weights)
+
+    def _augment(self, x: Tensor) -> Tensor:
+        if self.config.mix_rate:
+            # One partner per sample keeps the movements of a mouth consistent with each other.
+            partner = x[torch.randperm(len(x))]
+            swap = (torch.rand(len(x), 1) < self.config.mix_rate) & self.mixed
+            x = torch.where(swap, partner, x)
+        return x + self.config.noise * torch.randn_like(x) if self.config.noise else x
+
+    def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+        """One group."""
+        return [{"params": list(network.parameters()), "lr": config.learning_rate}]
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Macro-F1 on the fold left out."""
+        predicted = network(self.val[0]).argmax(1).numpy()
+        return {"score": macro_f1(self.val[1], predicted)}
