@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -145,6 +146,7 @@ def picture(seed: int) -> bytes:
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
+@cache
 def video() -> Analysis:
     """Three modalities, one gap in the face, one in the voice, one mixed signal, one unsure."""
     results = tuple(
@@ -178,6 +180,7 @@ def video() -> Analysis:
     )
 
 
+@cache
 def audio() -> Analysis:
     """Two experts; a recording has no face."""
     results = tuple(
@@ -201,6 +204,7 @@ def audio() -> Analysis:
     )
 
 
+@cache
 def text() -> Analysis:
     """Sentences of a text; zero times, no timeline."""
     results = tuple(
@@ -217,6 +221,7 @@ def text() -> Analysis:
     )
 
 
+@cache
 def abstained() -> Analysis:
     """Nothing reaches the confidence asked for."""
     parts = {Modality.TEXT: (0.34, 0.36, 0.30), Modality.AUDIO: (0.3, 0.3, 0.4), Modality.FACE: None}
@@ -231,6 +236,7 @@ def abstained() -> Analysis:
     )
 
 
+@cache
 def faceless() -> Analysis:
     """A video whose face expert failed everywhere, and whose voice was switched off."""
     reasons = {Modality.FACE: "face model is not installed", Modality.AUDIO: "switched off by --modalities"}
@@ -249,6 +255,7 @@ def faceless() -> Analysis:
     return replace(video(), source=Source("window.mp4", "video", 31.2), utterances=results, keyframes=())
 
 
+@cache
 def silent() -> Analysis:
     """Fixed windows over a recording without speech; a long one, to see the clock."""
     results = tuple(
@@ -264,6 +271,7 @@ def silent() -> Analysis:
     return Analysis(Source("waiting-room.mkv", "video", 4200.0), MODEL, verdict((0.2, 0.6, 0.2)), results)
 
 
+@cache
 def long(n: int = 200) -> Analysis:
     """A lecture of `n` utterances."""
     rng = np.random.default_rng(3)
@@ -293,6 +301,7 @@ def long(n: int = 200) -> Analysis:
     )
 
 
+@cache
 def hostile() -> Analysis:
     """Text, names and reasons that try to break out of every format."""
     base = video()

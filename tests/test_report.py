@@ -7,12 +7,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 
-import analyses as factory
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import analyses as factory
 from trivalent import report
 from trivalent.analysis import Analysis
 from trivalent.errors import TrivalentError
@@ -24,6 +24,7 @@ from trivalent.wording import COLOURS, percent
 
 VOID = {"meta", "input", "img", "link", "br", "hr"}
 EVERY = pytest.mark.parametrize("make", factory.ALL.values(), ids=factory.ALL)
+TEXT, VIDEO = factory.text(), factory.video()
 TEXTS = st.text(st.characters(codec=None), max_size=40)  # lone surrogates and controls included
 
 
@@ -120,8 +121,7 @@ def test_json_keeps_letters_and_refuses_nan():
 
 @given(TEXTS)
 def test_json_of_any_text(text):
-    analysis = factory.text()
-    changed = replace(analysis, utterances=(replace(analysis.utterances[0], text=text),))
+    changed = replace(TEXT, utterances=(replace(TEXT.utterances[0], text=text),))
     document = report.to_json([changed]).encode("utf-8")
     assert json.loads(document)["utterances"][0]["text"] == text
 
@@ -154,7 +154,7 @@ def test_csv_has_one_header_whatever_the_modalities(tmp_path):
         "both": [factory.text(), factory.video()],
         "none": [],
     }.items():
-        headers.add(report.write_csv(many, tmp_path / f"{name}.csv").read_text("utf-8").split("\r\n")[0])
+        headers.add(report.write_csv(many, tmp_path / f"{name}.csv").read_text("utf-8").splitlines()[0])
     assert len(headers) == 1
     header = headers.pop().split(",")
     assert header[:5] == ["source", "utterance", "start_s", "end_s", "text"]
@@ -177,8 +177,7 @@ def test_csv_of_negative_numbers_stays_numeric(tmp_path):
 @settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_csv_of_any_text(tmp_path_factory, texts):
-    first = factory.text().utterances[0]
-    changed = replace(factory.text(), utterances=tuple(replace(first, text=t) for t in texts))
+    changed = replace(TEXT, utterances=tuple(replace(TEXT.utterances[0], text=t) for t in texts))
     rows = read_csv(report.write_csv([changed], tmp_path_factory.mktemp("csv") / "any.csv"))
     for row, text in zip(rows, texts, strict=True):
         expected = re.sub("[\ud800-\udfff]", "\ufffd", text)
@@ -229,7 +228,7 @@ def test_html_escapes_hostile_text():
 @settings(max_examples=40, deadline=None)
 @given(TEXTS, TEXTS)
 def test_html_of_any_text(words, name):
-    base = factory.video()
+    base = VIDEO
     changed = replace(
         base,
         source=replace(base.source, name=name),

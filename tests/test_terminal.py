@@ -1,17 +1,18 @@
 import io
 from dataclasses import replace
 
-import analyses as factory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+import analyses as factory
 from trivalent.terminal import StageProgress, print_analysis
 from trivalent.wording import percent, readable
 
 EVERY = pytest.mark.parametrize("make", factory.ALL.values(), ids=factory.ALL)
+VIDEO = factory.video()
 TEXTS = st.text(st.characters(codec=None), max_size=60)
 
 
@@ -101,7 +102,7 @@ def test_hostile_text_does_not_act():
 @settings(max_examples=60, deadline=None)
 @given(TEXTS, TEXTS)
 def test_any_text_fits(words, name):
-    base = factory.video()
+    base = VIDEO
     analysis = replace(
         base,
         source=replace(base.source, name=name),

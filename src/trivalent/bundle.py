@@ -110,7 +110,7 @@ class Expert:
 
     def from_tokens(self, ids: FloatArray, mask: FloatArray) -> FloatArray:
         """Classify padded token ids, shape (n, tokens); returns (n, 3)."""
-        return self.calibrate(self._session.run(None, {"ids": ids, "mask": mask})[0])
+        return self.calibrate(self._session.run(["logits"], {"ids": ids, "mask": mask})[0])
 
     def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         """Classify one pooled table.
@@ -127,8 +127,11 @@ class Expert:
         if missing.mean() > self.spec.max_missing:
             return None, int(missing.sum())
         x = np.where(missing, 0.0, np.clip(x, -self.spec.clip, self.spec.clip))
-        logits = self._session.run(None, {"features": x[None].astype(np.float32)})[0]
-        return self.calibrate(logits)[0], int(missing.sum())
+        return self.calibrate(self.run(x[None]))[0], int(missing.sum())
+
+    def run(self, features: FloatArray) -> FloatArray:
+        """Return the logits (n, 3) of normalised pooled features (n, len(pooling))."""
+        return self._session.run(None, {"features": features.astype(np.float32)})[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,12 +136,12 @@ class Recognizer:
             utterances = _wordless(spans, duration_s)
             warnings.append("a voice was heard, but no words were understood; the text is missing")
             return Speech(utterances, None, tuple(warnings), spoken_s)
-        if doubtful(heard):
+        if language == "en" and doubtful(heard):
             warnings.append(
                 f"the words are doubtful (mean word probability {heard.probability:.2f}): the speech may "
                 "be unintelligible or not English; the text is not scored; try a multilingual model"
             )
-            language = None if not self.multilingual or language == "en" else language
+            language = None
         return Speech(cut_utterances(heard.words, end_s=duration_s), language, tuple(warnings), spoken_s)
 
     def _language(

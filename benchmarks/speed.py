@@ -1,0 +1,89 @@
+"""Speed of the default bundle: a text, a cold start, a minute of video by stage.
+
+Usage: python benchmarks/speed.py; writes results/speed.*
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+from results_file import Result
+
+from trivalent import Analyzer
+from trivalent.assets.registry import PACKAGE_ROOT
+
+SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+TEXT = "I was not sure about it at first, but I really like how this turned out in the end."
+
+
+def text_latency(result: Result) -> None:
+    """Median of 200 warm calls on one thread."""
+    analyzer = Analyzer(threads=1, modalities=["text"])
+    spent = []
+    for _ in range(210):
+        start = time.perf_counter()
+        analyzer.analyze_text(TEXT)
+        spent.append(time.perf_counter() - start)
+    result.add("text, warm, one thread", median_ms=statistics.median(spent[10:]) * 1e3)
+
+
+def cold_start(result: Result) -> None:
+    """Median of 7 fresh processes of `trivalent analyze --text`."""
+    command = [sys.executable, "-m", "trivalent.cli.main", "analyze", "--text", TEXT, "--json"]
+    spent = []
+    for _ in range(7):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        spent.append(time.perf_counter() - start)
+    result.add("cold start of analyze --text", median_s=statistics.median(spent))
+
+
+def looped_sample(path: Path, seconds: float) -> None:
+    """Repeat the sample without decoding, by copying its packets."""
+    with av.open(str(path), "w") as out:
+        streams, shift = None, 0.0
+        while shift < seconds:
+            with av.open(str(SAMPLE)) as source:
+                streams = streams or {s.index: out.add_stream_from_template(s) for s in source.streams}
+                length = source.duration / 1e6
+                for packet in source.demux():
+                    if packet.dts is None:
+                        continue
+                    offset = round(shift / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
+                    packet.stream = streams[packet.stream.index]
+                    out.mux(packet)
+            shift += length
+
+
+def video(result: Result) -> None:
+    """A minute of talking face, second run of a process (models loaded)."""
+    analyzer = Analyzer(threads=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "minute.mp4"
+        looped_sample(path, 60.0)
+        analyzer.analyze(path)
+        runs = [analyzer.analyze(path) for _ in range(3)]
+    best = sorted(runs, key=lambda a: a.timing.total_s)[1]
+    timing = {k: v for k, v in vars(best.timing).items() if v is not None}
+    result.add(f"video of {best.source.duration_s:.0f} s, two threads, warm", **timing)
+
+
+def main() -> None:
+    """Measure everything."""
+    result = Result("speed", "the bundled sample, looped to a minute; one sentence")
+    text_latency(result)
+    cold_start(result)
+    video(result)
+    result.caveats.append("Medians; wall-clock time.")
+    result.write()
+
+
+if __name__ == "__main__":
+    main()

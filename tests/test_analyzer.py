@@ -1,0 +1,218 @@
+"""The whole journey on real input: the bundled clip, its parts, and texts."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from trivalent import Analyzer
+from trivalent.analysis import Analysis
+from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.errors import InputError, MediaError, TextError, UsageError
+from trivalent.types import Modality, Status
+
+SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> Analyzer:
+    return Analyzer()
+
+
+@pytest.fixture(scope="module")
+def sample(analyzer: Analyzer) -> Analysis:
+    return analyzer.analyze(SAMPLE)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def sound_of(source: Path, target: Path) -> Path:
+    """Copy the audio of a clip into a .wav file."""
+    with av.open(str(source)) as inp, av.open(str(target), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
+        for frame in [*inp.decode(audio=0), None]:
+            for part in resampler.resample(frame):
+                out.mux(stream.encode(part))
+        out.mux(stream.encode(None))
+    return target
+
+
+def pictures_of(source: Path, target: Path) -> Path:
+    """Copy the video track of a clip without its sound."""
+    with av.open(str(source)) as inp, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(inp.streams.video[0])
+        for packet in inp.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return target
+
+
+def test_sample_uses_all_three_modalities(sample: Analysis) -> None:
+    assert sample.source.kind == "video"
+    assert len(sample.utterances) >= 2
+    for modality in Modality:
+        assert any(u.modalities[modality].status is Status.OK for u in sample.utterances), modality
+    for u in sample.utterances:
+        assert u.verdict.probabilities.sum() == pytest.approx(1)
+        assert sum(e.weight for e in u.modalities.values()) == pytest.approx(1)
+    assert "jacket" in " ".join(u.text for u in sample.utterances).lower()
+    assert sample.keyframes
+    assert sample.timing.total_s > 0
+
+
+def test_sample_faces_agree_with_what_the_actor_plays(sample: Analysis) -> None:
+    face = [u.modalities[Modality.FACE].probabilities for u in sample.utterances]
+    known = [p for p in face if p is not None]
+    assert known[0].argmax() == 2, "the first clip is the happy one"
+
+
+def test_json_round_trip(sample: Analysis) -> None:
+    data = sample.to_dict()
+    assert data["schema"] == "trivalent.analysis/1"
+    assert Analysis.from_dict(data).to_dict() == data
+    assert set(data) == {"schema", "source", "model", "overall", "utterances", "warnings", "timing"}
+
+
+def test_frame_has_one_row_per_utterance(sample: Analysis) -> None:
+    frame = sample.to_frame()
+    assert len(frame) == len(sample.utterances)
+    assert {"label", "confidence", "negative", "text_weight", "face_status"} <= set(frame.columns)
+
+
+def test_analysis_is_reproducible(analyzer: Analyzer, sample: Analysis) -> None:
+    again = analyzer.analyze(SAMPLE)
+    for a, b in zip(sample.utterances, again.utterances, strict=True):
+        np.testing.assert_allclose(a.verdict.probabilities, b.verdict.probabilities, atol=1e-6)
+
+
+def test_audio_alone(analyzer: Analyzer, tmp_path: Path) -> None:
+    analysis = analyzer.analyze(sound_of(SAMPLE, tmp_path / "sample.wav"))
+    assert analysis.source.kind == "audio"
+    evidence = analysis.utterances[0].modalities
+    assert evidence[Modality.AUDIO].status is Status.OK
+    assert evidence[Modality.FACE].status is Status.MISSING
+    assert "no video" in (evidence[Modality.FACE].reason or "")
+    assert evidence[Modality.FACE].weight == 0
+
+
+def test_video_without_sound(analyzer: Analyzer, tmp_path: Path) -> None:
+    analysis = analyzer.analyze(pictures_of(SAMPLE, tmp_path / "silent.mp4"))
+    assert len(analysis.utterances) >= 2
+    for u in analysis.utterances:
+        assert u.modalities[Modality.TEXT].status is Status.MISSING
+        assert u.modalities[Modality.AUDIO].status is Status.MISSING
+        assert u.modalities[Modality.FACE].status is Status.OK
+
+
+def test_transcript_replaces_recognition(analyzer: Analyzer, tmp_path: Path) -> None:
+    transcript = tmp_path / "words.srt"
+    transcript.write_text("1\n00:00:00,000 --> 00:00:02,000\nThis is the best day of my life.\n")
+    analysis = analyzer.analyze(SAMPLE, transcript=transcript)
+    assert analysis.utterances[0].text == "This is the best day of my life."
+    text = analysis.utterances[0].modalities[Modality.TEXT]
+    assert text.probabilities is not None
+    assert text.probabilities.argmax() == 2
+
+
+def test_modality_switched_off(tmp_path: Path) -> None:
+    only = Analyzer(modalities=["face"]).analyze(SAMPLE)
+    for u in only.utterances:
+        assert u.modalities[Modality.TEXT].probabilities is None
+        assert u.modalities[Modality.TEXT].status is Status.OFF
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("I absolutely love this, it is wonderful.", "positive"),
+        ("This is terrible, I hate it and I want my money back.", "negative"),
+        ("The meeting starts at three o'clock.", "neutral"),
+    ],
+)
+def test_plain_texts(analyzer: Analyzer, offline: None, text: str, label: str) -> None:
+    assert analyzer.analyze_text(text).overall.label == label
+
+
+def test_batch_equals_single(analyzer: Analyzer) -> None:
+    texts = ["Great work, thank you!", "I am so disappointed with all of this.", "It is a table."]
+    batch = analyzer.analyze_texts(texts)
+    for text, analysis in zip(texts, batch, strict=True):
+        single = analyzer.analyze_text(text).overall.probabilities
+        # int8 activations are scaled per batch, so that padding neighbours shift the last digits
+        np.testing.assert_allclose(analysis.overall.probabilities, single, atol=0.08)
+
+
+def test_long_text_is_cut_into_sentences(analyzer: Analyzer) -> None:
+    analysis = analyzer.analyze_text("This part was really good. " * 60)
+    assert len(analysis.utterances) == 60
+    assert analysis.source.kind == "text"
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "?!...", "\x00\x01\x02", "\ufeff", "---"])
+def test_text_without_words_is_refused(analyzer: Analyzer, text: str) -> None:
+    with pytest.raises(TextError, match="expected"):
+        analyzer.analyze_text(text)
+
+
+def test_huge_text_is_refused(analyzer: Analyzer) -> None:
+    with pytest.raises(TextError, match="200,000 characters"):
+        analyzer.analyze_text("word " * 210_000)
+
+
+def test_emoji_and_control_characters_are_harmless(analyzer: Analyzer) -> None:
+    assert analyzer.analyze_text("so happy \x07 today 😀😀").overall.label == "positive"
+
+
+def test_foreign_script_is_not_scored(analyzer: Analyzer) -> None:
+    warnings = analyzer.analyze_text("Das ist ein sehr schöner Tag und wir freuen uns alle darauf.").warnings
+    assert any("English" in w for w in warnings)
+
+
+def test_thresholds_and_abstention() -> None:
+    eager = Analyzer(thresholds=[0.01, 0.99, 0.99])
+    assert eager.analyze_text("The meeting starts at three.").overall.label == "negative"
+    strict = Analyzer(min_confidence=0.999)
+    assert strict.analyze_text("The meeting starts at three.").overall.abstained
+
+
+@pytest.mark.parametrize("thresholds", [[0.2, 0.5], [0, 0.5, 0.5], [0.2, 0.5, 1.5]])
+def test_bad_thresholds(thresholds: list[float]) -> None:
+    with pytest.raises(UsageError, match="thresholds"):
+        Analyzer(thresholds=thresholds)
+
+
+def test_bad_modalities() -> None:
+    with pytest.raises(UsageError, match="text,audio,face"):
+        Analyzer(modalities=["smell"])
+
+
+def test_missing_file_folder_and_renamed_text(analyzer: Analyzer, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"absent\.mp4"):
+        analyzer.analyze(tmp_path / "absent.mp4")
+    with pytest.raises(MediaError, match="folder"):
+        analyzer.analyze(tmp_path)
+    fake = tmp_path / "fake.mp4"
+    fake.write_text("just words\n" * 100)
+    with pytest.raises(MediaError):
+        analyzer.analyze(fake)
+    with pytest.raises(InputError):
+        analyzer.analyze(tmp_path / "absent.txt")
+
+
+def test_text_file(analyzer: Analyzer, tmp_path: Path) -> None:
+    path = tmp_path / "review.txt"
+    path.write_text("What a lovely film. I enjoyed every minute.")
+    assert analyzer.analyze(path).overall.label == "positive"
