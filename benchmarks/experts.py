@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from results_file import Result, Value
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from results_file import Result, Value
 from trivalent.bundle import Expert, load_bundle
+from trivalent.features.text import encode, pad
 from trivalent.fusion import softmax
 from trivalent.lab import metrics
 from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus
@@ -29,7 +30,6 @@ from trivalent.lab.tabular_expert import load_tabular, train_tabular
 from trivalent.lab.text_expert import logits_of
 from trivalent.lab.text_task import new_network
 from trivalent.lab.train import data_root
-from trivalent.features.text import encode, pad
 from trivalent.types import FloatArray, Modality
 
 METRICS: dict[str, Callable[[metrics.IntArray, FloatArray], float]] = {
@@ -65,7 +65,9 @@ def text(expert: Expert, root: Path) -> None:
     result = Result("expert-text", "SST-5 test, MELD test, TweetEval dev file, MOSEI videos by hash (20 %)")
     train = concatenate([load_corpus(c, "train", root=root) for c in CORPORA])
     embed = frozen_encoder()
-    baseline = LogisticRegression(max_iter=300, C=1.0, class_weight="balanced").fit(embed(train), train.labels)
+    baseline = LogisticRegression(max_iter=300, C=1.0, class_weight="balanced").fit(
+        embed(train), train.labels
+    )
     for corpus in ("sst5", "meld", "tweeteval", "mosei"):
         data = load_corpus(corpus, "test", root=root)
         groups = np.array(data.groups)
@@ -77,8 +79,8 @@ def text(expert: Expert, root: Path) -> None:
         result.add(f"{corpus}: constant", **scored(data.labels, p, groups))
     result.caveats += [
         BOOTSTRAP,
-        "One bundle for all corpora; its temperature is fitted on spoken validation data (MELD, MOSI, MOSEI), "
-        "so ECE on reviews and tweets shows what a user of such texts gets.",
+        "One bundle for all corpora; its temperature is fitted on spoken validation data "
+        "(MELD, MOSI, MOSEI), so ECE on reviews and tweets shows what a user of such texts gets.",
         "MOSEI: the 2,478 segments with text, split by video; MOSI test transcripts are not available.",
     ]
     result.write()
@@ -110,7 +112,9 @@ def pooled(expert: Expert, modality: Modality, recipe_path: Path, root: Path) ->
     result = Result(f"expert-{name}", f"{dataset}, people held out", seeds=range(5))
     data, _, test = load_tabular(dataset, pooling=expert.spec.pooling, root=root)
     spec = expert.spec
-    x = np.clip(np.nan_to_num((data.values - spec.mean) / spec.scale), -spec.clip, spec.clip).astype(np.float32)
+    x = np.clip(np.nan_to_num((data.values - spec.mean) / spec.scale), -spec.clip, spec.clip).astype(
+        np.float32
+    )
     refits = [refit(recipe, modality, seed, x, root) for seed in result.seeds]
     parts = list(np.unique(data.sources))
     for source in parts:
@@ -123,14 +127,16 @@ def pooled(expert: Expert, modality: Modality, recipe_path: Path, root: Path) ->
         values = {m: Value(*(v, v - h, v + h)) for m, v, h in zip(METRICS, over.mean(0), half, strict=True)}
         result.add(f"{source}: refitted with {len(over)} other seeds", **values)
         own = ~test & (data.sources == source)
-        regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced"))
+        regression = make_pipeline(
+            StandardScaler(), LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced")
+        )
         p = regression.fit(x[own], data.labels[own]).predict_proba(x[rows])
         result.add(f"{source}: logistic regression, same inputs", **scored(y, p, groups))
         result.add(f"{source}: constant", **scored(y, constant(data.labels[own], rows.sum()), groups))
     result.caveats += [BOOTSTRAP, "Rows 'refitted' give the mean over seeds with its 95 % interval."]
     result.caveats += {
         "voice": ["Acted speech of 24 sentences a person: not what the voice is worth in a conversation.",
-                  "Given for comparison: MFCC statistics + logistic regression .66 macro-F1 on the same split."],
+                  "Given for comparison: MFCC statistics + logistic regression .66 on the same split."],
         "face": ["Still pictures; the held-out people are chosen by hash, so the figures .626 and .737 of "
                  "blendshapes + logistic regression given with the data were measured on another split."],
     }[name]  # fmt: skip
@@ -143,7 +149,9 @@ def refit(recipe, modality: Modality, seed: int, x: FloatArray, root: Path) -> F
 
     seeds = tuple(1000 + 100 * seed + s for s in recipe.seeds)
     with tempfile.TemporaryDirectory() as folder:
-        trained = train_tabular(replace(recipe, seeds=seeds), modality=str(modality), root=root, out=Path(folder))
+        trained = train_tabular(
+            replace(recipe, seeds=seeds), modality=str(modality), root=root, out=Path(folder)
+        )
         again = Expert(trained.spec, trained.graph.read_bytes, threads=1)
         return again.calibrate(again.run(x))
 

@@ -9,7 +9,6 @@ import argparse
 from pathlib import Path
 
 from results_file import Result, Value
-
 from trivalent.bundle import load_bundle
 from trivalent.lab.fusion_fit import load_mosei_videos, measure_worth
 from trivalent.lab.train import data_root
@@ -20,7 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=None)
     worth = measure_worth(load_mosei_videos(data_root(parser.parse_args().root)))
-    result = Result("fusion", "922 CMU-MOSEI videos (bert_cls, covarep40, openface35); test fold 180", seeds=[0])
+    result = Result(
+        "fusion", "922 CMU-MOSEI videos (bert_cls, covarep40, openface35); test fold 180", seeds=[0]
+    )
     for modality, r in worth.correlation.items():
         result.add(f"worth: {modality}", correlation=r, information_nats=worth.information[modality])
     result.add("factor beside words", value=Value(worth.share, *worth.share_interval))
@@ -34,8 +35,8 @@ def main() -> None:
     for modality, weight in load_bundle("default").fusion.weights.items():
         result.add(f"default bundle: weight of {modality}", value=weight)
     result.caveats += [
-        "Labels: sign of a video's mean score, neutral within 1/6. The discriminants use MOSEI's own features "
-        "(video means), not those of our experts: they measure what a modality is worth, not our experts.",
+        "Labels: sign of a video's mean score, neutral within 1/6. The discriminants use MOSEI's own "
+        "features (video means): they measure what a modality is worth, not our experts.",
         "Correlation and fits are out of fold on train and validation videos; the test fold only reports.",
     ]
     result.write()

@@ -54,7 +54,9 @@ class Result:
             "caveats": self.caveats,
         }
         FOLDER.mkdir(exist_ok=True)
-        write_text_atomic(FOLDER / f"{self.benchmark}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_text_atomic(
+            FOLDER / f"{self.benchmark}.json", json.dumps(content, indent=1, allow_nan=False) + "\n"
+        )
         write_text_atomic(FOLDER / f"{self.benchmark}.md", self._markdown(content))
 
     def _markdown(self, content: dict[str, Any]) -> str:
@@ -77,7 +79,9 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
@@ -86,11 +90,17 @@ def _cell(value: Value | None) -> str:
     if value is None:
         return ""
     text = f"{value.mean:.3f}" if abs(value.mean) < 100 else f"{value.mean:.0f}"
-    return text if value.low is None or value.high is None else f"{text} [{value.low:.3f}, {value.high:.3f}]"
+    return (
+        text if value.low is None or value.high is None else f"{text} [{value.low:.3f}, {value.high:.3f}]"
+    )
 
 
 def _commit() -> str:
     run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return run.stdout.strip() or "unknown"

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import av
-from results_file import Result
 
+from results_file import Result
 from trivalent import Analyzer
 from trivalent.assets.registry import PACKAGE_ROOT
 
@@ -63,7 +63,7 @@ def looped_sample(path: Path, seconds: float) -> None:
 
 
 def video(result: Result) -> None:
-    """A minute of talking face, second run of a process (models loaded)."""
+    """Analyse a minute of talking face with the models already loaded."""
     analyzer = Analyzer(threads=2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "minute.mp4"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from results_file import FOLDER, REPOSITORY
-
 from trivalent.files import write_text_atomic
 
 _BLOCK = re.compile(r"(<!-- (table|output): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -30,7 +29,10 @@ def table(words: list[str]) -> str:
             figures = ", ".join(f"{k} {v['mean']:.3g}" for k, v in row["metrics"].items())
             lines.append(f"| {row['name']} | {figures} |")
         return "\n".join([*lines, "", f"({content['machine']}.)"])
-    lines = ["| | " + " | ".join(w.replace("_", " ") for w in wanted) + " |", "|---" * (len(wanted) + 1) + "|"]
+    lines = [
+        "| | " + " | ".join(w.replace("_", " ") for w in wanted) + " |",
+        "|---" * (len(wanted) + 1) + "|",
+    ]
     for row in content["rows"]:
         lines.append(f"| {row['name']} | " + " | ".join(cell(row["metrics"].get(w)) for w in wanted) + " |")
     return "\n".join(lines)
@@ -44,12 +46,13 @@ def cell(value: dict[str, Any] | None) -> str:
     return text if value["low"] is None else f"{text} [{value['low']:.3f}, {value['high']:.3f}]"
 
 
-def output(_: list[str]) -> str:
+def output(words: list[str]) -> str:
     """Run `trivalent analyze --sample` as in a terminal of 100 columns."""
     command = [sys.executable, "-m", "trivalent.cli.main", "analyze", "--sample"]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return "\n".join(line.rstrip() for line in run.stdout.strip("\n").splitlines())
+    shown = [f"$ {' '.join(words)}", *(line.rstrip() for line in run.stdout.strip("\n").splitlines())]
+    return "\n".join(["```console", *shown, "```"])
 
 
 def main() -> None:

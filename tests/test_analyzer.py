@@ -177,7 +177,9 @@ def test_emoji_and_control_characters_are_harmless(analyzer: Analyzer) -> None:
 
 
 def test_foreign_script_is_not_scored(analyzer: Analyzer) -> None:
-    warnings = analyzer.analyze_text("Das ist ein sehr schöner Tag und wir freuen uns alle darauf.").warnings
+    warnings = analyzer.analyze_text(
+        "Das ist ein sehr schöner Tag und wir freuen uns alle darauf."
+    ).warnings
     assert any("English" in w for w in warnings)
 
 

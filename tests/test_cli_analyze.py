@@ -35,7 +35,9 @@ def test_sample_table_and_files(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         assert len(list(csv.DictReader(stream))) >= 2
 
 
-def test_one_bad_source_does_not_stop_the_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_one_bad_source_does_not_stop_the_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     good = tmp_path / "good.txt"
     good.write_text("A wonderful day.")
     status, out, err = run(capsys, str(tmp_path / "absent.mp4"), str(good), "--json")

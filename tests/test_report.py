@@ -66,6 +66,8 @@ class Page(HTMLParser):
 
 def assert_sealed(page, text):
     """No script, nothing from a network, no dangling link."""
+    ids = set(page.ids)
+    assert len(ids) == len(page.ids)
     assert "script" not in page.tags
     assert not {"link", "iframe", "object", "base", "form"} & set(page.tags)
     for tag, name, v in page.attributes:
@@ -74,10 +76,9 @@ def assert_sealed(page, text):
         if name in {"href", "src", "action", "srcset", "poster"}:
             assert v.startswith(("#", "data:image/jpeg;base64,")), (tag, name, v)
         if name == "href":
-            assert v[1:] in page.ids
+            assert v[1:] in ids
         if name == "fill" and "url" in v:
-            assert v[5:-1] in page.ids
-    assert len(set(page.ids)) == len(page.ids)
+            assert v[5:-1] in ids
     style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
     assert "url(" not in style
     assert "@import" not in style

@@ -60,7 +60,9 @@ def main(folder: Path, target: Path) -> None:
         out.mux(v.encode(None))
         samples = np.concatenate(audio)
         for start in range(0, len(samples), 1024):
-            block = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="s16", layout="mono")
+            block = av.AudioFrame.from_ndarray(
+                samples[None, start : start + 1024], format="s16", layout="mono"
+            )
             block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
             out.mux(a.encode(block))
         out.mux(a.encode(None))

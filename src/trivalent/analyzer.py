@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-
 from trivalent.analysis import (
     Analysis,
     Evidence,
@@ -26,8 +25,9 @@ from trivalent.analysis import (
 from trivalent.bundle import Bundle, load_bundle
 from trivalent.errors import InputError, TextError, UsageError
 from trivalent.experts import Progress, Reading, language_problem, read_face, read_texts, read_voice
-from trivalent.features.text import english_share, has_words, normalize, pack
+from trivalent.features.text import has_words, normalize, pack
 from trivalent.fusion import DecisionRule, combine
+from trivalent.language import looks_english
 from trivalent.types import LABELS, FeatureTable, Modality, Status, Utterance
 
 Stages = Callable[[str], Progress]
@@ -116,7 +116,9 @@ class Analyzer:
 
     def _analyze_pieces(self, named: Sequence[tuple[str, str]]) -> list[Analysis]:
         if Modality.TEXT not in self.modalities:
-            raise UsageError("expected the modality text for a text, got it switched off; add it to --modalities")
+            raise UsageError(
+                "expected the modality text for a text, got it switched off; add it to --modalities"
+            )
         clock = _Clock()
         with clock.measure("text_s"):
             utterances, owners = [], []
@@ -129,13 +131,17 @@ class Analyzer:
         for i, (name, text) in enumerate(named):
             rows = [k for k, owner in enumerate(owners) if owner == i]
             if all(readings[k].opinion is None for k in rows):
-                raise TextError(f"expected English words, got {_shorten(text)!r}: {readings[rows[0]].reason}")
+                raise TextError(
+                    f"expected English words, got {_shorten(text)!r}: {readings[rows[0]].reason}"
+                )
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
-            share = english_share(text)
-            odd = share is not None and share < 0.05
-            warnings = [f"the text does not look English ({share:.0%} common words)"] if odd else []
-            out.append(self._assemble(Source(name, "text", None), own, views=views, warnings=warnings, clock=clock))
+            warnings = (
+                [] if looks_english(text) else ["the text does not look English; do not rely on the result"]
+            )
+            out.append(
+                self._assemble(Source(name, "text", None), own, views=views, warnings=warnings, clock=clock)
+            )
         return out
 
     def _assemble(
@@ -161,7 +167,10 @@ class Analyzer:
             warnings = [*warnings, "no modality could be used: the probabilities are only the prior"]
         repaired = sum(r.repaired for column in views.values() for r in column)
         if repaired:
-            warnings = [*warnings, f"{repaired} pooled features could not be computed and were set to their mean"]
+            warnings = [
+                *warnings,
+                f"{repaired} pooled features could not be computed and were set to their mean",
+            ]
         return Analysis(
             source,
             Model(self.bundle.name, self.bundle.version, self.bundle.sha256),
@@ -173,7 +182,9 @@ class Analyzer:
         )
 
     def _utterance(self, utterance: Utterance, readings: dict[Modality, Reading]) -> UtteranceResult:
-        fused = self.bundle.fusion.fuse({m: r.opinion for m, r in readings.items() if r.opinion is not None})
+        fused = self.bundle.fusion.fuse(
+            {m: r.opinion for m, r in readings.items() if r.opinion is not None}
+        )
         verdict = self.decision.decide(fused.probabilities)
         if not fused.weights:
             verdict = replace(verdict, abstained=True)
@@ -230,7 +241,7 @@ class _Journey:
                 progress=self.stages("speech"),
             )
         self.utterances = speech.utterances
-        warnings = [*recording.warnings, *speech.warnings]
+        warnings = list(speech.warnings)
         views: dict[Modality, list[Reading]] = {}
         if Modality.TEXT in analyzer.modalities:
             with clock.measure("text_s"):
@@ -245,6 +256,8 @@ class _Journey:
         if Modality.FACE in analyzer.modalities:
             with clock.measure("face_s"):
                 views[Modality.FACE], keyframes = self._faces(warnings)
+        # Decoding the pictures may have added to the recording's warnings.
+        warnings = [*recording.warnings, *warnings]
         return analyzer._assemble(
             Source(recording.name, recording.kind, recording.duration_s),
             self.utterances,
@@ -311,7 +324,9 @@ def _chosen(names: Sequence[str] | None, bundle: Bundle) -> tuple[Modality, ...]
         raise UsageError(f"expected modalities among {','.join(known)}, got {','.join(wrong) or 'none'}")
     lacking = [n for n in names if Modality(n) not in bundle.experts]
     if lacking:
-        raise UsageError(f"expected modalities of the bundle {bundle.name!r}, which has no {','.join(lacking)}")
+        raise UsageError(
+            f"expected modalities of the bundle {bundle.name!r}, which has no {','.join(lacking)}"
+        )
     return tuple(m for m in Modality if m in names)
 
 
@@ -336,7 +351,9 @@ def _checked_text(text: str) -> str:
     if not clean:
         raise TextError("expected a text with words, got an empty one; write at least one word")
     if not has_words(clean):
-        raise TextError(f"expected a text with words, got only signs {_shorten(clean)!r}; write at least one word")
+        raise TextError(
+            f"expected a text with words, got only signs {_shorten(clean)!r}; write at least one word"
+        )
     return text if len(clean) == len(text) else clean
 
 
@@ -346,7 +363,9 @@ def _read_text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise InputError(f"expected a readable text file, got {path}: {error.strerror}; check the path") from error
+        raise InputError(
+            f"expected a readable text file, got {path}: {error.strerror}; check the path"
+        ) from error
     return parse_transcript(raw, suffix=".txt", name=path.name).text
 
 

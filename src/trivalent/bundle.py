@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,21 +17,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trivalent.assets import sha256_of
 from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.errors import BundleError
-from trivalent.features import extractor_columns, extractor_version
-from trivalent.features.pooling import pool
+from trivalent.errors import BundleError, FeatureError, UsageError
+from trivalent.features import EXTRACTORS, extractor_columns, extractor_version
+from trivalent.features.pooling import columns_of, pool
 from trivalent.fusion import DecisionRule, FusionRule, softmax
 from trivalent.types import LABELS, FeatureTable, FloatArray, Modality
 
 if TYPE_CHECKING:
     import onnxruntime
 
+IntArray = NDArray[np.integer[Any]]
 FORMAT = "trivalent.bundle/1"
 INSTALLED = PACKAGE_ROOT / "bundles"
 _MAX_FILE = 512 * 2**20
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "version": str,
+    "classes": list,
+    "modalities": dict,
+    "fusion": dict,
+    "thresholds": list,
+    "min_confidence": (int, float),
+    "card": dict,
+    "files": dict,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +90,19 @@ class ExpertSpec:
                 max_missing=float(data["max_missing"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"expected a complete expert in {where}, got a bad or absent key: {error}") from error
+            raise BundleError(
+                f"expected a complete expert in {where}, got a bad or absent key: {error}"
+            ) from error
         if not (len(spec.pooling) == len(spec.mean) == len(spec.scale)) or spec.temperature <= 0:
-            raise BundleError(f"expected pooling, mean and scale of one length in {where}, and temperature > 0")
+            raise BundleError(
+                f"expected pooling, mean and scale of one length in {where}, and temperature > 0"
+            )
+        if (
+            spec.prior.shape != (len(LABELS),)
+            or not np.isclose(spec.prior.sum(), 1)
+            or (spec.prior <= 0).any()
+        ):
+            raise BundleError(f"expected a prior of three positive numbers that sum to 1 in {where}")
         return spec
 
 
@@ -108,9 +132,17 @@ class Expert:
         """Turn logits (n, 3) into calibrated probabilities."""
         return softmax(np.asarray(logits, np.float64) / self.spec.temperature)
 
-    def from_tokens(self, ids: FloatArray, mask: FloatArray) -> FloatArray:
+    def from_tokens(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Classify padded token ids, shape (n, tokens); returns (n, 3)."""
         return self.calibrate(self._session.run(["logits"], {"ids": ids, "mask": mask})[0])
+
+    def embed(self, ids: IntArray, mask: IntArray) -> FloatArray:
+        """Return the sentence vectors (n, width) of padded token ids, shape (n, tokens)."""
+        if "sentence" not in {output.name for output in self._session.get_outputs()}:
+            raise BundleError(
+                f"expected an output 'sentence' of {self.spec.model}, found none; use the default bundle"
+            )
+        return self._session.run(["sentence"], {"ids": ids, "mask": mask})[0]
 
     def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         """Classify one pooled table.
@@ -174,6 +206,8 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
             )
     experts = {}
     for key, entry in manifest["modalities"].items():
+        if key not in list(Modality):
+            raise BundleError(f"expected modalities among {', '.join(Modality)} in {folder}, got {key!r}")
         spec = ExpertSpec.from_dict(entry, where=f"{folder}, modality {key}")
         if spec.model not in manifest["files"]:
             raise BundleError(f"expected {spec.model} among the hashed files of {folder}, it is not listed")
@@ -185,7 +219,7 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
         reader.sha256("bundle.json"),
         experts,
         FusionRule.from_dict(manifest["fusion"]),
-        DecisionRule(tuple(manifest["thresholds"]), manifest["min_confidence"]),
+        _decision(manifest, str(folder)),
         manifest["card"],
     )
 
@@ -198,7 +232,8 @@ def _locate(where: str | Path) -> Path:
         return path
     names = ", ".join(installed_bundles()) or "none"
     raise BundleError(
-        f"expected the name of an installed bundle ({names}) or a folder or .zip with bundle.json, got {str(where)!r}"
+        f"expected the name of an installed bundle ({names}) or a folder or .zip with bundle.json, "
+        f"got {str(where)!r}"
     )
 
 
@@ -210,13 +245,24 @@ def _parse(raw: bytes, where: str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise BundleError(f"expected format {FORMAT!r} in bundle.json of {where}, got {found!r}")
-    keys = ("name", "version", "classes", "modalities", "fusion", "thresholds", "min_confidence", "card", "files")
-    absent = [key for key in keys if key not in manifest]
+    absent = [key for key in _KEYS if key not in manifest]
     if absent:
         raise BundleError(f"expected the keys {', '.join(absent)} in bundle.json of {where}")
+    wrong = [key for key, kind in _KEYS.items() if not isinstance(manifest[key], kind)]
+    if wrong:
+        raise BundleError(
+            f"expected other types of values for {', '.join(wrong)} in bundle.json of {where}"
+        )
     if tuple(manifest["classes"]) != LABELS:
         raise BundleError(f"expected classes {list(LABELS)} in {where}, got {manifest['classes']}")
     return manifest
+
+
+def _decision(manifest: dict[str, Any], where: str) -> DecisionRule:
+    try:
+        return DecisionRule(tuple(map(float, manifest["thresholds"])), manifest["min_confidence"])
+    except (TypeError, ValueError, UsageError) as error:
+        raise BundleError(f"expected valid thresholds and min_confidence in {where}: {error}") from error
 
 
 def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -228,6 +274,9 @@ def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_columns(spec: ExpertSpec, modality: str) -> None:
     """Refuse a bundle whose columns are not those of today's extractor."""
+    if spec.extractor not in EXTRACTORS:
+        known = ", ".join(EXTRACTORS)
+        raise BundleError(f"expected an extractor among {known} for {modality}, got {spec.extractor!r}")
     current = extractor_version(spec.extractor)
     if spec.extractor_version != current:
         raise BundleError(
@@ -243,6 +292,15 @@ def _check_columns(spec: ExpertSpec, modality: str) -> None:
             f"{_some([c for c in available if c not in spec.columns]) or 'nothing'}"
         )
 
+    try:
+        needed = columns_of(spec.pooling)
+    except FeatureError as error:
+        raise BundleError(f"expected pooled names for {modality}: {error}") from error
+    if unlisted := [c for c in needed if c not in spec.columns]:
+        raise BundleError(
+            f"expected the columns of the pooled {modality} names to be listed, got others: {_some(unlisted)}"
+        )
+
 
 def _some(names: Sequence[str], limit: int = 6) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
@@ -255,9 +313,13 @@ class _FolderReader:
     def path(self, name: str) -> Path:
         path = (self.folder / name).resolve()
         if not path.is_relative_to(self.folder):
-            raise BundleError(f"expected files inside {self.folder}, got the path {name!r}; do not use this bundle")
+            raise BundleError(
+                f"expected files inside {self.folder}, got the path {name!r}; do not use this bundle"
+            )
         if not path.is_file() or path.stat().st_size > _MAX_FILE:
-            raise BundleError(f"expected a file of at most {_MAX_FILE >> 20} MB at {name!r} in {self.folder}")
+            raise BundleError(
+                f"expected a file of at most {_MAX_FILE >> 20} MB at {name!r} in {self.folder}"
+            )
         return path
 
     def read(self, name: str) -> bytes:
@@ -272,15 +334,26 @@ class _ZipReader:
 
     def __init__(self, path: Path) -> None:
         self.file = path
-        self.members = {i.filename: i for i in zipfile.ZipFile(path).infolist()}
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self.members = {i.filename: i for i in archive.infolist()}
+        except (zipfile.BadZipFile, OSError) as error:
+            raise BundleError(
+                f"expected a readable .zip, got {path}: {error}; get the bundle again"
+            ) from error
 
     def read(self, name: str) -> bytes:
         info = self.members.get(name)
         if info is None or info.file_size > _MAX_FILE:
             raise BundleError(f"expected a member {name!r} of at most {_MAX_FILE >> 20} MB in {self.file}")
-        with zipfile.ZipFile(self.file) as archive, archive.open(info) as stream:
-            # The size in the header is a claim; a zip bomb is cut off here.
-            data = stream.read(_MAX_FILE + 1)
+        try:
+            with zipfile.ZipFile(self.file) as archive, archive.open(info) as stream:
+                # The size in the header is a claim; a zip bomb is cut off here.
+                data = stream.read(_MAX_FILE + 1)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+            raise BundleError(
+                f"expected a readable member {name!r} in {self.file}, got: {error}"
+            ) from error
         if len(data) > _MAX_FILE:
             raise BundleError(f"expected at most {_MAX_FILE >> 20} MB in member {name!r} of {self.file}")
         return data

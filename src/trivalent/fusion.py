@@ -22,7 +22,7 @@ import numpy as np
 
 from trivalent.analysis import Verdict
 from trivalent.errors import BundleError, UsageError
-from trivalent.types import LABELS, FloatArray, Modality, Sentiment
+from trivalent.types import FloatArray, Modality, Sentiment
 
 _FLOOR = 1e-6  # no expert may be so sure that the others cannot answer
 
@@ -46,7 +46,7 @@ class Fused:
 
     probabilities: FloatArray
     weights: dict[Modality, float]
-    effects: dict[Modality, FloatArray]
+    effects: Mapping[Modality, FloatArray]
     conflict: float
     mixed: bool
 
@@ -81,9 +81,7 @@ class FusionRule:
         total = sum(exponents.values())
         conflict = float(self._conflict(opinions))
         fused = self.pool(opinions)
-        effects = {
-            m: fused - self.pool({k: o for k, o in opinions.items() if k != m}) for m in opinions
-        }
+        effects = {m: fused - self.pool({k: o for k, o in opinions.items() if k != m}) for m in opinions}
         return Fused(
             fused,
             {m: (e / total if total > 0 else 0.0) for m, e in exponents.items()},
@@ -148,7 +146,9 @@ class FusionRule:
             numbers = (float(data[key]) for key in ("beside_words", "kappa", "mixed_above"))
             rule = cls(weights, prior, *numbers)
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"expected weights, prior, beside_words, kappa, mixed_above under 'fusion', got {error}") from error
+            raise BundleError(
+                f"expected weights, prior, beside_words, kappa, mixed_above under 'fusion', got {error}"
+            ) from error
         if min(weights.values(), default=0) < 0 or prior.shape != (3,) or not np.isclose(prior.sum(), 1):
             raise BundleError("expected fusion weights >= 0 and a prior of three numbers that sum to 1")
         return rule

@@ -74,5 +74,7 @@ def _crop(image: NDArray[np.uint8], face: FaceObservation) -> NDArray[np.uint8]:
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    ok, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    ok, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
+    )
     return data.tobytes() if ok else b""

@@ -27,14 +27,21 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--html", metavar="F", type=Path, help="write a self-contained report")
     command.add_argument("--csv", metavar="F", type=Path, help="write one row per utterance")
     command.add_argument("--model", default="default", metavar="NAME|PATH", help="bundle to use")
-    command.add_argument("--transcript", metavar="F", type=Path, help=".srt, .vtt or .txt instead of recognition")
+    command.add_argument(
+        "--transcript", metavar="F", type=Path, help=".srt, .vtt or .txt instead of recognition"
+    )
     command.add_argument("--modalities", default=None, metavar="LIST", help=f"of {','.join(Modality)}")
     command.add_argument(
-        "--thresholds", default=None, metavar="LIST", help=f"for {','.join(LABELS)}: argmax p/threshold decides"
+        "--thresholds",
+        default=None,
+        metavar="LIST",
+        help=f"for {','.join(LABELS)}: argmax p/threshold decides",
     )
     command.add_argument("--min-confidence", type=float, default=None, metavar="P", help="abstain below P")
     command.add_argument("--whisper", default="tiny.en", metavar="SIZE", help="tiny.en, base, small, ...")
-    command.add_argument("--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second")
+    command.add_argument(
+        "--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second"
+    )
     command.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each model")
     return command
 
@@ -80,12 +87,15 @@ def _analyze(analyzer: Analyzer, source: Path, arguments: argparse.Namespace) ->
 
 
 def _write(
-    done: list[Analysis], failures: list[tuple[str, str]], card: dict[str, Any], arguments: argparse.Namespace
+    done: list[Analysis],
+    failures: list[tuple[str, str]],
+    card: dict[str, Any],
+    arguments: argparse.Namespace,
 ) -> None:
     from trivalent import report
 
     if arguments.html is not None and done:
-        report.write_html(done, arguments.html, card=card)
+        report.write_html(done, arguments.html, card=card, failures=failures)
     if arguments.csv is not None and done:
         report.write_csv(done, arguments.csv)
     if arguments.json:
@@ -103,9 +113,13 @@ def _write(
 def _check(arguments: argparse.Namespace) -> None:
     given = [bool(arguments.sources), arguments.text is not None, arguments.sample]
     if sum(given) != 1:
-        raise UsageError("expected one of SOURCE..., --text or --sample; for example: trivalent analyze --sample")
+        raise UsageError(
+            "expected one of SOURCE..., --text or --sample; for example: trivalent analyze --sample"
+        )
     if arguments.transcript is not None and len(arguments.sources) != 1:
-        raise UsageError("expected one SOURCE with --transcript, since a transcript belongs to one recording")
+        raise UsageError(
+            "expected one SOURCE with --transcript, since a transcript belongs to one recording"
+        )
     if not 0.1 <= arguments.face_rate <= 60:
         raise UsageError(f"expected --face-rate between 0.1 and 60, got {arguments.face_rate:g}")
     if arguments.threads < 1:
@@ -113,7 +127,9 @@ def _check(arguments: argparse.Namespace) -> None:
     for target in (arguments.html, arguments.csv):
         # Found before an hour of computing, not after.
         if target is not None and (not target.parent.is_dir() or target.is_dir()):
-            raise UsageError(f"expected a file in an existing folder, got {target}; create the folder first")
+            raise UsageError(
+                f"expected a file in an existing folder, got {target}; create the folder first"
+            )
 
 
 def _names(text: str) -> list[str]:

@@ -15,12 +15,18 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "extract", help="write features of a recording or text", description=__doc__
     )
-    command.add_argument("extractor", choices=sorted(EXTRACTORS), metavar="EXTRACTOR", help=", ".join(EXTRACTORS))
+    command.add_argument(
+        "extractor", choices=sorted(EXTRACTORS), metavar="EXTRACTOR", help=", ".join(EXTRACTORS)
+    )
     command.add_argument("source", type=Path, metavar="SOURCE")
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="F", help=".npz, .csv or .parquet")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="F", help=".npz, .csv or .parquet"
+    )
     command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
     command.add_argument("--landmarks", action="store_true", help="face: also the 478 landmarks")
-    command.add_argument("--face-rate", type=float, default=5.0, metavar="HZ", help="face: frames per second")
+    command.add_argument(
+        "--face-rate", type=float, default=5.0, metavar="HZ", help="face: frames per second"
+    )
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
     command.add_argument("--glove-file", type=Path, metavar="F", help="glove: a GloVe text file")
     return command

@@ -25,7 +25,8 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     root = _Parser(
-        prog="trivalent", description="Negative, neutral or positive from the words, the voice and the face."
+        prog="trivalent",
+        description="Negative, neutral or positive from the words, the voice and the face.",
     )
     root.add_argument("--version", action="version", version=f"trivalent {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -38,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A label in Chinese or an emoji must not fail where the locale is plain ASCII.
+        if hasattr(stream, "reconfigure") and (stream.encoding or "").lower() not in ("utf-8", "utf8"):
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -54,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if arguments.debug:
             raise
-        return fail(f"{error.strerror or error}: {error.filename or 'file'}; check the path and its rights", 1)
+        return fail(
+            f"{error.strerror or error}: {error.filename or 'file'}; check the path and its rights", 1
+        )
     except Exception as error:
         if arguments.debug:
             raise

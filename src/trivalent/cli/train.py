@@ -17,8 +17,12 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the recipe")
-    command.add_argument("--root", type=Path, default=None, metavar="DIR", help="data; else $TRIVALENT_DATA")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override the recipe"
+    )
+    command.add_argument(
+        "--root", type=Path, default=None, metavar="DIR", help="data; else $TRIVALENT_DATA"
+    )
     return command
 
 

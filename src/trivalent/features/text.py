@@ -26,19 +26,12 @@ MAX_TOKENS = 128
 
 _SPACE = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"')\]]*\s+|\n{2,}")
-# The commonest function words: together about 40 % of running English, spoken or written.
-_ENGLISH = frozenset(
-    "the a an and or but if of to in on at for with from by as is are was were be been am do does did "
-    "not no i you he she it we they me him her us them my your his its our their this that these those "
-    "what who how when where why so just very can could will would have has had there here about all "
-    "i'm it's don't that's you're what's oh yeah like get got know think go going really up out".split()
-)
 
 
 def normalize(text: str) -> str:
-    """Remove control characters and fold white space; the tokenizer lower-cases.
+    r"""Remove control characters and fold white space; the tokenizer lower-cases.
 
-    >>> normalize("so\\x00  good\\n")
+    >>> normalize("so\x00  good\n")
     'so good'
     """
     visible = "".join(c if unicodedata.category(c)[0] != "C" or c in "\n\t\u200d" else " " for c in text)
@@ -52,25 +45,6 @@ def has_words(text: str) -> bool:
     (False, True, True)
     """
     return any(unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "So" for c in text)
-
-
-def english_share(text: str) -> float | None:
-    """Estimate how English a text is; None when it is too short to tell.
-
-    Returns
-    -------
-    float or None
-        0 when most letters are not Latin, else the share of common English function words
-        (about .4 in English, below .1 in other languages written in Latin script).
-    """
-    letters = [c for c in text if c.isalpha()]
-    latin = sum(c < "\u0250" for c in letters)
-    if letters and latin < 0.5 * len(letters):
-        return 0.0
-    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.lower())
-    if len(words) < 8:
-        return None
-    return sum(w.replace("’", "'") in _ENGLISH for w in words) / len(words)
 
 
 def split_sentences(text: str) -> list[str]:

@@ -60,7 +60,12 @@ class TrainedExpert:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"expected a trained expert in {folder}, got: {error}; train its recipe first") from error
+            raise DataError(
+                f"expected a trained expert in {folder}, got: {error}; train its recipe first"
+            ) from error
         return cls(
-            ExpertSpec.from_dict(content["spec"], where=str(path)), folder, content["metrics"], content["card"]
+            ExpertSpec.from_dict(content["spec"], where=str(path)),
+            folder,
+            content["metrics"],
+            content["card"],
         )

@@ -41,7 +41,9 @@ def export_text(network: TextClassifier, path: Path, *, int8: bool = True) -> No
     BundleError
         The full-precision graph differs from the network by more than 1e-3.
     """
-    ids, mask = (torch.from_numpy(t) for t in pad(encode(["a short text", "one that is a little longer, too"])))
+    ids, mask = (
+        torch.from_numpy(t) for t in pad(encode(["a short text", "one that is a little longer, too"]))
+    )
     graph = _TextGraph(network).eval()
     full = path.with_suffix(".fp32.onnx")
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens", min=2, max=512)
@@ -110,4 +112,6 @@ def _compare(path: Path, inputs: dict[str, np.ndarray], *, expected: np.ndarray)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     error = float(np.abs(session.run(None, inputs)[0] - expected).max())
     if error > 1e-3:
-        raise BundleError(f"expected the graph {path.name} to equal its network, got a difference of {error:.1e}")
+        raise BundleError(
+            f"expected the graph {path.name} to equal its network, got a difference of {error:.1e}"
+        )

@@ -12,8 +12,9 @@ worth
     variables). A voice that claims certainty on acted speech is thus cut down to r = .2.
 share
     beside words, voice and face count less, for they partly repeat them; one factor for both is
-    fitted, together with kappa, by the log-loss of the pool with the words at exponent 1. One, not two: the features of MOSEI are
-    video means and other columns than ours, so that finer differences would not carry over.
+    fitted, together with kappa, by the log-loss of the pool with the words at exponent 1.
+    One, not two: the features of MOSEI are video means and other columns than ours, so that
+    finer differences would not carry over.
 
 The words keep weight 1: their expert is calibrated on spoken language itself.
 """

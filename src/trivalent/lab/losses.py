@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trivalent.lab.metrics import IntArray
 from trivalent.types import FloatArray, Sentiment
 
 
@@ -25,7 +26,7 @@ class ClassWeights(StrEnum):
         return {"none": 0.0, "sqrt": 0.5, "linear": 1.0, "square": 2.0}[self.value]
 
 
-def class_weights(counts: FloatArray, rule: ClassWeights | str) -> FloatArray:
+def class_weights(counts: FloatArray | IntArray, rule: ClassWeights | str) -> FloatArray:
     """Weight each class by rarity.
 
     >>> class_weights(np.array([224, 1134, 891]), "sqrt").round(2).tolist()

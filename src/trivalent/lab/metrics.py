@@ -55,7 +55,9 @@ def class_scores(labels: IntArray, predicted: IntArray) -> dict[str, FloatArray]
     predicted_n, support = matrix.sum(0), matrix.sum(1)
     precision = np.divide(hits, predicted_n, out=np.zeros_like(hits), where=predicted_n > 0)
     recall = np.divide(hits, support, out=np.zeros_like(hits), where=support > 0)
-    f1 = np.divide(2 * hits, predicted_n + support, out=np.zeros_like(hits), where=predicted_n + support > 0)
+    f1 = np.divide(
+        2 * hits, predicted_n + support, out=np.zeros_like(hits), where=predicted_n + support > 0
+    )
     return {"precision": precision, "recall": recall, "f1": f1, "support": support}
 
 

@@ -48,7 +48,9 @@ class TextClassifier(nn.Module):
 
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Average the token states; returns (batch, width)."""
-        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (batch, tokens, width)
+        states = self.encoder(
+            input_ids=ids, attention_mask=mask
+        ).last_hidden_state  # (batch, tokens, width)
         weight = mask.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1).clamp(min=1)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from trivalent.assets import cache_folder
@@ -24,7 +25,7 @@ from trivalent.lab.datasets.ravdess import Variant, actor_folds, extract_ravdess
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData, split_by_group
 from trivalent.lab.expert import TrainedExpert
 from trivalent.lab.export import export_tabular
-from trivalent.lab.metrics import summarize
+from trivalent.lab.metrics import IntArray, summarize
 from trivalent.lab.recipes import Recipe, build
 from trivalent.lab.tabular_task import Ensemble, TabularNetwork, TabularTask, TabularTaskConfig
 from trivalent.lab.training import TrainingConfig, fit
@@ -36,7 +37,7 @@ CLIP = 4.0  # standard deviations; the runtime clips alike
 
 def load_tabular(
     dataset: str, *, pooling: Sequence[str], root: Path, variants: Sequence[str] = ()
-) -> tuple[TabularData, FloatArray, FloatArray]:
+) -> tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]:
     """Read a data set as (samples, fold of each sample, mask of the test part).
 
     The fold is -1 for test samples. A person is in one fold only.
@@ -132,26 +133,30 @@ def _pooled_pictures(data: TabularData, pooling: Sequence[str]) -> TabularData:
     return replace(data.select([n.column for n in names]), columns=tuple(pooling))
 
 
-def _hashed_folds(data: TabularData, rows: FloatArray, count: int = 5) -> FloatArray:
+def _hashed_folds(data: TabularData, rows: NDArray[np.bool_], count: int = 5) -> NDArray[np.int64]:
     """Deal the people outside test into folds, source by source."""
     folds = np.full(len(data), -1)
     remaining = np.flatnonzero(rows)
     for fold in range(count - 1):
         share = 1 / (count - fold)
         part = data.take(remaining)
-        split = split_by_group(part.groups, seed=fold + 1, fractions=(1 - share, 0.0, share), sources=part.sources)
+        split = split_by_group(
+            part.groups, seed=fold + 1, fractions=(1 - share, 0.0, share), sources=part.sources
+        )
         folds[remaining[split.test]] = fold
         remaining = remaining[split.train]
     folds[remaining] = count - 1
     return folds
 
 
-def _item_weights(data: TabularData, usable: FloatArray, balance: bool) -> FloatArray:
+def _item_weights(data: TabularData, usable: NDArray[np.bool_], balance: bool) -> FloatArray:
     """Weight the sources equally: a large collection must not decide alone."""
     weights = np.ones(len(data))
     if balance:
         for source in np.unique(data.sources):
-            weights[data.sources == source] = np.sqrt(usable.sum() / (usable & (data.sources == source)).sum())
+            weights[data.sources == source] = np.sqrt(
+                usable.sum() / (usable & (data.sources == source)).sum()
+            )
         weights /= weights[usable].mean()
     return weights
 
@@ -161,12 +166,14 @@ def _logits(network: nn.Module, x: FloatArray) -> FloatArray:
     return network(torch.tensor(x, dtype=torch.float32)).numpy()
 
 
-def _metrics(p: FloatArray, labels: FloatArray, sources: FloatArray) -> dict[str, Any]:
+def _metrics(p: FloatArray, labels: IntArray, sources: NDArray[np.str_]) -> dict[str, Any]:
     parts = {str(s): summarize(labels[sources == s], p[sources == s]) for s in np.unique(sources)}
     return parts if len(parts) == 1 else {**parts, "all": summarize(labels, p)}
 
 
-def _card(config: TabularTaskConfig, data: TabularData, usable: FloatArray, test: FloatArray) -> dict[str, Any]:
+def _card(
+    config: TabularTaskConfig, data: TabularData, usable: NDArray[np.bool_], test: NDArray[np.bool_]
+) -> dict[str, Any]:
     known = {
         "ravdess": {
             "data": "RAVDESS speech, actors 01-16 (Livingstone & Russo, PLoS ONE 2018)",

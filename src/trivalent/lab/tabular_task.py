@@ -60,7 +60,9 @@ class TabularNetwork(nn.Module):
         super().__init__()
         classes = len(Sentiment)
         self.layers: nn.Module = (
-            nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes))
+            nn.Sequential(
+                nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+            )
             if hidden
             else nn.Linear(inputs, classes)
         )

@@ -109,7 +109,9 @@ class TextTask:
             found = re.search(r"layer\.(\d+)\.", name)
             depth = 6 - int(found[1]) - 1 if found else 6
             head = not name.startswith("encoder")
-            rate = config.head_learning_rate if head else config.learning_rate * self.config.layer_decay**depth
+            rate = (
+                config.head_learning_rate if head else config.learning_rate * self.config.layer_decay**depth
+            )
             groups.setdefault(rate, []).append(parameter)
         return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
 
@@ -139,7 +141,9 @@ class TextTask:
         )
 
 
-def validation_scores(labels: Mapping[str, IntArray], predicted: Mapping[str, IntArray]) -> dict[str, float]:
+def validation_scores(
+    labels: Mapping[str, IntArray], predicted: Mapping[str, IntArray]
+) -> dict[str, float]:
     """Combine corpora into the score that chooses the epoch.
 
     MOSI and MOSEI are pooled: alone each validation part is too small to choose by.

@@ -57,5 +57,3 @@ def _flat(scores: dict[str, Any]) -> list[str]:
     if not nested:
         return [", ".join(f"{k} {v:.3f}" for k, v in scores.items())]
     return [f"{k}: {line}" for k, v in nested.items() for line in _flat(v)]
-
-

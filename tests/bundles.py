@@ -1,0 +1,160 @@
+"""Tiny bundles with real ONNX graphs, so that the runtime is tested without trained weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from trivalent.bundle import FORMAT, ExpertSpec
+from trivalent.features import extractor_version
+from trivalent.fusion import FusionRule
+from trivalent.types import LABELS, Modality
+
+PRIOR = np.array([0.3, 0.4, 0.3])
+WIDTH = 384
+VOICE_POOLING = ("F0.semitone_std_voiced", "VUV.mean", "MCEP_1.mean")
+VOICE_COLUMNS = ("F0", "VUV", "MCEP_1")
+FACE_POOLING = ("mouthSmileLeft.mean", "browDownLeft.mean")
+FACE_COLUMNS = ("mouthSmileLeft", "browDownLeft")
+# Rows are features, columns classes: a smile is positive, a frown is negative.
+FACE_WEIGHTS = np.array([[-2.0, 0.0, 2.0], [2.0, 0.0, -2.0]])
+VOICE_WEIGHTS = np.array([[0.5, -0.5, 0.5], [-0.2, 0.1, 0.1], [0.1, 0.0, -0.1]])
+
+Manifest = dict[str, Any]
+
+
+def linear_graph(weights: np.ndarray, bias: np.ndarray | None = None) -> bytes:
+    """Return a graph from `features` (n, inputs) to `logits` (n, 3)."""
+    bias = np.zeros(weights.shape[1]) if bias is None else bias
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", len(weights)])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", weights.shape[1]])],
+        [
+            numpy_helper.from_array(weights.astype(np.float32), "weights"),
+            numpy_helper.from_array(bias.astype(np.float32), "bias"),
+        ],
+    )
+    return _serialized(graph)
+
+
+def text_graph(*, width: int = WIDTH, sentence: bool = True) -> bytes:
+    """Return a graph from `ids` and `mask` (n, tokens) to `logits` (n, 3) and `sentence` (n, width).
+
+    The vector of a token depends on its id modulo 64; the sentence is their mean over the mask.
+    """
+    rng = np.random.default_rng(0)
+    constants = {
+        "table": rng.normal(size=(64, width)).astype(np.float32),
+        "head": (rng.normal(size=(width, 3)) / 8).astype(np.float32),
+        "sixty_four": np.array(64, np.int64),
+        "last": np.array([-1], np.int64),
+        "tokens": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Mod", ["ids", "sixty_four"], ["rows"]),
+        helper.make_node("Gather", ["table", "rows"], ["states"]),
+        helper.make_node("Cast", ["mask"], ["mask_float"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask_float", "last"], ["mask_wide"]),
+        helper.make_node("Mul", ["states", "mask_wide"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "tokens"], ["sum"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask_wide", "tokens"], ["count"], keepdims=0),
+        helper.make_node("Div", ["sum", "count"], ["sentence"]),
+        helper.make_node("MatMul", ["sentence", "head"], ["logits"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "tokens_n"])
+        for name in ("ids", "mask")
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])]
+    if sentence:
+        outputs.append(helper.make_tensor_value_info("sentence", TensorProto.FLOAT, ["n", width]))
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    return _serialized(helper.make_graph(nodes, "text", inputs, outputs, initializers))
+
+
+def _serialized(graph: Any) -> bytes:
+    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 9
+    return model.SerializeToString()
+
+
+def tabular_spec(
+    extractor: str, columns: Sequence[str], *, pooling: Sequence[str], model: str, **changes: Any
+) -> ExpertSpec:
+    """Return a specification with mean 0 and scale 1."""
+    values: dict[str, Any] = {
+        "extractor": extractor,
+        "extractor_version": extractor_version(extractor),
+        "columns": tuple(columns),
+        "model": model,
+        "temperature": 1.0,
+        "prior": PRIOR,
+        "pooling": tuple(pooling),
+        "mean": np.zeros(len(pooling)),
+        "scale": np.ones(len(pooling)),
+    }
+    return ExpertSpec(**{**values, **changes})
+
+
+def experts() -> dict[Modality, tuple[ExpertSpec, bytes]]:
+    """Return specification and graph of the three experts."""
+    text = ExpertSpec("minilm", extractor_version("minilm"), ("ids", "mask"), "text.onnx", 1.3, PRIOR)
+    voice = tabular_spec("covarep", VOICE_COLUMNS, pooling=VOICE_POOLING, model="voice.onnx")
+    face = tabular_spec("face", FACE_COLUMNS, pooling=FACE_POOLING, model="face.onnx")
+    return {
+        Modality.TEXT: (text, text_graph()),
+        Modality.AUDIO: (voice, linear_graph(VOICE_WEIGHTS)),
+        Modality.FACE: (face, linear_graph(FACE_WEIGHTS)),
+    }
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    modalities: Sequence[str] = ("text", "audio", "face"),
+    change: Callable[[Manifest], None] | None = None,
+) -> Path:
+    """Write a bundle; `change` may spoil its manifest just before it is written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {m: pair for m, pair in experts().items() if m in modalities}
+    files = {}
+    for spec, graph in chosen.values():
+        (folder / spec.model).write_bytes(graph)
+        files[spec.model] = hashlib.sha256(graph).hexdigest()
+    manifest: Manifest = {
+        "format": FORMAT,
+        "name": "tiny",
+        "version": "7",
+        "classes": list(LABELS),
+        "modalities": {str(m): spec.to_dict() for m, (spec, _) in chosen.items()},
+        "fusion": FusionRule({m: 1.0 for m in chosen}, PRIOR).to_dict(),
+        "thresholds": [1 / 3, 1 / 3, 1 / 3],
+        "min_confidence": 0.0,
+        "card": {"summary": "for tests"},
+        "files": files,
+    }
+    if change is not None:
+        change(manifest)
+    (folder / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def zip_bundle(folder: Path, target: Path) -> Path:
+    """Pack a folder's files into a .zip."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, path.name)
+    return target
