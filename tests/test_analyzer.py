@@ -68,7 +68,7 @@ def test_sample_uses_all_three_modalities(sample: Analysis) -> None:
     for u in sample.utterances:
         assert u.verdict.probabilities.sum() == pytest.approx(1)
         assert sum(e.weight for e in u.modalities.values()) == pytest.approx(1)
-    assert "jacket" in " ".join(u.text for u in sample.utterances).lower()
+    assert "forget" in " ".join(u.text for u in sample.utterances).lower()
     assert sample.keyframes
     assert sample.timing.total_s > 0
 

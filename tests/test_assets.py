@@ -58,7 +58,7 @@ def test_every_packaged_asset_is_registered() -> None:
 
 
 def test_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(AssetError, match="expected one of .*got 'nonesuch'; see: trivalent model list"):
+    with pytest.raises(AssetError, match=r"expected one of .*got 'nonesuch'; see: trivalent model list"):
         asset_path("nonesuch")
     with pytest.raises(AssetError, match="nonesuch"):
         find("nonesuch")

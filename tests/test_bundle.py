@@ -170,7 +170,7 @@ def test_another_version_of_the_extractor_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_extractor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="expected an extractor among .* for face, got 'openface'"):
+    with pytest.raises(BundleError, match=r"expected an extractor among .* for face, got 'openface'"):
         load_bundle(spoil(tmp_path / "b", "modalities/face/extractor", "openface"))
 
 
@@ -194,7 +194,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("modalities/face/temperature", "warm", "bad or absent key"),
         ("modalities/face/model", "elsewhere.onnx", "among the hashed files"),
         ("fusion/weights", {"text": -1.0}, "weights >= 0"),
-        ("fusion/prior", [0.5, 0.5], "prior of three numbers"),
+        ("fusion/prior", [0.5, 0.5], "prior of three numbers >= 0"),
         ("fusion/prior", [0.5, 0.5, 0.5], "sum to 1"),
         ("fusion/kappa", None, "kappa"),
         ("fusion/weights", {"smell": 1.0}, "smell"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import BertWordPieceTokenizer
 
 from trivalent.assets import asset_path
 from trivalent.features.text import (
@@ -53,19 +54,16 @@ def test_tokens_equal_the_reference(words: list[str]) -> None:
     assert encode([" ".join(words)]) == [[CLS, *expected, SEP]]
 
 
-def test_transformers_agrees() -> None:
-    transformers = pytest.importorskip("transformers", reason="needs the extra train")
-    bert = transformers.BertTokenizerFast(
-        vocab_file=str(asset_path("minilm_vocab.txt")), do_lower_case=True
-    )
+def test_the_ready_made_tokenizer_agrees() -> None:
+    bert = BertWordPieceTokenizer(str(asset_path("minilm_vocab.txt")), lowercase=True)
     samples = [
         "Naïve café, isn't it?!",
         "SO good...",
-        "I paid $3.50 — unbelievably cheap",
+        "$3.50 — unbelievably cheap",
         "你好 world",
         "#win @user",
     ]
-    assert encode(samples) == [bert(s)["input_ids"] for s in samples]
+    assert encode(samples) == [bert.encode(sample).ids for sample in samples]
 
 
 def test_vocabulary(vocab: dict[str, int]) -> None:

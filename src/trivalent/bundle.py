@@ -260,7 +260,8 @@ def _parse(raw: bytes, where: str) -> dict[str, Any]:
 
 def _decision(manifest: dict[str, Any], where: str) -> DecisionRule:
     try:
-        return DecisionRule(tuple(map(float, manifest["thresholds"])), manifest["min_confidence"])
+        negative, neutral, positive = map(float, manifest["thresholds"])
+        return DecisionRule((negative, neutral, positive), manifest["min_confidence"])
     except (TypeError, ValueError, UsageError) as error:
         raise BundleError(f"expected valid thresholds and min_confidence in {where}: {error}") from error
 
@@ -298,7 +299,7 @@ def _check_columns(spec: ExpertSpec, modality: str) -> None:
         raise BundleError(f"expected pooled names for {modality}: {error}") from error
     if unlisted := [c for c in needed if c not in spec.columns]:
         raise BundleError(
-            f"expected the columns of the pooled {modality} names to be listed, got others: {_some(unlisted)}"
+            f"expected the columns that {modality} pools to be listed, got others: {_some(unlisted)}"
         )
 
 

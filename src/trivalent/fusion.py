@@ -73,13 +73,13 @@ class FusionRule:
     prior: FloatArray = field(default_factory=lambda: np.full(3, 1 / 3))
     beside_words: float = 1.0
     kappa: float = 1.0
-    mixed_above: float = 0.2
+    mixed_above: float = 0.15
 
     def fuse(self, opinions: Mapping[Modality, Opinion]) -> Fused:
         """Pool any subset of opinions about one utterance."""
         exponents = self._exponents(opinions)
         total = sum(exponents.values())
-        conflict = float(self._conflict(opinions))
+        conflict = float(self._conflict(opinions)) + 0.0  # no minus zero
         fused = self.pool(opinions)
         effects = {m: fused - self.pool({k: o for k, o in opinions.items() if k != m}) for m in opinions}
         return Fused(
@@ -109,17 +109,21 @@ class FusionRule:
         return [o for m, o in opinions.items() if self.weights.get(m, 0.0) * o.quality > 0]
 
     def _conflict(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
-        """Jensen-Shannon divergence between the experts, in bits (Lin 1991).
+        """Jensen-Shannon divergence between the experts, in bits, weighted by w_m q_m (Lin 1991).
 
         Every expert is first moved to the common prior: two that differ only because they
-        were calibrated on different class mixes do not disagree. All count equally, so that a
-        clear face against clear words is seen although the face weighs less.
+        were calibrated on different class mixes do not disagree. The factor beside words is
+        left out: a clear face against clear words is a conflict although it decides little.
         """
-        used = self._counted(opinions)
-        if len(used) < 2:
-            return np.zeros(())
-        moved = np.stack([softmax(_log(o.probabilities) - _log(o.prior) + _log(self.prior)) for o in used])
-        return np.maximum(0.0, _entropy(moved.mean(0)) - _entropy(moved).mean(0))
+        weighted = {m: self.weights.get(m, 0.0) * o.quality for m, o in opinions.items()}
+        total = sum(weighted.values())
+        mean, entropies = np.zeros(len(Sentiment)), np.zeros(())
+        for m, o in opinions.items():
+            if weighted[m] > 0:
+                p = softmax(_log(o.probabilities) - _log(o.prior) + _log(self.prior))
+                mean = mean + weighted[m] / total * p
+                entropies = entropies + weighted[m] / total * _entropy(p)
+        return np.maximum(0.0, _entropy(mean) - entropies)
 
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
@@ -138,20 +142,21 @@ class FusionRule:
         Raises
         ------
         BundleError
-            A key is absent, a weight is negative or the prior is not a distribution.
+            A key is absent, a number is negative or the prior is not a distribution.
         """
         try:
             weights = {Modality(m): float(w) for m, w in data["weights"].items()}
             prior = np.array(data["prior"], float)
-            numbers = (float(data[key]) for key in ("beside_words", "kappa", "mixed_above"))
-            rule = cls(weights, prior, *numbers)
-        except (KeyError, TypeError, ValueError) as error:
+            numbers = [float(data[key]) for key in ("beside_words", "kappa", "mixed_above")]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"expected weights, prior, beside_words, kappa, mixed_above under 'fusion', got {error}"
             ) from error
-        if min(weights.values(), default=0) < 0 or prior.shape != (3,) or not np.isclose(prior.sum(), 1):
-            raise BundleError("expected fusion weights >= 0 and a prior of three numbers that sum to 1")
-        return rule
+        if not all(0 <= x < np.inf for x in (*weights.values(), *numbers)):
+            raise BundleError("expected fusion weights >= 0, and beside_words, kappa, mixed_above >= 0")
+        if prior.shape != (len(Sentiment),) or not (prior >= 0).all() or not np.isclose(prior.sum(), 1):
+            raise BundleError("expected a fusion prior of three numbers >= 0 that sum to 1")
+        return cls(weights, prior, *numbers)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A name is `COLUMN.STATISTIC`. A statistic may carry a prefix that transforms the
 and a suffix that selects rows:
 
 - `semitone_`: 12 log2 of the value, so that intervals of F0 count alike for deep and high voices;
+- `logit_`: ln(p / (1 - p)) of an activation, clipped to [.001, .999], so that .01 against .001 counts;
 - `d`: change from one row to the next, per second (`dstd`, `dabs`);
 - `_voiced`: rows in which `VUV` is 1 only.
 
@@ -28,6 +29,8 @@ Statistic = Callable[[Array, Array], float]  # values and times of at least one 
 
 _VOICED = "_voiced"
 _SEMITONE = "semitone_"
+_LOGIT = "logit_"
+_LOGIT_CLIP = 1e-3
 _VOICING_COLUMN = "VUV"
 
 
@@ -81,12 +84,13 @@ class PooledName:
     Attributes
     ----------
     column, statistic : str
-    semitone, voiced : bool
+    semitone, logit, voiced : bool
     """
 
     column: str
     statistic: str
     semitone: bool
+    logit: bool
     voiced: bool
 
 
@@ -101,18 +105,18 @@ def parse_name(name: str) -> PooledName:
     Examples
     --------
     >>> parse_name("F0.semitone_std_voiced")
-    PooledName(column='F0', statistic='std', semitone=True, voiced=True)
+    PooledName(column='F0', statistic='std', semitone=True, logit=False, voiced=True)
     """
     column, dot, rest = name.rpartition(".")
     if not dot or not column:
         raise FeatureError(f"expected COLUMN.STATISTIC, got {name!r}; write for example F0.mean_voiced")
-    semitone, voiced = rest.startswith(_SEMITONE), rest.endswith(_VOICED)
-    statistic = rest.removeprefix(_SEMITONE).removesuffix(_VOICED)
+    semitone, logit, voiced = rest.startswith(_SEMITONE), rest.startswith(_LOGIT), rest.endswith(_VOICED)
+    statistic = rest.removeprefix(_SEMITONE).removeprefix(_LOGIT).removesuffix(_VOICED)
     if statistic not in STATISTICS:
         raise FeatureError(
             f"expected a statistic in {name!r}, got {statistic!r}; {_nearest(statistic, STATISTICS)}"
         )
-    return PooledName(column, statistic, semitone, voiced)
+    return PooledName(column, statistic, semitone, logit, voiced)
 
 
 def columns_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -159,10 +163,10 @@ def pool(table: FeatureTable, names: Sequence[str]) -> Array:
     parsed = [parse_name(name) for name in names]
     for name in parsed:
         _check_columns(name, table.columns)
-    selections: dict[tuple[str, bool, bool], _Selection] = {}
+    selections: dict[tuple[str, bool, bool, bool], _Selection] = {}
     out = np.empty(len(parsed))
     for i, name in enumerate(parsed):
-        key = (name.column, name.semitone, name.voiced)
+        key = (name.column, name.semitone, name.logit, name.voiced)
         if key not in selections:
             selections[key] = _Selection.of(table, name)
         out[i] = selections[key].statistic(name.statistic)
@@ -185,6 +189,9 @@ class _Selection:
         if name.semitone:
             keep &= values > 0
             values = 12 * np.log2(np.where(keep, values, 1.0))
+        if name.logit:
+            p = np.clip(values, _LOGIT_CLIP, 1 - _LOGIT_CLIP)
+            values = np.log(p / (1 - p))
         return cls(np.where(keep, values, np.nan), table.times)
 
     def statistic(self, name: str) -> float:

@@ -30,7 +30,7 @@ class BundleConfig:
 
     experts: dict[str, str]
     version: str = "1"
-    mixed_above: float = 0.2
+    mixed_above: float = 0.15
     thresholds: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
     min_confidence: float = 0.0
     summary: str = ""

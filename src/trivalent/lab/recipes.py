@@ -17,13 +17,15 @@ T = TypeVar("T")
 class Recipe:
     """A parsed recipe.
 
-    `kind` chooses the trainer (text, voice, face, fusion); `task` and `training` are its
-    configuration, checked by the trainer's own dataclasses.
+    `kind` chooses the trainer (text, voice, face, bundle); `task` and `training` are its
+    configuration, checked by the trainer's own dataclasses. `runs` of a text recipe are changes
+    of `training`, one fine-tuning each.
     """
 
     kind: str
     name: str
     seeds: tuple[int, ...] = (0,)
+    runs: tuple[dict[str, Any], ...] = ()
     task: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from trivalent.assets import cache_folder
 from trivalent.bundle import ExpertSpec
 from trivalent.errors import RecipeError
 from trivalent.features import extractor_version
-from trivalent.features.pooling import columns_of, parse_name
+from trivalent.features.pooling import columns_of, parse_name, pool
 from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.faces import extract_faces
@@ -29,18 +29,24 @@ from trivalent.lab.metrics import IntArray, summarize
 from trivalent.lab.recipes import Recipe, build
 from trivalent.lab.tabular_task import Ensemble, TabularNetwork, TabularTask, TabularTaskConfig
 from trivalent.lab.training import TrainingConfig, fit
-from trivalent.types import FloatArray
+from trivalent.types import FeatureTable, FloatArray, Sentiment
 
 log = logging.getLogger(__name__)
 CLIP = 4.0  # standard deviations; the runtime clips alike
 
 
 def load_tabular(
-    dataset: str, *, pooling: Sequence[str], root: Path, variants: Sequence[str] = ()
+    dataset: str,
+    *,
+    pooling: Sequence[str],
+    root: Path,
+    variants: Sequence[str] = (),
+    hold_out: bool = True,
 ) -> tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]:
     """Read a data set as (samples, fold of each sample, mask of the test part).
 
-    The fold is -1 for test samples. A person is in one fold only.
+    The fold is -1 for test samples, of which there are none without `hold_out` (faces only).
+    A person is in one fold only.
     """
     cache = cache_folder() / "features"
     if dataset == "ravdess":
@@ -55,7 +61,7 @@ def load_tabular(
         data = data.take(data.labels != NO_LABEL)
         split = split_by_group(data.groups, sources=data.sources)
         test = np.zeros(len(data), bool)
-        test[split.test] = True
+        test[split.test] = hold_out
         folds = np.where(test, -1, _hashed_folds(data, ~test))
     else:
         raise RecipeError(f"expected the dataset ravdess or faces, got {dataset!r}")
@@ -71,7 +77,11 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     config = build(TabularTaskConfig, recipe.task, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
     data, folds, test = load_tabular(
-        config.dataset, pooling=config.pooling, root=root, variants=config.variants
+        config.dataset,
+        pooling=config.pooling,
+        root=root,
+        variants=config.variants,
+        hold_out=config.hold_out,
     )
     clean = np.array(["#" not in name for name in data.ids.tolist()])
     usable = clean & ~test
@@ -94,7 +104,12 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
         )
         for seed in recipe.seeds:
             torch.manual_seed(seed)
-            network = TabularNetwork(x.shape[1], hidden=config.hidden, dropout=config.dropout)
+            network = TabularNetwork(
+                x.shape[1],
+                hidden=config.hidden,
+                dropout=config.dropout,
+                input_dropout=config.input_dropout,
+            )
             fitted = fit(network, task, config=replace(training, seed=seed))
             members.append(fitted.network)
             held_out[val] += _logits(fitted.network, x[val]) / len(recipe.seeds)
@@ -125,12 +140,17 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
 
 
 def _pooled_pictures(data: TabularData, pooling: Sequence[str]) -> TabularData:
-    """Rename columns of single pictures to pooled names: the mean of one frame is the frame."""
-    names = [parse_name(name) for name in pooling]
-    wrong = [p for p, n in zip(pooling, names, strict=True) if n.statistic != "mean"]
+    """Pool single pictures as recordings of one frame."""
+    wrong = [name for name in pooling if parse_name(name).statistic != "mean"]
     if wrong:
-        raise RecipeError(f"expected COLUMN.mean for single pictures, got {wrong[0]!r}")
-    return replace(data.select([n.column for n in names]), columns=tuple(pooling))
+        raise RecipeError(
+            f"expected COLUMN.mean or COLUMN.logit_mean for single pictures, got {wrong[0]!r}"
+        )
+    frames = [
+        FeatureTable("face", "", data.columns, np.zeros(1), row[None]) for row in data.values.astype(float)
+    ]
+    values = np.array([pool(frame, pooling) for frame in frames], np.float32)
+    return replace(data, values=values, columns=tuple(pooling))
 
 
 def _hashed_folds(data: TabularData, rows: NDArray[np.bool_], count: int = 5) -> NDArray[np.int64]:
@@ -150,13 +170,17 @@ def _hashed_folds(data: TabularData, rows: NDArray[np.bool_], count: int = 5) ->
 
 
 def _item_weights(data: TabularData, usable: NDArray[np.bool_], balance: bool) -> FloatArray:
-    """Weight the sources equally: a large collection must not decide alone."""
+    """Square-root weights of every (source, class) cell, mean 1.
+
+    A large collection must not decide alone, and a class that is rare in one collection
+    (neutral in the studio) but common in another counts as rare there.
+    """
     weights = np.ones(len(data))
     if balance:
         for source in np.unique(data.sources):
-            weights[data.sources == source] = np.sqrt(
-                usable.sum() / (usable & (data.sources == source)).sum()
-            )
+            for label in Sentiment:
+                cell = (data.sources == source) & (data.labels == label)
+                weights[cell] = np.sqrt(usable.sum() / max(1, (usable & cell).sum()))
         weights /= weights[usable].mean()
     return weights
 

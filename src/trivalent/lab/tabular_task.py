@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -33,10 +34,16 @@ class TabularTaskConfig:
         Groups that are not test are cut into so many folds; each member of the ensemble is
         trained without one of them.
     mix : tuple of str
-        Patterns of inputs whose values are swapped between samples of a batch with
+        Patterns of inputs whose values are mixed between samples of a batch with
         probability `mix_rate`: what must not decide (the mouth moves because it speaks).
+    mirror : float
+        Probability that Left and Right inputs change places: a face and its mirror image.
     noise : float
         Standard deviation of Gaussian noise on normalised inputs.
+    hold_out : bool
+        Keep the test people out; without, every person is tested out of fold.
+    balance_sources : bool
+        Weight every (source, class) cell by the square root of its rarity.
     """
 
     dataset: str
@@ -44,32 +51,44 @@ class TabularTaskConfig:
     variants: tuple[str, ...] = ()
     hidden: int = 0  # 0: linear
     dropout: float = 0.0
+    input_dropout: float = 0.0
     class_weights: str = "sqrt"
     smoothing: float = 0.05
     folds: int = 4
     noise: float = 0.0
     mix: tuple[str, ...] = ()
     mix_rate: float = 0.0
+    mirror: float = 0.0
     balance_sources: bool = False
+    hold_out: bool = True
 
 
 class TabularNetwork(nn.Module):
-    """Linear classifier or one hidden layer."""
+    """Linear classifier, or one hidden layer of GELU units; dropout on inputs and hidden units."""
 
-    def __init__(self, inputs: int, *, hidden: int, dropout: float) -> None:
+    def __init__(self, inputs: int, *, hidden: int, dropout: float, input_dropout: float = 0.0) -> None:
         super().__init__()
         classes = len(Sentiment)
-        self.layers: nn.Module = (
-            nn.Sequential(
-                nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
-            )
-            if hidden
-            else nn.Linear(inputs, classes)
-        )
+        layers: list[nn.Module] = [nn.Dropout(input_dropout), nn.Linear(inputs, hidden or classes)]
+        if hidden:
+            layers += [nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, classes)]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits, shape (batch, 3)."""
         return self.layers(features)
+
+
+def mirrored_columns(names: Sequence[str]) -> list[int]:
+    """Where each column finds its mirror image: Left and Right change places.
+
+    >>> mirrored_columns(["smileLeft.mean", "jawOpen.mean", "smileRight.mean"])
+    [2, 1, 0]
+    """
+    swap = {"Left": "Right", "Right": "Left", "left": "right", "right": "left"}
+    position = {name: i for i, name in enumerate(names)}
+    other = [re.sub("|".join(swap), lambda m: swap[m[0]], name) for name in names]
+    return [position.get(name, i) for i, name in enumerate(other)]
 
 
 class Ensemble(nn.Module):
@@ -114,6 +133,7 @@ class TabularTask:
         self.mixed = torch.tensor(
             [any(fnmatch.fnmatchcase(name, p) for p in config.mix) for name in config.pooling]
         )
+        self.mirrored = torch.tensor(mirrored_columns(config.pooling))
 
     def batches_per_epoch(self) -> int:
         """Count the batches of one epoch."""
@@ -134,11 +154,13 @@ class TabularTask:
         return soft_cross_entropy(network(self._augment(batch.features)), targets, weights)
 
     def _augment(self, x: Tensor) -> Tensor:
+        if self.config.mirror:
+            x = torch.where(torch.rand(len(x), 1) < self.config.mirror, x[:, self.mirrored], x)
         if self.config.mix_rate:
-            # One partner per sample keeps the movements of a mouth consistent with each other.
-            partner = x[torch.randperm(len(x))]
-            swap = (torch.rand(len(x), 1) < self.config.mix_rate) & self.mixed
-            x = torch.where(swap, partner, x)
+            # One partner and one share per sample keep the movements of a mouth consistent.
+            partner, share = x[torch.randperm(len(x))], torch.rand(len(x), 1)
+            chosen = (torch.rand(len(x), 1) < self.config.mix_rate) & self.mixed
+            x = torch.where(chosen, share * partner + (1 - share) * x, x)
         return x + self.config.noise * torch.randn_like(x) if self.config.noise else x
 
     def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:

@@ -32,11 +32,10 @@ SPOKEN = ("meld", "mosi", "mosei")
 
 
 def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
-    """Fine-tune once per seed, average the runs, quantize, calibrate on spoken validation data."""
+    """Fine-tune once per run, average the weights, quantize, calibrate on spoken validation data."""
     out.mkdir(parents=True, exist_ok=True)
-    configs = [
-        build(TrainingConfig, {**recipe.training, "seed": seed}, where=recipe.name) for seed in recipe.seeds
-    ]
+    runs = recipe.runs or [{"seed": seed} for seed in recipe.seeds]
+    configs = [build(TrainingConfig, {**recipe.training, **run}, where=recipe.name) for run in runs]
     task = TextTask(
         build(TextTaskConfig, recipe.task, where=recipe.name), batch_size=configs[0].batch_size, root=root
     )

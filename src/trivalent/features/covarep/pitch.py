@@ -23,7 +23,7 @@ _ORDER = 12
 _HARMONICS = 5
 _BINS = _HARMONICS * F0_MAX + 1  # 0 .. 2500 Hz: the criterion reads nothing above
 _BLOCK = 64  # frames whose 16,000-point spectra are in memory at a time
-_KEEP = 60_000  # frames (10 min) whose criterion is kept for the second pass
+_KEEP = 12_000  # frames (2 min) whose criterion is kept for the second pass
 
 
 @dataclass(frozen=True)
