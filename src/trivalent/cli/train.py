@@ -28,7 +28,8 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; progress is logged to stderr and checkpoints let a stopped run continue."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
+    logging.getLogger("trivalent").setLevel(logging.INFO)
     try:
         from trivalent.lab.train import train
     except ImportError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def read_table(path: Path) -> FeatureTable:
                 meta["reason"],
                 meta["options"],
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise FeatureError(f"expected a feature table in {path}, got: {error}; extract it again") from error
 
 

@@ -58,6 +58,7 @@ def assemble_bundle(recipe: Recipe, *, root: Path, out: Path) -> list[str]:
         "thresholds": list(decision.thresholds),
         "min_confidence": decision.min_confidence,
         "card": _card(config, experts, worth),
+        "metrics": {**{str(m): e.metrics for m, e in experts.items()}, "fusion": worth.to_dict()},
         "files": {e.spec.model: sha256_of(out / e.spec.model) for e in experts.values()},
     }
     write_text_atomic(out / "bundle.json", json.dumps(manifest, indent=1, allow_nan=False) + "\n")
@@ -81,12 +82,23 @@ def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_a
 
 
 def _card(config: BundleConfig, experts: dict[Modality, TrainedExpert], worth: Worth) -> dict[str, Any]:
-    licences = {str(m): e.card["licence"] for m, e in experts.items()}
+    """What a reader needs to know, at most two levels deep; all figures are in `metrics`."""
+    low, high = worth.share_interval
+    correlation = ", ".join(f"{m} {r:.2f}" for m, r in worth.correlation.items())
     return {
         "summary": config.summary,
-        "licence": licences,
+        "licence": {str(m): e.card["licence"] for m, e in experts.items()},
         "data": {str(m): e.card["data"] for m, e in experts.items()},
-        "metrics": {str(m): e.metrics for m, e in experts.items()},
+        "validation": {str(m): "; ".join(_told(e.metrics)) for m, e in experts.items()},
         "limits": {str(m): e.card["limits"] for m, e in experts.items()},
-        "fusion": worth.to_dict(),
+        "fusion": {
+            "correlation with sentiment on 721 MOSEI videos": correlation,
+            "factor of voice and face beside words": f"{worth.share:.2f} [{low:.2f}, {high:.2f}]",
+        },
     }
+
+
+def _told(metrics: dict[str, Any]) -> list[str]:
+    """Macro-F1 and ECE of every validation part."""
+    parts = metrics.get("validation") or metrics["out_of_fold"]
+    return [f"{name} macro-F1 {m['macro_f1']:.3f}, ECE {m['ece']:.3f}" for name, m in parts.items()]

@@ -24,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -88,15 +89,14 @@ def load_mosei_videos(root: Path) -> MoseiVideos:
     try:
         with np.load(path, allow_pickle=False) as data:
             arrays = {k: data[k] for k in (*_FEATURES.values(), "labels7", "fold_sdk")}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"expected the 922-video MOSEI features in {path}, got: {error}") from error
     fold = arrays["fold_sdk"]
     features = {}
     for modality, key in _FEATURES.items():
         x = arrays[key][:, _NOT_FEATURES.get(modality, 0) :].astype(float)
-        with np.errstate(invalid="ignore"):
-            keep = np.isfinite(x).all(0) & (np.nan_to_num(x[fold == "train"]).std(0) > 1e-9)
-        features[modality] = x[:, keep]
+        x = x[:, np.isfinite(x).all(0)]
+        features[modality] = x[:, x[fold == "train"].std(0) > 1e-9]
     scores = arrays["labels7"][:, 0].astype(float)
     labels = np.sign(np.where(np.abs(scores) <= NEUTRAL_BAND, 0, scores)).astype(int) + 1
     return MoseiVideos(features, labels, scores, fold)

@@ -21,7 +21,14 @@ from trivalent.features.pooling import columns_of, parse_name, pool
 from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.faces import extract_faces
-from trivalent.lab.datasets.ravdess import Variant, actor_folds, extract_ravdess, official_split
+from trivalent.lab.datasets.ravdess import (
+    SENTIMENTS,
+    Variant,
+    actor_folds,
+    extract_ravdess,
+    official_split,
+    parse_take,
+)
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData, split_by_group
 from trivalent.lab.expert import TrainedExpert
 from trivalent.lab.export import export_tabular
@@ -90,6 +97,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     scale = np.where(scale > 1e-9, scale, 1.0)
     x = np.clip(np.nan_to_num((data.values - mean) / scale, nan=0.0), -CLIP, CLIP)
 
+    outputs, sentiments = _outputs(data, config)
     weights = _item_weights(data, usable, config.balance_sources)
     members: list[nn.Module] = []
     held_out = np.zeros((len(data), 3))
@@ -98,6 +106,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
         task = TabularTask(
             config,
             train=(x[train], data.labels[train]),
+            outputs=outputs[train],
             val=(x[val], data.labels[val]),
             item_weights=weights[train],
             batch_size=training.batch_size,
@@ -109,6 +118,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
                 hidden=config.hidden,
                 dropout=config.dropout,
                 input_dropout=config.input_dropout,
+                sentiments=sentiments,
             )
             fitted = fit(network, task, config=replace(training, seed=seed))
             members.append(fitted.network)
@@ -137,6 +147,17 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     expert = TrainedExpert(spec, out, {"out_of_fold": metrics}, _card(config, data, usable, test))
     expert.save(probabilities=calibrated, labels=labels)
     return expert
+
+
+def _outputs(data: TabularData, config: TabularTaskConfig) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the output that each sample aims at and the sentiment of each output."""
+    if not config.emotions:
+        return data.labels, list(Sentiment)
+    if config.dataset != "ravdess":
+        raise RecipeError(f"expected the dataset ravdess with emotions, got {config.dataset!r}")
+    names = list(SENTIMENTS)
+    emotions = [names.index(parse_take(name.split("#")[0]).emotion) for name in data.ids.tolist()]
+    return np.array(emotions), [int(SENTIMENTS[name]) for name in names]
 
 
 def _pooled_pictures(data: TabularData, pooling: Sequence[str]) -> TabularData:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from trivalent.lab.losses import class_weights, soft_cross_entropy, soft_targets
+from trivalent.lab.losses import class_weights
 from trivalent.lab.metrics import IntArray, macro_f1
 from trivalent.lab.training import TrainingConfig
 from trivalent.types import FloatArray, Sentiment
@@ -30,14 +31,13 @@ class TabularTaskConfig:
         Pooled statistics, in order: the network's inputs.
     variants : tuple of str
         Altered copies of the recordings that are trained on besides the clean ones.
-    folds : int
-        Groups that are not test are cut into so many folds; each member of the ensemble is
-        trained without one of them.
     mix : tuple of str
         Patterns of inputs whose values are mixed between samples of a batch with
         probability `mix_rate`: what must not decide (the mouth moves because it speaks).
     mirror : float
         Probability that Left and Right inputs change places: a face and its mirror image.
+    emotions : bool
+        Learn the annotated emotions; their probabilities add up to the sentiments.
     noise : float
         Standard deviation of Gaussian noise on normalised inputs.
     hold_out : bool
@@ -54,7 +54,7 @@ class TabularTaskConfig:
     input_dropout: float = 0.0
     class_weights: str = "sqrt"
     smoothing: float = 0.05
-    folds: int = 4
+    emotions: bool = False
     noise: float = 0.0
     mix: tuple[str, ...] = ()
     mix_rate: float = 0.0
@@ -64,19 +64,33 @@ class TabularTaskConfig:
 
 
 class TabularNetwork(nn.Module):
-    """Linear classifier, or one hidden layer of GELU units; dropout on inputs and hidden units."""
+    """Linear classifier, or one hidden layer of GELU units; dropout on inputs and hidden units.
 
-    def __init__(self, inputs: int, *, hidden: int, dropout: float, input_dropout: float = 0.0) -> None:
+    `sentiments` gives the sentiment of each output: with emotions as outputs, anger and sadness
+    need not look alike to be both negative.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        *,
+        hidden: int,
+        dropout: float,
+        input_dropout: float = 0.0,
+        sentiments: Sequence[int] = tuple(Sentiment),
+    ) -> None:
         super().__init__()
-        classes = len(Sentiment)
-        layers: list[nn.Module] = [nn.Dropout(input_dropout), nn.Linear(inputs, hidden or classes)]
+        outputs = len(sentiments)
+        layers: list[nn.Module] = [nn.Dropout(input_dropout), nn.Linear(inputs, hidden or outputs)]
         if hidden:
-            layers += [nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, classes)]
+            layers += [nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)]
         self.layers = nn.Sequential(*layers)
+        self.members = [[i for i, s in enumerate(sentiments) if s == sentiment] for sentiment in Sentiment]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits, shape (batch, 3)."""
-        return self.layers(features)
+        """Return logits, shape (batch, 3): log of the summed probabilities of each sentiment's outputs."""
+        fine = self.layers(features)
+        return torch.stack([torch.logsumexp(fine[:, own], -1) for own in self.members], -1)
 
 
 def mirrored_columns(names: Sequence[str]) -> list[int]:
@@ -104,10 +118,11 @@ class Ensemble(nn.Module):
 
 
 class TabularBatch(NamedTuple):
-    """Normalised features (batch, inputs), labels and item weights (batch,)."""
+    """Normalised features (batch, inputs); labels, outputs to aim at and item weights (batch,)."""
 
     features: Tensor
     labels: Tensor
+    outputs: Tensor
     weights: Tensor
 
 
@@ -120,10 +135,12 @@ class TabularTask:
         *,
         train: tuple[FloatArray, IntArray],
         val: tuple[FloatArray, IntArray],
+        outputs: IntArray,
         item_weights: FloatArray,
         batch_size: int,
     ) -> None:
         self.config, self.batch_size = config, batch_size
+        self.outputs = torch.tensor(outputs)
         self.features = torch.tensor(train[0], dtype=torch.float32)
         self.labels = torch.tensor(train[1])
         self.item_weights = torch.tensor(item_weights, dtype=torch.float32)
@@ -144,14 +161,21 @@ class TabularTask:
         order = rng.permutation(len(self.labels))
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            yield TabularBatch(self.features[rows], self.labels[rows], self.item_weights[rows])
+            yield TabularBatch(
+                self.features[rows], self.labels[rows], self.outputs[rows], self.item_weights[rows]
+            )
 
     def loss(self, network: nn.Module, batch: TabularBatch) -> Tensor:
-        """Weighted, smoothed cross-entropy on augmented features."""
-        unknown = torch.full((len(batch.labels),), torch.nan)
-        targets = soft_targets(batch.labels, unknown, smoothing=self.config.smoothing, ambiguity=0.0)
-        weights = self.weights * batch.weights[:, None]
-        return soft_cross_entropy(network(self._augment(batch.features)), targets, weights)
+        """Weighted, smoothed cross-entropy on augmented features; half of it on emotions if known."""
+        x = self._augment(batch.features)
+        smoothing = self.config.smoothing
+        loss = cross_entropy(network(x), batch.labels, label_smoothing=smoothing, reduction="none")
+        if self.config.emotions:
+            fine = network.layers(x)  # type: ignore[operator]
+            loss = (
+                loss + cross_entropy(fine, batch.outputs, label_smoothing=smoothing, reduction="none")
+            ) / 2
+        return (self.weights[batch.labels] * batch.weights * loss).mean()
 
     def _augment(self, x: Tensor) -> Tensor:
         if self.config.mirror:

@@ -11,6 +11,7 @@ import copy
 import logging
 import math
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 Batch = TypeVar("Batch")
+TELL_EVERY_S = 30.0
 
 
 class Task(Protocol[Batch]):
@@ -94,6 +96,7 @@ class _Loop(Generic[Batch]):
         )
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step = 0
+        self.told = time.monotonic()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {"score": -math.inf}
         self.best_weights: dict[str, Tensor] = {}
@@ -135,7 +138,8 @@ class _Loop(Generic[Batch]):
             with torch.no_grad():
                 for mean, new in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
                     mean.lerp_(new, 1 - decay)
-        if self.step % 50 == 0:
+        if time.monotonic() - self.told > TELL_EVERY_S:
+            self.told = time.monotonic()
             log.info("step %d/%d loss %.4f", self.step, self.total, loss.item())
 
     def _validate(self) -> None:
@@ -147,7 +151,11 @@ class _Loop(Generic[Batch]):
         if metrics["score"] > self.best["score"]:
             self.best = metrics
             self.best_weights = {k: v.detach().clone() for k, v in self.averaged.state_dict().items()}
-        log.info("validation %s", {k: round(v, 4) for k, v in metrics.items()})
+        log.log(
+            logging.INFO if self.config.validations_per_epoch else logging.DEBUG,
+            "validation %s",
+            {k: round(v, 4) for k, v in metrics.items()},
+        )
         self._save()
 
     def _save(self) -> None:

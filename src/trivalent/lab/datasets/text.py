@@ -56,6 +56,9 @@ class TextData:
         )
 
 
+_SPLITS = ("train", "val", "test")
+
+
 def concatenate(parts: Sequence[TextData]) -> TextData:
     """Join corpora, in order."""
     return TextData(
@@ -97,6 +100,8 @@ def load_corpus(name: str, split: str, *, root: Path) -> TextData:
     """
     if name not in _READERS:
         raise DataError(f"expected a corpus among {', '.join(_READERS)}, got {name!r}")
+    if split not in _SPLITS:
+        raise DataError(f"expected a split among {', '.join(_SPLITS)}, got {split!r}")
     data = _READERS[name](root, split)
     if not len(data):
         raise DataError(f"expected texts in {name} {split}, found none under {root}; see the data README")

@@ -1,0 +1,165 @@
+"""Text corpora: the published counts, no video on two sides, texts as people say them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import data_root
+from trivalent.errors import DataError
+from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus, split_of
+
+SPLITS = ("train", "val", "test")
+PUBLISHED = {"meld": (9989, 1109, 2610), "sst5": (8544, 1101, 2210)}
+needs_data = pytest.mark.skipif(not data_root().is_dir(), reason="no real data; set TRIVALENT_DATA")
+
+
+def load(corpus: str, split: str) -> TextData:
+    return load_corpus(corpus, split, root=data_root())
+
+
+def available(corpus: str) -> dict[str, TextData]:
+    return {s: load(corpus, s) for s in SPLITS if (corpus, s) != ("mosi", "test")}
+
+
+@needs_data
+@pytest.mark.parametrize("corpus", PUBLISHED)
+def test_published_counts(corpus: str) -> None:
+    assert tuple(len(data) for data in available(corpus).values()) == PUBLISHED[corpus]
+
+
+@needs_data
+def test_classes_of_meld() -> None:
+    assert np.bincount(load("meld", "test").labels).tolist() == [833, 1256, 521]
+
+
+@needs_data
+def test_classes_of_sst5() -> None:
+    """As three classes: 0 and 1 negative, 2 neutral, 3 and 4 positive."""
+    assert np.bincount(load("sst5", "test").labels).tolist() == [279 + 633, 389, 510 + 399]
+
+
+@needs_data
+def test_counts_of_the_others() -> None:
+    tweets = available("tweeteval")
+    assert len(tweets["train"]) + len(tweets["val"]) == 8000
+    assert 600 < len(tweets["val"]) < 1000
+    assert len(tweets["test"]) == 2000
+    assert sum(map(len, available("mosi").values())) == 1447
+    assert sum(map(len, available("mosei").values())) == pytest.approx(2478, abs=10)
+
+
+@needs_data
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_no_video_is_on_two_sides(corpus: str) -> None:
+    parts = [set(data.groups) for data in available(corpus).values()]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+@needs_data
+@pytest.mark.parametrize("corpus", ["mosi", "mosei", "meld"])
+def test_groups_hold_several_utterances(corpus: str) -> None:
+    data = load(corpus, "train")
+    assert len(set(data.groups)) < len(data) / 2
+    assert all(group.startswith(f"{corpus}/") for group in data.groups)
+
+
+@needs_data
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_every_part_is_sound(corpus: str) -> None:
+    for split, data in available(corpus).items():
+        n = len(data)
+        assert len(data.labels) == len(data.valence) == len(data.groups) == len(data.corpus) == n
+        assert set(data.labels.tolist()) == {0, 1, 2}, split
+        assert set(data.corpus) == {corpus}
+        assert all(text.strip() for text in data.texts)
+        known = np.isfinite(data.valence)
+        assert (np.abs(data.valence[known]) <= 1).all()
+        np.testing.assert_array_equal(np.sign(data.valence[known]) + 1, data.labels[known])
+        assert known.all() == (corpus in ("sst5", "mosi", "mosei"))
+        assert known.any() == known.all()
+
+
+@needs_data
+def test_pause_marks_are_removed() -> None:
+    words = [w for data in available("mosei").values() for text in data.texts for w in text.split()]
+    assert "sp" not in words
+    assert len(words) > 20_000
+    raw = (data_root() / "cmu_mosei" / "segments.csv").read_text(encoding="utf-8")
+    assert " sp " in raw, "the marks are in the file, so that the test means something"
+
+
+@needs_data
+def test_texts_are_as_people_write_them() -> None:
+    sst = " ".join(load("sst5", "train").texts)
+    assert not any(mark in sst for mark in ("-lrb-", "-rrb-", " n't", " 's ", "``"))
+    meld = " ".join(t for s in SPLITS for t in load("meld", s).texts)
+    assert not set(meld) & {"\ufffd", "\x91", "\x92"}
+    assert all(text == text.lower() for text in load("mosi", "train").texts)
+
+
+@needs_data
+def test_loading_twice_is_the_same() -> None:
+    one, two = load("mosei", "val"), load("mosei", "val")
+    assert one.texts == two.texts
+    np.testing.assert_array_equal(one.labels, two.labels)
+
+
+def test_take_and_concatenate() -> None:
+    data = TextData(
+        ("a", "b", "c"),
+        np.array([0, 1, 2]),
+        np.array([np.nan, 0, 1], np.float32),
+        ("x/1", "x/1", "x/2"),
+        ("x",) * 3,
+    )
+    for rows in (np.array([True, False, True]), np.array([0, 2])):
+        part = data.take(rows)
+        assert (part.texts, part.groups, part.labels.tolist()) == (("a", "c"), ("x/1", "x/2"), [0, 2])
+    both = concatenate([data, data.take(np.array([1]))])
+    assert both.texts == ("a", "b", "c", "b")
+    assert both.labels.tolist() == [0, 1, 2, 1]
+    assert len(both) == len(both.corpus) == len(both.valence) == 4
+
+
+def test_hashed_splits_have_their_sizes_and_stay() -> None:
+    names = [f"video{i}" for i in range(4000)]
+    parts = [split_of(name) for name in names]
+    assert parts.count("train") / 4000 == pytest.approx(0.65, abs=0.03)
+    assert parts.count("val") / 4000 == pytest.approx(0.15, abs=0.03)
+    # Frozen: another hash would move videos from test to train.
+    assert [split_of(n) for n in ("03bSnISJMiM", "0h-zjBukYpk", "1DmNV9C1hbY")] == [
+        "train",
+        "train",
+        "test",
+    ]
+
+
+def test_unknown_and_absent(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a corpus among .*got 'imdb'"):
+        load_corpus("imdb", "train", root=tmp_path)
+    with pytest.raises(DataError, match="its test transcripts are not in this data"):
+        load_corpus("mosi", "test", root=tmp_path)
+    for corpus in CORPORA:
+        with pytest.raises(DataError, match=r"expected the file .*No such file.*set TRIVALENT_DATA"):
+            load_corpus(corpus, "train", root=tmp_path)
+
+
+def test_a_file_without_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "sst5").mkdir()
+    (tmp_path / "sst5" / "train.csv").write_text("label,sentence\n1,good\n")
+    with pytest.raises(DataError, match=r"expected columns \['text'\]"):
+        load_corpus("sst5", "train", root=tmp_path)
+    (tmp_path / "sst5" / "train.csv").write_text("")
+    with pytest.raises(DataError, match="expected columns"):
+        load_corpus("sst5", "train", root=tmp_path)
+    (tmp_path / "sst5" / "train.csv").write_text("label,text\n")
+    with pytest.raises(DataError, match="expected"):
+        load_corpus("sst5", "train", root=tmp_path)
+
+
+def test_an_unknown_split(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train, val"):
+        load_corpus("sst5", "dev", root=tmp_path)
