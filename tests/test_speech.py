@@ -111,7 +111,7 @@ def test_windows_cover_the_recording(duration_s):
     assert parts[-1].end_s == pytest.approx(duration_s)
     assert all(a.end_s == b.start_s for a, b in itertools.pairwise(parts))
     assert all(not p.spoken and p.text == "" for p in parts)
-    assert duration_s < 2 or all(2 < p.duration_s <= 6 for p in parts)
+    assert duration_s < 2 or all(2 <= p.duration_s <= 6 for p in parts)
 
 
 def test_no_duration_gives_no_window():

@@ -190,7 +190,7 @@ class Analyzer:
             verdict = replace(verdict, abstained=True)
         modalities = {}
         for m in Modality:
-            reading = readings.get(m) or Reading.absent(*self._why_absent(m))
+            reading = readings.get(m) or self._unused(m)
             modalities[m] = Evidence(
                 reading.status,
                 reading.reason,
@@ -210,10 +210,12 @@ class Analyzer:
             fused.mixed,
         )
 
-    def _why_absent(self, modality: Modality) -> tuple[str]:
+    def _unused(self, modality: Modality) -> Reading:
         if modality not in self.bundle.experts:
-            return (f"the bundle {self.bundle.name!r} has no {modality} expert",)
-        return ("switched off" if modality not in self.modalities else "the source is a text",)
+            return Reading.absent(f"the bundle {self.bundle.name!r} has no {modality} expert")
+        if modality not in self.modalities:
+            return Reading.absent("switched off", status=Status.OFF)
+        return Reading.absent("the source is a text")
 
 
 class _Journey:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
 LOOP_RATIO = 2.4  # OpenAI's limit: text that zlib shrinks more than this repeats itself
+# People do repeat a sentence; Whisper is then sure of it. Above the second ratio nobody does.
+LOOP_LOGPROB, LOOP_RATIO_ALWAYS = -0.5, 4.0
 NO_SPEECH, NO_SPEECH_LOGPROB = 0.6, -1.0  # OpenAI's limits for text made up over noise
 FASTEST = 8.0  # words a second: auctioneers reach 5
 TOKENS_PER_S = 12  # more than speech can hold, so that a loop ends early
@@ -72,19 +74,15 @@ class Heard:
 
 def hear(whisper: WhisperModel, pack: Pack, audio: AudioTrack, *, language: str) -> Heard:
     """Recognise the words of a pack, with the recording's times."""
-    import ctranslate2
-
-    ctranslate2.set_random_seed(0)  # the fallback samples; the same file gives the same words
     segments, _ = whisper.transcribe(
         pack.read(audio),
         language=language,
         beam_size=5,
-        temperature=[0.0, 0.5],
+        temperature=0.0,  # no fallback to sampling: the same file gives the same words
         condition_on_previous_text=False,
         word_timestamps=True,
         vad_filter=False,
         no_speech_threshold=None,  # judged below, so that it can be counted
-        compression_ratio_threshold=LOOP_RATIO,
         max_new_tokens=min(220, 20 + round(TOKENS_PER_S * pack.duration_s)),
     )
     heard = Heard()
@@ -129,7 +127,8 @@ def _loops(segment: Any) -> bool:
     """Tell whether a segment repeats itself or holds more words than anyone could say."""
     words = [word.word.strip().lower() for word in segment.words or ()]
     return (
-        segment.compression_ratio > LOOP_RATIO
+        segment.compression_ratio > LOOP_RATIO_ALWAYS
+        or (segment.compression_ratio > LOOP_RATIO and segment.avg_logprob < LOOP_LOGPROB)
         or (len(words) >= 12 and len(set(words)) < LOOP_DISTINCT_SHARE * len(words))
         or (len(words) > 8 and len(words) > FASTEST * max(0.1, segment.end - segment.start))
     )

@@ -82,7 +82,7 @@ def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_a
 
 
 def _card(config: BundleConfig, experts: dict[Modality, TrainedExpert], worth: Worth) -> dict[str, Any]:
-    """What a reader needs to know, at most two levels deep; all figures are in `metrics`."""
+    """Tell what a reader needs to know, at most two levels deep; all figures are in `metrics`."""
     low, high = worth.share_interval
     correlation = ", ".join(f"{m} {r:.2f}" for m, r in worth.correlation.items())
     return {
