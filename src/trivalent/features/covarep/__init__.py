@@ -3,7 +3,20 @@
 Offline, NumPy and SciPy only; one readable module per idea.
 """
 
-from trivalent.features.covarep.columns import COLUMNS
-from trivalent.features.covarep.extractor import AVAILABLE, NAME, VERSION, covarep
+from typing import TYPE_CHECKING, Any
+
+from trivalent.features.covarep.columns import AVAILABLE, COLUMNS, NAME, VERSION
+
+if TYPE_CHECKING:
+    from trivalent.features.covarep.extractor import covarep
 
 __all__ = ["AVAILABLE", "COLUMNS", "NAME", "VERSION", "covarep"]
+
+
+def __getattr__(name: str) -> Any:
+    # The names above are needed to load any bundle; SciPy's second of import is not.
+    if name == "covarep":
+        from trivalent.features.covarep.extractor import covarep
+
+        return covarep
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

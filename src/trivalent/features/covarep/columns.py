@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 from trivalent.errors import FeatureError
 
+NAME = "covarep"
+VERSION = "1"
+
 MCEP: tuple[str, ...] = tuple(f"MCEP_{i}" for i in range(25))
 HMPDM: tuple[str, ...] = tuple(f"HMPDM_{i}" for i in range(25))
 HMPDD: tuple[str, ...] = tuple(f"HMPDD_{i}" for i in range(13))
@@ -27,6 +30,7 @@ COLUMNS: tuple[str, ...] = (
     *HMPDM,
     *HMPDD,
 )
+AVAILABLE: tuple[str, ...] = (*PITCH, *PEAK_SLOPE, *MCEP)  # what this version computes
 
 
 def check_columns(names: Sequence[str] | None, available: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.errors import FeatureError
-from trivalent.features.covarep.columns import COLUMNS, MCEP, PEAK_SLOPE, PITCH, check_columns
+from trivalent.features.covarep.columns import (
+    AVAILABLE,
+    MCEP,
+    NAME,
+    PEAK_SLOPE,
+    PITCH,
+    VERSION,
+    check_columns,
+)
 from trivalent.features.covarep.envelope import mel_cepstra
 from trivalent.features.covarep.framing import FS, Array, on_grid, output_grid, round_half_away
 from trivalent.features.covarep.pitch import Pitch, srh
@@ -24,8 +32,6 @@ from trivalent.features.covarep.preparation import prepare
 from trivalent.features.covarep.wavelets import peak_slope
 from trivalent.types import FeatureTable
 
-NAME = "covarep"
-VERSION = "1"
 _HOP_RANGE_S = (0.001, 1.0)
 
 
@@ -107,9 +113,6 @@ _GROUPS = (
     _Group(PITCH, _pitch_columns, 0.11),
     _Group(PEAK_SLOPE, _peak_slope_column, 0.05),
     _Group(MCEP, _mcep_columns, 0.11),
-)
-AVAILABLE: tuple[str, ...] = tuple(
-    sorted((name for group in _GROUPS for name in group.columns), key=COLUMNS.index)
 )
 
 
