@@ -49,7 +49,7 @@ def read_head(path: Path, size: int = 4096) -> bytes:
     """
     if path.is_dir():
         raise MediaError(
-            f"expected a recording, got the folder {path}; name a file or use: trivalent batch"
+            f"expected a recording, got the folder {path}; name the files in it"
         )
     try:
         with path.open("rb") as stream:

@@ -37,7 +37,6 @@ class TextTaskConfig:
     valence_weight: float = 0.5
     strip_punctuation: float = 0.25  # transcripts of speech often have none
     mask_tokens: float = 0.05
-    layer_decay: float = 0.9
     max_tokens: int = 96
 
 
@@ -110,7 +109,7 @@ class TextTask:
             depth = 6 - int(found[1]) - 1 if found else 6
             head = not name.startswith("encoder")
             rate = (
-                config.head_learning_rate if head else config.learning_rate * self.config.layer_decay**depth
+                config.head_learning_rate if head else config.learning_rate * config.layer_decay**depth
             )
             groups.setdefault(rate, []).append(parameter)
         return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]

@@ -53,6 +53,7 @@ class TrainingConfig:
     batch_size: int = 32
     learning_rate: float = 6e-5
     head_learning_rate: float = 1e-3
+    layer_decay: float = 1.0  # factor on the rate per layer below the top one
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of the steps
     averaging: float = 0.0  # decay of the exponential moving average of the weights, 0 is off
