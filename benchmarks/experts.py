@@ -82,8 +82,8 @@ def text(expert: Expert, root: Path) -> None:
         BOOTSTRAP,
         "One bundle for all corpora; its temperature is fitted on spoken validation data "
         "(MELD, MOSI, MOSEI), so ECE on reviews and tweets shows what a user of such texts gets.",
-        "The recipe got its third run (higher rate for the lower layers) after an earlier bundle had been "
-        "scored on these test parts; which runs are averaged was decided on validation data alone.",
+        "These test parts had been scored once before the third run of the recipe was added; "
+        "validation left that run out of the average, so that the graph is the one scored before.",
         "MOSEI: the 2,478 segments with text, split by video; MOSI test transcripts are not available.",
     ]
     result.write()
@@ -136,7 +136,7 @@ def pooled(expert: Expert, modality: Modality, recipe_path: Path, root: Path) ->
         everybody(result, recipe, root)
     result.caveats += [BOOTSTRAP, "Rows 'refitted' give the mean over seeds with its 95 % interval."]
     result.caveats += {
-        "voice": ["Two recipes were scored on this test part: an earlier one (noise floor, .66 over five seeds) "
+        "voice": ["Two recipes were scored on this test part: an earlier one (noise floor, .66 over seeds) "
                   "and this one; the choice between them was made for robustness, not by these figures.",
                   "Acted speech of 24 sentences a person: not what the voice is worth in a conversation.",
                   "Given for comparison: MFCC statistics + logistic regression .66 on the same split."],
