@@ -48,9 +48,7 @@ def read_head(path: Path, size: int = 4096) -> bytes:
         No such file, a folder, not readable, or empty.
     """
     if path.is_dir():
-        raise MediaError(
-            f"expected a recording, got the folder {path}; name the files in it"
-        )
+        raise MediaError(f"expected a recording, got the folder {path}; name the files in it")
     try:
         with path.open("rb") as stream:
             head = stream.read(size)

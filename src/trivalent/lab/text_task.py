@@ -108,9 +108,7 @@ class TextTask:
             found = re.search(r"layer\.(\d+)\.", name)
             depth = 6 - int(found[1]) - 1 if found else 6
             head = not name.startswith("encoder")
-            rate = (
-                config.head_learning_rate if head else config.learning_rate * config.layer_decay**depth
-            )
+            rate = config.head_learning_rate if head else config.learning_rate * config.layer_decay**depth
             groups.setdefault(rate, []).append(parameter)
         return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
 
