@@ -51,7 +51,8 @@ def looped_sample(path: Path, seconds: float) -> None:
         while shift < seconds:
             with av.open(str(SAMPLE)) as source:
                 streams = streams or {s.index: out.add_stream_from_template(s) for s in source.streams}
-                length = source.duration / 1e6
+                # A margin over the announced length keeps the time stamps of the copies in order.
+                length = source.duration / 1e6 + 0.2
                 for packet in source.demux():
                     if packet.dts is None:
                         continue
@@ -66,12 +67,17 @@ def video(result: Result) -> None:
     """Analyse a minute of talking face with the models already loaded."""
     analyzer = Analyzer(threads=2)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "minute.mp4"
+        path = Path(folder) / "minute.mkv"
         looped_sample(path, 60.0)
         analyzer.analyze(path)
         runs = [analyzer.analyze(path) for _ in range(3)]
     best = sorted(runs, key=lambda a: a.timing.total_s)[1]
     timing = {k: v for k, v in vars(best.timing).items() if v is not None}
+    said = sum(bool(u.text) for u in best.utterances)
+    result.caveats.append(
+        f"{said} of {len(best.utterances)} utterances of the looped clip had words: the recogniser takes a "
+        "sentence that is repeated two dozen times for its own loop. A real talk adds a few ms per utterance."
+    )
     result.add(f"video of {best.source.duration_s:.0f} s, two threads, warm", **timing)
 
 
