@@ -76,8 +76,8 @@ def video(result: Result) -> None:
     timing = {k: v for k, v in vars(best.timing).items() if v is not None}
     scored = sum(u.modalities[Modality.TEXT].status is Status.OK for u in best.utterances)
     result.caveats.append(
-        f"{scored} of {len(best.utterances)} utterances of the looped clip had their words scored: a sentence "
-        "repeated two dozen times is taken for a loop of the recogniser. Scoring adds some ms an utterance."
+        f"{scored} of {len(best.utterances)} utterances of the looped clip had their words scored: a "
+        "sentence repeated two dozen times is taken for a loop of the recogniser. Scoring adds some ms an utterance."
     )
     result.add(f"video of {best.source.duration_s:.0f} s, two threads, warm", **timing)
 
