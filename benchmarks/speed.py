@@ -77,7 +77,8 @@ def video(result: Result) -> None:
     scored = sum(u.modalities[Modality.TEXT].status is Status.OK for u in best.utterances)
     result.caveats.append(
         f"{scored} of {len(best.utterances)} utterances of the looped clip had their words scored: a "
-        "sentence repeated two dozen times is taken for a loop of the recogniser. Scoring adds some ms an utterance."
+        "sentence repeated two dozen times is taken for a loop of the recogniser. "
+        "Scoring adds some ms an utterance."
     )
     result.add(f"video of {best.source.duration_s:.0f} s, two threads, warm", **timing)
 
