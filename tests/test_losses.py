@@ -57,7 +57,7 @@ def test_targets_by_hand() -> None:
         [0.02, kept + 0.02, 0.02],
         [0.02, kept * 0.3 + 0.02, kept * 0.7 + 0.02],
         [0.02, kept * moved + 0.02, kept * (1 - moved) + 0.02],
-        [kept * 0.15 + 0.02, kept * 0.7 + 0.02, kept * 0.15 + 0.02],
+        [0.02, kept + 0.02, 0.02],
     ]
     torch.testing.assert_close(soft, torch.tensor(expected))
 

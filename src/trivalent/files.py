@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from trivalent.errors import TrivalentError
 
@@ -55,6 +59,19 @@ def write_bytes_atomic(path: str | Path, data: bytes) -> Path:
             f"{str(target.parent)!r}; create the folder or choose another path"
         ) from error
     return target
+
+
+def write_npz_atomic(path: str | Path, **arrays: ArrayLike) -> Path:
+    """Write arrays as a compressed .npz, without pickle; see `write_bytes_atomic`.
+
+    Raises
+    ------
+    ValueError
+        An array holds Python objects.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
+    return write_bytes_atomic(path, buffer.getvalue())
 
 
 def _replace(target: Path, data: bytes) -> None:

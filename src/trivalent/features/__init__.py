@@ -31,8 +31,7 @@ def extractor_version(name: str) -> str:
 
 def extractor_columns(name: str) -> tuple[str, ...]:
     """Return the columns that an extractor computes by default."""
-    module = _module(name)
-    return tuple(getattr(module, "AVAILABLE", None) or module.COLUMNS)
+    return tuple(_module(name).COLUMNS)
 
 
 __all__ = ["EXTRACTORS", "extractor_columns", "extractor_version"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trivalent.errors import FeatureError, MissingExtraError, UsageError
-from trivalent.files import write_bytes_atomic
+from trivalent.files import write_bytes_atomic, write_npz_atomic
 from trivalent.types import FeatureTable, Status
 
 SUFFIXES = (".npz", ".csv", ".parquet")
@@ -33,16 +33,17 @@ def write_table(table: FeatureTable, path: Path) -> None:
     reason, options). CSV and Parquet carry `time_s` and the same columns.
     """
     check_suffix(path)
-    buffer = io.BytesIO()
     if path.suffix.lower() == ".npz":
-        np.savez_compressed(
-            buffer,
+        write_npz_atomic(
+            path,
             values=table.values,
             columns=np.array(table.columns),
             times=table.times,
             meta=np.array(_meta(table)),
         )
-    elif path.suffix.lower() == ".csv":
+        return
+    buffer = io.BytesIO()
+    if path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["time_s", *table.columns])

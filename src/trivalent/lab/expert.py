@@ -11,7 +11,7 @@ import numpy as np
 
 from trivalent.bundle import ExpertSpec
 from trivalent.errors import DataError
-from trivalent.files import write_text_atomic
+from trivalent.files import write_npz_atomic, write_text_atomic
 from trivalent.lab.metrics import IntArray
 from trivalent.types import FloatArray
 
@@ -38,7 +38,7 @@ class TrainedExpert:
 
     def save(self, *, probabilities: FloatArray, labels: IntArray) -> None:
         """Write expert.json and the calibrated validation predictions beside the graph."""
-        np.savez_compressed(self.folder / PREDICTIONS, probabilities=probabilities, labels=labels)
+        write_npz_atomic(self.folder / PREDICTIONS, probabilities=probabilities, labels=labels)
         content = {"spec": self.spec.to_dict(), "metrics": self.metrics, "card": self.card}
         write_text_atomic(self.folder / FILE, json.dumps(content, indent=1))
 

@@ -41,7 +41,8 @@ def soft_targets(labels: Tensor, valence: Tensor, *, smoothing: float, ambiguity
 
     An annotated score near zero (say +1/3 on [-3, 3]) was positive for one annotator of
     three: calling it fully positive teaches overconfidence. With v in [-1, 1] the mass
-    `ambiguity * exp(-|v| / 0.15)` moves from the label to neutral, or from neutral to both sides.
+    `ambiguity * exp(-|v| / 0.15)` moves from the label to neutral. Neutral stays whole: a score
+    of exactly zero is the common case there, and softening it costs the class its recall.
 
     Parameters
     ----------
@@ -55,11 +56,8 @@ def soft_targets(labels: Tensor, valence: Tensor, *, smoothing: float, ambiguity
     """
     target = torch.nn.functional.one_hot(labels, len(Sentiment)).float()
     moved = ambiguity * torch.exp(-valence.abs().nan_to_num(torch.inf) / 0.15)
-    neutral = labels == Sentiment.NEUTRAL
-    sides = torch.tensor([0.5, 0.0, 0.5])
     middle = torch.tensor([0.0, 1.0, 0.0])
-    neighbour = torch.where(neutral[:, None], sides, middle)
-    target = target * (1 - moved[:, None]) + neighbour * moved[:, None]
+    target = target * (1 - moved[:, None]) + middle * moved[:, None]
     return target * (1 - smoothing) + smoothing / len(Sentiment)
 
 

@@ -19,7 +19,7 @@ class Recipe:
 
     `kind` chooses the trainer (text, voice, face, bundle); `task` and `training` are its
     configuration, checked by the trainer's own dataclasses. `runs` of a text recipe are changes
-    of `training`, one fine-tuning each.
+    of `training`, and of `task` under that key, one fine-tuning each.
     """
 
     kind: str

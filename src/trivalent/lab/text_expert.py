@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,17 @@ SPOKEN = ("meld", "mosi", "mosei")
 
 
 def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
-    """Fine-tune once per run, average the weights, quantize, calibrate on spoken validation data."""
+    """Fine-tune once per run, average the weights, quantize, calibrate on spoken validation data.
+
+    A run of the recipe may override settings of the loop and, under `task`, of corpora and targets.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    runs = recipe.runs or [{"seed": seed} for seed in recipe.seeds]
-    configs = [build(TrainingConfig, {**recipe.training, **run}, where=recipe.name) for run in runs]
-    task = TextTask(
-        build(TextTaskConfig, recipe.task, where=recipe.name), batch_size=configs[0].batch_size, root=root
-    )
-    network = _fine_tune(configs, task, out)
+    weights = [_fine_tune(recipe, run, root=root, out=out) for run in recipe.runs or _by_seed(recipe)]
+    task = _task(recipe, {}, root=root)
+    network = new_network()
+    network.load_state_dict(_greedy_soup(network, weights, task))
     path = out / "text.onnx"
-    export_text(network, path)
+    export_text(network.eval(), path)
     return _calibrated(network, task, path)
 
 
@@ -56,34 +57,47 @@ def logits_of(expert: Expert, texts: Sequence[str], *, batch_size: int = 32) -> 
     return out * expert.spec.temperature
 
 
-def _fine_tune(configs: Sequence[TrainingConfig], task: TextTask, out: Path) -> TextClassifier:
-    runs: list[tuple[float, dict[str, Tensor]]] = []
-    for config in configs:
-        torch.manual_seed(config.seed)
-        fitted = fit(new_network(), task, config=config, checkpoint=out / f"seed{config.seed}.pt")
-        write_text_atomic(out / f"history-seed{config.seed}.json", json.dumps(fitted.history, indent=1))
-        runs.append((fitted.best["score"], fitted.network.state_dict()))
-    network = new_network()
-    network.load_state_dict(_greedy_soup(network, runs, task))
-    return network.eval()
+def _by_seed(recipe: Recipe) -> list[dict[str, Any]]:
+    return [{"seed": seed} for seed in recipe.seeds]
+
+
+def _task(recipe: Recipe, overrides: Mapping[str, Any], *, root: Path) -> TextTask:
+    config = build(TextTaskConfig, {**recipe.task, **overrides}, where=recipe.name)
+    training = build(TrainingConfig, recipe.training, where=recipe.name)
+    return TextTask(config, batch_size=training.batch_size, root=root)
+
+
+def _fine_tune(recipe: Recipe, run: Mapping[str, Any], *, root: Path, out: Path) -> dict[str, Tensor]:
+    own = {key: value for key, value in run.items() if key != "task"}
+    config = build(TrainingConfig, {**recipe.training, **own}, where=recipe.name)
+    torch.manual_seed(config.seed)
+    task = _task(recipe, run.get("task", {}), root=root)
+    fitted = fit(new_network(), task, config=config, checkpoint=out / f"seed{config.seed}.pt")
+    write_text_atomic(out / f"history-seed{config.seed}.json", json.dumps(fitted.history, indent=1))
+    return fitted.network.state_dict()
 
 
 def _greedy_soup(
-    network: TextClassifier, runs: Sequence[tuple[float, dict[str, Tensor]]], task: TextTask
+    network: TextClassifier, runs: Sequence[dict[str, Tensor]], task: TextTask
 ) -> dict[str, Tensor]:
     """Average fine-tuned weights, best first, while the validation score does not fall.
 
     Runs that share their start lie in one basin, so that their mean costs nothing and is
     often better than each ("model soup", Wortsman et al., ICML 2022).
     """
-    ranked = sorted(runs, key=lambda run: -run[0])
-    chosen, best = [ranked[0][1]], ranked[0][0]
-    for _, weights in ranked[1:]:
-        network.load_state_dict(_mean([*chosen, weights]))
-        score = task.validate(network.eval())["score"]
-        log.info("soup of %d: validation score %.4f (before %.4f)", len(chosen) + 1, score, best)
-        if score >= best:
-            chosen, best = [*chosen, weights], score
+
+    def score(weights: dict[str, Tensor]) -> float:
+        network.load_state_dict(weights)
+        return task.validate(network.eval())["score"]
+
+    ranked = sorted(((score(weights), i) for i, weights in enumerate(runs)), reverse=True)
+    best, first = ranked[0]
+    chosen = [runs[first]]
+    for _, i in ranked[1:]:
+        found = score(_mean([*chosen, runs[i]]))
+        log.info("soup of %d: validation score %.4f (before %.4f)", len(chosen) + 1, found, best)
+        if found >= best:
+            chosen, best = [*chosen, runs[i]], found
     return _mean(chosen)
 
 

@@ -5,12 +5,12 @@ Offline, NumPy and SciPy only; one readable module per idea.
 
 from typing import TYPE_CHECKING, Any
 
-from trivalent.features.covarep.columns import AVAILABLE, COLUMNS, NAME, VERSION
+from trivalent.features.covarep.columns import COLUMNS, NAME, VERSION
 
 if TYPE_CHECKING:
     from trivalent.features.covarep.extractor import covarep
 
-__all__ = ["AVAILABLE", "COLUMNS", "NAME", "VERSION", "covarep"]
+__all__ = ["COLUMNS", "NAME", "VERSION", "covarep"]
 
 
 def __getattr__(name: str) -> Any:

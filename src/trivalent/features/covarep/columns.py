@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from trivalent.errors import FeatureError
 
 NAME = "covarep"
-VERSION = "1"
+VERSION = "2"
 
 MCEP: tuple[str, ...] = tuple(f"MCEP_{i}" for i in range(25))
 HMPDM: tuple[str, ...] = tuple(f"HMPDM_{i}" for i in range(25))
@@ -21,40 +21,40 @@ HMPDD: tuple[str, ...] = tuple(f"HMPDD_{i}" for i in range(13))
 PITCH: tuple[str, ...] = ("F0", "VUV")
 PEAK_SLOPE: tuple[str, ...] = ("peakSlope",)
 
+GLOTTAL: tuple[str, ...] = ("NAQ", "QOQ", "H1H2", "PSP")
+MDQ: tuple[str, ...] = ("MDQ",)
+RD: tuple[str, ...] = ("Rd", "Rd_conf")
+CREAK: tuple[str, ...] = ("creak",)
+
 COLUMNS: tuple[str, ...] = (
     *PITCH,
-    *("NAQ", "QOQ", "H1H2", "PSP", "MDQ"),
+    *GLOTTAL,
+    *MDQ,
     *PEAK_SLOPE,
-    *("Rd", "Rd_conf", "creak"),
+    *RD,
+    *CREAK,
     *MCEP,
     *HMPDM,
     *HMPDD,
 )
-AVAILABLE: tuple[str, ...] = (*PITCH, *PEAK_SLOPE, *MCEP)  # what this version computes
 
 
-def check_columns(names: Sequence[str] | None, available: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns to compute, in the caller's order; None means all available.
+def check_columns(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns to compute, in the caller's order; None means all 74.
 
     Raises
     ------
     FeatureError
-        A name is not one of the 74, occurs twice, or is not implemented yet.
+        A name is not one of the 74, or occurs twice.
     """
     if names is None:
-        return tuple(available)
+        return COLUMNS
     chosen = (names,) if isinstance(names, str) else tuple(names)
     for name in chosen:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(available)}"
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COLUMNS)}"
             raise FeatureError(f"expected a COVAREP column, got {name!r}; {hint}")
-    absent = [name for name in chosen if name not in available]
-    if absent:
-        raise FeatureError(
-            f"expected columns that this version computes, got {', '.join(absent)}; "
-            f"choose from {', '.join(available)}"
-        )
     if not chosen or len(set(chosen)) < len(chosen):
         raise FeatureError(
             f"expected distinct column names, got {', '.join(chosen) or 'none'}; list each once"

@@ -1,119 +1,28 @@
-"""The extractor: from a recording to a table of COVAREP columns.
-
-Of the field's 74 columns this version computes `AVAILABLE`. A new group of columns is one
-function of a `Recording` in `_GROUPS`.
-"""
+"""The extractor: from a recording to a table of COVAREP columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.errors import FeatureError
-from trivalent.features.covarep.columns import (
-    AVAILABLE,
-    MCEP,
-    NAME,
-    PEAK_SLOPE,
-    PITCH,
-    VERSION,
-    check_columns,
-)
-from trivalent.features.covarep.envelope import mel_cepstra
-from trivalent.features.covarep.framing import FS, Array, on_grid, output_grid, round_half_away
-from trivalent.features.covarep.pitch import Pitch, srh
-from trivalent.features.covarep.polarity import polarity
+from trivalent.features.covarep.columns import NAME, VERSION, check_columns
+from trivalent.features.covarep.creak import load_creak_network
+from trivalent.features.covarep.framing import FS, Array, output_grid, round_half_away
+from trivalent.features.covarep.groups import GROUPS
 from trivalent.features.covarep.preparation import prepare
-from trivalent.features.covarep.wavelets import peak_slope
+from trivalent.features.covarep.recording import Options, Recording
+from trivalent.features.covarep.shape import Variant
 from trivalent.types import FeatureTable
 
 _HOP_RANGE_S = (0.001, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One recording and what several groups of columns share, each computed once.
-
-    Attributes
-    ----------
-    samples : array of float64, shape (n,)
-        16 kHz, as recorded.
-    grid : array of float64, shape (rows,)
-        Rows of the table in samples, counted from 1.
-    strict : bool
-        Keep the values that the reference implementation gives for digital silence.
-    """
-
-    samples: Array
-    grid: Array
-    strict: bool
-
-    @cached_property
-    def speech(self) -> Array:
-        """The samples in natural polarity, for measures of the glottal pulse."""
-        return self.samples * polarity(self.samples)
-
-    @cached_property
-    def pitch(self) -> Pitch:
-        """SRH track; the sign of the speech cancels out of it."""
-        return srh(self.samples)
-
-    @cached_property
-    def silent(self) -> NDArray[np.bool_]:
-        """Rows next to a frame without any F0 candidate: digital silence, shape (rows,)."""
-        none = (self.pitch.strength <= 0).astype(np.float64)[:, None]
-        return on_grid(self.pitch.centres, none, self.grid)[:, 0] > 0
-
-
-def _pitch_columns(recording: Recording) -> Array:
-    pitch = recording.pitch
-    track = np.stack([pitch.f0, pitch.voiced.astype(np.float64)], axis=1)
-    values = on_grid(pitch.centres, track, recording.grid)
-    known = np.isfinite(values[:, 1])
-    values[known, 1] = values[known, 1] >= 0.5
-    if not recording.strict:
-        values[recording.silent, 0] = np.nan
-    return values
-
-
-def _peak_slope_column(recording: Recording) -> Array:
-    knots, slope = peak_slope(recording.samples)
-    if recording.strict:
-        slope = np.nan_to_num(slope, nan=0.0, posinf=np.inf, neginf=-np.inf)
-    return on_grid(knots, slope[:, None], recording.grid)
-
-
-def _mcep_columns(recording: Recording) -> Array:
-    cepstra = mel_cepstra(recording.samples, recording.pitch)
-    # The field's tables stretch the frames over the whole recording instead of placing them at
-    # their own times: up to 50 ms off at both ends, more where silence made frames drop out.
-    knots = round_half_away(np.linspace(1, recording.samples.size, len(cepstra)))
-    if len(cepstra) == 1:
-        knots[:] = recording.samples.size
-    values = on_grid(knots, cepstra, recording.grid)
-    if not recording.strict:
-        values[recording.silent] = np.nan
-    return values
-
-
-@dataclass(frozen=True)
-class _Group:
-    columns: tuple[str, ...]
-    compute: Callable[[Recording], Array]
-    needs_s: float  # shortest recording with a value
-
-
-# The sign of the speech cancels out of all three, so that `Recording.speech` is not needed here.
-_GROUPS = (
-    _Group(PITCH, _pitch_columns, 0.11),
-    _Group(PEAK_SLOPE, _peak_slope_column, 0.05),
-    _Group(MCEP, _mcep_columns, 0.11),
-)
+PIECE_S = 600  # longer recordings are computed in pieces of this length
+_MARGIN_S = 2  # sound on both sides of a piece, so that its edges have values
 
 
 def covarep(
@@ -122,6 +31,9 @@ def covarep(
     *,
     hop_s: float = 0.01,
     columns: Sequence[str] | None = None,
+    rd: Variant = "head",
+    seed: int = 0,
+    creak_weights: str | Path | None = None,
     strict: bool = False,
 ) -> FeatureTable:
     """Compute COVAREP columns of a recording.
@@ -138,21 +50,31 @@ def covarep(
     hop_s : float
         Seconds between rows, 0.001 to 1; the field's tables have 0.01.
     columns : sequence of str, optional
-        Columns to compute, in this order; default `AVAILABLE`.
+        Columns to compute, in this order; default all 74 of `COLUMNS`.
+    rd : {"head", "legacy"}
+        Version of Rd and Rd_conf: that of the toolbox's last version, or the older one.
+    seed : int
+        Of the random phases above a frame's last harmonic, which reach HMPDM_24 and HMPDD.
+    creak_weights : str or Path, optional
+        Folder with the toolbox's creak network; without it our own answers, and
+        `meta["creak_network"]` says which.
     strict : bool
         Return the reference implementation's numbers where there is no value: 0, or infinity
-        in `peakSlope`, and an F0 of 1 Hz in digital silence.
+        in `peakSlope`, and an F0 of 1 Hz in digital silence. Memory then grows with the length;
+        otherwise recordings beyond `PIECE_S` seconds are computed in pieces.
 
     Returns
     -------
     FeatureTable
         Rows at half a hop, then every hop. NaN where a cell could not be computed; status
-        `missing` with a reason when none could.
+        `missing` with a reason when none could; `meta["uncomputed"]` gives the reason of each
+        column without any value.
 
     Raises
     ------
     FeatureError
-        Impossible signal, rate or hop, or a column that is unknown or not available.
+        Impossible signal, rate, hop or version of Rd, an unknown column, or a folder without
+        the creak network's files.
 
     Examples
     --------
@@ -162,7 +84,11 @@ def covarep(
     >>> float(np.nanmedian(table.column("F0")))
     125.0
     """
-    chosen = check_columns(columns, AVAILABLE)
+    chosen = check_columns(columns)
+    if rd not in get_args(Variant):
+        raise FeatureError(f"expected rd to be {' or '.join(get_args(Variant))}, got {rd!r}")
+    creak = load_creak_network(creak_weights) if creak_weights is not None else None
+    options = Options(strict=strict, rd=rd, seed=seed, creak=creak)
     samples = prepare(signal, fs, keep_offset=strict)
     grid = output_grid(samples.size, _hop_samples(hop_s))
     meta: dict[str, Any] = {
@@ -170,21 +96,51 @@ def covarep(
         "strict": strict,
         "fs": int(fs),
         "duration_s": samples.size / FS,
+        "rd": rd,
+        "seed": seed,
+        "creak_network": "trivalent" if creak is None else "toolbox",
+        "uncomputed": _too_short(samples, chosen),
     }
-    meta["uncomputed"] = _too_short(samples, chosen)
     if reason := _nothing_to_compute(samples, chosen, strict=strict):
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
-    recording = Recording(samples, grid, strict)
-    values = np.empty((grid.size, len(chosen)))
-    for group in _GROUPS:
-        here = [i for i, name in enumerate(chosen) if name in group.columns]
-        if here:
-            values[:, here] = group.compute(recording)[:, [group.columns.index(chosen[i]) for i in here]]
+    values = np.concatenate([_values(piece, chosen) for piece in _pieces(samples, grid, options)])
     if not np.isfinite(values).any():
         reason = "the recording holds too little sound for any column: hardly a sample differs from silence"
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
+    meta["uncomputed"] = _without_value(values, chosen) | meta["uncomputed"]
     values[np.isnan(values) if strict else ~np.isfinite(values)] = 0.0 if strict else np.nan
     return FeatureTable(NAME, VERSION, chosen, (grid - 1) / FS, values, meta=meta)
+
+
+def _pieces(samples: Array, grid: Array, options: Options) -> Iterator[Recording]:
+    """Cut a long recording, so that memory stays bounded; the rows of the pieces follow each other."""
+    length, margin = PIECE_S * FS, _MARGIN_S * FS
+    if options.strict or samples.size <= length + margin:
+        yield Recording(samples, grid, options)
+        return
+    count = max(1, round(samples.size / length))
+    edges = [samples.size * i // count for i in range(count + 1)]
+    for start, end in pairwise(edges):
+        first, last = max(0, start - margin), min(samples.size, end + margin)
+        rows = grid[(grid > start) & (grid <= end)]
+        yield Recording(samples[first:last], rows - first, options)
+
+
+def _values(recording: Recording, chosen: Sequence[str]) -> Array:
+    """Compute the chosen columns, shape (rows, columns)."""
+    values = np.empty((recording.grid.size, len(chosen)))
+    for group in GROUPS:
+        here = [i for i, name in enumerate(chosen) if name in group.columns]
+        if here:
+            values[:, here] = group.compute(recording)[:, [group.columns.index(chosen[i]) for i in here]]
+    return values
+
+
+def _without_value(values: Array, chosen: Sequence[str]) -> dict[str, str]:
+    """Columns without any value, and what they lack."""
+    needs = {name: group.needs for group in GROUPS for name in group.columns}
+    known = np.isfinite(values)
+    return {name: f"needs {needs[name]}" for i, name in enumerate(chosen) if not known[:, i].any()}
 
 
 def _hop_samples(hop_s: float) -> int:
@@ -200,7 +156,7 @@ def _too_short(samples: Array, chosen: Sequence[str]) -> dict[str, str]:
     """Columns that need a longer recording, and what they need."""
     return {
         name: f"needs at least {group.needs_s:g} s"
-        for group in _GROUPS
+        for group in GROUPS
         for name in group.columns
         if name in chosen and samples.size < group.needs_s * FS
     }
@@ -209,8 +165,8 @@ def _too_short(samples: Array, chosen: Sequence[str]) -> dict[str, str]:
 def _nothing_to_compute(samples: Array, chosen: Sequence[str], *, strict: bool) -> str | None:
     short = _too_short(samples, chosen)
     if len(short) == len(chosen):
-        least = min(group.needs_s for group in _GROUPS if set(group.columns) & set(chosen))
-        names = [name for group in _GROUPS if group.needs_s == least for name in group.columns]
+        least = min(group.needs_s for group in GROUPS if set(group.columns) & set(chosen))
+        names = [name for group in GROUPS if group.needs_s == least for name in group.columns]
         first = next(name for name in names if name in chosen)
         return f"{samples.size / FS:.3f} s of sound is too short: {first} needs at least {least:g} s"
     if not strict and np.ptp(samples) == 0:

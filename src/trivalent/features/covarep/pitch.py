@@ -47,37 +47,40 @@ class Pitch:
     voiced: NDArray[np.bool_]
 
 
-def srh(x: Array) -> Pitch:
+def srh(x: Array, *, lowest: int = F0_MIN) -> Pitch:
     """Track F0 in two passes: over 50 to 500 Hz, then within an octave of the speaker's median.
 
     Parameters
     ----------
     x : array of float64, shape (samples,)
         Speech at 16 kHz; shorter than 0.1 s gives an empty track.
+    lowest : int
+        Lowest F0 in Hz, at least 1 (creaky voice goes below 50).
     """
     frames = frame_view(lp_residual(x, _ORDER), _FRAME, HOP)
     # The last frame must end before the last sample.
     frames = frames[: max(0, (x.size - 1599) // HOP + 1)]
     centres = _FIRST + HOP * np.arange(len(frames))
-    low, high = F0_MIN, F0_MAX
+    low, high = lowest, F0_MAX
     kept: list[Array] = []
-    f0, strength = _track(_criteria(frames, keep=kept), low, high)
+    f0, strength = _track(_criteria(frames, lowest, keep=kept), low, high, lowest=lowest)
     sure = strength > 0.1
     if sure.any():
         median = float(np.median(f0[sure]))
         low = max(low, int(round_half_away(median / 2)))
         high = min(high, int(round_half_away(2 * median)))
-    if (low, high) != (F0_MIN, F0_MAX):
-        f0, strength = _track(iter(kept) if kept else _criteria(frames), low, high)
+    if (low, high) != (lowest, F0_MAX):
+        again = iter(kept) if kept else _criteria(frames, lowest)
+        f0, strength = _track(again, low, high, lowest=lowest)
     spread = np.std(strength, ddof=1) if strength.size > 1 else 0.0
     return Pitch(centres, f0, strength, strength > (0.085 if spread > 0.05 else 0.07))
 
 
-def _criteria(frames: Array, *, keep: list[Array] | None = None) -> Iterator[Array]:
-    """Yield SRH for every integer F0 of 50..500 Hz, shape (block, 451) each."""
+def _criteria(frames: Array, lowest: int = F0_MIN, *, keep: list[Array] | None = None) -> Iterator[Array]:
+    """Yield SRH for every integer F0 of lowest..500 Hz, shape (block, 501 - lowest) each."""
     window = np.blackman(_FRAME)
     for rows in blocks(len(frames), _BLOCK):
-        criterion = _summation(_spectrum(frames[rows] * window))
+        criterion = _summation(_spectrum(frames[rows] * window), lowest)
         if keep is not None and len(frames) <= _KEEP:
             keep.append(criterion)
         yield criterion
@@ -94,8 +97,8 @@ def _spectrum(segment: Array) -> Array:
         return amplitude / np.sqrt(energy / 2)[:, None]
 
 
-def _summation(amplitude: Array) -> Array:
-    candidates = np.arange(F0_MIN, F0_MAX + 1)
+def _summation(amplitude: Array, lowest: int = F0_MIN) -> Array:
+    candidates = np.arange(lowest, F0_MAX + 1)
     # The criterion reads the bin below the frequency that it names (1 Hz): kept as published.
     total = amplitude[:, candidates - 1].copy()
     for k in range(2, _HARMONICS + 1):
@@ -105,12 +108,12 @@ def _summation(amplitude: Array) -> Array:
     return total
 
 
-def _track(criteria: Iterator[Array], low: int, high: int) -> tuple[Array, Array]:
+def _track(criteria: Iterator[Array], low: int, high: int, *, lowest: int) -> tuple[Array, Array]:
     """Best F0 in [low, high] and its SRH; (1, 0) where SRH is nowhere positive."""
     f0: list[Array] = [np.empty(0)]
     strength: list[Array] = [np.empty(0)]
     for criterion in criteria:
-        within = np.nan_to_num(criterion[:, low - F0_MIN : high - F0_MIN + 1], nan=0.0)
+        within = np.nan_to_num(criterion[:, low - lowest : high - lowest + 1], nan=0.0)
         best = within.argmax(axis=1)
         value = within[np.arange(len(within)), best]
         found = value > 0

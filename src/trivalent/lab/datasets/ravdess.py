@@ -8,8 +8,6 @@ sentiment. The data root holds `ravdess/speech/*.flac` (or .wav).
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
+from scipy.signal import butter, resample_poly, sosfilt
 
 from trivalent.audio_track import SAMPLE_RATE, AudioTrack
 from trivalent.errors import DataError
-from trivalent.features.covarep import AVAILABLE, NAME, VERSION, covarep
-from trivalent.features.pooling import pool
+from trivalent.features.covarep import COLUMNS, NAME, VERSION, covarep
+from trivalent.features.pooling import columns_of, pool
+from trivalent.files import write_npz_atomic
 from trivalent.lab.datasets.tabular import Split, TabularData, check_disjoint
 from trivalent.media import open_recording
 from trivalent.types import FeatureTable, Sentiment
@@ -54,6 +53,12 @@ class Variant(StrEnum):
     NOISE = "noise"  # pink to white noise, 10 to 30 dB below the speech
     CHANNEL = "channel"  # another microphone: tilted spectrum, limited band
     TELEPHONE = "telephone"  # 300 to 3400 Hz
+    SLOW = "slow"  # played at 0.9 times the speed: another, larger speaker
+    FAST = "fast"  # played at 1.1 times the speed: another, smaller speaker
+
+
+# Resampling by up / down; played at the old rate, pitch, formants and tempo change together.
+_SPEEDS = {Variant.SLOW: (10, 9), Variant.FAST: (10, 11)}
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def extract_ravdess(
     """Pool the voice columns of every take with a sentiment.
 
     Silence around the speech is cut off as in an analysis. The tables over time are cached,
-    so that other `names` cost no extraction.
+    so that other statistics of the same columns cost no extraction.
 
     Parameters
     ----------
@@ -191,12 +196,13 @@ def extract_ravdess(
     FeatureError
         A pooled name is unknown.
     """
-    takes = list_takes(root)
+    takes, columns = list_takes(root), columns_of(names)
     rows: list[NDArray[np.float64]] = []
     ids: list[str] = []
     chosen: list[Take] = []
     for variant in map(Variant, variants):
-        for (take, _), table in zip(takes, _tables(takes, variant, cache, progress), strict=True):
+        tables = _tables(takes, columns, variant=variant, cache=cache, progress=progress)
+        for (take, _), table in zip(takes, tables, strict=True):
             if len(table):
                 rows.append(pool(table, names))
                 ids.append(take.stem if variant is Variant.CLEAN else f"{take.stem}#{variant}")
@@ -213,25 +219,32 @@ def extract_ravdess(
 
 
 def _tables(
-    takes: Sequence[tuple[Take, Path]], variant: Variant, cache: Path, progress: Progress | None
+    takes: Sequence[tuple[Take, Path]],
+    columns: Sequence[str],
+    *,
+    variant: Variant,
+    cache: Path,
+    progress: Progress | None,
 ) -> list[FeatureTable]:
-    stored = cache / f"{SOURCE}-{variant}-{_cache_key(takes)}.npz"
+    # In the field's order, so that the same columns in another order are the same file.
+    ordered = tuple(name for name in COLUMNS if name in columns)
+    stored = cache / f"{SOURCE}-{variant}-{_cache_key(takes, ordered)}.npz"
     if stored.is_file():
-        return _load_tables(stored)
+        return _load_tables(stored, ordered)
     tables = []
     for i, (take, path) in enumerate(takes):
-        tables.append(_voice_table(path, variant, seed=take.stem))
+        tables.append(_voice_table(path, ordered, variant=variant, seed=take.stem))
         if progress is not None:
             progress(i + 1, len(takes))
     _save_tables(stored, tables)
     return tables
 
 
-def _voice_table(path: Path, variant: Variant, *, seed: str) -> FeatureTable:
+def _voice_table(path: Path, columns: Sequence[str], *, variant: Variant, seed: str) -> FeatureTable:
     audio = open_recording(path).audio
     samples = np.empty(0) if audio is None else trim(audio)
     rng = np.random.default_rng(np.frombuffer(f"{variant}:{seed}".encode(), dtype=np.uint8))
-    return covarep(alter(samples, variant, rng), SAMPLE_RATE)
+    return covarep(alter(samples, variant, rng), SAMPLE_RATE, columns=columns)
 
 
 def trim(audio: AudioTrack) -> Samples:
@@ -247,6 +260,9 @@ def alter(samples: Samples, variant: Variant, rng: np.random.Generator) -> Sampl
         return samples
     if variant is Variant.NOISE:
         return _with_noise(samples, snr_db=rng.uniform(10, 30), colour=rng.uniform(0, 1), rng=rng)
+    if variant in _SPEEDS:
+        up, down = _SPEEDS[variant]
+        return np.asarray(resample_poly(samples, up, down), dtype=np.float64)
     if variant is Variant.TELEPHONE:
         return _band(samples, 300, 3400, order=4)
     tilted = _tilt(samples, db_per_octave=rng.uniform(-4, 4))
@@ -275,30 +291,23 @@ def _band(samples: Samples, low_hz: float, high_hz: float, *, order: int) -> Sam
     return np.asarray(filtered, dtype=np.float64)
 
 
-def _cache_key(takes: Sequence[tuple[Take, Path]]) -> str:
-    parts = [NAME, VERSION, *AVAILABLE, *(f"{path.name}:{path.stat().st_size}" for _, path in takes)]
+def _cache_key(takes: Sequence[tuple[Take, Path]], columns: Sequence[str]) -> str:
+    parts = [NAME, VERSION, *columns, *(f"{path.name}:{path.stat().st_size}" for _, path in takes)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _save_tables(path: Path, tables: Sequence[FeatureTable]) -> None:
-    """Write the tables end to end; a crash leaves no half-written file behind."""
+    """Write the tables end to end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(
-                stream,
-                values=np.concatenate([table.values for table in tables]).astype(np.float32),
-                times=np.concatenate([table.times for table in tables]),
-                rows=np.array([len(table) for table in tables]),
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_npz_atomic(
+        path,
+        values=np.concatenate([table.values for table in tables]).astype(np.float32),
+        times=np.concatenate([table.times for table in tables]),
+        rows=[len(table) for table in tables],
+    )
 
 
-def _load_tables(path: Path) -> list[FeatureTable]:
+def _load_tables(path: Path, columns: tuple[str, ...]) -> list[FeatureTable]:
     try:
         with np.load(path, allow_pickle=False) as data:
             values, times = data["values"], data["times"]
@@ -308,4 +317,4 @@ def _load_tables(path: Path) -> list[FeatureTable]:
             f"expected tables saved by trivalent, got {path.name}: {error}; delete it"
         ) from error
     pairs = zip(np.split(times, cuts), np.split(values, cuts), strict=True)
-    return [FeatureTable(NAME, VERSION, AVAILABLE, t, v) for t, v in pairs]
+    return [FeatureTable(NAME, VERSION, columns, t, v) for t, v in pairs]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.errors import DataError
+from trivalent.files import write_npz_atomic
 from trivalent.types import Sentiment
 
 NO_LABEL = -1  # the sample has no sentiment (surprise, for instance)
@@ -101,23 +100,16 @@ class TabularData:
     def save(self, path: Path) -> None:
         """Write as .npz, without pickle; a crash leaves no half-written file behind."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(
-                    stream,
-                    values=self.values,
-                    columns=np.array(self.columns, dtype=np.str_),
-                    labels=self.labels,
-                    groups=self.groups,
-                    sources=self.sources,
-                    ids=self.ids,
-                    dropped=np.array(self.dropped),
-                )
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_npz_atomic(
+            path,
+            values=self.values,
+            columns=np.array(self.columns, dtype=np.str_),
+            labels=self.labels,
+            groups=self.groups,
+            sources=self.sources,
+            ids=self.ids,
+            dropped=self.dropped,
+        )
 
     @classmethod
     def load(cls, path: Path) -> TabularData:

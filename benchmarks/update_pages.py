@@ -1,0 +1,100 @@
+"""Fill the marked parts of README.md and docs/*.md from benchmarks/results and from real output.
+
+Usage: python benchmarks/update_pages.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from results_file import FOLDER, REPOSITORY
+from trivalent.features.covarep.glossary import define
+from trivalent.files import write_text_atomic
+
+_BLOCK = re.compile(r"(<!-- (table|output|columns|parity): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(words: list[str]) -> str:
+    """Render one result file with the named metrics (* for all)."""
+    name, *wanted = words
+    content = json.loads((FOLDER / f"{name}.json").read_text())
+    if wanted == ["*"]:
+        lines = ["| | |", "|---|---|"]
+        for row in content["rows"]:
+            figures = ", ".join(f"{k} {v['mean']:.3g}" for k, v in row["metrics"].items())
+            lines.append(f"| {row['name']} | {figures} |")
+        return "\n".join([*lines, "", f"({content['machine']}.)"])
+    lines = [
+        "| | " + " | ".join(w.replace("_", " ") for w in wanted) + " |",
+        "|---" * (len(wanted) + 1) + "|",
+    ]
+    for row in content["rows"]:
+        lines.append(f"| {row['name']} | " + " | ".join(cell(row["metrics"].get(w)) for w in wanted) + " |")
+    return "\n".join(lines)
+
+
+def cell(value: dict[str, Any] | None) -> str:
+    """Three digits and the interval."""
+    if value is None:
+        return ""
+    text = f"{value['mean']:.3f}"
+    return text if value["low"] is None else f"{text} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def output(words: list[str]) -> str:
+    """Run `trivalent analyze --sample` as in a terminal of 100 columns."""
+    command = [sys.executable, "-m", "trivalent.cli.main", "analyze", "--sample"]
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    shown = [f"$ {' '.join(words)}", *(line.rstrip() for line in run.stdout.strip("\n").splitlines())]
+    return "\n".join(["```console", *shown, "```"])
+
+
+def columns(words: list[str]) -> str:
+    """List the COVAREP columns with definition, unit and range."""
+    content = json.loads((FOLDER / f"{words[0]}.json").read_text())
+    lines = ["| column | definition | unit | range | source |", "|---|---|---|---|---|"]
+    for row in content["rows"]:
+        found = define(row["name"])
+        spread = ", ".join(f"{row['metrics'][q]['mean']:.3g}" for q in ("p05", "p50", "p95"))
+        lines.append(f"| {row['name']} | {found.text} | {found.unit} | {spread} | {found.source} |")
+    return "\n".join([*lines, "", f"({content['data']}.)"])
+
+
+def parity(words: list[str]) -> str:
+    """Sum up the agreement per family of columns."""
+    content = json.loads((FOLDER / f"{words[0]}.json").read_text())
+    families: dict[str, list[dict[str, Any]]] = {}
+    for row in content["rows"]:
+        families.setdefault(re.sub(r"_\d+$", "", row["name"]), []).append(row["metrics"])
+    lines = ["| columns | r, least of the columns | median error, % of the deviation |", "|---|---|---|"]
+    for name, metrics in families.items():
+        r = min(m["r_all"]["mean"] for m in metrics)
+        error = max(m["error_percent"]["mean"] for m in metrics)
+        count = f" ({len(metrics)})" if len(metrics) > 1 else ""
+        lines.append(f"| {name}{count} | {r:.6f} | {error:.4f} |")
+    return "\n".join([*lines, "", *(f"- {caveat}" for caveat in content["caveats"])])
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    makers = {"table": table, "output": output, "columns": columns, "parity": parity}
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match[1]}{makers[match[2]](match[3].split())}\n{match[4]}"
+
+    root = Path(REPOSITORY)
+    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        page = path.read_text(encoding="utf-8")
+        if _BLOCK.search(page):
+            write_text_atomic(path, _BLOCK.sub(fill, page))
+
+
+if __name__ == "__main__":
+    main()
