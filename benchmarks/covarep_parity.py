@@ -132,7 +132,8 @@ def write(found: list[Clip]) -> None:
         "HMPDM_0 to HMPDM_3 are single bins below most voices' F0, where the phase distortion "
         "is zero but for rounding: their r says nothing there.",
         "creak: the network is our own, trained on these very clips (see its card for the figures "
-        "with one clip left out); the toolbox's own weights were not available.",
+        "with one clip left out); the toolbox's own weights were not available. In the toolbox digital "
+        "silence spoils the column to the end of the clip (06, 10, 12, 15): only r_strict follows it.",
     ]
     errors = Result("covarep-parity-error", data)
     errors.caveats = ["Median absolute error in percent of the reference column's standard deviation."]

@@ -74,6 +74,14 @@ def test_covarep_columns(sound: Path) -> None:
     assert table.columns == ("VUV", "F0")
 
 
+def test_covarep_options(sound: Path, tmp_path: Path) -> None:
+    strict = extract("covarep", sound, columns=["Rd", "creak"], rd="legacy", strict=True, seed=3)
+    assert np.isfinite(strict.values).all()
+    assert (strict.meta["rd"], strict.meta["strict"], strict.meta["seed"]) == ("legacy", True, 3)
+    with pytest.raises(FeatureError, match="system_net_creak"):
+        extract("covarep", sound, columns=["creak"], creak_weights=tmp_path)
+
+
 def test_face_without_a_face(clip: Path) -> None:
     table = extract("face", clip, face_rate_hz=2.0, columns=["jawOpen", "fer_happy"])
     assert (table.status, table.columns) == (Status.MISSING, ("jawOpen", "fer_happy"))

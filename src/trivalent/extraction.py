@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,10 @@ _OPTIONS = {
     "face_rate_hz": ("face",),
     "transcript": ("glove", "minilm"),
     "glove_file": ("glove",),
+    "rd": ("covarep",),
+    "seed": ("covarep",),
+    "creak_weights": ("covarep",),
+    "strict": ("covarep",),
 }
 
 
@@ -46,6 +50,10 @@ def extract(
     face_rate_hz: float = FACE_RATE_HZ,
     transcript: str | Path | None = None,
     glove_file: str | Path | None = None,
+    rd: str = "head",
+    seed: int = 0,
+    creak_weights: str | Path | None = None,
+    strict: bool = False,
 ) -> FeatureTable:
     """Compute the features of a recording, or of a text for `glove` and `minilm`.
 
@@ -66,6 +74,8 @@ def extract(
         glove and minilm: what was said, instead of recognition.
     glove_file : str or Path, optional
         glove: a GloVe text file, instead of the installed 50-dimensional vectors.
+    rd, seed, creak_weights, strict
+        covarep: see `trivalent.features.covarep.covarep`.
 
     Returns
     -------
@@ -92,6 +102,10 @@ def extract(
         "face_rate_hz": face_rate_hz != FACE_RATE_HZ,
         "transcript": transcript is not None,
         "glove_file": glove_file is not None,
+        "rd": rd != "head",
+        "seed": seed != 0,
+        "creak_weights": creak_weights is not None,
+        "strict": strict,
     }
     _check_options(extractor, [option for option, is_given in given.items() if is_given])
     path = Path(source)
@@ -105,7 +119,8 @@ def extract(
             f"expected a recording with a transcript, got the text {path.name}; drop one of them"
         )
     if extractor == "covarep":
-        return _voice(path, _checked(columns, extractor_columns("covarep")))
+        chosen = _checked(columns, extractor_columns("covarep"))
+        return _voice(path, chosen, rd=rd, seed=seed, creak_weights=creak_weights, strict=strict)
     if extractor == "face":
         return _face(path, columns, landmarks=landmarks, rate_hz=face_rate_hz)
     if extractor == "glove":
@@ -140,12 +155,12 @@ def _checked(columns: Sequence[str] | None, available: Sequence[str]) -> tuple[s
     return chosen
 
 
-def _voice(path: Path, columns: tuple[str, ...]) -> FeatureTable:
+def _voice(path: Path, columns: tuple[str, ...], **options: Any) -> FeatureTable:
     from trivalent.audio_track import SAMPLE_RATE
     from trivalent.features.covarep import covarep
 
     recording = _open(path)
-    table = covarep(_sound(recording, "covarep").read(), SAMPLE_RATE, columns=columns)
+    table = covarep(_sound(recording, "covarep").read(), SAMPLE_RATE, columns=columns, **options)
     return _with_warnings(table, recording.warnings)
 
 

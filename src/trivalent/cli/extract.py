@@ -29,6 +29,14 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
     command.add_argument("--glove-file", type=Path, metavar="F", help="glove: a GloVe text file")
+    command.add_argument(
+        "--rd", choices=("head", "legacy"), default="head", help="covarep: version of Rd (default head)"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="covarep: of random phases")
+    command.add_argument(
+        "--creak-weights", type=Path, metavar="DIR", help="covarep: the toolbox's own creak network"
+    )
+    command.add_argument("--strict", action="store_true", help="covarep: the toolbox's zeros, no gaps")
     return command
 
 
@@ -48,6 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         face_rate_hz=arguments.face_rate,
         transcript=arguments.transcript,
         glove_file=arguments.glove_file,
+        rd=arguments.rd,
+        seed=arguments.seed,
+        creak_weights=arguments.creak_weights,
+        strict=arguments.strict,
     )
     write_table(table, arguments.output)
     state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"

@@ -54,6 +54,7 @@ _ENERGY_FRAME, _ENERGY_HOP = 512, 80
 _POWER_FRAME, _POWER_HOP = 64, 32
 _DEVIATION = 33  # frames of short-time power
 _BLOCK = 512  # frames in memory at a time
+_PIECE = 1 << 18  # samples filtered at a time
 
 
 def creak_inputs(x: Array, *, strict: bool = False, residual: Array | None = None) -> Array:
@@ -90,17 +91,17 @@ def creak_inputs(x: Array, *, strict: bool = False, residual: Array | None = Non
         return np.full((count, len(CREAK_INPUTS)), np.nan)
     if residual is None:
         residual = lp_residual(x, _ORDER)
-    if not strict:
-        residual = np.nan_to_num(residual)
     at = HOP * np.arange(1.0, count + 1)
     static = np.empty((count, len(STATIC)))
     energy = log_energy(x)
-    blunt = resonance(residual, median, _BLUNT)
+    blunt = resonance(residual, median, _BLUNT, fill=not strict)
     prominence = peak_prominence(blunt, energy, median)
     static[:, 1] = np.nan_to_num(on_grid(*_column(prominence), at)[:, 0], posinf=np.inf, neginf=-np.inf)
     f0 = creak_f0(blunt)
     del blunt  # as long as the recording
-    static[:, 0] = _stretched(h2_h1(resonance(residual, median, _SHARP), f0), x.size, at)
+    sharp = resonance(residual, median, _SHARP, fill=not strict)
+    static[:, 0] = _stretched(h2_h1(sharp, f0), x.size, at)
+    del sharp, residual
     static[:, 2] = np.nan_to_num(on_grid(*_column(zero_crossings(x)), at)[:, 0])
     static[:, 3:7] = ishi_measures(x, round_half_away(np.linspace(1, x.size, count)))
     static[:, 7] = _stretched(pitch.f0, count, np.arange(1.0, count + 1))
@@ -117,10 +118,29 @@ def median_f0(pitch: Pitch) -> float:
     return float(np.median(voiced)) if voiced.size else float("nan")
 
 
-def resonance(residual: Array, f0: float, radius: float) -> Array:
-    """Residual through a resonator at `f0` with poles of this radius, shape (samples,)."""
+def resonance(residual: Array, f0: float, radius: float, *, fill: bool = False) -> Array:
+    """Filter the residual by a resonator.
+
+    Parameters
+    ----------
+    residual : array of float64, shape (samples,)
+    f0 : float
+        Frequency of the resonance in Hz: the speaker's median F0.
+    radius : float
+        Of the two poles: the nearer to 1, the sharper.
+    fill : bool
+        Take 0 where the residual is NaN; otherwise everything after that is NaN.
+
+    Returns
+    -------
+    array of float64, shape (samples,)
+    """
     poles = [1.0, -2 * radius * np.cos(2 * np.pi * f0 / FS), radius**2]
-    return lfilter([1.0], poles, residual)
+    state, out = np.zeros(2), np.empty(residual.size)
+    for part in blocks(residual.size, _PIECE):
+        piece = np.nan_to_num(residual[part]) if fill else residual[part]
+        out[part], state = lfilter([1.0], poles, piece, zi=state)
+    return out
 
 
 def creak_f0(resonating: Array) -> Array:

@@ -32,6 +32,8 @@ _REACH = 120  # samples on either side of a pulse
 _APART = 1600  # samples between two pulses beyond which they are not compared
 _SPREAD = 560  # samples before a pulse that take its values
 _BLOCK = 1024  # frames or pulses in memory at a time
+_PIECE = 1 << 20  # samples filtered at a time
+_MEMORY = 16_000  # samples: the filter has decayed by more than 200 dB after it
 
 
 def ishi_measures(x: Array, at: NDArray[np.int64]) -> Array:
@@ -53,7 +55,7 @@ def ishi_measures(x: Array, at: NDArray[np.int64]) -> Array:
     out = np.zeros((at.size, 4))
     if x.size <= max(_PERIOD_FRAME, _padding()):
         return out
-    band = sosfiltfilt(band_pass(), x, padlen=_padding())
+    band = filtered(x)
     centres, periodicity = intra_frame_periodicity(band)
     out[:, 0] = np.nan_to_num(on_grid(centres, periodicity[:, None], at.astype(np.float64))[:, 0])
     pulses, fall, rise = power_peaks(band)
@@ -85,6 +87,19 @@ def band_pass() -> Array:
     half = cutoff * (high - low) / 2
     edges = np.sqrt(half**2 + low * high) + np.array([-half, half])
     return butter(_ORDER, 2 / np.pi * np.arctan(edges), "bandpass", output="sos")
+
+
+def filtered(x: Array) -> Array:
+    """Filter forwards and backwards through `band_pass`, shape (samples,).
+
+    A long recording is cut into pieces whose surroundings outlast the filter's memory.
+    """
+    out = np.empty(x.size)
+    for part in blocks(x.size, _PIECE):
+        start = max(0, part.start - _MEMORY)
+        piece = sosfiltfilt(band_pass(), x[start : part.stop + _MEMORY], padlen=_padding())
+        out[part] = piece[part.start - start :][: part.stop - part.start]
+    return out
 
 
 def short_time_power(band: Array) -> Array:
