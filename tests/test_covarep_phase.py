@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +10,7 @@ from scipy.integrate import quad_vec
 from scipy.optimize import fminbound
 from scipy.signal import filtfilt, medfilt
 
-from test_covarep import CLIPS, Clip, reference_folder, voice
+from covarep_clips import CLIPS, Clip, reference_folder, voice
 from trivalent.errors import FeatureError
 from trivalent.features.covarep import liljencrants_fant as lf
 from trivalent.features.covarep import phase_distortion as pd
@@ -24,8 +22,6 @@ from trivalent.features.covarep.pitch import Pitch, srh
 from trivalent.features.covarep.shape import rd_columns
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-SECONDS_PER_SECOND = 0.2  # generous: the machine may be busy; about 0.05 when it is not
 
 
 class Speech:
@@ -136,15 +132,6 @@ def test_hmpd_has_values_wherever_the_reference_has(speech: Speech) -> None:
     assert not expected[~np.isfinite(strict)].any()
     known = np.isfinite(speech.hmpd)
     np.testing.assert_allclose(strict[known], speech.hmpd[known], atol=1e-9)
-
-
-def test_speed(speech: Speech) -> None:
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        pytest.skip("timings need a process of their own")
-    start = time.process_time()
-    rd_columns(speech.x, speech.pitch, speech.grid)
-    hmpd_columns(speech.x, speech.pitch, speech.grid)
-    assert (time.process_time() - start) / (speech.x.size / FS) < SECONDS_PER_SECOND
 
 
 # --- harmonics -------------------------------------------------------------------------------

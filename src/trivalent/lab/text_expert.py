@@ -37,7 +37,8 @@ def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
     A run of the recipe may override settings of the loop and, under `task`, of corpora and targets.
     """
     out.mkdir(parents=True, exist_ok=True)
-    weights = [_fine_tune(recipe, run, root=root, out=out) for run in recipe.runs or _by_seed(recipe)]
+    runs = recipe.runs or [{"seed": seed} for seed in recipe.seeds]
+    weights = [_fine_tune(recipe, run, root=root, out=out / f"run{i}.pt") for i, run in enumerate(runs)]
     task = _task(recipe, {}, root=root)
     network = new_network()
     network.load_state_dict(_greedy_soup(network, weights, task))
@@ -57,10 +58,6 @@ def logits_of(expert: Expert, texts: Sequence[str], *, batch_size: int = 32) -> 
     return out * expert.spec.temperature
 
 
-def _by_seed(recipe: Recipe) -> list[dict[str, Any]]:
-    return [{"seed": seed} for seed in recipe.seeds]
-
-
 def _task(recipe: Recipe, overrides: Mapping[str, Any], *, root: Path) -> TextTask:
     config = build(TextTaskConfig, {**recipe.task, **overrides}, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
@@ -68,12 +65,13 @@ def _task(recipe: Recipe, overrides: Mapping[str, Any], *, root: Path) -> TextTa
 
 
 def _fine_tune(recipe: Recipe, run: Mapping[str, Any], *, root: Path, out: Path) -> dict[str, Tensor]:
+    """Run the loop with the checkpoint `out`, its history beside it."""
     own = {key: value for key, value in run.items() if key != "task"}
     config = build(TrainingConfig, {**recipe.training, **own}, where=recipe.name)
     torch.manual_seed(config.seed)
     task = _task(recipe, run.get("task", {}), root=root)
-    fitted = fit(new_network(), task, config=config, checkpoint=out / f"seed{config.seed}.pt")
-    write_text_atomic(out / f"history-seed{config.seed}.json", json.dumps(fitted.history, indent=1))
+    fitted = fit(new_network(), task, config=config, checkpoint=out)
+    write_text_atomic(out.with_suffix(".json"), json.dumps(fitted.history, indent=1))
     return fitted.network.state_dict()
 
 
