@@ -128,7 +128,6 @@ def write(found: list[Clip]) -> None:
         "Cells without value: no glottal pulse (NAQ, QOQ, H1H2, PSP, MDQ: the toolbox bridges or gives 0) "
         "and frames whose smoothing windows touch silence (Rd, HMPDM, HMPDD: arbitrary in the toolbox).",
         f"{RANDOM[0]} and HMPDD contain random phases by definition: no two runs of the toolbox agree.",
-        "circular_error is in radians.",
         "HMPDM_0 to HMPDM_3 are single bins below most voices' F0, where the phase distortion "
         "is zero but for rounding: their r says nothing there.",
         "creak: the network is our own, trained on these very clips (see its card for the figures "

@@ -25,12 +25,12 @@ from trivalent.bundle import Expert, load_bundle
 from trivalent.features.text import encode, pad
 from trivalent.fusion import softmax
 from trivalent.lab import metrics
+from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus
 from trivalent.lab.recipes import Recipe, load_recipe
 from trivalent.lab.tabular_expert import load_tabular, train_tabular
 from trivalent.lab.text_expert import logits_of
 from trivalent.lab.text_task import new_network
-from trivalent.lab.train import data_root
 from trivalent.types import FloatArray, Modality
 
 METRICS: dict[str, Callable[[metrics.IntArray, FloatArray], float]] = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from results_file import Result, Value
 from trivalent.bundle import load_bundle
+from trivalent.lab.datasets.root import data_root
 from trivalent.lab.fusion_fit import load_mosei_videos, measure_worth
-from trivalent.lab.train import data_root
 
 
 def main() -> None:

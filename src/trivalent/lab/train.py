@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import DataError, RecipeError
+from trivalent.errors import RecipeError
 from trivalent.lab.assemble import assemble_bundle
+from trivalent.lab.datasets.root import data_root
 from trivalent.lab.expert import TrainedExpert
 from trivalent.lab.recipes import load_recipe
 from trivalent.lab.tabular_expert import train_tabular
 from trivalent.lab.text_expert import train_text
-
-
-def data_root(given: Path | None = None) -> Path:
-    """Return the folder of the data sets: the argument, else $TRIVALENT_DATA.
-
-    Raises
-    ------
-    DataError
-        Neither names an existing folder.
-    """
-    named = given or (Path(os.environ["TRIVALENT_DATA"]) if "TRIVALENT_DATA" in os.environ else None)
-    if named is None or not named.is_dir():
-        raise DataError(f"expected a data folder, got {named}; give --root DIR or set TRIVALENT_DATA")
-    return named
 
 
 def train(

@@ -1,0 +1,22 @@
+"""Where the data sets lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trivalent.errors import DataError
+
+
+def data_root(given: Path | None = None) -> Path:
+    """Return the folder of the data sets: the argument, else $TRIVALENT_DATA.
+
+    Raises
+    ------
+    DataError
+        Neither names an existing folder.
+    """
+    named = given or (Path(os.environ["TRIVALENT_DATA"]) if "TRIVALENT_DATA" in os.environ else None)
+    if named is None or not named.is_dir():
+        raise DataError(f"expected a data folder, got {named}; give --root DIR or set TRIVALENT_DATA")
+    return named
