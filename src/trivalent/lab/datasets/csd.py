@@ -1,0 +1,256 @@
+"""Computational sequences: the HDF5 files (.csd) of the CMU Multimodal SDK.
+
+Layout: `ROOT/data/KEY/features` (n, d) and `ROOT/data/KEY/intervals` (n, 2) in seconds, where KEY
+is a video or `VIDEO[i]` for its i-th segment, and `ROOT/metadata/FIELD`. One pair is read at a
+time, so that a file of any size can be opened.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    import h5py
+
+_SEGMENT = re.compile(r"(.*)\[(\d+)\]")
+_TOUCHING_S = 1e-3  # neighbours may overlap by rounding
+
+
+@dataclass(frozen=True, eq=False)
+class TimedFeatures:
+    """Features of one key over time.
+
+    Attributes
+    ----------
+    intervals : array of float64, shape (n, 2)
+        Start and end in seconds.
+    features : array, shape (n, d)
+        Numbers, or bytes for words.
+    """
+
+    intervals: NDArray[np.float64]
+    features: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.intervals)
+
+
+class ComputationalSequence:
+    """An open .csd file; use it in a `with` statement.
+
+    Raises
+    ------
+    MissingExtraError
+        h5py is not installed.
+    DataError
+        The file is absent, damaged, or not laid out as a computational sequence.
+
+    Examples
+    --------
+    >>> with ComputationalSequence("covarep.csd") as covarep:  # doctest: +SKIP
+    ...     sequence = covarep.read("--qXJuDtHPw")
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            roots = list(self._file)
+            if len(roots) != 1 or "data" not in self._file[roots[0]]:
+                got = ", ".join(roots) or "nothing"
+                raise DataError(
+                    f"expected one root with the group data in {self.path}, got {got}; "
+                    "this is not a computational sequence"
+                )
+            self.name: str = roots[0]
+            self._data = self._file[self.name]["data"]
+            self.keys: tuple[str, ...] = tuple(self._data)
+        except (OSError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+            self.close()
+            raise _damaged(self.path, error) from error
+        except DataError:
+            self.close()
+            raise
+
+    def __enter__(self) -> ComputationalSequence:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Fields of the metadata as text; empty if there are none."""
+        group = self._file[self.name].get("metadata")
+        return {} if group is None else {field: _text(group[field][()]) for field in group}
+
+    @property
+    def videos(self) -> dict[str, tuple[str, ...]]:
+        """Keys of each video, in the order of their segments."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for key in self.keys:
+            match = _SEGMENT.fullmatch(key)
+            video, position = (match[1], int(match[2])) if match else (key, 0)
+            found.setdefault(video, []).append((position, key))
+        return {video: tuple(key for _, key in sorted(own)) for video, own in found.items()}
+
+    def read(self, key: str, *, ordered: bool = False) -> TimedFeatures:
+        """Read one key.
+
+        Parameters
+        ----------
+        key : str
+        ordered : bool
+            Refuse intervals that go back or overlap: right for features, not for the segments of
+            a label file, which may do both.
+
+        Raises
+        ------
+        DataError
+            There is no such key, it is damaged, or its intervals are impossible; other keys
+            stay readable.
+        """
+        if key not in self._data:
+            raise DataError(
+                f"expected a key of {self.path.name}, got {key!r}, which it does not hold; "
+                f"it has {len(self.keys)} keys"
+            )
+        try:
+            group = self._data[key]
+            found = TimedFeatures(
+                np.asarray(group["intervals"][()], np.float64), np.asarray(group["features"][()])
+            )
+        except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
+            raise _damaged(self.path, error, key=key) from error
+        _check(found, f"{self.path.name}, key {key!r}", ordered=ordered)
+        return found
+
+    def survey(self, *, ordered: bool = False) -> Iterator[tuple[str, TimedFeatures | DataError]]:
+        """Go through all keys; a bad one yields its error instead of stopping the rest."""
+        for key in self.keys:
+            try:
+                yield key, self.read(key, ordered=ordered)
+            except DataError as error:
+                yield key, error
+
+
+def write_csd(
+    path: str | Path,
+    name: str,
+    *,
+    sequences: Iterable[tuple[str, TimedFeatures]],
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a computational sequence, one key after the other, and only then name it.
+
+    Parameters
+    ----------
+    path : str or Path
+    name : str
+        The root's name, such as `COVAREP`.
+    sequences : iterable of (key, TimedFeatures)
+        Taken one at a time, so that a generator keeps memory small.
+    metadata : mapping of str to str, optional
+
+    Raises
+    ------
+    DataError
+        A sequence has impossible intervals, or a key comes twice.
+    """
+    h5py = _library()
+    target = Path(path)
+    partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}.tmp")
+    try:
+        with h5py.File(partial, "w") as file:
+            root = file.create_group(name)
+            data = root.create_group("data")
+            for key, sequence in sequences:
+                if key in data:
+                    raise DataError(f"expected each key once, got {key!r} again; drop one of them")
+                _check(sequence, f"key {key!r}", ordered=False)
+                group = data.create_group(key)
+                group.create_dataset("features", data=sequence.features)
+                group.create_dataset("intervals", data=sequence.intervals)
+            fields = root.create_group("metadata")
+            for field, value in {"root name": name, **(metadata or {})}.items():
+                fields.create_dataset(field, data=[value], dtype=h5py.string_dtype())
+        partial.replace(target)
+    except OSError as error:
+        raise DataError(f"expected a place to write {target}, got: {error}; choose another path") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _check(sequence: TimedFeatures, where: str, *, ordered: bool) -> None:
+    intervals, features = sequence.intervals, sequence.features
+    if intervals.ndim != 2 or intervals.shape[1] != 2 or features.ndim != 2:
+        raise DataError(
+            f"expected intervals (n, 2) and features (n, d) in {where}, "
+            f"got {intervals.shape} and {features.shape}; drop the key or get the file anew"
+        )
+    if len(intervals) != len(features):
+        raise DataError(
+            f"expected as many intervals as features in {where}, got {len(intervals)} and "
+            f"{len(features)}; drop the key or get the file anew"
+        )
+    start, end = intervals.T
+    wrong = ~(end >= start) | ~np.isfinite(intervals).all(axis=1)
+    if ordered and len(start) > 1:
+        wrong[1:] |= (start[1:] < start[:-1]) | (start[1:] < end[:-1] - _TOUCHING_S)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        rule = "that follow each other" if ordered else "with an end after the start"
+        raise DataError(
+            f"expected intervals {rule} in {where}, got {intervals[row].tolist()} in row {row} "
+            f"({int(wrong.sum())} such in all); drop the key or sort the file"
+        )
+
+
+def _open(path: Path) -> h5py.File:
+    h5py = _library()
+    if not path.is_file():
+        raise DataError(f"expected a .csd file, got {path}, which is none; check the path")
+    try:
+        return h5py.File(path, "r")
+    except (OSError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _library() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtraError("h5py", "train") from error
+    return h5py
+
+
+def _damaged(path: Path, error: Exception, *, key: str | None = None) -> DataError:
+    where = path.name if key is None else f"{path.name}, key {key!r}"
+    reason = " ".join(str(error).split())[:160]
+    return DataError(
+        f"expected a complete HDF5 file, got {where}, which is damaged ({reason}); get it anew"
+    )
+
+
+def _text(value: Any) -> str:
+    cell = np.asarray(value).ravel()
+    first = cell[0] if cell.size else b""
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
