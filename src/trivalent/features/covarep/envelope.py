@@ -202,26 +202,37 @@ def mel_cepstrum(log_envelope: Array, order: int = ORDER) -> Array:
     -------
     array of float64, shape (n, order + 1)
     """
-    left, share = _mel_warp()
+    left, share = mel_warp(BINS)
     amplitude = np.exp(log_envelope)
     warped = amplitude[:, left]
     warped += (amplitude[:, left + 1] - warped) * share
-    return np.log(warped) @ _cepstral_matrix(order)
-
-
-@lru_cache(maxsize=1)
-def _mel_warp() -> tuple[Ints, Array]:
-    top = FS / 2
-    f = np.linspace(0, top, BINS)
-    knots = top * np.log1p(f / 700) / np.log1p(top / 700)
-    left = np.clip(np.searchsorted(knots, f, side="right") - 1, 0, BINS - 2)
-    return left, (f - knots[left]) / (knots[left + 1] - knots[left])
+    return np.log(warped) @ cepstral_matrix(BINS, order)
 
 
 @lru_cache(maxsize=2)
-def _cepstral_matrix(order: int) -> Array:
-    k, q = np.arange(BINS)[:, None], np.arange(order + 1)
-    matrix = 4 * np.cos(2 * np.pi * (k * q % NFFT) / NFFT) / NFFT
+def mel_warp(bins: int) -> tuple[Ints, Array]:
+    """Where a mel axis of `bins` points falls between those of a linear one up to fs / 2.
+
+    Returns
+    -------
+    left : array of int64, shape (bins,)
+        The linear point below.
+    share : array of float64, shape (bins,)
+        Of the way from there to the next.
+    """
+    top = FS / 2
+    f = np.linspace(0, top, bins)
+    knots = top * np.log1p(f / 700) / np.log1p(top / 700)
+    left = np.clip(np.searchsorted(knots, f, side="right") - 1, 0, bins - 2)
+    return left, (f - knots[left]) / (knots[left + 1] - knots[left])
+
+
+@lru_cache(maxsize=3)
+def cepstral_matrix(bins: int, order: int) -> Array:
+    """From a log half spectrum of `bins` points to its cepstrum, doubled but for 0, (bins, order + 1)."""
+    size = 2 * (bins - 1)
+    k, q = np.arange(bins)[:, None], np.arange(order + 1)
+    matrix = 4 * np.cos(2 * np.pi * (k * q % size) / size) / size
     matrix[[0, -1]] /= 2
     matrix[:, 0] /= 2
     return matrix

@@ -22,6 +22,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, correlate1d
 
+from trivalent.features.covarep.envelope import cepstral_matrix, mel_warp
 from trivalent.features.covarep.framing import FS, Array, blocks, hanning, on_grid, round_half_away
 from trivalent.features.covarep.harmonics import usable_frames
 from trivalent.features.covarep.pitch import Pitch
@@ -299,27 +300,8 @@ def _bands() -> Ints:
 
 def _partial_cepstrum(rows: Array, first: int) -> Array:
     """Return the share of bins `first`, first + 1, .. in the mel cepstra, shape (13, m)."""
-    left, share = _mel_warp()
+    left, share = mel_warp(_BINS)
     targets = np.flatnonzero((left >= first) & (left < first + len(rows) - 1))
     here = left[targets] - first
     warped = rows[here] + share[targets, None] * (rows[here + 1] - rows[here])
-    return _cepstral_matrix()[:, targets] @ np.log(warped)
-
-
-@lru_cache(maxsize=1)
-def _mel_warp() -> tuple[Ints, Array]:
-    top = FS / 2
-    f = np.linspace(0, top, _BINS)
-    knots = top * np.log1p(f / 700) / np.log1p(top / 700)
-    left = np.clip(np.searchsorted(knots, f, side="right") - 1, 0, _BINS - 2)
-    return left, (f - knots[left]) / (knots[left + 1] - knots[left])
-
-
-@lru_cache(maxsize=1)
-def _cepstral_matrix() -> Array:
-    size = 2 * (_BINS - 1)
-    q, k = np.arange(DEVIATIONS)[:, None], np.arange(_BINS)
-    matrix = 4 * np.cos(2 * np.pi * (k * q % size) / size) / size
-    matrix[:, [0, -1]] /= 2
-    matrix[0] /= 2
-    return matrix
+    return cepstral_matrix(_BINS, DEVIATIONS - 1)[targets].T @ np.log(warped)
