@@ -7,6 +7,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from trivalent.features.covarep.framing import FS
 
@@ -61,3 +62,11 @@ def voice(seconds: float = 1.0, f0: float = 125.0, fs: int = FS) -> np.ndarray:
     )
     noise = rng.standard_normal(n) * 1e-3
     return 0.2 * np.convolve(pulses, response)[:n] + noise
+
+
+def load_clip(name: str) -> Clip:
+    """Load a reference recording; skips the test where there is none."""
+    folder = reference_folder()
+    if folder is None:
+        pytest.skip("no reference recordings in ../shared/reference/covarep")
+    return Clip(folder, name)

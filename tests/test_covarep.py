@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 from scipy.signal import resample_poly
 
-from covarep_clips import CLIPS, Clip, reference_folder, voice
+from covarep_clips import CLIPS, Clip, load_clip, voice
 from trivalent.features.covarep import COLUMNS, covarep
 from trivalent.features.covarep import pitch as pitch_module
 from trivalent.features.covarep.envelope import mel_cepstra, mel_cepstrum, true_envelope
@@ -24,10 +24,7 @@ EXACT = [name for name in COLUMNS if not name.startswith(("HMPD", "Rd", "creak")
 
 @pytest.fixture(scope="module", params=CLIPS)
 def clip(request: pytest.FixtureRequest) -> Clip:
-    folder = reference_folder()
-    if folder is None:
-        pytest.skip("no reference recordings in ../shared/reference/covarep")
-    return Clip(folder, request.param)
+    return load_clip(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.signal import ellip, filtfilt, firls, lfilter
 
-from covarep_clips import CLIPS, Clip, reference_folder, voice
+from covarep_clips import CLIPS, Clip, load_clip, voice
 from trivalent.features.covarep import closure, dispersion, glottal
-from trivalent.features.covarep.closure import blocks_by_length, closure_instants, periods
+from trivalent.features.covarep.closure import closure_instants, periods
 from trivalent.features.covarep.dispersion import maxima_dispersion, mdq_column
-from trivalent.features.covarep.framing import FS, hanning, output_grid
+from trivalent.features.covarep.framing import FS, blocks_by_length, hanning, output_grid
 from trivalent.features.covarep.glottal import MEASURES, glottal_columns, pulse_measures
 from trivalent.features.covarep.inverse_filtering import glottal_flow
 from trivalent.features.covarep.linear_prediction import lp_residual, lpc
@@ -53,10 +53,7 @@ class Voice:
 
 @pytest.fixture(scope="module", params=CLIPS)
 def clip(request: pytest.FixtureRequest) -> Clip:
-    folder = reference_folder()
-    if folder is None:
-        pytest.skip("no reference recordings in ../shared/reference/covarep")
-    return Clip(folder, request.param)
+    return load_clip(request.param)
 
 
 @pytest.fixture(scope="module")

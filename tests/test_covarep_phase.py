@@ -10,7 +10,7 @@ from scipy.integrate import quad_vec
 from scipy.optimize import fminbound
 from scipy.signal import filtfilt, medfilt
 
-from covarep_clips import CLIPS, Clip, reference_folder, voice
+from covarep_clips import CLIPS, Clip, load_clip, voice
 from trivalent.errors import FeatureError
 from trivalent.features.covarep import liljencrants_fant as lf
 from trivalent.features.covarep import phase_distortion as pd
@@ -47,10 +47,7 @@ class Speech:
 
 @pytest.fixture(scope="module", params=CLIPS)
 def speech(request: pytest.FixtureRequest) -> Speech:
-    folder = reference_folder()
-    if folder is None:
-        pytest.skip("no reference recordings in ../shared/reference/covarep")
-    return Speech(Clip(folder, request.param))
+    return Speech(load_clip(request.param))
 
 
 def agreement(actual: np.ndarray, expected: np.ndarray) -> tuple[float, float]:

@@ -12,17 +12,20 @@ decision below, the frames of `inverse_filtering` and the knots of `dispersion`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 from scipy.signal import ellip, lfilter, lfilter_zi
 
-from trivalent.features.covarep.framing import FS, Array, blocks, round_half_away
+from trivalent.features.covarep.framing import (
+    FS,
+    Array,
+    Ints,
+    blocks,
+    blocks_by_length,
+    gather,
+    round_half_away,
+)
 from trivalent.features.covarep.pitch import F0_MAX, F0_MIN, Pitch
-
-Ints = NDArray[np.int64]
 
 LONGEST_PAUSE = 120 * FS  # samples
 
@@ -89,39 +92,6 @@ def periods(gcis: Ints) -> Ints:
     return np.minimum(np.diff(gcis, prepend=2 * gcis[0] - gcis[1]), LONGEST_PAUSE)
 
 
-def blocks_by_length(lengths: Ints, budget: int) -> Iterator[Ints]:
-    """Yield the indices of items of similar length, so that padding them to equal length is cheap.
-
-    A block holds at most `budget` samples after padding, but at least one item.
-
-    >>> [block.tolist() for block in blocks_by_length(np.array([5, 2, 50, 3]), 10)]
-    [[1, 3], [0], [2]]
-    """
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    while start < order.size:
-        some = order[start : start + max(1, budget // max(1, int(lengths[order[start]])))]
-        fits = np.count_nonzero(lengths[some] * np.arange(1, some.size + 1) <= budget)
-        stop = start + max(1, int(fits))
-        yield order[start:stop]
-        start = stop
-
-
-def gather(x: Array, starts: Ints, lengths: Ints) -> tuple[Array, NDArray[np.bool_]]:
-    """Pieces of `x` from `starts` (counted from 0), padded with zeros to the longest.
-
-    Returns
-    -------
-    pieces : array of float64, shape (n, longest)
-    inside : array of bool, shape (n, longest)
-        False on the padding.
-    """
-    k = np.arange(int(lengths.max(initial=0)))
-    inside = k < lengths[:, None]
-    index = np.minimum(starts[:, None] + k, x.size - 1)
-    return np.where(inside, x[index], 0.0), inside
-
-
 def _mean_based(x: Array, period: int) -> Array:
     """Mean over 1.7 periods around each sample, without its drift, shape (samples,).
 
@@ -184,8 +154,8 @@ def _strongest(strength: Array, minima: Ints, swing: Ints, *, threshold: float) 
     nearest = np.where(sure - minima[left] <= minima[right] - sure, left, right)
     ratios = (sure - minima[nearest]) / swing[nearest]
     ratio = float(np.median(ratios)) if sure.size else 0.0
-    first = np.maximum(minima + _round((ratio - _REACH) * swing), 0)
-    last = np.minimum(minima + _round((ratio + _REACH) * swing), strength.size - 1)
+    first = np.maximum(minima + round_half_away((ratio - _REACH) * swing), 0)
+    last = np.minimum(minima + round_half_away((ratio + _REACH) * swing), strength.size - 1)
     kept = np.flatnonzero(first < strength.size)
     kept = kept[: np.argmax(first >= strength.size)] if kept.size < first.size else kept
     # An interval that would end before its first sample shrinks to it.
@@ -195,9 +165,3 @@ def _strongest(strength: Array, minima: Ints, swing: Ints, *, threshold: float) 
         pieces, inside = gather(strength, first[kept[index]], lengths[index])
         out[index] = first[kept[index]] + np.where(inside, pieces, -np.inf).argmax(axis=1)
     return out
-
-
-def _round(value: NDArray[np.floating]) -> Ints:
-    """Round halves away from zero, negative numbers too."""
-    rounded: Ints = np.trunc(value + np.copysign(0.5, value)).astype(np.int64)
-    return rounded

@@ -13,8 +13,16 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import maximum_filter1d
 
-from trivalent.features.covarep.closure import Ints, blocks_by_length, gather, periods
-from trivalent.features.covarep.framing import FS, Array, on_grid, round_half_away
+from trivalent.features.covarep.closure import periods
+from trivalent.features.covarep.framing import (
+    FS,
+    Array,
+    Ints,
+    blocks_by_length,
+    gather,
+    on_grid,
+    round_half_away,
+)
 from trivalent.features.covarep.wavelets import wavelet
 
 _SCALES = range(2, 7)  # centre frequencies 2000 .. 125 Hz

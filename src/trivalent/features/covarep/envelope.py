@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.features.covarep.framing import FS, Array, round_half_away
+from trivalent.features.covarep.framing import FS, Array, Ints, round_half_away
 from trivalent.features.covarep.harmonics import BINS, NFFT, spectra, usable_frames
 from trivalent.features.covarep.pitch import Pitch
 
@@ -25,8 +25,6 @@ ORDER = 24
 _FOLD = NFFT // 4  # bin of a quarter of the sampling rate
 _TOLERANCE = np.log(10**0.1)  # 2 dB
 _ITERATIONS = 200
-
-Ints = NDArray[np.int64]
 
 
 def mel_cepstra(x: Array, pitch: Pitch) -> Array:

@@ -18,6 +18,7 @@ FS = 16_000  # every measure is defined at this sampling rate (Hz)
 HOP = 160  # samples between two analysis frames: 10 ms
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def hanning(length: int) -> Array:
@@ -25,13 +26,14 @@ def hanning(length: int) -> Array:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1, length + 1) / (length + 1))
 
 
-def round_half_away(value: FloatArray | float) -> NDArray[np.int64]:
-    """Round positive numbers to the nearest integer, halves upwards (NumPy rounds them to even).
+def round_half_away(value: FloatArray | float) -> Ints:
+    """Round to the nearest integer, halves away from zero (NumPy rounds them to even).
 
-    >>> round_half_away(np.array([0.5, 1.5, 2.4])).tolist()
-    [1, 2, 2]
+    >>> round_half_away(np.array([0.5, 1.5, 2.4, -0.5, -2.4])).tolist()
+    [1, 2, 2, -1, -2]
     """
-    return np.floor(np.asarray(value, dtype=np.float64) + 0.5).astype(np.int64)
+    number = np.asarray(value, dtype=np.float64)
+    return np.trunc(number + np.copysign(0.5, number)).astype(np.int64)
 
 
 def frame_view(x: Array, length: int, shift: int) -> Array:
@@ -49,6 +51,39 @@ def blocks(count: int, size: int) -> Iterator[slice]:
     """
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
+
+
+def blocks_by_length(lengths: Ints, budget: int) -> Iterator[Ints]:
+    """Yield the indices of items of similar length, so that padding them to equal length is cheap.
+
+    A block holds at most `budget` samples after padding, but at least one item.
+
+    >>> [block.tolist() for block in blocks_by_length(np.array([5, 2, 50, 3]), 10)]
+    [[1, 3], [0], [2]]
+    """
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < order.size:
+        some = order[start : start + max(1, budget // max(1, int(lengths[order[start]])))]
+        fits = np.count_nonzero(lengths[some] * np.arange(1, some.size + 1) <= budget)
+        stop = start + max(1, int(fits))
+        yield order[start:stop]
+        start = stop
+
+
+def gather(x: Array, starts: Ints, lengths: Ints) -> tuple[Array, NDArray[np.bool_]]:
+    """Pieces of `x` from `starts` (counted from 0), padded with zeros to the longest.
+
+    Returns
+    -------
+    pieces : array of float64, shape (n, longest)
+    inside : array of bool, shape (n, longest)
+        False on the padding.
+    """
+    k = np.arange(int(lengths.max(initial=0)))
+    inside = k < lengths[:, None]
+    index = np.minimum(starts[:, None] + k, x.size - 1)
+    return np.where(inside, x[index], 0.0), inside
 
 
 def overlap_add(out: Array, frames: Array, *, first: int, shift: int) -> None:

@@ -18,8 +18,17 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from trivalent.features.covarep.closure import LONGEST_PAUSE, Ints, blocks_by_length, gather, periods
-from trivalent.features.covarep.framing import FS, Array, blocks, on_grid, round_half_away
+from trivalent.features.covarep.closure import LONGEST_PAUSE, periods
+from trivalent.features.covarep.framing import (
+    FS,
+    Array,
+    Ints,
+    blocks,
+    blocks_by_length,
+    gather,
+    on_grid,
+    round_half_away,
+)
 from trivalent.features.covarep.inverse_filtering import glottal_flow
 
 MEASURES = ("NAQ", "QOQ", "H1H2", "PSP")

@@ -14,8 +14,8 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.signal import firls, lfilter
 
-from trivalent.features.covarep.closure import Ints, blocks_by_length, gather, periods
-from trivalent.features.covarep.framing import FS, Array
+from trivalent.features.covarep.closure import periods
+from trivalent.features.covarep.framing import FS, Array, Ints, blocks_by_length, gather
 from trivalent.features.covarep.linear_prediction import fir, lpc
 
 _TRACT, _GLOTTIS = 20, 8  # orders of prediction

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, correlate1d
 
 from trivalent.features.covarep.envelope import cepstral_matrix, mel_warp
-from trivalent.features.covarep.framing import FS, Array, blocks, hanning, on_grid, round_half_away
+from trivalent.features.covarep.framing import FS, Array, Ints, blocks, hanning, on_grid, round_half_away
 from trivalent.features.covarep.harmonics import usable_frames
 from trivalent.features.covarep.pitch import Pitch
 from trivalent.features.covarep.sinusoids import Harmonics, harmonic_count, harmonics, nonzero_samples
@@ -39,8 +39,6 @@ _LEAST_FRAMES = 3 * (_MEAN_FRAMES - 1)  # more than this: the ends are extended 
 _FLOOR = 1e-3  # deviation in place of 0, whose logarithm is needed
 _ROUNDING = 1e-12  # a mean vector this close to length 1 has no deviation
 _BLOCK = 1 << 16  # bins times frames
-
-Ints = NDArray[np.int64]
 
 
 def hmpd_columns(x: Array, pitch: Pitch, grid: Array, *, seed: int = 0, strict: bool = False) -> Array:

@@ -15,7 +15,7 @@ from trivalent.features.covarep.linear_prediction import FRAME, lp_residual
 _ORDER = 18
 
 
-def polarity(x: Array) -> int:
+def polarity(x: Array, *, residual: Array | None = None) -> int:
     """Return +1 or -1: the factor that gives a recording its natural polarity.
 
     The skewness of the LP residual is compared with that of a residual whose predictors were
@@ -25,6 +25,8 @@ def polarity(x: Array) -> int:
     ----------
     x : array of float64, shape (samples,)
         Speech at 16 kHz.
+    residual : array of float64, shape (samples,), optional
+        `lp_residual(x, 18)`, where it has been computed already.
 
     Returns
     -------
@@ -35,7 +37,8 @@ def polarity(x: Array) -> int:
         return 1
     b, a = ellip(9, 3, 60, 480 / (FS / 2), "high")
     above = filtfilt(b, a, x, padlen=3 * (max(len(a), len(b)) - 1))
-    difference = _skewness(lp_residual(x, _ORDER)) - _skewness(lp_residual(x, _ORDER, guide=above))
+    plain = lp_residual(x, _ORDER) if residual is None else residual
+    difference = _skewness(plain) - _skewness(lp_residual(x, _ORDER, guide=above))
     return -1 if difference < 0 else 1
 
 

@@ -59,9 +59,17 @@ class Recording:
     options: Options
 
     @cached_property
+    def _as_recorded(self) -> Array:
+        return lp_residual(self.samples, _RESIDUAL_ORDER)
+
+    @cached_property
+    def _sign(self) -> int:
+        return polarity(self.samples, residual=self._as_recorded)
+
+    @cached_property
     def speech(self) -> Array:
         """The samples in natural polarity, for measures of the glottal pulse."""
-        return self.samples * polarity(self.samples)
+        return self.samples * self._sign
 
     @cached_property
     def pitch(self) -> Pitch:
@@ -71,7 +79,7 @@ class Recording:
     @cached_property
     def residual(self) -> Array:
         """Linear-prediction residual of the speech, shape (n,)."""
-        return lp_residual(self.speech, _RESIDUAL_ORDER)
+        return self._as_recorded * self._sign
 
     @cached_property
     def closures(self) -> NDArray[np.int64]:

@@ -20,10 +20,9 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trivalent.errors import FeatureError
-from trivalent.features.covarep.framing import FS, Array, blocks, on_grid
+from trivalent.features.covarep.framing import FS, Array, Ints, blocks, on_grid
 from trivalent.features.covarep.harmonics import usable_frames
 from trivalent.features.covarep.liljencrants_fant import pulse, spectrum
 from trivalent.features.covarep.pitch import F0_MIN, Pitch
@@ -38,8 +37,6 @@ _PHASES = 8  # harmonics whose phases are compared
 _NODES = np.linspace(*RD_RANGE, 551)  # of the table of templates; cubic between: error below 1e-5 rad
 _GOLDEN = (3 - np.sqrt(5.0)) / 2
 _BLOCK = 16_384  # frames
-
-Ints = NDArray[np.int64]
 
 
 def rd_columns(

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.features.covarep.framing import FS, Array, blocks, round_half_away
+from trivalent.features.covarep.framing import FS, Array, Ints, blocks, round_half_away
 from trivalent.features.covarep.harmonics import BINS, NFFT, half_window, spectra
 from trivalent.features.covarep.pitch import Pitch
 
-Ints = NDArray[np.int64]
 Spectrum = NDArray[Any]  # complex128
 _BLOCK = 4096  # frames
 _TINY = 1e-300  # power in place of 0, whose logarithm is not finite
