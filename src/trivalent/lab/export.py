@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trivalent.errors import BundleError
 from trivalent.features.text import encode, pad
-from trivalent.lab.networks import TextClassifier
+from trivalent.lab.networks.text import TextClassifier
 
 log = logging.getLogger(__name__)
 OPSET = 18

@@ -7,20 +7,16 @@ refuses data that do not give them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, UsageError
-from trivalent.lab.datasets.mosei import Segments
+from trivalent.errors import DataError
+from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.types import LabelMap, Sentiment, map_scores
-
-SPLITS = ("train", "val", "test")
-_SEVEN = ("-3", "-2", "-1", "0", "+1", "+2", "+3")
 
 
 @dataclass(frozen=True)
@@ -30,134 +26,89 @@ class Protocol:
     Attributes
     ----------
     name, description : str
-    label_map : LabelMap
-        From the annotated score to the class.
-    part : callable
-        From `Segments` to the part (train, val, test or empty) of each segment.
-    counts : dict of str to tuple of int
-        Known (negative, neutral, positive) samples per part.
+    label_map : LabelMap, optional
+        From the annotated score to the class; None where the data set annotates classes.
+    counts : mapping of str to tuple of int
+        Known (negative, neutral, positive) samples per split; empty if none are known.
     """
 
     name: str
     description: str
-    label_map: LabelMap
-    part: Callable[[Segments], NDArray[np.str_]]
-    counts: dict[str, tuple[int, int, int]]
+    label_map: LabelMap | None = None
+    counts: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
-def _segment_part(segments: Segments) -> NDArray[np.str_]:
-    return np.where(segments.clip >= 0, segments.split, "")
-
-
-def _first_part(segments: Segments) -> NDArray[np.str_]:
-    return np.where(segments.position == 0, segments.fold, "")
-
-
-PROTOCOLS: dict[str, Protocol] = {
-    "segment": Protocol(
-        "segment",
-        "one sample per annotated segment, class by the sign of its score",
-        LabelMap.SIGN,
-        _segment_part,
-        {"train": (4738, 3540, 8048), "val": (506, 433, 932), "test": (1350, 1025, 2284)},
-    ),
-    "sdk-subset": Protocol(
-        "sdk-subset",
-        "one sample per video: the score of the first segment in file order, rounded "
-        "(ties to even), then its sign",
-        LabelMap.ROUND,
-        _first_part,
-        {"train": (224, 1134, 891), "val": (31, 166, 103), "test": (77, 341, 258)},
-    ),
-}
-
-
-def find_protocol(name: str) -> Protocol:
-    """Look a protocol up.
-
-    Raises
-    ------
-    UsageError
-        There is none of that name.
-    """
-    if name not in PROTOCOLS:
-        raise UsageError(f"expected a protocol among {', '.join(PROTOCOLS)}, got {name!r}")
-    return PROTOCOLS[name]
-
-
-def class_counts(segments: Segments, protocol: Protocol, split: str) -> NDArray[np.int64]:
-    """Count the classes of one part, shape (3,)."""
-    rows = protocol.part(segments) == split
-    labels = map_scores(segments.score[rows], protocol.label_map)
+def class_counts(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the classes, shape (3,)."""
     return np.bincount(labels, minlength=len(Sentiment))
 
 
-def check_counts(segments: Segments, protocol: Protocol) -> None:
+def check_counts(data: Dataset, protocol: Protocol) -> None:
     """Compare with the known counts.
 
     Raises
     ------
     DataError
-        They differ: some segments are missing, repeated or labelled otherwise.
+        They differ: some samples are missing, repeated or labelled otherwise.
     """
     for split, known in protocol.counts.items():
-        found = tuple(class_counts(segments, protocol, split).tolist())
+        found = tuple(class_counts(data.labels[data.split == split]).tolist())
         if found != known:
             raise DataError(
-                f"expected {known} negative, neutral and positive samples in {split} of the protocol "
-                f"{protocol.name}, got {found} ({sum(found) - sum(known):+d} samples): this is not the "
-                "complete official label file; get it anew"
+                f"expected {known} negative, neutral and positive samples in {split} of {data.name}, "
+                f"protocol {protocol.name}, got {found} ({sum(found) - sum(known):+d} samples): these are "
+                "not the complete official files; get them anew"
             )
 
 
-def describe(segments: Segments, protocol: Protocol) -> dict[str, Any]:
-    """Sum up every part: samples, videos, classes, imbalance, seven classes, durations."""
-    part = protocol.part(segments)
-    return {
-        split: _describe_part(segments, part == split, protocol.label_map)
-        for split in SPLITS
-        if (part == split).any()
-    }
+def describe(data: Dataset) -> dict[str, Any]:
+    """Sum up every split: samples, groups, classes, imbalance, seven classes, durations, gaps."""
+    return {split: _describe(data.part(split)) for split in SPLITS if (data.split == split).any()}
 
 
-def _describe_part(segments: Segments, rows: NDArray[np.bool_], rule: LabelMap) -> dict[str, Any]:
-    classes = np.bincount(map_scores(segments.score[rows], rule), minlength=len(Sentiment))
-    seven = np.bincount(map_scores(segments.score[rows], LabelMap.SEVEN), minlength=7)
-    seconds = (segments.end_s - segments.start_s)[rows]
-    count = int(rows.sum())
-    return {
-        "samples": count,
-        "videos": len(np.unique(segments.video[rows])),
+def _describe(part: Dataset) -> dict[str, Any]:
+    classes = class_counts(part.labels)
+    content: dict[str, Any] = {
+        "samples": len(part),
+        "groups": len(np.unique(part.groups)),
         "classes": {s.label: int(classes[s]) for s in Sentiment},
-        "percent": {s.label: round(100 * classes[s] / count, 1) for s in Sentiment},
+        "percent": {s.label: round(100 * classes[s] / len(part), 1) for s in Sentiment},
         "imbalance_ratio": round(float(classes.max() / max(1, classes.min())), 2),
-        "seven_percent": {
-            (f"{i - 3:+d}" if i != 3 else "0"): round(100 * seven[i] / count, 1) for i in range(7)
-        },
-        "segment_s": {
-            "median": round(float(np.median(seconds)), 2),
-            "p95": round(float(np.percentile(seconds, 95)), 2),
-            "total_h": round(float(seconds.sum()) / 3600, 1),
-        },
-        "without_text": int((~segments.has_text[rows]).sum()),
     }
+    if np.isfinite(part.scores).all():
+        seven = np.bincount(map_scores(part.scores, LabelMap.SEVEN), minlength=7)
+        content["seven_percent"] = {
+            (f"{i - 3:+d}" if i != 3 else "0"): round(100 * seven[i] / len(part), 1) for i in range(7)
+        }
+    known = part.seconds[np.isfinite(part.seconds)]
+    if len(known):
+        content["seconds"] = {
+            "median": round(float(np.median(known)), 2),
+            "p95": round(float(np.percentile(known, 95)), 2),
+            "total_h": round(float(known.sum()) / 3600, 2),
+        }
+    content["features"] = {str(m): _gaps(f) for m, f in part.features.items()}
+    if part.texts is not None:
+        content["without_text"] = sum(not text.strip() for text in part.texts)
+    return content
 
 
-def explain_distribution(segments: Segments) -> list[dict[str, Any]]:
-    """Show what rounding and first-segment sampling each do to the classes of train.
-
-    Returns
-    -------
-    list of dict
-        samples (which segments), label_map, count and percent of each class.
-    """
-    out = []
-    for name, rule in product(PROTOCOLS, (LabelMap.SIGN, LabelMap.ROUND)):
-        rows = PROTOCOLS[name].part(segments) == "train"
-        classes = np.bincount(map_scores(segments.score[rows], rule), minlength=len(Sentiment))
-        percent = {s.label: round(100 * classes[s] / rows.sum(), 1) for s in Sentiment}
-        samples = "every segment" if name == "segment" else "first segment of each video"
-        out.append(
-            {"samples": samples, "label_map": str(rule), "count": int(rows.sum()), "percent": percent}
-        )
-    return out
+def _gaps(block: Features) -> dict[str, Any]:
+    """What is missing: samples without the modality, and cells and columns of the others."""
+    values = block.values[block.present]
+    holes = ~np.isfinite(values)
+    dead = holes.all(axis=0) if len(values) else np.ones(len(block.columns), bool)
+    spread = np.zeros(len(block.columns))
+    if len(values):
+        low, high = np.where(holes, np.inf, values).min(0), np.where(holes, -np.inf, values).max(0)
+        spread = np.where(dead, 0, high - low)
+    return {
+        "extractor": block.extractor,
+        "columns": len(block.columns),
+        "samples_without": int((~block.present).sum()),
+        "cells_without_percent": round(100 * float(holes.mean()), 3) if holes.size else 0.0,
+        "columns_without_any": [n for n, d in zip(block.columns, dead, strict=True) if d],
+        "columns_constant": [
+            n for n, s, d in zip(block.columns, spread, dead, strict=True) if s == 0 and not d
+        ],
+    }

@@ -21,7 +21,7 @@ from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.expert import TrainedExpert
 from trivalent.lab.export import export_text
 from trivalent.lab.metrics import summarize
-from trivalent.lab.networks import TextClassifier
+from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.recipes import Recipe, build
 from trivalent.lab.text_task import TextTask, TextTaskConfig, new_network, predict, validation_scores
 from trivalent.lab.training import TrainingConfig, fit

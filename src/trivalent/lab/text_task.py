@@ -16,7 +16,7 @@ from trivalent.features.text import encode, pad
 from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.losses import class_weights, soft_cross_entropy, soft_targets
 from trivalent.lab.metrics import IntArray, macro_f1, macro_recall, weighted_f1
-from trivalent.lab.networks import TextClassifier
+from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.training import TrainingConfig
 from trivalent.types import FloatArray
 

@@ -1,4 +1,4 @@
-"""The networks of the three experts. One training loop serves them all."""
+"""The text expert: a sentence encoder with a linear head."""
 
 from __future__ import annotations
 

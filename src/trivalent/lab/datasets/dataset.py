@@ -1,0 +1,172 @@
+"""What every reader returns: labelled samples with the features of up to three modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.types import Modality, Sentiment
+
+SPLITS = ("train", "val", "test")
+Rows = NDArray[np.bool_] | NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Pooled features of one modality, a row for each sample.
+
+    Attributes
+    ----------
+    extractor : str
+        Who computed them: `covarep`, `openface2`, `glove`, ...
+    columns : tuple of str, length d
+    values : array of float32, shape (n, d)
+        NaN marks a cell without a value; a row of NaN is a sample that lacks the modality.
+    """
+
+    extractor: str
+    columns: tuple[str, ...]
+    values: NDArray[np.float32]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Samples with at least one finite value, shape (n,)."""
+        return np.isfinite(self.values).any(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples of one data set under one protocol.
+
+    Attributes
+    ----------
+    name, protocol : str
+    ids : array of str, shape (n,)
+        Unique.
+    groups : array of str, shape (n,)
+        Video, speaker or dialogue: never in two splits.
+    split : array of str, shape (n,)
+        train, val or test; empty where the protocol puts the sample in none.
+    labels : array of int64, shape (n,)
+        `Sentiment` codes.
+    scores : array of float64, shape (n,)
+        Annotated sentiment in [-3, 3] (other scales are stretched to it); NaN where the data
+        set has only classes.
+    seconds : array of float64, shape (n,)
+        Duration, NaN where unknown.
+    features : mapping of Modality to Features
+        Only what the data set ships; texts that are not yet features are in `texts`.
+    texts : tuple of str, length n, optional
+        Empty strings where a sample has no transcript.
+    dropped : mapping of str to int
+        Samples left out, by reason.
+    synthetic : bool
+        The feature values were drawn at random; figures from them say nothing about people.
+
+    Raises
+    ------
+    DataError
+        Lengths do not fit, an id comes twice, a label is no Sentiment, a split has an unknown
+        name, or a group lies in two splits.
+    """
+
+    name: str
+    protocol: str
+    ids: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    split: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    features: Mapping[Modality, Features] = field(default_factory=dict)
+    texts: tuple[str, ...] | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in _ROWWISE}
+        lengths |= {f"{m} features": len(f.values) for m, f in self.features.items()}
+        lengths |= {"texts": len(self.texts)} if self.texts is not None else {}
+        for what, length in lengths.items():
+            if length != len(self.ids):
+                raise DataError(f"expected {len(self.ids)} {what} in {self.name}, got {length}")
+        for modality, block in self.features.items():
+            if block.values.ndim != 2 or block.values.shape[1] != len(block.columns):
+                raise DataError(
+                    f"expected {len(block.columns)} columns of {modality} in {self.name}, "
+                    f"got values of shape {block.values.shape}"
+                )
+        self._check_labels()
+        check_unique(self.ids, self.name)
+        check_no_overlap(self.groups, self.split, self.name)
+
+    def _check_labels(self) -> None:
+        strange = set(np.unique(self.labels).tolist()) - set(map(int, Sentiment))
+        if strange:
+            raise DataError(f"expected labels 0, 1, 2 in {self.name}, got {min(strange)}; drop or map them")
+        unknown = set(np.unique(self.split).tolist()) - {"", *SPLITS}
+        if unknown:
+            raise DataError(
+                f"expected the splits {', '.join(SPLITS)} in {self.name}, got {sorted(unknown)[0]!r}; "
+                "rename it"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Rows) -> Dataset:
+        """Keep rows given by a mask or by positions."""
+        index = np.arange(len(self))[rows]
+        blocks = {m: replace(f, values=f.values[index]) for m, f in self.features.items()}
+        texts = None if self.texts is None else tuple(self.texts[i] for i in index)
+        kept: dict[str, Any] = {name: getattr(self, name)[index] for name in _ROWWISE}
+        return replace(self, **kept, features=blocks, texts=texts)
+
+    def part(self, split: str) -> Dataset:
+        """Samples of one split.
+
+        Raises
+        ------
+        DataError
+            There is none.
+        """
+        rows = self.split == split
+        if not rows.any():
+            found = ", ".join(s for s in SPLITS if (self.split == s).any()) or "none"
+            raise DataError(
+                f"expected samples in {split} of {self.name}, protocol {self.protocol}, got none "
+                f"(splits with samples: {found}); choose another split or protocol"
+            )
+        return self.take(rows)
+
+
+_ROWWISE = ("ids", "groups", "split", "labels", "scores", "seconds")
+
+
+def check_unique(ids: NDArray[np.str_], name: str) -> None:
+    """Raise `DataError` if an id comes twice."""
+    found, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(
+            f"expected each sample once in {name}, got {found[counts > 1][0]!r} {counts.max()} times "
+            f"({int((counts > 1).sum())} such ids); drop the duplicates"
+        )
+
+
+def check_no_overlap(groups: NDArray[np.str_], split: NDArray[np.str_], name: str) -> None:
+    """Raise `DataError` if a group (video, speaker) lies in two splits."""
+    used = split != ""
+    pairs = np.unique(np.stack([groups[used], split[used]]), axis=1)
+    found, counts = np.unique(pairs[0], return_counts=True)
+    if (counts > 1).any():
+        group = found[counts > 1][0]
+        where = " and ".join(pairs[1][pairs[0] == group].tolist())
+        raise DataError(
+            f"expected every video or speaker of {name} in one split, got {group!r} in {where} "
+            f"({int((counts > 1).sum())} such); split by group"
+        )
