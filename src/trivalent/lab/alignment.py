@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from trivalent.errors import DataError
 
 Array = NDArray[np.float64]
-_BLOCK = 64  # columns at a time: bounds the memory of the running integral
 
 
 def average_over(intervals: Array, features: NDArray[Any], *, spans: Array) -> tuple[Array, Array]:
     """Average a track over spans of time.
 
     A track is constant within each of its intervals; its mean over a span weights every
-    interval by the time that both share. Computed from the running integral, so that the cost
-    does not depend on how long the spans are.
+    interval by the time that both share. The weights are a sparse matrix with a row for each
+    span, so that the cost is one pass over the cells that the spans touch.
 
     Parameters
     ----------
     intervals : array of float64, shape (n, 2)
-        Start and end in seconds, in order and without overlap.
+        Start and end in seconds, in order and without overlap; see `tidy`.
     features : array of numbers, shape (n, d)
         NaN and infinity count as no value.
     spans : array of float64, shape (m, 2)
@@ -51,41 +51,51 @@ def average_over(intervals: Array, features: NDArray[Any], *, spans: Array) -> t
     ([3.0, nan], [1.0, 0.0])
     """
     _check(intervals, features, spans)
-    means = np.full((len(spans), features.shape[1]), np.nan)
+    weights = shared_time(intervals, spans)
+    known = np.isfinite(features)
+    shared = np.asarray(weights.sum(axis=1)).ravel()
+    if known.all():
+        amount = weights @ features
+        time = np.broadcast_to(shared[:, None], amount.shape)
+    else:
+        amount, time = weights @ np.where(known, features, 0), weights @ known.astype(features.dtype)
+    means = np.full(amount.shape, np.nan)
+    np.divide(amount, time, out=means, where=time > 1e-9)
     length = spans[:, 1] - spans[:, 0]
-    if not len(intervals):
-        return means, np.zeros(len(spans))
-    # Knots: every start and end; the rate is zero within gaps.
-    knots = intervals.ravel()
-    duration = intervals[:, 1] - intervals[:, 0]
-    for first in range(0, features.shape[1], _BLOCK):
-        block = np.asarray(features[:, first : first + _BLOCK], np.float64)
-        known = np.isfinite(block)
-        amount = _integral(np.where(known, block, 0.0) * duration[:, None], knots, spans)
-        time = _integral(known * duration[:, None], knots, spans)
-        some = time > 1e-9
-        means[:, first : first + _BLOCK][some] = amount[some] / time[some]
-    shared = _integral(duration[:, None], knots, spans)[:, 0]
     covered = np.divide(shared, length, out=np.zeros(len(spans)), where=length > 0)
     return means, np.clip(covered, 0, 1)
 
 
-def _integral(pieces: Array, knots: Array, spans: Array) -> Array:
-    """Integral over each span, shape (m, d); `pieces` (n, d) are the integrals over the intervals."""
-    running = np.zeros((len(knots), pieces.shape[1]))
-    running[1::2] = np.cumsum(pieces, axis=0)
-    running[2::2] = running[1:-1:2]
-    return _at(spans[:, 1], knots, running) - _at(spans[:, 0], knots, running)
+def shared_time(intervals: Array, spans: Array) -> csr_array:
+    """Seconds that each span shares with each interval, sparse, shape (m, n)."""
+    first = np.searchsorted(intervals[:, 1], spans[:, 0], side="right")
+    last = np.searchsorted(intervals[:, 0], spans[:, 1], side="left")
+    counts = np.maximum(last - first, 0)
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    row = np.repeat(np.arange(len(spans)), counts)
+    # The i-th entry of a row is the i-th interval after its first.
+    column = np.arange(bounds[-1]) - bounds[row] + first[row]
+    start = np.maximum(intervals[column, 0], spans[row, 0])
+    end = np.minimum(intervals[column, 1], spans[row, 1])
+    return csr_array((np.maximum(end - start, 0), column, bounds), shape=(len(spans), len(intervals)))
 
 
-def _at(times: Array, knots: Array, running: Array) -> Array:
-    right = np.clip(np.searchsorted(knots, times, side="right"), 1, len(knots) - 1)
-    left = right - 1
-    width = knots[right] - knots[left]
-    share = np.divide(
-        times - knots[left], width, out=(times >= knots[right]).astype(float), where=width > 0
-    )
-    return running[left] + np.clip(share, 0, 1)[:, None] * (running[right] - running[left])
+def tidy(intervals: Array, features: NDArray[Any]) -> tuple[Array, NDArray[Any], int]:
+    """Put a track in order and cut overlaps: an interval ends where the next one starts.
+
+    Returns
+    -------
+    intervals, features : arrays
+        Ordered by start.
+    repaired : int
+        Intervals that were moved or shortened by more than a millisecond.
+    """
+    order = np.argsort(intervals[:, 0], kind="stable")
+    ordered = intervals[order].astype(np.float64)
+    before = ordered.copy()
+    ordered[:-1, 1] = np.minimum(ordered[:-1, 1], ordered[1:, 0])
+    changed = (order != np.arange(len(order))) | (np.abs(ordered - before) > 1e-3).any(axis=1)
+    return ordered, features[order], int(changed.sum())
 
 
 def _check(intervals: Array, features: NDArray[Any], spans: Array) -> None:

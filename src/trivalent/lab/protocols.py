@@ -94,21 +94,16 @@ def _describe(part: Dataset) -> dict[str, Any]:
 
 
 def _gaps(block: Features) -> dict[str, Any]:
-    """What is missing: samples without the modality, and cells and columns of the others."""
+    """Tell what is missing: samples without the modality, and cells and columns of the others."""
     values = block.values[block.present]
     holes = ~np.isfinite(values)
-    dead = holes.all(axis=0) if len(values) else np.ones(len(block.columns), bool)
-    spread = np.zeros(len(block.columns))
-    if len(values):
-        low, high = np.where(holes, np.inf, values).min(0), np.where(holes, -np.inf, values).max(0)
-        spread = np.where(dead, 0, high - low)
+    low = np.where(holes, np.inf, values).min(axis=0, initial=np.inf)
+    high = np.where(holes, -np.inf, values).max(axis=0, initial=-np.inf)
     return {
         "extractor": block.extractor,
         "columns": len(block.columns),
         "samples_without": int((~block.present).sum()),
         "cells_without_percent": round(100 * float(holes.mean()), 3) if holes.size else 0.0,
-        "columns_without_any": [n for n, d in zip(block.columns, dead, strict=True) if d],
-        "columns_constant": [
-            n for n, s, d in zip(block.columns, spread, dead, strict=True) if s == 0 and not d
-        ],
+        "columns_without_any": [block.columns[i] for i in np.flatnonzero(low > high)],
+        "columns_constant": [block.columns[i] for i in np.flatnonzero(low == high)],
     }

@@ -35,8 +35,8 @@ class Features:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Samples with at least one finite value, shape (n,)."""
-        return np.isfinite(self.values).any(axis=1)
+        """Mark the samples with at least one finite value, shape (n,)."""
+        return np.asarray(np.isfinite(self.values).any(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class Dataset:
         return replace(self, **kept, features=blocks, texts=texts)
 
     def part(self, split: str) -> Dataset:
-        """Samples of one split.
+        """Take the samples of one split.
 
         Raises
         ------

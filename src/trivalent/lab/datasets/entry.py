@@ -11,7 +11,7 @@ from trivalent.errors import UsageError
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.protocols import Protocol, check_counts
 
-Loader = Callable[[Path, Protocol], Dataset]
+Loader = Callable[[Path, Protocol, bool], Dataset]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Entry:
     protocols : tuple of Protocol
         The first is the default.
     load : callable
-        From the data root and a protocol to a `Dataset`. Raises `DataError`.
+        From the data root, a protocol and whether features are wanted (which may take long)
+        to a `Dataset`. Raises `DataError`.
     files : tuple of OfficialFile
     remedy : str
         What to do when no address answers.
@@ -84,8 +85,17 @@ class Entry:
             raise UsageError(f"expected a protocol of {self.name} among {', '.join(known)}, got {name!r}")
         return known[name]
 
-    def read(self, root: Path, protocol: str | None = None) -> Dataset:
+    def read(self, root: Path, protocol: str | None = None, *, features: bool = True) -> Dataset:
         """Load under a protocol and compare with its known counts.
+
+        Parameters
+        ----------
+        root : Path
+            Data root.
+        protocol : str, optional
+            The first one by default.
+        features : bool
+            Without, only what costs little is read: labels, texts, stored features.
 
         Raises
         ------
@@ -95,6 +105,6 @@ class Entry:
             The files are absent, damaged, or not what the protocol knows.
         """
         chosen = self.protocol(protocol)
-        data = self.load(root, chosen)
+        data = self.load(root, chosen, features)
         check_counts(data, chosen)
         return data

@@ -1,20 +1,47 @@
-"""CMU-MOSEI: the table of its annotated segments.
+"""CMU-MOSEI: its annotated segments, and the protocols that make samples of them.
 
 A. Zadeh et al., "Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset and Interpretable
-Dynamic Fusion Graph", ACL 2018. The data root holds `cmu_mosei/segments.csv`.
+Dynamic Fusion Graph", ACL 2018. The data root holds `cmu_mosei/` with `segments.csv` or the
+official `CMU_MOSEI_Labels.csd`, and whichever of the official feature files there are.
 """
 
 from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.errors import DataError
+from trivalent.lab.datasets.cmu import (
+    Spans,
+    Track,
+    is_synthetic,
+    official_tracks,
+    pool_track,
+    standard_folds,
+    uncommon_segments,
+)
+from trivalent.lab.datasets.csd import ComputationalSequence
+from trivalent.lab.datasets.dataset import Dataset, Features
+from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.protocols import Protocol, class_counts
+from trivalent.types import LabelMap, Modality, Sentiment, map_scores
 
+FOLDER = "cmu_mosei"
+LABELS = "CMU_MOSEI_Labels.csd"
+WORDS = "CMU_MOSEI_TimestampedWords.csd"
+TRACKS = (  # the first of a modality that is there is used
+    Track(Modality.TEXT, "glove", "CMU_MOSEI_TimestampedWordVectors.csd", 300),
+    Track(Modality.AUDIO, "covarep", "CMU_MOSEI_COVAREP.csd", 74),
+    Track(Modality.FACE, "openface2", "CMU_MOSEI_VisualOpenFace2.csd", 713),
+    Track(Modality.FACE, "facet", "CMU_MOSEI_VisualFacet42.csd", 35),
+)
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 FILE = Path("cmu_mosei") / "segments.csv"
 COLUMNS = ("video_id", "clip_id", "csd_index", "start", "end", "split_mmsa", "fold_sdk", "sentiment")
 
@@ -37,7 +64,8 @@ class Segments:
         Standard fold of the video in the CMU Multimodal SDK; empty if in none.
     score : array of float64, shape (n,)
         Sentiment in [-3, 3].
-    has_text : array of bool, shape (n,)
+    text : array of str, shape (n,)
+        Empty where there is no transcript.
     """
 
     video: NDArray[np.str_]
@@ -48,22 +76,49 @@ class Segments:
     split: NDArray[np.str_]
     fold: NDArray[np.str_]
     score: NDArray[np.float64]
-    has_text: NDArray[np.bool_]
+    text: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.video)
 
 
 def read_segments(root: Path) -> Segments:
-    """Read the table.
+    """Read segments.csv, or the official label file if there is no such table.
 
     Raises
     ------
     DataError
-        The file is absent, lacks a column, or a row has an impossible number; the message
-        names the row.
+        Both files are absent, or one is damaged, lacks a column, or a row has an impossible
+        number; the message names the row.
     """
-    path = root / FILE
+    if not (root / FILE).is_file() and (root / FOLDER / LABELS).is_file():
+        return _read_labels(root / FOLDER / LABELS)
+    return _read_table(root / FILE, root)
+
+
+def _read_labels(path: Path) -> Segments:
+    folds, uncommon = standard_folds("mosei"), uncommon_segments()
+    rows: list[tuple[Any, ...]] = []
+    with ComputationalSequence(path) as file:
+        for video in file.keys:
+            sequence = file.read(video)
+            fold = folds.get(video, "")
+            for i, (times, label) in enumerate(
+                zip(sequence.intervals.tolist(), sequence.features.tolist(), strict=True)
+            ):
+                common = f"{video}[{i}]" not in uncommon
+                rows.append((video, i if common else -1, i, *times, fold if common else "", fold, label[0]))
+    if not rows:
+        raise DataError(f"expected segments in {path}, got none; get the file anew")
+    found = Segments(
+        *(np.array(column) for column in zip(*rows, strict=True)),
+        text=np.full(len(rows), "", dtype=np.str_),
+    )
+    _check(found, path)
+    return found
+
+
+def _read_table(path: Path, root: Path) -> Segments:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -86,9 +141,9 @@ def read_segments(root: Path) -> Segments:
         start_s=_numbers(rows, "start", path),
         end_s=_numbers(rows, "end", path),
         split=np.array([row["split_mmsa"] for row in rows]),
-        fold=np.array([row["fold_sdk"] for row in rows]),
+        fold=np.array([row["fold_sdk"].replace("none", "") for row in rows]),
         score=_numbers(rows, "sentiment", path),
-        has_text=np.array([bool((row.get("text") or "").strip()) for row in rows]),
+        text=np.array([(row.get("text") or "").strip() for row in rows]),
     )
     _check(found, path)
     return found
@@ -123,3 +178,108 @@ def _check(segments: Segments, path: Path) -> None:
                 f"expected {what} in {path}, got line {i + 2} ({segments.video[i]}, segment "
                 f"{segments.position[i]}), {int(rows.sum())} such in all; correct or drop them"
             )
+
+
+def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
+    """Make the samples of a protocol.
+
+    Features are pooled over the segment (protocol `segment`) or the whole video (`sdk-subset`)
+    from the official files that lie under `cmu_mosei/`.
+    """
+    segments = read_segments(root)
+    part = split_of(segments, protocol.name)
+    used = np.flatnonzero(part != "")
+    whole = protocol.name == "sdk-subset"
+    times = np.stack([segments.start_s[used], segments.end_s[used]], axis=1)
+    spans = Spans(segments.video[used], None if whole else times)
+    tracks = official_tracks(root / FOLDER, TRACKS)
+    blocks: dict[Modality, Features] = {}
+    dropped = {"segments in no split": len(segments) - len(used)} if not whole else {}
+    for described, path in tracks.items() if features else ():
+        blocks[described.modality], counts = pool_track(path, described, spans)
+        dropped |= {f"{described.file}: {what}": n for what, n in counts.items() if n}
+    return Dataset(
+        name="mosei",
+        protocol=protocol.name,
+        ids=np.array(
+            [f"{v}[{i}]" for v, i in zip(segments.video[used], segments.position[used], strict=True)]
+        ),
+        groups=segments.video[used],
+        split=part[used],
+        labels=map_scores(segments.score[used], protocol.label_map or LabelMap.SIGN),
+        scores=segments.score[used],
+        seconds=times[:, 1] - times[:, 0],
+        features=blocks,
+        texts=tuple(segments.text[used].tolist()),
+        dropped=dropped,
+        synthetic=any(is_synthetic(path) for path in tracks.values()),
+    )
+
+
+def split_of(segments: Segments, protocol: str) -> NDArray[np.str_]:
+    """Split of each segment under a protocol; empty if it is no sample."""
+    if protocol == "segment":
+        return np.where(segments.clip >= 0, segments.split, "")
+    return np.where(segments.position == 0, segments.fold, "")
+
+
+def explain_distribution(root: Path) -> dict[str, Any]:
+    """Show what rounding and first-segment sampling each do to the classes of train.
+
+    Returns
+    -------
+    dict
+        `distribution`: list of {samples (which segments), label_map, count, percent of each class}.
+    """
+    segments, steps = read_segments(root), []
+    for protocol, rule in product(PROTOCOLS, (LabelMap.SIGN, LabelMap.ROUND)):
+        rows = split_of(segments, protocol.name) == "train"
+        classes = class_counts(map_scores(segments.score[rows], rule))
+        percent = {s.label: round(100 * classes[s] / max(1, rows.sum()), 1) for s in Sentiment}
+        samples = "every segment" if protocol.name == "segment" else "first segment of each video"
+        steps.append(
+            {"samples": samples, "label_map": str(rule), "count": int(rows.sum()), "percent": percent}
+        )
+    return {"distribution": steps}
+
+
+PROTOCOLS = (
+    Protocol(
+        "segment",
+        "one sample per annotated segment, class by the sign of its score",
+        LabelMap.SIGN,
+        {"train": (4738, 3540, 8048), "val": (506, 433, 932), "test": (1350, 1025, 2284)},
+    ),
+    Protocol(
+        "sdk-subset",
+        "one sample per video: the score of the first segment in file order, rounded "
+        "(ties to even), then its sign",
+        LabelMap.ROUND,
+        {"train": (224, 1134, 891), "val": (31, 166, 103), "test": (77, 341, 258)},
+    ),
+)
+_SERVER = "http://immortal.multicomp.cs.cmu.edu/CMU-MOSEI"
+_ADDRESSES = {
+    LABELS: "labels/CMU_MOSEI_Labels.csd",
+    WORDS: "language/CMU_MOSEI_TimestampedWords.csd",
+    TRACKS[0].file: "language/CMU_MOSEI_TimestampedWordVectors.csd",
+    TRACKS[1].file: "acoustic/CMU_MOSEI_COVAREP.csd",
+    TRACKS[2].file: "visual/CMU_MOSEI_VisualOpenFace2.csd",
+    TRACKS[3].file: "visual/CMU_MOSEI_VisualFacet42.csd",
+}
+ENTRIES = (
+    Entry(
+        "mosei",
+        "CMU-MOSEI, 23,259 annotated segments of 3,293 videos (English, monologues)",
+        "research use, CMU MultiComp Lab",
+        "https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK",
+        PROTOCOLS,
+        load_mosei,
+        files=tuple(OfficialFile(f"{FOLDER}/{n}", (f"{_SERVER}/{a}",)) for n, a in _ADDRESSES.items()),
+        remedy=(
+            "the server of the CMU Multimodal SDK has been gone since 2023: ask the MultiComp Lab or a "
+            "group that has them for these files"
+        ),
+        extra=explain_distribution,
+    ),
+)
