@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
+from trivalent.errors import DataError, UsageError  # noqa: E402
 from trivalent.lab.losses import ClassWeights, class_weights, soft_cross_entropy, soft_targets  # noqa: E402
 
 MOSEI = np.array([224, 1134, 891])
@@ -36,8 +37,28 @@ def test_weights_have_mean_one_and_grow_with_rarity(counts: list[int], rule: Cla
     assert weights.mean() == pytest.approx(1)
     ordered = weights[np.argsort(counts, kind="stable")]
     assert (np.diff(ordered) <= 1e-12).all()
-    ratio = (counts[0] / counts[1]) ** rule.power
+    if rule.power is not None:
+        ratio = (counts[0] / counts[1]) ** rule.power
+    else:
+        ratio = (1 - 0.999 ** counts[0]) / (1 - 0.999 ** counts[1])
     assert weights[1] / weights[0] == pytest.approx(ratio)
+
+
+def test_effective_number_lies_between_equal_and_linear() -> None:
+    np.testing.assert_allclose(class_weights(MOSEI, "effective", beta=0.0), 1)
+    near = class_weights(MOSEI, "effective", beta=1 - 1e-9)
+    np.testing.assert_allclose(near, class_weights(MOSEI, "linear"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [[0, 3, 4], [], [1, -1, 2], [1, float("nan"), 2]])
+def test_a_class_without_samples_is_refused(counts: list[float]) -> None:
+    with pytest.raises(DataError, match="expected training samples of every class"):
+        class_weights(np.array(counts), "linear")
+
+
+def test_beta_below_one() -> None:
+    with pytest.raises(UsageError, match=r"expected beta in \[0, 1\), got 1"):
+        class_weights(MOSEI, "effective", beta=1.0)
 
 
 def test_unknown_rule() -> None:

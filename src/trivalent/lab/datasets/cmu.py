@@ -60,7 +60,7 @@ class Spans:
 
 
 def standard_folds(name: str, kind: str = "sdk") -> dict[str, str]:
-    """Standard fold (train, val, test) of each video of `mosei` or `mosi`.
+    """Return the standard fold (train, val, test) of each video of `mosei` or `mosi`.
 
     The lists of the CMU Multimodal SDK (`sdk`); for MOSI also the train and test videos of the
     contextual multimodal fusion code of N. Majumder et al. (`cmf`), which have no validation.
@@ -73,7 +73,7 @@ def standard_folds(name: str, kind: str = "sdk") -> dict[str, str]:
 
 
 def uncommon_segments() -> frozenset[str]:
-    """Segments of MOSEI's label file (`VIDEO[i]`) that are not among the 22,856 commonly used."""
+    """Return the segments of MOSEI's label file (`VIDEO[i]`) that are not among the 22,856 commonly used."""
     return frozenset(_folds()["mosei"]["uncommon"])
 
 

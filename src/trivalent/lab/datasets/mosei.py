@@ -110,10 +110,8 @@ def _read_labels(path: Path) -> Segments:
                 rows.append((video, i if common else -1, i, *times, fold if common else "", fold, label[0]))
     if not rows:
         raise DataError(f"expected segments in {path}, got none; get the file anew")
-    found = Segments(
-        *(np.array(column) for column in zip(*rows, strict=True)),
-        text=np.full(len(rows), "", dtype=np.str_),
-    )
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    found = Segments(*columns, np.full(len(rows), "", dtype=np.str_))
     _check(found, path)
     return found
 
