@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -19,7 +15,7 @@ import numpy as np
 from trivalent.analysis import Analysis, Evidence, Model, Source, UtteranceResult, Verdict
 from trivalent.errors import TrivalentError
 from trivalent.files import write_text_atomic
-from trivalent.markup import esc
+from trivalent.page import render_page
 from trivalent.report_html import index_section, model_section, source_section
 from trivalent.types import Modality, Status
 from trivalent.wording import headline, percent
@@ -27,6 +23,12 @@ from trivalent.wording import headline, percent
 SCHEMA_MANY = "trivalent.analyses/1"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_FOOTER = (
+    "Sentiment as a statistical model estimates it from words, voice and face. It can be wrong about a "
+    "person, and it is no measure of what anybody feels. Made on this computer; nothing in this page is "
+    "loaded from, or sent to, a network."
+)
 
 Failures = Sequence[tuple[str, str]]  # (source, one-line reason)
 
@@ -139,20 +141,12 @@ def to_html(
     analyses: Sequence[Analysis], *, card: Mapping[str, Any] | None = None, failures: Failures = ()
 ) -> str:
     """Render the page that `write_html` writes."""
-    folder = files("trivalent") / "templates"
-    style = (folder / "report.css").read_text(encoding="utf-8")
     parts = [source_section(a, number=i) for i, a in enumerate(analyses)]
     if len(analyses) != 1 or failures:
         parts.insert(0, index_section(analyses, failures))
     parts.append(model_section(analyses, card))
-    page = Template((folder / "report.html").read_text(encoding="utf-8"))
-    return page.substitute(
-        title=esc(_title(analyses)),
-        # the policy names the one style sheet by its hash: injected styles would not apply
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        style=style,
-        body="\n".join(part for part in parts if part),
-    )
+    body = "\n".join(part for part in parts if part)
+    return render_page(body, title=_title(analyses), kind="report", footer=_FOOTER)
 
 
 def _title(analyses: Sequence[Analysis]) -> str:

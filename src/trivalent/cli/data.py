@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trivalent.errors import UsageError
+
 EPILOG = "Data lie under --root DIR, else under $TRIVALENT_DATA."
 
 
@@ -25,14 +27,37 @@ def register(commands: Any) -> argparse.ArgumentParser:
         "--features", action="store_true", help="compute features that are not stored (may take minutes)"
     )
     info.add_argument("--json", action="store_true", help="one JSON object")
-    for action in (info,):
+    info.add_argument("--html", type=Path, metavar="F", help="also a page with plots")
+    convert = actions.add_parser(
+        "convert",
+        help=".csd to .npz and back; a data set to .npz or .csv, or aligned to words",
+        epilog=EPILOG,
+    )
+    convert.add_argument("name", metavar="NAME|FILE", help="a data set, a .csd file or an .npz made of one")
+    convert.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    convert.add_argument("--protocol", metavar="P", help="default: the first that the list names")
+    convert.add_argument(
+        "--align", choices=("words",), help="mosei, mosi: write the tracks of each sample by word into OUT"
+    )
+    synthesize = actions.add_parser(
+        "synthesize", help="write the official files with real segments and random features", epilog=EPILOG
+    )
+    synthesize.add_argument("name", choices=("mosei",))
+    synthesize.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="new data root")
+    synthesize.add_argument("--videos", type=int, metavar="N", help="only the first N (default: all 3,293)")
+    synthesize.add_argument(
+        "--rate", type=float, default=1.0, metavar="R", help="share of the official frame rates (default 1)"
+    )
+    synthesize.add_argument("--facet", action="store_true", help="also the FACET file")
+    synthesize.add_argument("--seed", type=int, default=0, metavar="N")
+    for action in (info, convert, synthesize):
         action.add_argument("--root", type=Path, metavar="DIR", help="folder of the data sets")
     return command
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one action."""
-    actions = {"list": _list, "info": _info}
+    actions = {"list": _list, "info": _info, "convert": _convert, "synthesize": _synthesize}
     return actions[arguments.action](arguments)
 
 
@@ -67,5 +92,43 @@ def _info(arguments: argparse.Namespace) -> int:
     content = report(
         entry, data_root(arguments.root), protocol=arguments.protocol, features=arguments.features
     )
+    if arguments.html is not None:
+        from trivalent.files import write_text_atomic
+        from trivalent.lab.data_page import render_html
+
+        write_text_atomic(arguments.html, render_html(content))
     print(json.dumps(content, indent=1) if arguments.json else render_text(content))
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from trivalent.lab.datasets.convert import convert_sequence, save_dataset
+    from trivalent.lab.datasets.registry import find_dataset
+    from trivalent.lab.datasets.root import data_root
+
+    source = Path(arguments.name)
+    if source.suffix.lower() in {".csd", ".npz"}:
+        print(convert_sequence(source, arguments.output))
+        return 0
+    entry = find_dataset(arguments.name)
+    root = data_root(arguments.root)
+    if arguments.align:
+        if entry.align is None:
+            raise UsageError(f"expected mosei or mosi with --align words, got {entry.name}")
+        lines = entry.align(root, entry.protocol(arguments.protocol), arguments.output)
+    else:
+        lines = [save_dataset(entry.read(root, arguments.protocol), arguments.output)]
+    print("\n".join(lines))
+    return 0
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from trivalent.lab.datasets.mosei import read_segments
+    from trivalent.lab.datasets.root import data_root
+    from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
+
+    segments = read_segments(data_root(arguments.root))
+    scale = Scale(arguments.videos, arguments.rate, arguments.facet)
+    for path in synthesize_mosei(segments, arguments.output, scale=scale, seed=arguments.seed):
+        print(f"{path}: {path.stat().st_size / 2**20:,.0f} MiB, synthetic")
     return 0

@@ -25,13 +25,12 @@ from trivalent.lab.alignment import average_over, tidy
 from trivalent.lab.datasets import openface
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features
-from trivalent.lab.progress import track
+from trivalent.lab.datasets.progress import track
 from trivalent.types import Modality
 
 log = logging.getLogger(__name__)
 POOLING_VERSION = 1  # raise it when pooled values change: the cache is then made anew
 SYNTHETIC = "trivalent synthetic"  # metadata field of files whose feature values were drawn at random
-PAUSE = "sp"  # the word by which the aligner marks silence
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def standard_folds(name: str, kind: str = "sdk") -> dict[str, str]:
 
 
 def uncommon_segments() -> frozenset[str]:
-    """Return the segments of MOSEI's label file (`VIDEO[i]`) that are not among the 22,856 commonly used."""
+    """Return the segments of MOSEI (`VIDEO[i]`) that are not among the 22,856 commonly used."""
     return frozenset(_folds()["mosei"]["uncommon"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,9 @@ class Entry:
     files : tuple of OfficialFile
     remedy : str
         What to do when no address answers.
+    align : callable, optional
+        Writes the tracks by word: from the data root, a protocol and an output folder to lines
+        that tell what came out.
     extra : callable, optional
         More that `data info` shows: from the data root to a JSON object.
     """
@@ -68,7 +71,8 @@ class Entry:
     load: Loader
     files: tuple[OfficialFile, ...] = ()
     remedy: str = ""
-    extra: Callable[[Path], Mapping[str, Any]] | None = field(default=None)
+    align: Callable[[Path, Protocol, Path], list[str]] | None = None
+    extra: Callable[[Path], Mapping[str, Any]] | None = None
 
     def protocol(self, name: str | None = None) -> Protocol:
         """Look a protocol up; the first by default.

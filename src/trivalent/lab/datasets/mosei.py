@@ -82,6 +82,9 @@ class Segments:
         return len(self.video)
 
 
+_FIELDS = ("video", "clip", "position", "start_s", "end_s", "split", "fold", "score")
+
+
 def read_segments(root: Path) -> Segments:
     """Read segments.csv, or the official label file if there is no such table.
 
@@ -110,8 +113,8 @@ def _read_labels(path: Path) -> Segments:
                 rows.append((video, i if common else -1, i, *times, fold if common else "", fold, label[0]))
     if not rows:
         raise DataError(f"expected segments in {path}, got none; get the file anew")
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    found = Segments(*columns, np.full(len(rows), "", dtype=np.str_))
+    columns = {name: np.array(cells) for name, cells in zip(_FIELDS, zip(*rows, strict=True), strict=True)}
+    found = Segments(**columns, text=np.full(len(rows), "", dtype=np.str_))
     _check(found, path)
     return found
 
@@ -178,6 +181,28 @@ def _check(segments: Segments, path: Path) -> None:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """Rows of the segment table that a protocol uses, and where they lie in their videos."""
+
+    rows: NDArray[np.intp]
+    split: NDArray[np.str_]
+    ids: NDArray[np.str_]
+    times: NDArray[np.float64]
+    spans: Spans
+
+
+def _samples(segments: Segments, protocol: str) -> _Samples:
+    split = split_of(segments, protocol)
+    rows = np.flatnonzero(split != "")
+    video, position = segments.video[rows], segments.position[rows]
+    ids = np.array([f"{v}[{i}]" for v, i in zip(video, position, strict=True)])
+    times = np.stack([segments.start_s[rows], segments.end_s[rows]], axis=1)
+    return _Samples(
+        rows, split[rows], ids, times, Spans(video, None if protocol == "sdk-subset" else times)
+    )
+
+
 def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
     """Make the samples of a protocol.
 
@@ -185,33 +210,36 @@ def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset
     from the official files that lie under `cmu_mosei/`.
     """
     segments = read_segments(root)
-    part = split_of(segments, protocol.name)
-    used = np.flatnonzero(part != "")
-    whole = protocol.name == "sdk-subset"
-    times = np.stack([segments.start_s[used], segments.end_s[used]], axis=1)
-    spans = Spans(segments.video[used], None if whole else times)
+    used = _samples(segments, protocol.name)
     tracks = official_tracks(root / FOLDER, TRACKS)
     blocks: dict[Modality, Features] = {}
-    dropped = {"segments in no split": len(segments) - len(used)} if not whole else {}
+    dropped = {"segments that are no sample": len(segments) - len(used.rows)}
     for described, path in tracks.items() if features else ():
-        blocks[described.modality], counts = pool_track(path, described, spans)
+        blocks[described.modality], counts = pool_track(path, described, used.spans)
         dropped |= {f"{described.file}: {what}": n for what, n in counts.items() if n}
     return Dataset(
         name="mosei",
         protocol=protocol.name,
-        ids=np.array(
-            [f"{v}[{i}]" for v, i in zip(segments.video[used], segments.position[used], strict=True)]
-        ),
-        groups=segments.video[used],
-        split=part[used],
-        labels=map_scores(segments.score[used], protocol.label_map or LabelMap.SIGN),
-        scores=segments.score[used],
-        seconds=times[:, 1] - times[:, 0],
+        ids=used.ids,
+        groups=segments.video[used.rows],
+        split=used.split,
+        labels=map_scores(segments.score[used.rows], protocol.label_map or LabelMap.SIGN),
+        scores=segments.score[used.rows],
+        seconds=used.times[:, 1] - used.times[:, 0],
         features=blocks,
-        texts=tuple(segments.text[used].tolist()),
+        texts=tuple(segments.text[used.rows].tolist()),
         dropped=dropped,
         synthetic=any(is_synthetic(path) for path in tracks.values()),
     )
+
+
+def align_mosei(root: Path, protocol: Protocol, out: Path) -> list[str]:
+    """Write every track of the samples by word, one .csd a track; see `convert.write_aligned`."""
+    from trivalent.lab.datasets.convert import write_aligned
+
+    used = _samples(read_segments(root), protocol.name)
+    folder = root / FOLDER
+    return write_aligned(folder, TRACKS, folder / WORDS, spans=used.spans, ids=used.ids, out=out)
 
 
 def split_of(segments: Segments, protocol: str) -> NDArray[np.str_]:
@@ -278,6 +306,7 @@ ENTRIES = (
             "the server of the CMU Multimodal SDK has been gone since 2023: ask the MultiComp Lab or a "
             "group that has them for these files"
         ),
+        align=align_mosei,
         extra=explain_distribution,
     ),
 )

@@ -1,0 +1,133 @@
+"""Tracks of the CMU data sets aligned to words: one row per spoken word of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.lab.alignment import average_over, tidy
+from trivalent.lab.datasets.cmu import Spans, Track, rows_of
+from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
+from trivalent.lab.datasets.progress import track
+from trivalent.types import Modality
+
+PAUSE = b"sp"  # the word by which the aligner marks silence
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedSample:
+    """The words of a sample, with the features of each modality while they are spoken.
+
+    Attributes
+    ----------
+    row : int
+        Which sample of the spans.
+    words : array of bytes, shape (n,)
+    intervals : array of float64, shape (n, 2)
+        Seconds in the video.
+    features : dict of Modality to array of float32, shape (n, d)
+        Time-weighted means; NaN where a modality has nothing during a word.
+    """
+
+    row: int
+    words: NDArray[np.bytes_]
+    intervals: NDArray[np.float64]
+    features: dict[Modality, NDArray[np.float32]]
+
+
+def align_words(
+    words: Path, tracks: Mapping[Track, Path], spans: Spans, *, pauses: bool = False
+) -> Iterator[AlignedSample]:
+    """Average every track over every word; one video is in memory at a time.
+
+    A word belongs to the sample within which its middle lies. Samples without a word (or whose
+    video has no words) yield empty arrays, so that there is one item for each row of `spans`,
+    grouped by video.
+
+    Parameters
+    ----------
+    words : Path
+        .csd of time-stamped words.
+    tracks : mapping of Track to Path
+        .csd files of features.
+    spans : Spans
+        Samples; times None means whole videos.
+    pauses : bool
+        Keep the word `sp`.
+
+    Raises
+    ------
+    DataError
+        A file is absent or damaged as a whole. A single damaged video counts as absent.
+    """
+    with ExitStack() as stack:
+        spoken = stack.enter_context(ComputationalSequence(words))
+        files = {t: stack.enter_context(ComputationalSequence(path)) for t, path in tracks.items()}
+        for video, rows in track(list(rows_of(spans.video)), "words"):
+            found = _spoken(spoken, video, pauses)
+            features = {t.modality: _over_words(file, video, found.intervals) for t, file in files.items()}
+            middle = found.intervals.mean(axis=1)
+            for row in rows.tolist():
+                start, end = (-np.inf, np.inf) if spans.times is None else spans.times[row]
+                inside = (middle >= start) & (middle < end)
+                yield AlignedSample(
+                    row,
+                    found.features[inside, 0],
+                    found.intervals[inside],
+                    {m: values[inside] for m, values in features.items()},
+                )
+
+
+def _spoken(file: ComputationalSequence, video: str, pauses: bool) -> TimedFeatures:
+    try:
+        sequence = file.read(video)
+    except DataError:
+        return TimedFeatures(np.empty((0, 2)), np.empty((0, 1), dtype="S1"))
+    intervals, features, _ = tidy(sequence.intervals, sequence.features)
+    if features.dtype.kind == "O":  # words of variable length
+        features = features.astype(np.bytes_)
+    kept = np.ones(len(features), bool) if pauses else features[:, 0] != PAUSE
+    return TimedFeatures(intervals[kept], features[kept])
+
+
+def _over_words(file: ComputationalSequence, video: str, words: NDArray[np.float64]) -> NDArray[np.float32]:
+    try:
+        sequence = file.read(video)
+    except DataError:
+        return np.full((len(words), _width(file)), np.nan, np.float32)
+    intervals, features, _ = tidy(sequence.intervals, sequence.features)
+    return average_over(intervals, features, spans=words)[0].astype(np.float32)
+
+
+def _width(file: ComputationalSequence) -> int:
+    for _, sequence in file.survey():
+        if isinstance(sequence, TimedFeatures):
+            return int(sequence.features.shape[1])
+    raise DataError(f"expected one readable key in {file.path.name}, got none; get it anew")
+
+
+def padded(
+    samples: list[AlignedSample], modality: Modality, *, steps: int = 50
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Stack samples as sequences of equal length, cut after `steps` words.
+
+    Returns
+    -------
+    values : array of float32, shape (n, steps, d)
+        NaN after the end of a sample.
+    mask : array of bool, shape (n, steps)
+        Steps at which the modality has a value.
+    """
+    width = samples[0].features[modality].shape[1]
+    values = np.full((len(samples), steps, width), np.nan, np.float32)
+    for i, sample in enumerate(samples):
+        own = sample.features[modality][:steps]
+        values[i, : len(own)] = own
+    return values, np.asarray(np.isfinite(values).any(axis=2))
