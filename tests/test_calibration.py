@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trivalent.errors import DataError
 from trivalent.fusion import softmax
-from trivalent.lab.calibration import fit_temperature
+from trivalent.lab.calibration import VectorScaling, fit_temperature, fit_vector_scaling
 from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
 
 
@@ -59,3 +59,45 @@ def test_bounds_hold_for_a_perfect_and_a_useless_expert() -> None:
 def test_nothing_to_calibrate_on() -> None:
     with pytest.raises(DataError, match="expected validation items to calibrate on, got none"):
         fit_temperature(np.empty((0, 3)), np.empty(0, int))
+
+
+def test_vector_scaling_undoes_scale_and_bias() -> None:
+    logits, labels = drawn(20_000)
+    scale, bias = np.array([0.5, 1.0, 2.0]), np.array([1.5, -0.5, -1.0])
+    found = fit_vector_scaling((logits - bias) / scale, labels)
+    np.testing.assert_allclose(found.scale, scale, rtol=0.08)
+    np.testing.assert_allclose(found.bias, bias, atol=0.12)
+    assert found.bias.sum() == pytest.approx(0)
+    np.testing.assert_allclose(found.probabilities(logits).sum(1), 1)
+
+
+@given(st.integers(0, 1000), st.floats(0.2, 5), st.floats(-2, 2))
+@settings(max_examples=25, deadline=None)
+def test_vector_scaling_is_the_optimum(seed: int, distortion: float, shift: float) -> None:
+    logits, labels = drawn(300, seed)
+    logits = logits * distortion + [shift, 0, 0]
+    found = fit_vector_scaling(logits, labels)
+
+    def loss(scaling: VectorScaling) -> float:
+        return negative_log_likelihood(labels, scaling.probabilities(logits))
+
+    best = loss(found)
+    # Never worse than the temperature that it contains, nor than any neighbour (convex: so, at all).
+    temperature = fit_temperature(logits, labels)
+    assert best <= negative_log_likelihood(labels, softmax(logits / temperature)) + 1e-9
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        step = 0.1 * rng.normal(size=(2, 3))
+        scale = np.clip(found.scale + step[0], 0.05, 20)
+        assert best <= loss(VectorScaling(scale, found.bias + step[1])) + 1e-5
+
+
+def test_vector_scaling_stays_bounded_and_refuses_what_does_not_fit() -> None:
+    labels = np.arange(30) % 3
+    found = fit_vector_scaling(np.eye(3)[labels], labels)
+    assert (found.scale <= 20).all()
+    assert np.isfinite(found.bias).all()
+    with pytest.raises(DataError, match="got none"):
+        fit_vector_scaling(np.empty((0, 3)), np.empty(0, int))
+    with pytest.raises(DataError, match=r"shape \(4, classes\), got \(5, 3\)"):
+        fit_vector_scaling(np.zeros((5, 3)), np.zeros(4, int))

@@ -14,7 +14,7 @@ _FOOTER = (
     "Counted from the files on this computer by `trivalent data info`; nothing in this page is loaded "
     "from, or sent to, a network."
 )
-_LEFT, _RIGHT, _ROW = 210, 700, 34  # px: where bars start, how far they reach, height of a row
+_LEFT, _RIGHT, _ROW = 235, 705, 34  # px: where bars start, how far they reach, height of a row
 
 
 def render_html(content: Mapping[str, Any]) -> str:
@@ -77,10 +77,12 @@ def _stacked(rows: Sequence[tuple[str, Mapping[str, float]]], title: str) -> str
             pieces.append(
                 f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="26" fill="var(--{label})"/>'
             )
-            if width > 62:
+            if width > 30:
+                words = f"{percent[label]:.1f}"
+                words = f"{GLYPHS[label]} {words} %" if width > 62 else words
                 pieces.append(
                     f'<text class="on-fill" x="{x + width / 2:.1f}" y="{y + 17}" text-anchor="middle">'
-                    f"{GLYPHS[label]} {percent[label]:.1f} %</text>"
+                    f"{words}</text>"
                 )
             x += width
     return _svg("".join(pieces), len(rows) * _ROW, title) + _legend()

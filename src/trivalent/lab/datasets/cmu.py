@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from trivalent.assets import cache_folder
 from trivalent.errors import DataError
+from trivalent.features import openface
 from trivalent.files import write_npz_atomic
 from trivalent.lab.alignment import average_over, tidy
-from trivalent.lab.datasets import openface
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features
 from trivalent.lab.datasets.progress import track
@@ -61,8 +61,9 @@ class Spans:
 def standard_folds(name: str, kind: str = "sdk") -> dict[str, str]:
     """Return the standard fold (train, val, test) of each video of `mosei` or `mosi`.
 
-    The lists of the CMU Multimodal SDK (`sdk`); for MOSI also the train and test videos of the
-    contextual multimodal fusion code of N. Majumder et al. (`cmf`), which have no validation.
+    The lists of the CMU Multimodal SDK (`sdk`). For MOSEI also the few videos that the commonly
+    used segments have beyond them (`mmsa`); for MOSI the train and test videos of the contextual
+    multimodal fusion code of N. Majumder et al. (`cmf`), which have no validation.
 
     >>> from collections import Counter
     >>> sorted(Counter(standard_folds("mosei").values()).items())

@@ -120,4 +120,6 @@ class SequenceTable:
 
 def _fixed(features: NDArray[Any]) -> NDArray[Any]:
     """Give words of variable length a fixed one, which .npz can hold without pickle."""
-    return features.astype(np.bytes_) if features.dtype.kind == "O" else features
+    if features.dtype.kind == "O":
+        return features.astype(np.bytes_)
+    return features.astype(features.dtype.str)  # without h5py's notes on the type

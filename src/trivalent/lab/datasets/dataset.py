@@ -153,7 +153,7 @@ def check_unique(ids: NDArray[np.str_], name: str) -> None:
     found, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"expected each sample once in {name}, got {found[counts > 1][0]!r} {counts.max()} times "
+            f"expected each sample once in {name}, got {str(found[counts > 1][0])!r} {counts.max()} times "
             f"({int((counts > 1).sum())} such ids); drop the duplicates"
         )
 
@@ -164,7 +164,7 @@ def check_no_overlap(groups: NDArray[np.str_], split: NDArray[np.str_], name: st
     pairs = np.unique(np.stack([groups[used], split[used]]), axis=1)
     found, counts = np.unique(pairs[0], return_counts=True)
     if (counts > 1).any():
-        group = found[counts > 1][0]
+        group = str(found[counts > 1][0])
         where = " and ".join(pairs[1][pairs[0] == group].tolist())
         raise DataError(
             f"expected every video or speaker of {name} in one split, got {group!r} in {where} "

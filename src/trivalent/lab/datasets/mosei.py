@@ -101,16 +101,17 @@ def read_segments(root: Path) -> Segments:
 
 def _read_labels(path: Path) -> Segments:
     folds, uncommon = standard_folds("mosei"), uncommon_segments()
+    wider = folds | standard_folds("mosei", "mmsa")
     rows: list[tuple[Any, ...]] = []
     with ComputationalSequence(path) as file:
         for video in file.keys:
             sequence = file.read(video)
-            fold = folds.get(video, "")
+            fold, split = folds.get(video, ""), wider.get(video, "")
             for i, (times, label) in enumerate(
                 zip(sequence.intervals.tolist(), sequence.features.tolist(), strict=True)
             ):
                 common = f"{video}[{i}]" not in uncommon
-                rows.append((video, i if common else -1, i, *times, fold if common else "", fold, label[0]))
+                rows.append((video, i if common else -1, i, *times, split if common else "", fold, label[0]))
     if not rows:
         raise DataError(f"expected segments in {path}, got none; get the file anew")
     columns = {name: np.array(cells) for name, cells in zip(_FIELDS, zip(*rows, strict=True), strict=True)}
@@ -182,8 +183,19 @@ def _check(segments: Segments, path: Path) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Samples:
-    """Rows of the segment table that a protocol uses, and where they lie in their videos."""
+class Samples:
+    """Rows of the segment table that a protocol uses, and where they lie in their videos.
+
+    Attributes
+    ----------
+    rows : array of int, shape (n,)
+    split, ids : array of str, shape (n,)
+        An id is `VIDEO[i]`, the key of the official label file.
+    times : array of float64, shape (n, 2)
+        Of the annotated segments, in seconds.
+    spans : Spans
+        What features are pooled over.
+    """
 
     rows: NDArray[np.intp]
     split: NDArray[np.str_]
@@ -192,13 +204,14 @@ class _Samples:
     spans: Spans
 
 
-def _samples(segments: Segments, protocol: str) -> _Samples:
+def samples_of(segments: Segments, protocol: str) -> Samples:
+    """Choose the rows of a protocol."""
     split = split_of(segments, protocol)
     rows = np.flatnonzero(split != "")
     video, position = segments.video[rows], segments.position[rows]
     ids = np.array([f"{v}[{i}]" for v, i in zip(video, position, strict=True)])
     times = np.stack([segments.start_s[rows], segments.end_s[rows]], axis=1)
-    return _Samples(
+    return Samples(
         rows, split[rows], ids, times, Spans(video, None if protocol == "sdk-subset" else times)
     )
 
@@ -210,7 +223,7 @@ def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset
     from the official files that lie under `cmu_mosei/`.
     """
     segments = read_segments(root)
-    used = _samples(segments, protocol.name)
+    used = samples_of(segments, protocol.name)
     tracks = official_tracks(root / FOLDER, TRACKS)
     blocks: dict[Modality, Features] = {}
     dropped = {"segments that are no sample": len(segments) - len(used.rows)}
@@ -237,7 +250,7 @@ def align_mosei(root: Path, protocol: Protocol, out: Path) -> list[str]:
     """Write every track of the samples by word, one .csd a track; see `convert.write_aligned`."""
     from trivalent.lab.datasets.convert import write_aligned
 
-    used = _samples(read_segments(root), protocol.name)
+    used = samples_of(read_segments(root), protocol.name)
     folder = root / FOLDER
     return write_aligned(folder, TRACKS, folder / WORDS, spans=used.spans, ids=used.ids, out=out)
 

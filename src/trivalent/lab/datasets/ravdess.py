@@ -22,7 +22,9 @@ from trivalent.errors import DataError
 from trivalent.features.covarep import COLUMNS, NAME, VERSION, covarep
 from trivalent.features.pooling import columns_of, pool
 from trivalent.files import write_npz_atomic
-from trivalent.lab.datasets.tabular import Split, TabularData, check_disjoint
+from trivalent.lab.datasets.dataset import check_no_overlap
+from trivalent.lab.datasets.splits import Split
+from trivalent.lab.datasets.tabular import TabularData
 from trivalent.media import open_recording
 from trivalent.types import FeatureTable, Sentiment
 from trivalent.voice_activity import find_speech
@@ -119,7 +121,7 @@ def list_takes(root: Path) -> list[tuple[Take, Path]]:
     DataError
         There is no recording there.
     """
-    files = sorted(p for p in (root / FOLDER).glob("*") if p.suffix.lower() in {".flac", ".wav"})
+    files = sorted(p for p in (root / FOLDER).rglob("*") if p.suffix.lower() in {".flac", ".wav"})
     if not files:
         raise DataError(
             f"expected recordings in {FOLDER} under {root}, found none; set TRIVALENT_DATA or --root"
@@ -143,7 +145,7 @@ def official_split(data: TabularData, *, validation: Sequence[int] = (13, 14, 15
     held = np.isin(actors, list(validation))
     train = np.isin(actors, TRAIN_ACTORS) & ~held
     split = Split(np.flatnonzero(train), np.flatnonzero(held), np.flatnonzero(np.isin(actors, TEST_ACTORS)))
-    check_disjoint(data.groups, split)
+    check_no_overlap(data.groups, split.names(len(data)), SOURCE)
     return split
 
 

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trivalent.errors import UsageError
-from trivalent.lab.datasets import mosei
+from trivalent.lab.datasets import (
+    ch_sims,
+    iemocap,
+    meld,
+    mmsa_dataset,
+    mosei,
+    mosei_922,
+    mosi,
+    mosi_utterances,
+    ravdess_entry,
+    text_entries,
+)
 from trivalent.lab.datasets.entry import Entry
 
-DATASETS: dict[str, Entry] = {entry.name: entry for module in (mosei,) for entry in module.ENTRIES}
+_MODULES = (
+    mosei,
+    mosei_922,
+    mosi,
+    mosi_utterances,
+    meld,
+    text_entries,
+    ravdess_entry,
+    ch_sims,
+    iemocap,
+    mmsa_dataset,
+)
+DATASETS: dict[str, Entry] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
 
 
 def find_dataset(name: str) -> Entry:
-    """Look a data set up.
+    """Look a data set up; the path of an MMSA pickle (`.pkl`) is one, too.
 
     Raises
     ------
     UsageError
         There is none of that name.
     """
+    if name.endswith(".pkl"):
+        return mmsa_dataset.entry_of_pickle(Path(name))
     if name not in DATASETS:
-        raise UsageError(f"expected a data set among {', '.join(DATASETS)}, got {name!r}")
+        raise UsageError(
+            f"expected a data set among {', '.join(DATASETS)}, or the path of an MMSA .pkl, got {name!r}"
+        )
     return DATASETS[name]

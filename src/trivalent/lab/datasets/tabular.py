@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,7 +15,6 @@ from trivalent.files import write_npz_atomic
 from trivalent.types import Sentiment
 
 NO_LABEL = -1  # the sample has no sentiment (surprise, for instance)
-FRACTIONS = (0.6, 0.2, 0.2)  # train, validation, test
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,75 +132,3 @@ class TabularData:
             raise DataError(
                 f"expected features saved by trivalent, got {path.name}: {error}; delete it"
             ) from error
-
-
-class Split(NamedTuple):
-    """Positions of the samples of each part, ascending."""
-
-    train: NDArray[np.intp]
-    validation: NDArray[np.intp]
-    test: NDArray[np.intp]
-
-
-def split_by_group(
-    groups: Sequence[str] | NDArray[np.str_],
-    *,
-    seed: int = 0,
-    fractions: tuple[float, float, float] = FRACTIONS,
-    sources: Sequence[str] | NDArray[np.str_] | None = None,
-) -> Split:
-    """Split so that no group lies in two parts; the same on every machine.
-
-    Groups are ordered by the sha256 of the seed and their name, then cut into parts.
-
-    Parameters
-    ----------
-    groups : array of str, shape (n,)
-    seed : int
-    fractions : tuple of float
-        Shares of the *groups* for train, validation and test, summing to one.
-    sources : array of str, shape (n,), optional
-        Each source is split on its own, so that every part has its share of it.
-
-    Raises
-    ------
-    DataError
-        The fractions do not sum to one, or a group occurs in two sources and thereby in
-        two parts.
-
-    Examples
-    --------
-    >>> split = split_by_group(["ann", "ann", "bob", "cleo", "dan", "eve"])
-    >>> [part.tolist() for part in split]
-    [[0, 1, 2, 4], [3], [5]]
-    """
-    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise DataError(f"expected three fractions that sum to 1, got {fractions}; change them")
-    names = np.asarray(groups, dtype=np.str_)
-    origin = np.zeros(len(names), dtype=np.str_) if sources is None else np.asarray(sources, dtype=np.str_)
-    part = np.zeros(len(names), dtype=np.int64)
-    for source in np.unique(origin):
-        here = origin == source
-        ordered = sorted(np.unique(names[here]).tolist(), key=lambda name: _digest(seed, name))
-        cuts = np.rint(np.cumsum(fractions)[:2] * len(ordered))
-        place = {name: int((i >= cuts).sum()) for i, name in enumerate(ordered)}
-        part[here] = [place[name] for name in names[here].tolist()]
-    split = Split(*(np.flatnonzero(part == i) for i in range(len(fractions))))
-    check_disjoint(names, split)
-    return split
-
-
-def check_disjoint(groups: NDArray[np.str_], split: Split) -> None:
-    """Raise `DataError` if a group lies in two parts of a split."""
-    seen: dict[str, str] = {}
-    for part, rows in zip(Split._fields, split, strict=True):
-        for name in np.unique(groups[rows]).tolist():
-            if seen.setdefault(name, part) != part:
-                raise DataError(
-                    f"expected every group in one part, got {name!r} in {seen[name]} and {part}; "
-                    "make the names of groups unique across sources"
-                )
-
-
-def _digest(seed: int, name: str) -> str:
-    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()

@@ -5,10 +5,9 @@ Each reader returns a `TextData`; the splits keep every video on one side.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.errors import DataError
-from trivalent.types import LabelMap, Sentiment, map_scores
+from trivalent.lab.datasets.meld import read_meld
+from trivalent.lab.datasets.reading import read_rows, scores_of
+from trivalent.lab.datasets.text_files import read_sst5, read_tweets
+from trivalent.types import LabelMap, map_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,24 +110,6 @@ def load_corpus(name: str, split: str, *, root: Path) -> TextData:
     return data
 
 
-def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    try:
-        # MELD carries stray Windows-1252 quote bytes (0x91, 0x92) in otherwise UTF-8 files.
-        raw = (
-            path.read_bytes().replace(b"\x91", b"'").replace(b"\x92", b"'")
-            if "meld" in path.parts
-            else None
-        )
-        text = raw.decode("utf-8", "replace") if raw is not None else path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"expected the file {path}, got: {error.strerror}; set TRIVALENT_DATA") from error
-    rows = list(csv.DictReader(text.splitlines(keepends=True)))
-    missing = set(columns) - set(rows[0] if rows else ())
-    if missing:
-        raise DataError(f"expected columns {sorted(missing)} in {path}; the file is not the published one")
-    return rows
-
-
 def _make(
     corpus: str,
     texts: Sequence[str],
@@ -146,38 +130,37 @@ def _make(
 
 def _sst5(root: Path, split: str) -> TextData:
     file = {"train": "train", "val": "dev", "test": "test"}[split]
-    rows = _rows(root / "sst5" / f"{file}.csv", ("label", "text"))
-    five = np.array([int(r["label"]) for r in rows])
+    texts, five = read_sst5(root, file)
     return _make(
         "sst5",
-        [_detokenize(r["text"]) for r in rows],
+        [_detokenize(text) for text in texts],
         labels=np.sign(five - 2) + 1,
-        groups=[f"{file}{i}" for i in range(len(rows))],
+        groups=[f"{file}{i}" for i in range(len(texts))],
         valence=((five - 2) / 2).tolist(),
     )
 
 
 def _tweeteval(root: Path, split: str) -> TextData:
-    file = "dev" if split == "test" else "train"
-    rows = _rows(root / "tweeteval_sentiment" / f"{file}.csv", ("label", "text"))
-    if file == "train":
+    texts, labels = read_tweets(root, "dev" if split == "test" else "train")
+    rows = list(range(len(texts)))
+    if split != "test":
         wanted = split == "val"
-        rows = [r for r in rows if (split_of(r["text"], fractions=(0.9, 0.1)) == "val") == wanted]
+        rows = [i for i in rows if (split_of(texts[i], fractions=(0.9, 0.1)) == "val") == wanted]
     return _make(
         "tweeteval",
-        [r["text"] for r in rows],
-        labels=[int(r["label"]) for r in rows],
+        [texts[i] for i in rows],
+        labels=labels[rows],
         groups=[f"{split}{i}" for i in range(len(rows))],
     )
 
 
 def _meld(root: Path, split: str) -> TextData:
+    rows, labels, _ = read_meld(root, split)
     file = {"train": "train", "val": "dev", "test": "test"}[split]
-    rows = _rows(root / "meld" / f"{file}_sent_emo.csv", ("Utterance", "Sentiment", "Dialogue_ID"))
     return _make(
         "meld",
         [r["Utterance"] for r in rows],
-        labels=[Sentiment[r["Sentiment"].upper()].value for r in rows],
+        labels=labels,
         groups=[f"{file}{r['Dialogue_ID']}" for r in rows],
     )
 
@@ -185,31 +168,32 @@ def _meld(root: Path, split: str) -> TextData:
 def _mosi(root: Path, split: str) -> TextData:
     if split == "test":
         raise DataError("expected MOSI train or val, got test: its test transcripts are not in this data")
-    rows = _rows(root / "cmu_mosi" / "segments_train.csv", ("name", "text", "score"))
+    path = root / "cmu_mosi" / "segments_train.csv"
+    rows, _ = read_rows(path, ("name", "text", "score"))
     videos = [r["name"].rsplit("_", 1)[0] for r in rows]
-    kept = [
-        (r, v) for r, v in zip(rows, videos, strict=True) if (split_of(v, fractions=(0.8, 0.2)) == split)
-    ]
-    scores = [float(r["score"]) for r, _ in kept]
+    kept = [i for i, v in enumerate(videos) if split_of(v, fractions=(0.8, 0.2)) == split]
+    scores = scores_of([r["score"] for r in rows], path)[kept]
     return _make(
         "mosi",
-        [r["text"].lower() for r, _ in kept],
+        [rows[i]["text"].lower() for i in kept],
         labels=map_scores(scores, LabelMap.SIGN),
-        groups=[v for _, v in kept],
-        valence=[s / 3 for s in scores],
+        groups=[videos[i] for i in kept],
+        valence=(scores / 3).tolist(),
     )
 
 
 def _mosei(root: Path, split: str) -> TextData:
-    rows = _rows(root / "cmu_mosei" / "segments.csv", ("video_id", "sentiment", "text"))
-    kept = [r for r in rows if r["text"].strip() and split_of(r["video_id"]) == split]
-    scores = [float(r["sentiment"]) for r in kept]
+    path = root / "cmu_mosei" / "segments.csv"
+    rows, _ = read_rows(path, ("video_id", "sentiment", "text"))
+    scores = scores_of([r["sentiment"] for r in rows], path)
+    chosen = [i for i, r in enumerate(rows) if r["text"].strip() and split_of(r["video_id"]) == split]
+    kept, scores = [rows[i] for i in chosen], scores[chosen]
     return _make(
         "mosei",
         [_without_pauses(r["text"]) for r in kept],
         labels=map_scores(scores, LabelMap.SIGN),
         groups=[r["video_id"] for r in kept],
-        valence=[s / 3 for s in scores],
+        valence=(scores / 3).tolist(),
     )
 
 

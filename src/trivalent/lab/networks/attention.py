@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from trivalent.lab.networks.base import Features, FusionNetwork, Present, or_all
-from trivalent.lab.networks.layers import ModalityEncoders, MultiHeadAttention, TransformerLayer, head
+from trivalent.lab.networks.layers import ModalityEncoders, MultiHeadAttention, Transformer, head
 from trivalent.types import Modality
 
 
@@ -92,17 +92,12 @@ class TransformerFusion(FusionNetwork):
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
-        self.layers = nn.ModuleList(
-            TransformerLayer(width, heads=heads, dropout=layer_dropout, tokens=len(self.widths))
-            for _ in range(layers)
+        self.transformer = Transformer(
+            width, heads=heads, layers=layers, dropout=layer_dropout, tokens=len(self.widths)
         )
-        self.norm = nn.LayerNorm(width)
         self.head = head(width, hidden=head_hidden, dropout=dropout)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
         x, mask = self.encoders(features, present)  # (batch, modalities, width)
-        keys = or_all(mask)
-        for layer in self.layers:
-            x = layer(x, keys=keys)
-        return self.head(self.norm(x).mean(1))
+        return self.head(self.transformer(x, keys=or_all(mask)).mean(1))

@@ -100,7 +100,7 @@ class ModalityEncoders(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """Scaled dot-product attention in several heads (Vaswani et al., NeurIPS 2017, eq. 1 and section 3.2.2).
+    """Scaled dot-product attention in several heads (Vaswani et al., NeurIPS 2017, section 3.2).
 
     softmax(Q K^T / sqrt(width / heads)) V per head, then a linear map of the joined heads. Equals
     `torch.nn.MultiheadAttention` without dropout, initial distribution included, but runs under
@@ -169,8 +169,9 @@ class MultiHeadAttention(nn.Module):
 class TransformerLayer(nn.Module):
     """Attention and a feed-forward net of four times the width, each on normalised input with a residual.
 
-    The pre-norm variant (Xiong et al., ICML 2020) of Vaswani et al. (NeurIPS 2017), as MulT uses it
-    (Tsai et al., ACL 2019, eq. 4). With a source it is a crossmodal layer.
+    y = x + Attention(Norm(x), Norm(s)), z = y + FeedForward(Norm(y)): the pre-norm variant (Xiong et
+    al., ICML 2020) of Vaswani et al. (NeurIPS 2017). The source s is x itself, or another modality in
+    a crossmodal layer (Tsai et al., ACL 2019, section 3.2).
 
     Parameters
     ----------
@@ -205,6 +206,31 @@ class TransformerLayer(nn.Module):
         read, _ = self.attention(queries, queries if source is None else self.norm_in(source), keys=keys)
         x = x + self.dropout(read)
         return x + self.feed_forward(x)
+
+
+class Transformer(nn.Module):
+    """Layers, then a normalisation; crossmodal ones all read the same source.
+
+    Parameters
+    ----------
+    width, heads, dropout, tokens
+        As of `TransformerLayer`.
+    layers : int
+        Number of layers.
+    """
+
+    def __init__(self, width: int, *, heads: int, layers: int, dropout: float, tokens: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TransformerLayer(width, heads=heads, dropout=dropout, tokens=tokens) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, source: Tensor | None = None, *, keys: Tensor) -> Tensor:
+        """Update x, shape (batch, n, width); `source` and `keys` as of `TransformerLayer`."""
+        for layer in self.layers:
+            x = layer(x, source, keys=keys)
+        return self.norm(x)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

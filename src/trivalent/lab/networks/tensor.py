@@ -24,7 +24,7 @@ def with_one(z: Tensor) -> Tensor:
 
 
 def outer_product(z: Tensor) -> Tensor:
-    """Multiply everything with everything: the tensor of Zadeh et al. (EMNLP 2017, eq. 2), flat.
+    """Multiply everything with everything: the tensor of Zadeh et al. (EMNLP 2017, section 4.2), flat.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def outer_product(z: Tensor) -> Tensor:
 
 
 class TensorFusion(FusionNetwork):
-    """Tensor fusion network (Zadeh et al., EMNLP 2017, eq. 2).
+    """Tensor fusion network (Zadeh et al., EMNLP 2017, section 4.2).
 
     The outer product of [z_m, 1] over the modalities holds all interactions of one, two and three
     modalities; a classifier reads it. The tensor has (width + 1) ** modalities entries, so `width`
@@ -87,7 +87,7 @@ class TensorFusion(FusionNetwork):
 def low_rank_product(z: Tensor, factors: Tensor, *, rank_weights: Tensor) -> Tensor:
     """Contract the tensor of `outer_product` with weights of low rank, without building either.
 
-    h = sum_r a_r prod_m (w_m^(r) . [z_m, 1]): Liu et al. (ACL 2018, eq. 5 and 6), with the learned
+    h = sum_r a_r prod_m (w_m^(r) . [z_m, 1]): Liu et al. (ACL 2018, section 3.2), with the learned
     weights a_r of the authors' implementation.
 
     Parameters
@@ -107,7 +107,7 @@ def low_rank_product(z: Tensor, factors: Tensor, *, rank_weights: Tensor) -> Ten
 
 
 class LowRankFusion(FusionNetwork):
-    """Low-rank multimodal fusion (Liu et al., ACL 2018, eq. 5 and 6).
+    """Low-rank multimodal fusion (Liu et al., ACL 2018, section 3.2).
 
     A tensor fusion whose weights are a sum of `rank` outer products of per-modality factors, so
     that cost is linear in the number of modalities. An absent modality takes part with its token.

@@ -1,0 +1,119 @@
+"""RAVDESS speech as a data set of the registry: voice and face of the same takes.
+
+The voice is computed from `ravdess/speech/` on demand (cached; ten minutes of one core for all 1,040
+takes), the face are the action units of OpenFace 2 that `ravdess/openface_au35.npz` holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from trivalent.assets import cache_folder
+from trivalent.errors import DataError
+from trivalent.features.openface import COLUMNS as OPENFACE_COLUMNS
+from trivalent.lab.datasets.dataset import Dataset, Features
+from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, Take, extract_ravdess, parse_take
+from trivalent.lab.datasets.reading import finite_or_nan, read_arrays
+from trivalent.lab.protocols import Protocol
+from trivalent.types import Modality
+
+FILE = Path("ravdess") / "openface_au35.npz"
+AU_COLUMNS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))
+VAL_ACTORS = (13, 14, 15, 16)
+_FIVE = ("mean", "std", "p10", "p90", "dabs")
+# Nothing here depends on the gain of the recording: MCEP_0, the level, only by its changes.
+VOICE_COLUMNS: tuple[str, ...] = (
+    *(f"F0.semitone_{statistic}_voiced" for statistic in _FIVE),
+    *("VUV.mean", "VUV.rate", "MCEP_0.std_voiced", "MCEP_0.dabs_voiced"),
+    *(f"peakSlope.{statistic}_voiced" for statistic in _FIVE),
+    *(f"MCEP_{i}.{statistic}_voiced" for i in range(1, 13) for statistic in _FIVE),
+)
+
+
+def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
+    """Make one sample of every take that has a sentiment; the voice only if `features` is True."""
+    data = read_arrays(root / FILE, {"name": (), "openface_au35": (len(AU_COLUMNS),)})
+    takes = [parse_take(name) for name in data["name"].tolist()]
+    used = np.array([take.label is not None for take in takes], bool)
+    chosen = [take for take in takes if take.label is not None]
+    if not chosen:
+        raise DataError(f"expected takes with a sentiment in {root / FILE}, got none; get the file anew")
+    face, infinite = finite_or_nan(data["openface_au35"][used])
+    blocks = {Modality.FACE: Features("openface2", AU_COLUMNS, face)}
+    split = np.array([_split_of(take) for take in chosen])
+    dropped = {
+        "takes of surprise, which has no valence": int((~used).sum()),
+        "takes of other actors": int((split == "").sum()),
+        "infinite cells of openface_au35 taken for gaps": infinite,
+    }
+    if features:
+        voice = _voice(root, chosen)
+        blocks[Modality.AUDIO] = voice
+        dropped["takes without a voice"] = int((~voice.present).sum())
+    everything = Dataset(
+        name="ravdess",
+        protocol=protocol.name,
+        ids=np.array([take.stem for take in chosen]),
+        groups=np.array([f"{SOURCE}/{take.actor:02d}" for take in chosen]),
+        split=split,
+        labels=np.array([take.label for take in chosen], np.int64),
+        scores=np.full(len(chosen), np.nan),
+        seconds=np.full(len(chosen), np.nan),
+        features=blocks,
+        dropped={reason: count for reason, count in dropped.items() if count},
+    )
+    return everything.take(split != "")
+
+
+def _voice(root: Path, chosen: list[Take]) -> Features:
+    """Pool the voice of each take; a row of NaN where there is no recording or nothing in it."""
+    found = extract_ravdess(root, names=VOICE_COLUMNS, cache=cache_folder() / "features")
+    row = {name: i for i, name in enumerate(found.ids.tolist())}
+    values = np.full((len(chosen), len(VOICE_COLUMNS)), np.nan, np.float32)
+    for i, take in enumerate(chosen):
+        if take.stem in row:
+            values[i] = found.values[row[take.stem]]
+    return Features("covarep", VOICE_COLUMNS, values)
+
+
+def _split_of(take: Take) -> str:
+    if take.actor in TEST_ACTORS:
+        return "test"
+    if take.actor in VAL_ACTORS:
+        return "val"
+    return "train" if 1 <= take.actor < min(VAL_ACTORS) else ""
+
+
+_RECORD = "https://zenodo.org/records/1188976"
+ENTRIES = (
+    Entry(
+        "ravdess",
+        "RAVDESS speech, actors 01 to 20: 1,040 acted takes with a sentiment (English, two sentences)",
+        "CC BY-NC-SA 4.0",
+        _RECORD,
+        (
+            Protocol(
+                "actors",
+                "one sample per take, class of its acted emotion, surprise left out; train on actors 01 "
+                "to 12, val on 13 to 16, test on 17 to 20. The words are the same in all classes",
+                None,
+                {"train": (384, 144, 96), "val": (128, 48, 32), "test": (128, 48, 32)},
+            ),
+        ),
+        load_ravdess,
+        files=(
+            OfficialFile(FILE.as_posix()),
+            OfficialFile(
+                "ravdess/Audio_Speech_Actors_01-24.zip",
+                (f"{_RECORD}/files/Audio_Speech_Actors_01-24.zip?download=1",),
+            ),
+        ),
+        remedy=(
+            f"the recordings are at {_RECORD}: put those of actors 01 to 20 into ravdess/speech/; "
+            "the action units are the means of OpenFace 2 over the clips with pictures"
+        ),
+    ),
+)

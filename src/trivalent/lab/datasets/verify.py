@@ -1,0 +1,181 @@
+"""Whether a file is the official one: its size, its checksum, and whether it opens."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivalent.assets import sha256_of
+from trivalent.errors import DataError, MissingExtraError
+from trivalent.lab.datasets.cmu import SYNTHETIC, standard_folds
+from trivalent.lab.datasets.csd import ComputationalSequence
+from trivalent.lab.datasets.entry import OfficialFile
+from trivalent.lab.datasets.mmsa import load_restricted
+
+_WHOLE_PICKLE = 1 << 28  # larger ones are read as a whole only by a deep check
+_PAGES = (b"<!doctype html", b"<html")
+
+
+def verify_file(path: Path, official: OfficialFile, *, deep: bool = False) -> dict[str, Any]:
+    """Compare a file with what is known of it, and open it.
+
+    Parameters
+    ----------
+    path : Path
+        Where the bytes lie; the kind of file is told by the official path.
+    official : OfficialFile
+    deep : bool
+        Read everything in it, not only what opening it reads.
+
+    Returns
+    -------
+    dict
+        `bytes`; `sha256` (bool), if the checksum was compared; `unopened` (why), if it could not
+        be opened for lack of a package; and what the kind of file tells, such as `keys`, `fold`,
+        `synthetic` and, if deep, `damaged_keys` of a computational sequence. A file that calls itself synthetic stands in
+        for the official one, so that its size and checksum are not compared.
+
+    Raises
+    ------
+    DataError
+        It is damaged, or not the official file.
+    """
+    if path.is_dir():
+        return {"bytes": sum(p.stat().st_size for p in path.rglob("*") if p.is_file())}
+    found: dict[str, Any] = {"bytes": path.stat().st_size}
+    wrong_size = official.size not in (None, found["bytes"])
+    try:
+        found |= _open(path, Path(official.path).name, deep)
+    except MissingExtraError as error:
+        found["unopened"] = str(error)
+    except DataError:
+        if not wrong_size:  # the size says more than the way in which half a file does not open
+            raise
+    if found.get("synthetic"):
+        return found
+    if wrong_size:
+        raise DataError(
+            f"expected {official.size:,} bytes in {official.path}, got {found['bytes']:,}; get it anew"
+        )
+    if official.sha256 is not None:
+        actual = sha256_of(path)
+        if actual != official.sha256:
+            raise DataError(
+                f"expected sha256 {official.sha256[:12]}... of {official.path}, got {actual[:12]}...; "
+                "it is damaged or another version: get it anew"
+            )
+        found["sha256"] = True
+    return found
+
+
+def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        head = stream.read(64).lstrip().lower()
+    if not head:
+        raise DataError(f"expected content in {name}, got an empty file; get it anew")
+    if head.startswith(_PAGES) and not name.endswith((".html", ".htm")):
+        raise DataError(f"expected the file {name}, got a web page of that name; get it anew")
+    reader = next((r for ending, r in _READERS.items() if name.lower().endswith(ending)), None)
+    if reader is None:
+        return {}
+    try:
+        return reader(path, name, deep)
+    except (DataError, MissingExtraError):
+        raise
+    except Exception as error:  # whatever damaged bytes make of a reader
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(f"expected a complete file, got {name}, which is damaged ({reason})") from error
+
+
+def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with ComputationalSequence(path) as file:
+        videos = set(file.videos)
+        found: dict[str, Any] = {
+            "keys": len(file.keys),
+            "videos": len(videos),
+            "synthetic": SYNTHETIC in file.metadata,
+        }
+        if not file.keys:
+            raise DataError(f"expected keys in {name}, got none; get it anew")
+        if folds := _folds(name):
+            found["fold"] = {"present": len(videos & set(folds)), "missing": len(set(folds) - videos)}
+        if deep:
+            found["damaged_keys"] = [k for k, got in file.survey() if isinstance(got, DataError)]
+    return found
+
+
+def _folds(name: str) -> dict[str, str]:
+    sets = {"CMU_MOSEI": "mosei", "CMU_MOSI": "mosi"}
+    return next((standard_folds(known) for start, known in sets.items() if name.startswith(start)), {})
+
+
+def _table(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        header = stream.readline().strip()
+        row = stream.readline().strip()
+        rows = 1 + sum(1 for line in stream if line.strip()) if deep else None
+    if not header or not row:
+        raise DataError(f"expected a header and rows in {name}, got none; get it anew")
+    return {"header": header[:160]} | ({"lines": rows} if deep else {})
+
+
+def _arrays(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as data:
+        names = list(data.files)
+        for array in names if deep else ():
+            data[array]
+    return {"arrays": names}
+
+
+def _pickle(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    if deep or path.stat().st_size <= _WHOLE_PICKLE:
+        content = load_restricted(path)
+        return {"fields": list(map(str, content))[:32]} if isinstance(content, dict) else {}
+    with path.open("rb") as stream:
+        stream.seek(-1, 2)
+        if stream.read(1) != pickle.STOP:
+            raise DataError(f"expected a complete pickle, got {name}, which ends early; get it anew")
+    return {}
+
+
+def _zip(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        bad = archive.testzip() if deep else None
+        if bad is not None:
+            raise DataError(f"expected a complete archive, got {name}, in which {bad} is damaged")
+        return {"members": len(archive.namelist())}
+
+
+def _tar(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with tarfile.open(path) as archive:
+        if not deep:
+            archive.next()
+            return {}
+        return {"members": sum(1 for _ in archive)}
+
+
+def _json(path: Path, name: str, deep: bool) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        content = json.load(stream)
+    return {"entries": len(content)} if isinstance(content, (dict, list)) else {}
+
+
+_READERS: dict[str, Callable[[Path, str, bool], dict[str, Any]]] = {
+    ".csd": _csd,
+    ".csv": _table,
+    ".tsv": _table,
+    ".npz": _arrays,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
+    ".zip": _zip,
+    ".tar.gz": _tar,
+    ".tgz": _tar,
+    ".json": _json,
+}

@@ -1,0 +1,175 @@
+"""MulT: modalities as sequences that read from each other, aligned or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trivalent.errors import RecipeError
+from trivalent.lab.networks.base import (
+    CLASSES,
+    Features,
+    FusionNetwork,
+    Present,
+    check_inputs,
+    without_absent,
+)
+from trivalent.lab.networks.dropout import SeededDropout
+from trivalent.lab.networks.layers import TOKEN_SCALE, Transformer, masked_mean
+from trivalent.types import Modality
+
+
+def positions(steps: int, width: int) -> Tensor:
+    """Sinusoids that tell steps apart (Vaswani et al., NeurIPS 2017, section 3.5).
+
+    sin(t / 10000^(2i / width)) in even columns 2i, the cosine in the odd ones.
+
+    Returns
+    -------
+    Tensor, shape (steps, width)
+
+    Examples
+    --------
+    >>> positions(2, 4)[0].tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angle = torch.arange(steps).unsqueeze(1) * rate  # (steps, width / 2, rounded up)
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :width]
+
+
+def or_first(mask: Tensor) -> Tensor:
+    """Use the steps that are there; without any, the first one (a token then).
+
+    One step and not all, so that the length of the padding does not matter.
+
+    >>> or_first(torch.tensor([[False, True], [False, False]])).tolist()
+    [[False, True], [True, False]]
+    """
+    first = torch.arange(mask.shape[-1], device=mask.device) == 0
+    return mask | (~mask.any(-1, keepdim=True) & first)
+
+
+class Mult(FusionNetwork):
+    """Multimodal transformer (Tsai et al., ACL 2019, section 3).
+
+    Each modality is projected to a common width and gets positions. For each target modality and
+    each other one, a crossmodal transformer lets the target's steps read from the other's projected
+    steps; the results, side by side, go through a transformer of the target's own, are averaged over
+    steps and joined over targets; a residual block and a linear layer classify.
+
+    Ours: steps that are absent are not read and not averaged (the paper takes the last step, which
+    may be padding); the convolution over steps has kernel size 1, so that a gap cannot leak into
+    its neighbours; an absent modality is its token, as a sequence of one step. Dropout keeps the
+    same units at all steps. The paper uses width 40 and 4 layers for CMU-MOSEI.
+
+    Parameters
+    ----------
+    widths : mapping of Modality to int
+        Number of features of each modality; at least two modalities.
+    width, heads : int
+        Common width, and heads per attention; heads divide width.
+    layers : int
+        Layers of each transformer.
+    dropout : float
+        Probability of dropping a unit of the layers.
+    head_dropout : float
+        Probability of dropping a unit of the residual block.
+
+    Raises
+    ------
+    RecipeError
+        There are fewer than two modalities, or heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[Modality, int],
+        *,
+        width: int = 32,
+        heads: int = 4,
+        layers: int = 2,
+        dropout: float = 0.1,
+        head_dropout: float = 0.3,
+    ) -> None:
+        super().__init__(widths)
+        others = len(self.widths) - 1
+        if not others:
+            raise RecipeError(
+                f"expected at least two modalities for 'mult', got {self.modalities[0]} alone; use 'single'"
+            )
+        self.width = width
+        self.projections = nn.ModuleDict(
+            {m.value: nn.Linear(inputs, width, bias=False) for m, inputs in self.widths.items()}
+        )
+        self.tokens = nn.ParameterDict(
+            {m.value: nn.Parameter(TOKEN_SCALE * torch.randn(width)) for m in self.modalities}
+        )
+        self.cross = nn.ModuleDict(
+            {
+                f"{target}_from_{source}": Transformer(width, heads=heads, layers=layers, dropout=dropout)
+                for target in self.modalities
+                for source in self.modalities
+                if source is not target
+            }
+        )
+        self.own = nn.ModuleDict(
+            {
+                m.value: Transformer(others * width, heads=heads, layers=layers, dropout=dropout)
+                for m in self.modalities
+            }
+        )
+        joined = len(self.widths) * others * width
+        self.residual = nn.Sequential(
+            nn.Linear(joined, joined),
+            nn.ReLU(),
+            SeededDropout(head_dropout, (joined,)),
+            nn.Linear(joined, joined),
+        )
+        self.out = nn.Linear(joined, CLASSES)
+
+    def forward(self, features: Features, present: Present) -> Tensor:
+        """Classify a batch of sequences.
+
+        Parameters
+        ----------
+        features : mapping of Modality to float Tensor, shape (batch, steps, width) or (batch, width)
+            Modalities may differ in steps; pooled features are one step.
+        present : mapping of Modality to bool or float Tensor, shape (batch,) or (batch, steps)
+            Zero where a modality, or a step of it, is absent.
+
+        Returns
+        -------
+        Tensor, shape (batch, 3)
+
+        Raises
+        ------
+        FeatureError
+            A modality is not there, or a shape does not fit.
+        """
+        check_inputs(features, present, widths=self.widths, sequences=True)
+        streams = {m: self._stream(m, features[m], present[m]) for m in self.modalities}
+        joined = torch.cat([self._target(m, streams) for m in self.modalities], -1)
+        return self.out(joined + self.residual(joined))
+
+    def _stream(self, m: Modality, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return projected steps (batch, steps, width), and which of them to use (batch, steps)."""
+        x = x.unsqueeze(1) if x.dim() == 2 else x
+        mask = present.bool()
+        mask = mask.unsqueeze(1).expand(x.shape[:2]) if mask.dim() == 1 else mask
+        projected = self.projections[m.value](without_absent(x, mask))
+        steps = torch.where(mask.unsqueeze(-1), projected, self.tokens[m.value])
+        return steps + positions(x.shape[1], self.width).to(steps), or_first(mask)
+
+    def _target(self, target: Modality, streams: Mapping[Modality, tuple[Tensor, Tensor]]) -> Tensor:
+        """Return what one modality makes of the others, shape (batch, (modalities - 1) * width)."""
+        x, used = streams[target]
+        read = [
+            self.cross[f"{target}_from_{m}"](x, source, keys=keys)
+            for m, (source, keys) in streams.items()
+            if m is not target
+        ]
+        return masked_mean(self.own[target.value](torch.cat(read, -1), keys=used), used)
