@@ -222,7 +222,7 @@ def test_unreadable_sources(tmp_path: Path, glove_file: Path) -> None:
 @pytest.mark.parametrize(
     ("extractor", "options", "message"),
     [
-        ("mfcc", {}, "expected an extractor among minilm, glove, covarep, face, got 'mfcc'"),
+        ("mfcc", {}, "expected an extractor among minilm, glove, covarep, face, openface, got 'mfcc'"),
         ("covarep", {"landmarks": True}, "option landmarks with face only, got covarep"),
         ("glove", {"face_rate_hz": 2.0}, "option face_rate_hz with face only, got glove"),
         ("face", {"transcript": "t.srt"}, "option transcript with glove or minilm only, got face"),

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from trivalent.errors import DataError
 from trivalent.features.face import COLUMNS
 from trivalent.lab.datasets import faces
+from trivalent.lab.datasets.dataset import check_no_overlap
 from trivalent.lab.datasets.faces import cache_key, extract_faces, read_labels, read_picture
-from trivalent.lab.datasets.tabular import NO_LABEL, Split, TabularData, check_disjoint, split_by_group
+from trivalent.lab.datasets.splits import Split, split_by_group
+from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
 
 DATA = Path(os.environ.get("TRIVALENT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 HEADER = "file,source,emotion,identity,sentiment\n"
@@ -190,13 +192,13 @@ def test_each_source_has_its_share():
 
 def test_overlap_raises():
     names = np.array(["ann", "bob", "ann"])
-    with pytest.raises(DataError, match="'ann' in train and test"):
-        check_disjoint(names, Split(np.array([0]), np.array([1]), np.array([2])))
+    with pytest.raises(DataError, match="'ann' in test and train"):
+        check_no_overlap(names, Split(np.array([0]), np.array([1]), np.array([2])).names(3), "three")
     people = np.array([f"p{i}" for i in range(20)])
     # The same twenty people, cut elsewhere in a source that has more of them.
     names = np.concatenate([people, people, [f"q{i}" for i in range(25)]])
     sources = np.array(["a"] * 20 + ["b"] * 45)
-    with pytest.raises(DataError, match="unique across sources"):
+    with pytest.raises(DataError, match="of all sources in one split"):
         split_by_group(names, sources=sources)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trivalent.errors import DataError
 from trivalent.lab.metrics import (
     accuracy,
+    balanced_accuracy,
     bootstrap_interval,
     brier,
     class_scores,
@@ -19,6 +20,7 @@ from trivalent.lab.metrics import (
     expected_calibration_error,
     macro_f1,
     macro_recall,
+    matthews_correlation,
     negative_log_likelihood,
     summarize,
     weighted_f1,
@@ -60,6 +62,12 @@ def test_by_hand() -> None:
     assert macro_recall(TRUTH, SAID) == pytest.approx((2 / 3 + 1 / 2 + 3 / 5) / 3)
 
 
+def test_matthews_by_hand() -> None:
+    """(c s - sum t p) / sqrt((s^2 - sum t^2)(s^2 - sum p^2)), t = 3 2 5, p = 4 2 4, c = 6, s = 10."""
+    expected = (60 - (12 + 4 + 20)) / ((100 - 38) * (100 - 36)) ** 0.5
+    assert matthews_correlation(TRUTH, SAID) == pytest.approx(expected)
+
+
 def test_always_majority() -> None:
     """The figures of the constant answer on MELD's test part: accuracy .481, macro-F1 .217."""
     labels = np.repeat([0, 1, 2], [833, 1256, 521])
@@ -90,6 +98,9 @@ def test_class_metrics_equal_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     present = sorted(set(labels.tolist()))
     theirs = sklearn.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)
     assert macro_recall(labels, predicted) == pytest.approx(theirs)
+    assert balanced_accuracy(labels, predicted) == pytest.approx(theirs)
+    theirs = sklearn.matthews_corrcoef(labels, predicted)
+    assert matthews_correlation(labels, predicted) == pytest.approx(theirs)
 
 
 @given(codes)

@@ -1,14 +1,24 @@
-"""OpenFace 2: the schema, and its CSV files, whole and broken."""
+"""OpenFace 2: the schema, its CSV files, whole and broken, and a run of the program."""
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from trivalent.errors import DataError
-from trivalent.lab.datasets.openface import COLUMNS, MOSEI_COLUMNS, read_openface, unit
+from media_samples import write_media
+from trivalent.cli.main import main
+from trivalent.errors import DataError, FeatureError, TrivalentError
+from trivalent.extraction import extract
+from trivalent.features.openface import COLUMNS, MOSEI_COLUMNS, read_openface, unit
+from trivalent.features.openface_runner import ENVIRONMENT, PROGRAM, find_openface, run_openface
+from trivalent.features.tables import read_table
 from trivalent.types import Status
 
 HEADER = "frame, face_id, timestamp, confidence, success, AU12_r, AU04_r, AU12_c"
@@ -82,3 +92,156 @@ def test_absent_and_binary(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="a CSV of OpenFace"):
         read_openface(tmp_path / "binary.csv")
+
+
+# --- the runner, with programs that we write ourselves
+
+CELLS = ", ".join(["1, 0, 0.0, 0.98, 1", *["0.5"] * (len(COLUMNS) - 5)])
+WRITES = f"""
+assert arguments["-aus"] is None
+with open(os.path.join(arguments["-out_dir"], "clip.csv"), "w") as stream:
+    stream.write({", ".join(COLUMNS)!r} + "\\n" + {CELLS!r} + "\\n")
+"""
+# Starts a child, tells who both are, and waits for ever.
+HANGS = """
+import subprocess, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+with open(os.environ["TOLD"], "w") as stream:
+    stream.write(f"{os.getpid()} {child.pid} {os.getcwd()}")
+time.sleep(600)
+"""
+FAILS = """
+print("half way")
+sys.stderr.write("loading\\nCould not load the landmark detector\\n\\n")
+sys.exit(3)
+"""
+
+
+def program(folder: Path, body: str) -> Path:
+    """Write an executable that reads arguments as OpenFace does."""
+    path = folder / PROGRAM
+    head = (
+        f"#!{sys.executable}\nimport os, sys\narguments = {{}}\n"
+        "for name, value in zip(sys.argv[1:], [*sys.argv[2:], '-']):\n"
+        "    if name.startswith('-'):\n"
+        "        arguments[name] = None if value.startswith('-') else value\n"
+    )
+    path.write_text(head + body)
+    path.chmod(0o755)
+    return path
+
+
+def temporary_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("trivalent-openface-*"))
+
+
+def test_the_runner_reads_what_the_program_writes(tmp_path: Path) -> None:
+    before = temporary_folders()
+    video = tmp_path / "my clip; rm -rf $HOME.mp4"
+    table = run_openface(video, program=program(tmp_path, WRITES))
+    assert table.columns == COLUMNS[5:]
+    assert (table.values == 0.5).all()
+    assert table.meta == {"frames": 1, "frames_without_face": 0, "video": video.name}
+    assert run_openface(video, program=tmp_path / PROGRAM, columns=["AU12_r"]).values.shape == (1, 1)
+    assert temporary_folders() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (FAILS, "exit status 3: Could not load the landmark detector; run it by hand"),
+        ("print('ERROR: no frames'); sys.exit(1)", "exit status 1: ERROR: no frames"),
+        ("os.abort()", "exit status -6: it said nothing"),
+        ("print('done')", r"expected a CSV from FeatureExtraction for a\.mp4, got none \(done\)"),
+        (
+            "open(os.path.join(arguments['-out_dir'], 'a.csv'), 'w').write('x, y\\n')",
+            "timestamp and success",
+        ),
+    ],
+)
+def test_programs_that_fail(tmp_path: Path, body: str, message: str) -> None:
+    before = temporary_folders()
+    with pytest.raises(TrivalentError, match=message):
+        run_openface(tmp_path / "a.mp4", program=program(tmp_path, body))
+    assert temporary_folders() == before
+
+
+def test_a_program_that_hangs_is_killed_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    with pytest.raises(FeatureError, match=r"finish a\.mp4 within 5 s, got no end; allow more time"):
+        run_openface(tmp_path / "a.mp4", program=program(tmp_path, HANGS), timeout_s=5)
+    parent, child, folder = (tmp_path / "told").read_text().split()
+    assert not Path(folder).exists()
+    for _ in range(100):  # the child is reaped by whoever adopts it
+        if not any(alive(int(pid)) for pid in (parent, child)):
+            break
+        time.sleep(0.05)
+    assert not any(alive(int(pid)) for pid in (parent, child))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.is_file() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def test_where_the_program_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FeatureError, match=r"on the PATH, got none; build it .* forbids commercial use"):
+        find_openface()
+    path = program(tmp_path, WRITES)
+    assert find_openface() == path
+    for named in (tmp_path, path):
+        monkeypatch.setenv(ENVIRONMENT, str(named))
+        assert find_openface() == path
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "absent"))
+    with pytest.raises(FeatureError, match=r"TRIVALENT_OPENFACE=.*absent, got none; build it"):
+        find_openface()
+    path.chmod(0o644)
+    monkeypatch.setenv(ENVIRONMENT, str(path))
+    with pytest.raises(FeatureError, match="an executable"):
+        find_openface()
+
+
+def test_a_program_for_another_machine(tmp_path: Path) -> None:
+    path = program(tmp_path, "")
+    path.write_bytes(b"\x7fELF nonsense")
+    with pytest.raises(FeatureError, match=r"expected a program that runs at .*, got: Exec format error"):
+        run_openface(tmp_path / "a.mp4", program=path)
+
+
+def test_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, str(program(tmp_path, WRITES)))
+    video = write_media(tmp_path / "clip.mp4")
+    out = tmp_path / "f.npz"
+    assert main(["extract", "openface", str(video), "-o", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("f.npz: 1 rows, 709 columns, ok\n")
+    assert read_table(out).extractor == "openface"
+    stored = write(tmp_path / "before.csv", "1, 0, 0.0, 0.98, 1, 1.5, 0.2, 1")
+    assert main(["extract", "openface", str(stored), "-o", str(out), "--columns", "AU12_r"]) == 0
+    assert read_table(out).values.tolist() == [[1.5]]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("absent.mp4", {}, "absent.mp4"),
+        ("sound.wav", {}, "expected a video for openface, got sound.wav without pictures"),
+        ("t.srt", {}, "expected a recording for openface, got the text t.srt"),
+        ("clip.mp4", {"columns": ["AU12r"]}, "did you mean AU12_r"),
+        ("clip.mp4", {"timeout_s": 0.0}, "a time limit above 0 s, got 0"),
+        ("clip.mp4", {"seed": 1}, "the option seed with covarep only"),
+    ],
+)
+def test_misuse(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
+    write_media(tmp_path / "sound.wav", video=None, audio="pcm_s16le", rate=16000)
+    with pytest.raises(TrivalentError, match=message):
+        extract("openface", tmp_path / name, **options)

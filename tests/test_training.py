@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from torch import Tensor, nn  # noqa: E402
 
-from trivalent.lab import training  # noqa: E402
+from trivalent.errors import RecipeError  # noqa: E402
+from trivalent.lab import training, training_progress  # noqa: E402
 from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
 
 
@@ -207,3 +211,99 @@ def test_schedule() -> None:
 def test_it_learns() -> None:
     fitted = fit(new_network(), Toy(), config=config(epochs=12, learning_rate=0.1))
     assert fitted.best["score"] > -0.55 > fitted.history[0]["score"]
+
+
+@pytest.mark.parametrize("patience", [0, 2, 3])
+def test_plateau_as_torch_sets_it(patience: int) -> None:
+    rng = np.random.default_rng(patience)
+    for _ in range(20):
+        ours = training._Plateau(factor=0.5, patience=patience)
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=patience)
+        # Rounded, so that equal scores and gains below the threshold occur.
+        for score in rng.uniform(0.4, 0.6, 25).round(2) * (1 + rng.integers(2, size=25) * 5e-5):
+            ours.update(float(score))
+            theirs.step(float(score))
+            assert ours.rate == optimizer.param_groups[0]["lr"]
+
+
+def rates(**changes: Any) -> list[float]:
+    """Learning rates that a run uses, step by step."""
+    used: list[float] = []
+    toy = Toy(scores=[0.5, 0.4, 0.3, 0.6, 0.5, 0.5])
+
+    def watched(optimizer: torch.optim.Optimizer, network: nn.Module, factors: list[float]) -> None:
+        step(optimizer, network, factors)
+        used.append(optimizer.param_groups[0]["lr"])
+
+    step = training.step_members
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "step_members", watched)
+        fit(new_network(), toy, config=config(**changes))
+    return used
+
+
+def test_the_rate_follows_the_chosen_schedule() -> None:
+    assert rates(schedule="constant") == [0.02] * 18
+    found = rates(schedule="plateau", plateau_patience=1, plateau_factor=0.1)
+    assert found == pytest.approx([0.02] * 9 + [0.002] * 9)
+    assert rates() == [0.02 * training._schedule(i / 18, 0.2) for i in range(18)]
+
+
+def test_adam_decays_in_the_gradient() -> None:
+    """With Adam a step has the size of the rate whatever the decay; with AdamW the decay adds to it."""
+
+    class Flat(Toy):
+        def loss(self, network: nn.Module, batch: Tensor) -> Tensor:
+            return 0 * sum(p.sum() for p in network.parameters())
+
+    for optimizer, factor in (("adam", None), ("adamw", 1 - 0.02 * 0.5)):
+        network = new_network()
+        before = network[0].weight.detach().clone()
+        chosen = config(
+            optimizer=optimizer, weight_decay=0.5, schedule="constant", averaging=0, epochs=1 / 6
+        )
+        after = fit(network, Flat(), config=chosen).network[0].weight
+        expected = before * factor if factor else before - 0.02 * before.sign()
+        torch.testing.assert_close(after, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("key", ["schedule", "optimizer"])
+def test_an_unknown_choice(key: str) -> None:
+    with pytest.raises(RecipeError, match=f"expected {key} among .*, got 'cosin'"):
+        config(**{key: "cosin"})
+
+
+def test_a_checkpoint_of_the_first_version_is_continued(tmp_path: Path) -> None:
+    """It knew neither seeds nor plateaus."""
+    whole = fit(new_network(), Toy(), config=config())
+    checkpoint = tmp_path / "run.pt"
+    with pytest.raises(KilledError):
+        fit(new_network(), Toy(die_at=10), config=config(), checkpoint=checkpoint)
+    state = torch.load(checkpoint, weights_only=True)
+    del state["seeds"], state["plateaus"]
+    torch.save(state, checkpoint)
+    assert same(fit(new_network(), Toy(), config=config(), checkpoint=checkpoint), whole)
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="trivalent")
+    monkeypatch.setattr(training_progress, "TELL_EVERY_S", -1.0)
+    fit(new_network(), Toy(), config=config())
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum(line.startswith("step") for line in lines) == 18
+    assert sum(line.startswith("validation") for line in lines) == 6
+    caplog.clear()
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    fit(new_network(), Toy(), config=config())
+    assert not caplog.records
+    shown = sys.stderr.getvalue()
+    assert "training, validation -0." in shown
+    assert "18/18" in shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True

@@ -51,6 +51,14 @@ class DataError(TrivalentError):
     """A data set is absent, damaged or not what its protocol says."""
 
 
+class UnreachableError(DataError):
+    """The server of a data set does not answer at all; its other files need not be tried."""
+
+
+class LeakageError(TrivalentError):
+    """Something is fitted to, or selected on, data that it must not have seen."""
+
+
 class RecipeError(TrivalentError):
     """A training recipe has an unknown key or an impossible value."""
 

@@ -136,11 +136,16 @@ def _one_voice(expert: Expert, samples: FloatArray) -> Reading:
         return Reading.absent(str(error), status=Status.FAILED)
     if table.status is not Status.OK:
         return Reading.absent(table.reason or "no voice features", status=table.status)
-    voiced_s = float(np.nansum(table.column("VUV"))) * 0.01
+    voiced_s = voiced_seconds(table)
     facts = {"voiced_s": voiced_s}
     if voiced_s < MIN_VOICED_S:
         return Reading.absent(f"{voiced_s:.2f} s of voiced speech, needs {MIN_VOICED_S:g} s", facts=facts)
     return _classify_table(expert, table, quality=min(1.0, voiced_s / FULL_VOICED_S), facts=facts)
+
+
+def voiced_seconds(table: FeatureTable) -> float:
+    """Count the seconds of voiced speech in a table of COVAREP columns, a row every 10 ms."""
+    return float(np.nansum(table.column("VUV"))) * 0.01
 
 
 def read_face(expert: Expert, utterances: Sequence[Utterance], *, table: FeatureTable) -> list[Reading]:
@@ -150,10 +155,7 @@ def read_face(expert: Expert, utterances: Sequence[Utterance], *, table: Feature
     rate = float(table.meta["rate_hz"])
     readings = []
     for utterance in utterances:
-        # Utterances shorter than a sampling period still get their nearest frame.
-        slack = max(0.0, 1.5 / rate - utterance.duration_s) / 2
-        part = table.between(utterance.start_s - slack, utterance.end_s + slack)
-        sampled = max(1, round((utterance.duration_s + 2 * slack) * rate))
+        part, sampled = frames_within(table, utterance.start_s, utterance.end_s, rate_hz=rate)
         facts = {"frames_with_face": float(len(part)), "frames_sampled": float(max(sampled, len(part)))}
         if not len(part):
             readings.append(Reading.absent(f"no face in {sampled} sampled frames", facts=facts))
@@ -163,6 +165,18 @@ def read_face(expert: Expert, utterances: Sequence[Utterance], *, table: Feature
             _classify_table(expert, part.select(expert.spec.columns), quality=seen, facts=facts)
         )
     return readings
+
+
+def frames_within(
+    table: FeatureTable, start_s: float, end_s: float, *, rate_hz: float
+) -> tuple[FeatureTable, int]:
+    """Take the frames of a stretch and tell how many pictures were looked at there.
+
+    A stretch shorter than a sampling period still gets its nearest frame.
+    """
+    slack = max(0.0, 1.5 / rate_hz - (end_s - start_s)) / 2
+    sampled = max(1, round((end_s - start_s + 2 * slack) * rate_hz))
+    return table.between(start_s - slack, end_s + slack), sampled
 
 
 def _classify_table(

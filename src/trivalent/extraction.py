@@ -14,6 +14,7 @@ from trivalent.analyzer import TEXT_SUFFIXES
 from trivalent.bundle import Expert, load_bundle
 from trivalent.errors import BundleError, InputError, MediaError, UsageError
 from trivalent.features import extractor_columns, extractor_version
+from trivalent.features.openface_runner import TIMEOUT_S
 from trivalent.features.text import encode, normalize, pack, pad
 from trivalent.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 from trivalent.types import FeatureTable, FloatArray, Modality, Utterance
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 FACE_RATE_HZ = 5.0
 SENTENCE_COLUMNS: tuple[str, ...] = tuple(f"minilm_{i}" for i in range(384))
-_LONGEST_SIDE_PX = 1280
+LONGEST_SIDE_PX = 1280
 _BATCH = 32
 # Which extractors an option is for.
 _OPTIONS = {
@@ -38,6 +39,7 @@ _OPTIONS = {
     "seed": ("covarep",),
     "creak_weights": ("covarep",),
     "strict": ("covarep",),
+    "timeout_s": ("openface",),
 }
 
 
@@ -54,16 +56,19 @@ def extract(
     seed: int = 0,
     creak_weights: str | Path | None = None,
     strict: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> FeatureTable:
     """Compute the features of a recording, or of a text for `glove` and `minilm`.
 
     Parameters
     ----------
     extractor : str
-        covarep (one row per 10 ms), face (per sampled frame with a face), glove (per word) or
-        minilm (per utterance or sentence, its vector in the default bundle's text expert).
+        covarep (one row per 10 ms), face (per sampled frame with a face), glove (per word),
+        minilm (per utterance or sentence, its vector in the default bundle's text expert) or
+        openface (per frame, by the user's own OpenFace; see `trivalent.features.openface_runner`).
     source : str or Path
         A recording; .txt, .md, .srt or .vtt for words. Words of an untimed text are at 0 s.
+        openface also reads a .csv that OpenFace wrote before.
     columns : sequence of str, optional
         Only these, in this order.
     landmarks : bool
@@ -76,6 +81,8 @@ def extract(
         glove: a GloVe text file, instead of the installed 50-dimensional vectors.
     rd, seed, creak_weights, strict
         covarep: see `trivalent.features.covarep.covarep`.
+    timeout_s : float
+        openface: seconds after which its program is stopped.
 
     Returns
     -------
@@ -106,11 +113,12 @@ def extract(
         "seed": seed != 0,
         "creak_weights": creak_weights is not None,
         "strict": strict,
+        "timeout_s": timeout_s != TIMEOUT_S,
     }
     _check_options(extractor, [option for option, is_given in given.items() if is_given])
     path = Path(source)
     is_text = path.suffix.lower() in TEXT_SUFFIXES.union(SUFFIXES)
-    if is_text and extractor in ("covarep", "face"):
+    if is_text and extractor in ("covarep", "face", "openface"):
         raise InputError(
             f"expected a recording for {extractor}, got the text {path.name}; name a media file"
         )
@@ -123,6 +131,8 @@ def extract(
         return _voice(path, chosen, rd=rd, seed=seed, creak_weights=creak_weights, strict=strict)
     if extractor == "face":
         return _face(path, columns, landmarks=landmarks, rate_hz=face_rate_hz)
+    if extractor == "openface":
+        return _openface(path, columns, timeout_s=timeout_s)
     if extractor == "glove":
         glove = _glove(glove_file)
         chosen = _checked(columns, glove.columns)
@@ -173,11 +183,29 @@ def _face(path: Path, columns: Sequence[str] | None, *, landmarks: bool, rate_hz
     recording = _open(path)
     if recording.kind != "video":
         raise MediaError(f"expected a video for face, got {path.name} without pictures; name a video file")
-    frames = recording.frames(rate_hz=rate_hz, max_side=_LONGEST_SIDE_PX)
+    frames = recording.frames(rate_hz=rate_hz, max_side=LONGEST_SIDE_PX)
     table = FaceExtractor(landmarks=landmarks).extract(frames)
     found = [*recording.warnings, *table.meta.get("warnings", [])]
     table.meta["rate_hz"] = rate_hz
     return _with_warnings(table, found).select(chosen)
+
+
+def _openface(path: Path, columns: Sequence[str] | None, *, timeout_s: float) -> FeatureTable:
+    from trivalent.features.openface import read_openface
+    from trivalent.features.openface_runner import run_openface
+    from trivalent.media import media_kind
+
+    if not timeout_s > 0:
+        raise UsageError(f"expected a time limit above 0 s, got {timeout_s:g}")
+    chosen = None if columns is None else _checked(columns, extractor_columns("openface"))
+    if path.suffix.lower() == ".csv":
+        return read_openface(path, chosen)
+    if media_kind(path) != "video":
+        _open(path)  # tells what is wrong with a file that is no recording
+        raise MediaError(
+            f"expected a video for openface, got {path.name} without pictures; name a video file"
+        )
+    return run_openface(path, columns=chosen, timeout_s=timeout_s)
 
 
 def _glove(file: str | Path | None) -> GloVe:
@@ -269,4 +297,4 @@ def _with_warnings(table: FeatureTable, warnings: Sequence[str]) -> FeatureTable
     return replace(table, meta={**table.meta, "warnings": list(warnings)})
 
 
-__all__ = ["FACE_RATE_HZ", "SENTENCE_COLUMNS", "extract"]
+__all__ = ["FACE_RATE_HZ", "LONGEST_SIDE_PX", "SENTENCE_COLUMNS", "extract"]

@@ -21,7 +21,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
     listing = actions.add_parser("list", help="name the data sets, their protocols and licences")
     listing.add_argument("--json", action="store_true", help="one JSON object")
     info = actions.add_parser("info", help="sizes, classes, imbalance, durations, gaps", epilog=EPILOG)
-    info.add_argument("name", metavar="NAME", help="see `trivalent data list`")
+    info.add_argument(
+        "name", metavar="NAME", help="see `trivalent data list`; or your own .csv, or an MMSA .pkl"
+    )
     info.add_argument("--protocol", metavar="P", help="default: the first that the list names")
     info.add_argument(
         "--features", action="store_true", help="compute features that are not stored (may take minutes)"
@@ -50,14 +52,30 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     synthesize.add_argument("--facet", action="store_true", help="also the FACET file")
     synthesize.add_argument("--seed", type=int, default=0, metavar="N")
-    for action in (info, convert, synthesize):
+    fetch = actions.add_parser(
+        "fetch", help="download the official files; an interrupted download is continued", epilog=EPILOG
+    )
+    fetch.add_argument("name", metavar="NAME", help="see `trivalent data list`")
+    fetch.add_argument("--file", nargs="+", default=[], metavar="F", help="only these files")
+    check = actions.add_parser("check", help="are the files there, whole, and as known", epilog=EPILOG)
+    check.add_argument("name", metavar="NAME", help="see `trivalent data list`")
+    check.add_argument("--deep", action="store_true", help="read every key (may take minutes)")
+    check.add_argument("--json", action="store_true", help="one JSON object")
+    for action in (info, convert, synthesize, fetch, check):
         action.add_argument("--root", type=Path, metavar="DIR", help="folder of the data sets")
     return command
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one action."""
-    actions = {"list": _list, "info": _info, "convert": _convert, "synthesize": _synthesize}
+    actions = {
+        "list": _list,
+        "info": _info,
+        "convert": _convert,
+        "synthesize": _synthesize,
+        "fetch": _fetch,
+        "check": _check,
+    }
     return actions[arguments.action](arguments)
 
 
@@ -85,13 +103,10 @@ def _list(arguments: argparse.Namespace) -> int:
 def _info(arguments: argparse.Namespace) -> int:
     from trivalent.lab.data_report import render_text, report
     from trivalent.lab.datasets.registry import find_dataset
-    from trivalent.lab.datasets.root import data_root
 
     entry = find_dataset(arguments.name)
     entry.protocol(arguments.protocol)  # a wrong name is told before the data are looked for
-    content = report(
-        entry, data_root(arguments.root), protocol=arguments.protocol, features=arguments.features
-    )
+    content = report(entry, _root(arguments), protocol=arguments.protocol, features=arguments.features)
     if arguments.html is not None:
         from trivalent.files import write_text_atomic
         from trivalent.lab.data_page import render_html
@@ -104,14 +119,13 @@ def _info(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from trivalent.lab.datasets.convert import convert_sequence, save_dataset
     from trivalent.lab.datasets.registry import find_dataset
-    from trivalent.lab.datasets.root import data_root
 
     source = Path(arguments.name)
     if source.suffix.lower() in {".csd", ".npz"}:
         print(convert_sequence(source, arguments.output))
         return 0
     entry = find_dataset(arguments.name)
-    root = data_root(arguments.root)
+    root = _root(arguments)
     if arguments.align:
         if entry.align is None:
             raise UsageError(f"expected mosei or mosi with --align words, got {entry.name}")
@@ -132,3 +146,36 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     for path in synthesize_mosei(segments, arguments.output, scale=scale, seed=arguments.seed):
         print(f"{path}: {path.stat().st_size / 2**20:,.0f} MiB, synthetic")
     return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from trivalent.lab.datasets.fetch import Fetched, Outcome, fetch
+    from trivalent.lab.datasets.registry import find_dataset
+    from trivalent.lab.datasets.root import data_root
+
+    def tell(done: Fetched) -> None:
+        note = "" if done.outcome is Outcome.FAILED else f"  {done.note}"  # the error tells why
+        print(f"{done.outcome:9}{done.path}{note}", flush=True)
+
+    entry = find_dataset(arguments.name)
+    fetch(
+        entry, arguments.root or data_root(), names=arguments.file, tell=tell
+    )  # --root is made if need be
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from trivalent.lab.datasets.check import check, render_check
+    from trivalent.lab.datasets.registry import find_dataset
+    from trivalent.lab.datasets.root import data_root
+
+    content = check(find_dataset(arguments.name), data_root(arguments.root), deep=arguments.deep)
+    print(json.dumps(content, indent=1) if arguments.json else render_check(content))
+    return 0 if content["ok"] else 1
+
+
+def _root(arguments: argparse.Namespace) -> Path:
+    """Return the folder of the data sets; a file given by its path needs none."""
+    from trivalent.lab.datasets.root import data_root
+
+    return Path() if arguments.name.lower().endswith((".pkl", ".csv")) else data_root(arguments.root)

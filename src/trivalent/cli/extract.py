@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.errors import UsageError
-from trivalent.features import EXTRACTORS
+from trivalent.features import EXTERNAL, EXTRACTORS
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -16,7 +16,10 @@ def register(commands: Any) -> argparse.ArgumentParser:
         "extract", help="write features of a recording or text", description=__doc__
     )
     command.add_argument(
-        "extractor", choices=sorted(EXTRACTORS), metavar="EXTRACTOR", help=", ".join(EXTRACTORS)
+        "extractor",
+        choices=sorted(EXTRACTORS | EXTERNAL),
+        metavar="EXTRACTOR",
+        help=f"{', '.join(EXTRACTORS)}; openface: your own OpenFace, or a CSV of it",
     )
     command.add_argument("source", type=Path, metavar="SOURCE")
     command.add_argument(
@@ -37,6 +40,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
         "--creak-weights", type=Path, metavar="DIR", help="covarep: the toolbox's own creak network"
     )
     command.add_argument("--strict", action="store_true", help="covarep: the toolbox's zeros, no gaps")
+    command.add_argument(
+        "--timeout", type=float, default=3600.0, metavar="S", help="openface: stop it then (default 3600)"
+    )
     return command
 
 
@@ -60,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         creak_weights=arguments.creak_weights,
         strict=arguments.strict,
+        timeout_s=arguments.timeout,
     )
     write_table(table, arguments.output)
     state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"

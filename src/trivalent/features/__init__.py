@@ -16,12 +16,15 @@ EXTRACTORS: dict[str, str] = {
     "covarep": "trivalent.features.covarep",
     "face": "trivalent.features.face",
 }
+# These run a program of the user's own: `trivalent extract` knows them, a bundle cannot rely on them.
+EXTERNAL: dict[str, str] = {"openface": "trivalent.features.openface"}
 
 
 def _module(name: str) -> ModuleType:
-    if name not in EXTRACTORS:
-        raise UsageError(f"expected an extractor among {', '.join(EXTRACTORS)}, got {name!r}")
-    return import_module(EXTRACTORS[name])
+    known = EXTRACTORS | EXTERNAL
+    if name not in known:
+        raise UsageError(f"expected an extractor among {', '.join(known)}, got {name!r}")
+    return import_module(known[name])
 
 
 def extractor_version(name: str) -> str:
@@ -34,4 +37,4 @@ def extractor_columns(name: str) -> tuple[str, ...]:
     return tuple(_module(name).COLUMNS)
 
 
-__all__ = ["EXTRACTORS", "extractor_columns", "extractor_version"]
+__all__ = ["EXTERNAL", "EXTRACTORS", "extractor_columns", "extractor_version"]

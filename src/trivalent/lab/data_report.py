@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from trivalent.lab.datasets.entry import Entry
@@ -40,7 +41,8 @@ def report(
 
 def render_text(content: Mapping[str, Any]) -> str:
     """Lay the report out as plain text."""
-    lines = [f"{content['dataset']}, protocol {content['protocol']}: {content['description']}"]
+    head = f"{content['dataset']}, protocol {content['protocol']}: {content['description']}"
+    lines = [fill(head, 100, subsequent_indent="  ", break_on_hyphens=False)]
     if content["synthetic"]:
         lines.append(
             "SYNTHETIC: the feature values were drawn at random; no figure says anything about people"

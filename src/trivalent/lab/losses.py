@@ -7,8 +7,6 @@ labels and an optional weight per sample that returns the scalar to minimise. Th
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from trivalent.errors import DataError, UsageError
 from trivalent.lab import loss_functions as terms
+from trivalent.lab.choices import check_known, keyword_options
 from trivalent.lab.metrics import IntArray
 from trivalent.types import FloatArray, Sentiment
 
@@ -247,9 +246,8 @@ def loss_options(name: str) -> dict[str, Any]:
     >>> loss_options("focal")
     {'gamma': 2.0, 'weights': 'none', 'beta': 0.999}
     """
-    _known("loss", name, LOSSES)
-    parameters = inspect.signature(LOSSES[name]).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    check_known("loss", name, LOSSES)
+    return keyword_options(LOSSES[name])
 
 
 def build_loss(name: str, *, counts: FloatArray | IntArray, **options: Any) -> Loss:
@@ -279,12 +277,12 @@ def build_loss(name: str, *, counts: FloatArray | IntArray, **options: Any) -> L
     """
     known = loss_options(name)
     for option in options:
-        _known(f"option of {name}", option, known)
+        check_known(f"option of {name}", option, known)
     return LOSSES[name](_positive(counts), **options)
 
 
 def _class_weights(counts: FloatArray, rule: ClassWeights | str, beta: float) -> FloatArray:
-    _known("class weighting", str(rule), [str(w) for w in ClassWeights])
+    check_known("class weighting", str(rule), [str(w) for w in ClassWeights])
     return class_weights(counts, rule, beta=beta)
 
 
@@ -304,14 +302,8 @@ def _positive(counts: FloatArray | IntArray) -> FloatArray:
 
 
 def _within(name: str, value: float, low: float, high: float, *, open_above: bool = False) -> float:
+    open_above = open_above or high == np.inf
     if not low <= value <= high or (open_above and value == high):
         close = ")" if open_above else "]"
         raise UsageError(f"expected {name} in [{low:g}, {high:g}{close}, got {value:g}; change it")
     return float(value)
-
-
-def _known(what: str, name: str, choices: Any) -> None:
-    if name not in choices:
-        near = difflib.get_close_matches(name, list(choices), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(choices) or 'none'}"
-        raise UsageError(f"expected a known {what}, got {name!r}; {hint}")

@@ -80,6 +80,31 @@ def macro_recall(labels: IntArray, predicted: IntArray) -> float:
     return float(scores["recall"][scores["support"] > 0].mean())
 
 
+def balanced_accuracy(labels: IntArray, predicted: IntArray) -> float:
+    """Mean recall over the classes that occur in the labels: `macro_recall` by its other name.
+
+    (Brodersen et al., ICPR 2010.)
+    """
+    return macro_recall(labels, predicted)
+
+
+def matthews_correlation(labels: IntArray, predicted: IntArray) -> float:
+    """Correlation of labels and predictions as indicator vectors, in [-1, 1] (Gorodkin 2004).
+
+    0 where either is constant, as in scikit-learn: such predictions carry nothing.
+
+    >>> matthews_correlation(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 2]))
+    1.0
+    >>> matthews_correlation(np.array([0, 1, 2, 2]), np.array([1, 1, 1, 1]))
+    0.0
+    """
+    matrix = confusion_matrix(labels, predicted).astype(float)
+    true_n, said_n, n = matrix.sum(1), matrix.sum(0), matrix.sum()
+    covariance = np.trace(matrix) * n - true_n @ said_n
+    spread = (n**2 - true_n @ true_n) * (n**2 - said_n @ said_n)
+    return float(covariance / np.sqrt(spread)) if spread > 0 else 0.0
+
+
 def negative_log_likelihood(labels: IntArray, probabilities: FloatArray) -> float:
     """Mean of -ln p(true class)."""
     picked = np.take_along_axis(np.asarray(probabilities), np.asarray(labels)[:, None], 1)

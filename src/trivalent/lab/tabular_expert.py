@@ -29,7 +29,8 @@ from trivalent.lab.datasets.ravdess import (
     official_split,
     parse_take,
 )
-from trivalent.lab.datasets.tabular import NO_LABEL, TabularData, split_by_group
+from trivalent.lab.datasets.splits import split_by_group
+from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
 from trivalent.lab.expert import TrainedExpert
 from trivalent.lab.export import export_tabular
 from trivalent.lab.metrics import IntArray, summarize

@@ -131,6 +131,11 @@ def read_clips(root: Path, name: str = "ch-sims", *, text: str = CHINESE) -> Cli
                 f"expected {len(row)} cells in line {line} of {path}, got fewer; correct or drop it"
             )
         key = "_".join(row[c].strip() for c in columns)
+        if not _VIDEO.fullmatch(key):
+            raise DataError(
+                f"expected a name like video_0018_0004 in line {line} of {path}, got {key!r}; "
+                "correct or drop the line"
+            )
         content = (_score(row[value], f"column {value}, line {line} of {path}"), row[split], row[words])
         if kept.setdefault(key, content) != content:
             raise DataError(

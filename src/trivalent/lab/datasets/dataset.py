@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.errors import DataError, TrivalentError
 from trivalent.types import Modality, Sentiment
 
 SPLITS = ("train", "val", "test")
@@ -158,15 +158,21 @@ def check_unique(ids: NDArray[np.str_], name: str) -> None:
         )
 
 
-def check_no_overlap(groups: NDArray[np.str_], split: NDArray[np.str_], name: str) -> None:
-    """Raise `DataError` if a group (video, speaker) lies in two splits."""
+def check_no_overlap(
+    groups: NDArray[np.str_],
+    split: NDArray[np.str_],
+    name: str,
+    *,
+    error: type[TrivalentError] = DataError,
+) -> None:
+    """Raise `error` if a group (video, speaker) lies in two splits."""
     used = split != ""
     pairs = np.unique(np.stack([groups[used], split[used]]), axis=1)
     found, counts = np.unique(pairs[0], return_counts=True)
     if (counts > 1).any():
         group = str(found[counts > 1][0])
         where = " and ".join(pairs[1][pairs[0] == group].tolist())
-        raise DataError(
+        raise error(
             f"expected every video or speaker of {name} in one split, got {group!r} in {where} "
             f"({int((counts > 1).sum())} such); split by group"
         )

@@ -351,7 +351,7 @@ def _reason(error: BaseException, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
         return f"timed out after {timeout_s:g} s"
     if isinstance(error, socket.gaierror):
-        return f"host name not found (DNS: {error.strerror})"
+        return f"DNS failure, {str(error.strerror).lower()}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate refused ({error.verify_message})"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -116,8 +116,8 @@ def _message(entry: Entry, root: Path, *, done: list[Fetched], failures: list[Da
     if any(isinstance(error, _NoAddressError) for error in failures):
         steps = [entry.remedy or f"see {entry.homepage}", "put each where it is named here", *steps]
     return (
-        f"expected {len(done)} official file{'s' * (len(done) > 1)} of {entry.name}, could not get "
-        f"{len(reasons)}: {'; '.join(reasons)}. What to do: {'; '.join(steps)}"
+        f"expected {len(done)} official file{'s' * (len(done) > 1)} of {entry.name}, got "
+        f"{len(done) - len(reasons)}. {'; '.join(reasons)}. What to do: {'; '.join(steps)}"
     )
 
 
@@ -170,20 +170,20 @@ def _get(
     for url in official.urls:
         server = urlsplit(url).netloc
         if server in silent:
-            reasons.append(f"{url} ({silent[server]})")
+            reasons.append(f"{url}: {silent[server]}")
             continue
         try:
             found = _from_address(url, official, part, patience=patience)
         except UnreachableError as error:
             silent[server] = str(error)
-            reasons.append(f"{url} ({error})")
+            reasons.append(f"{url}: {error}")
         except DataError as error:
-            reasons.append(f"{url} ({error})")
+            reasons.append(f"{url}: {error}")
         else:
             part.replace(path)
             discard(part)
             return found
-    raise _NoAddressError(f"no address gave it: {', '.join(reasons)}")
+    raise _NoAddressError(f"no address gave it ({', '.join(reasons)})")
 
 
 def _from_address(url: str, official: OfficialFile, part: Path, *, patience: Patience) -> Mapping[str, Any]:

@@ -111,8 +111,9 @@ def _check_range(path: Path, scores: NDArray[np.float64], *, ids: NDArray[np.str
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"expected regression_labels in [{-3 / scale:g}, {3 / scale:g}] in {path.name}, got {scores[i]:g} "
-            f"for {ids[i]} ({int(wrong.sum())} such in all); correct or drop them, or give another scale"
+            f"expected regression_labels in [{-3 / scale:g}, {3 / scale:g}] in {path.name}, "
+            f"got {scores[i]:g} for {ids[i]} ({int(wrong.sum())} such in all); correct or drop "
+            "them, or give another scale"
         )
 
 
@@ -121,8 +122,9 @@ def _check_videos(path: Path, groups: NDArray[np.str_], split: NDArray[np.str_])
     names, counts = np.unique(pairs[0], return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"expected every video of {path.name} in one split, got {int((counts > 1).sum())} of {len(names)} "
-            f"in two or three ({names[counts > 1][0]}, for instance); give the protocol {BY_VIDEO}"
+            f"expected every video of {path.name} in one split, got {int((counts > 1).sum())} of "
+            f"{len(names)} in two or three ({names[counts > 1][0]}, for instance); "
+            f"give the protocol {BY_VIDEO}"
         )
 
 
@@ -221,7 +223,7 @@ _RULE = "features over {}, averaged; one sample per clip, class by the sign of i
 _STEPS = {"aligned": "words", "unaligned": "frames"}
 _ANEW = "; split anew by video as in {}, since the official split shares videos"
 _MOSI = {"train": (552, 53, 679), "val": (92, 13, 124), "test": (379, 30, 277)}
-_SHA256 = {  # as the README of MMSA gives them
+_SHA256 = {  # as copies of the README of MMSA give them; the files themselves were not at hand
     "MOSI/aligned_50.pkl": "d3994fd25681f9c7ad6e9c6596a6fe9b4beb85ff7d478ba978b124139002e5f9",
     "MOSI/unaligned_50.pkl": "78e0f8b5ef8ff71558e7307848fc1fa929ecb078203f565ab22b9daab2e02524",
     "MOSEI/aligned_50.pkl": "45eccfb748a87c80ecab9bfac29582e7b1466bf6605ff29d3b338a75120bf791",

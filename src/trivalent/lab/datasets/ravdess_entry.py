@@ -42,7 +42,7 @@ def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Datas
     if not chosen:
         raise DataError(f"expected takes with a sentiment in {root / FILE}, got none; get the file anew")
     face, infinite = finite_or_nan(data["openface_au35"][used])
-    blocks = {Modality.FACE: Features("openface2", AU_COLUMNS, face)}
+    blocks: dict[Modality, Features] = {}
     split = np.array([_split_of(take) for take in chosen])
     dropped = {
         "takes of surprise, which has no valence": int((~used).sum()),
@@ -53,6 +53,7 @@ def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Datas
         voice = _voice(root, chosen)
         blocks[Modality.AUDIO] = voice
         dropped["takes without a voice"] = int((~voice.present).sum())
+    blocks[Modality.FACE] = Features("openface2", AU_COLUMNS, face)
     everything = Dataset(
         name="ravdess",
         protocol=protocol.name,

@@ -35,17 +35,24 @@ DATASETS: dict[str, Entry] = {entry.name: entry for module in _MODULES for entry
 
 
 def find_dataset(name: str) -> Entry:
-    """Look a data set up; the path of an MMSA pickle (`.pkl`) is one, too.
+    """Look a data set up; the path of your own CSV or of an MMSA pickle (`.pkl`) is one, too.
 
     Raises
     ------
     UsageError
         There is none of that name.
+    DataError
+        Your own CSV is faulty.
     """
     if name.endswith(".pkl"):
         return mmsa_dataset.entry_of_pickle(Path(name))
+    if name.lower().endswith(".csv"):
+        from trivalent.lab.datasets.own import own_entry  # loads the extractors' modules
+
+        return own_entry(Path(name))
     if name not in DATASETS:
         raise UsageError(
-            f"expected a data set among {', '.join(DATASETS)}, or the path of an MMSA .pkl, got {name!r}"
+            f"expected a data set among {', '.join(DATASETS)}, or the path of your own .csv or of an MMSA "
+            f".pkl, got {name!r}"
         )
     return DATASETS[name]

@@ -39,8 +39,8 @@ def verify_file(path: Path, official: OfficialFile, *, deep: bool = False) -> di
     dict
         `bytes`; `sha256` (bool), if the checksum was compared; `unopened` (why), if it could not
         be opened for lack of a package; and what the kind of file tells, such as `keys`, `fold`,
-        `synthetic` and, if deep, `damaged_keys` of a computational sequence. A file that calls itself synthetic stands in
-        for the official one, so that its size and checksum are not compared.
+        `synthetic` and, if deep, `damaged_keys` of a computational sequence. A file that calls
+        itself synthetic stands in for the official one: its size and checksum are not compared.
 
     Raises
     ------

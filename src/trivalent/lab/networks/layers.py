@@ -39,10 +39,10 @@ def encoder(
     return nn.Sequential(*layers, nn.ReLU()) if rectified else nn.Sequential(*layers)
 
 
-def head(inputs: int, *, hidden: int, dropout: float) -> nn.Sequential:
-    """Make the classifier: Linear, ReLU, dropout, Linear. Maps (batch, inputs) to (batch, 3)."""
+def head(inputs: int, *, hidden: int, dropout: float, classes: int = CLASSES) -> nn.Sequential:
+    """Make the classifier: Linear, ReLU, dropout, Linear. Maps (batch, inputs) to (batch, classes)."""
     return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.ReLU(), SeededDropout(dropout, (hidden,)), nn.Linear(hidden, CLASSES)
+        nn.Linear(inputs, hidden), nn.ReLU(), SeededDropout(dropout, (hidden,)), nn.Linear(hidden, classes)
     )
 
 

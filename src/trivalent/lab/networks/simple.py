@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trivalent.errors import RecipeError
-from trivalent.lab.networks.base import Features, FusionNetwork, Present, or_all
+from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Present, or_all
 from trivalent.lab.networks.layers import ModalityEncoders, head
 from trivalent.types import Modality
 
@@ -27,6 +27,8 @@ class Concatenation(FusionNetwork):
         Units: hidden of the encoders, encoded, hidden of the classifier.
     dropout : float
         Probability of dropping a hidden unit of encoders and classifier.
+    classes : int
+        Outputs; 7 for the scores -3 to 3.
     """
 
     def __init__(
@@ -37,11 +39,12 @@ class Concatenation(FusionNetwork):
         width: int = 64,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
         self.norm = nn.LayerNorm(width)
-        self.head = head(len(self.widths) * width, hidden=head_hidden, dropout=dropout)
+        self.head = head(len(self.widths) * width, hidden=head_hidden, dropout=dropout, classes=classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""

@@ -1,0 +1,164 @@
+"""OpenFace 2 on a video, by the user's own copy of its program.
+
+We neither ship nor download OpenFace: its licence forbids commercial use, and each user has to
+accept it. The program runs without a shell, in a folder that is removed afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from trivalent.errors import FeatureError
+from trivalent.features.openface import read_openface
+from trivalent.types import FeatureTable
+
+ENVIRONMENT = "TRIVALENT_OPENFACE"
+PROGRAM = "FeatureExtraction"
+TIMEOUT_S = 3600.0
+# All groups of columns; naming them keeps OpenFace from writing pictures and a video, too.
+_GROUPS = ("-2Dfp", "-3Dfp", "-pdmparams", "-pose", "-aus", "-gaze")
+_REMEDY = (
+    "build it from https://github.com/TadasBaltrusaitis/OpenFace (its licence forbids commercial use) and "
+    f"name it in {ENVIRONMENT}, or use the extractor face"
+)
+_LOG_END = 65536  # bytes of a log that are looked at
+
+
+def find_openface() -> Path:
+    """Find the program: $TRIVALENT_OPENFACE (the file or its folder), else on the PATH.
+
+    Raises
+    ------
+    FeatureError
+        It is not there, or not executable.
+    """
+    named = os.environ.get(ENVIRONMENT)
+    if not named:
+        found = shutil.which(PROGRAM)
+        if found is None:
+            raise FeatureError(f"expected OpenFace's {PROGRAM} on the PATH, got none; {_REMEDY}")
+        return Path(found).absolute()
+    path = Path(named).expanduser()
+    if path.is_dir():
+        path = path / (f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM)
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise FeatureError(
+            f"expected an executable {PROGRAM} at {ENVIRONMENT}={named}, got none; {_REMEDY}"
+        )
+    return path.absolute()
+
+
+def run_openface(
+    video: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+    program: Path | None = None,
+) -> FeatureTable:
+    """Run `FeatureExtraction` on a video and read what it writes.
+
+    Parameters
+    ----------
+    video : str or Path
+    columns : sequence of str, optional
+        See `trivalent.features.openface.read_openface`.
+    timeout_s : float
+        The program and all that it started are killed after so many seconds.
+    program : Path, optional
+        `find_openface()` by default.
+
+    Returns
+    -------
+    FeatureTable
+        A row per frame of the video, NaN where no face was found.
+
+    Raises
+    ------
+    FeatureError
+        The program is absent, cannot be started, fails, takes too long or writes no CSV.
+    DataError
+        What it wrote is not a CSV of OpenFace, or lacks a column.
+    """
+    source, executable = Path(video).absolute(), program or find_openface()
+    with tempfile.TemporaryDirectory(prefix="trivalent-openface-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        out = folder / "out"
+        out.mkdir()
+        command = [str(executable), "-f", str(source), "-out_dir", str(out), *_GROUPS]
+        _run(command, folder, timeout_s=timeout_s, source=source)
+        written = sorted(out.glob("*.csv"))
+        if not written:
+            raise FeatureError(
+                f"expected a CSV from {PROGRAM} for {source.name}, got none ({_last_line(folder)}); "
+                "check that OpenFace can open the video"
+            )
+        table = read_openface(written[0], columns)
+    return replace(table, meta={**table.meta, "video": source.name})
+
+
+def _run(command: Sequence[str], folder: Path, *, timeout_s: float, source: Path) -> None:
+    with (folder / "stdout.log").open("wb") as said, (folder / "stderr.log").open("wb") as failed:
+        try:
+            # A session of its own, so that everything it starts can be killed with it.
+            process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=failed,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise FeatureError(
+                f"expected a program that runs at {command[0]}, got: {error.strerror or error}; {_REMEDY}"
+            ) from error
+        try:
+            status = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            raise FeatureError(
+                f"expected {PROGRAM} to finish {source.name} within {timeout_s:g} s, got no end; "
+                "allow more time or cut the video"
+            ) from None
+        except BaseException:  # Ctrl-C does not reach another session
+            _kill(process)
+            raise
+    if status != 0:
+        raise FeatureError(
+            f"expected {PROGRAM} to succeed on {source.name}, got exit status {status}: "
+            f"{_last_line(folder)}; run it by hand to see more"
+        )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the program and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _last_line(folder: Path) -> str:
+    """Last words of the program: of its errors, else of its output."""
+    for name in ("stderr.log", "stdout.log"):
+        with (folder / name).open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LOG_END))
+            lines = stream.read().decode("utf-8", "replace").split("\n")
+        said = [" ".join(line.split()) for line in lines if line.strip()]
+        if said:
+            return said[-1][:300]
+    return "it said nothing"
+
+
+__all__ = ["ENVIRONMENT", "PROGRAM", "TIMEOUT_S", "find_openface", "run_openface"]

@@ -1,0 +1,243 @@
+"""Features of recordings, extracted once: a folder of tables addressed by their content.
+
+The address of a table is a hash of the recording's bytes and of everything that the result
+depends on (`Extraction`), so that a renamed file is found again and a changed one is not
+mistaken. Each table is written whole or not at all; a run that was killed goes on where it was.
+Several processes and machines may share a folder: a lock saves them from doing the same work,
+and without it the last of equal results stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from trivalent.assets import cache_folder, sha256_of
+from trivalent.errors import DataError, FeatureError, InputError
+from trivalent.features.tables import read_table, write_table
+from trivalent.lab.datasets.locks import locked
+from trivalent.lab.datasets.progress import track
+from trivalent.lab.datasets.recordings import Extraction, Source
+from trivalent.types import FeatureTable, Status
+
+log = logging.getLogger(__name__)
+_ABANDONED_S = 86400.0  # a temporary file this old is of a process that was killed
+_DIED = "the extraction ended its process: a crash, or too little memory"
+# What a recording can cause. Errors of the installation (AssetError, MemoryError) stop the run.
+_EXPECTED = (InputError, FeatureError)
+_UNEXPECTED = (ValueError, ArithmeticError, LookupError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A recording whose tables are in the cache.
+
+    Attributes
+    ----------
+    path : Path
+    sha256 : str, optional
+        Of its bytes; None if the file cannot be read.
+    reason : str, optional
+        Why not.
+    """
+
+    path: Path
+    sha256: str | None
+    reason: str | None = None
+
+
+class FeatureCache:
+    """Tables of features in a folder.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        By default in the user's cache folder ($TRIVALENT_CACHE).
+
+    Examples
+    --------
+    >>> from trivalent.lab.datasets.recordings import face
+    >>> cache = FeatureCache()
+    >>> done = cache.extract([Path("a.mp4"), Path("b.mp4")], [face()], workers=2)  # doctest: +SKIP
+    >>> cache.read(done[0].sha256, face()).values.shape  # doctest: +SKIP
+    (31, 66)
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or cache_folder() / "features" / "recordings"
+
+    def path(self, sha256: str, extraction: Extraction) -> Path:
+        """Return where a table lies or would lie."""
+        key = extraction.key(sha256)
+        return self.folder / extraction.extractor / key[:2] / f"{key}.npz"
+
+    def read(self, sha256: str, extraction: Extraction) -> FeatureTable | None:
+        """Read a table; None if there is none, or only a damaged one.
+
+        A failed extraction is a table without rows, with status `failed` and the reason.
+        """
+        try:
+            return read_table(self.path(sha256, extraction))
+        except FeatureError:
+            return None
+
+    def extract(
+        self,
+        paths: Sequence[Path],
+        extractions: Sequence[Extraction],
+        *,
+        workers: int = 1,
+        retry: bool = False,
+    ) -> list[Cached]:
+        """Compute what is not there yet, with progress on stderr.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+        extractions : sequence of Extraction
+        workers : int
+            Processes; each has one recording in memory at a time and uses one core. With more
+            than one, a script must guard its entry by `if __name__ == "__main__"`.
+        retry : bool
+            Try failed extractions again.
+
+        Returns
+        -------
+        list of Cached
+            In the order of `paths`.
+
+        Raises
+        ------
+        DataError
+            Fewer than one worker, or worker processes cannot be started.
+        AssetError
+            A model file is absent or damaged.
+        """
+        if workers < 1:
+            raise DataError(f"expected at least one worker, got {workers}")
+        self._tidy()
+        work = partial(self.fill, extractions=tuple(extractions), retry=retry)
+        unique = list(dict.fromkeys(paths))
+        results = map(work, unique) if workers == 1 else self._parallel(work, unique, workers)
+        done = {cached.path: cached for cached in track(results, "extracting features", total=len(unique))}
+        return [done[path] for path in paths]
+
+    def fill(self, path: Path, extractions: Sequence[Extraction], *, retry: bool = False) -> Cached:
+        """Compute the tables of one recording that are not there yet, in this process."""
+        try:
+            before, digest = path.stat(), sha256_of(path)
+        except (OSError, ValueError) as error:
+            return Cached(path, None, getattr(error, "strerror", None) or str(error))
+        source = Source(path)
+        for extraction in extractions:
+            if self._settled(digest, extraction, retry):
+                continue
+            target = self.path(digest, extraction)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with locked(target.with_suffix(".lock")):
+                if self._settled(digest, extraction, retry):  # by whoever had the lock before
+                    continue
+                table = _attempt(source, extraction)
+                after = path.stat()
+                if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                    return Cached(path, None, "the file changed while it was read")
+                write_table(table, target)
+        return Cached(path, digest)
+
+    def _settled(self, sha256: str, extraction: Extraction, retry: bool) -> bool:
+        table = self.read(sha256, extraction)
+        return table is not None and not (retry and table.status is Status.FAILED)
+
+    def _parallel(self, work: partial[Cached], paths: Sequence[Path], workers: int) -> Iterator[Cached]:
+        """Yield in the order of completion; a recording that kills its process is found and told."""
+        todo = list(paths)
+        while todo:
+            finished: set[Path] = set()
+            try:
+                with _Pool(min(workers, len(todo))) as pool:
+                    for future in as_completed([pool.submit(work, path) for path in todo]):
+                        cached = future.result()
+                        finished.add(cached.path)
+                        yield cached
+                return
+            except BrokenProcessPool:
+                rest = [path for path in todo if path not in finished]
+            # The pool works in order and fetches no further ahead than this.
+            suspects, todo = rest[: 2 * workers + 1], rest[2 * workers + 1 :]
+            for path in suspects:
+                yield self._alone(work, path)
+
+    def _alone(self, work: partial[Cached], path: Path) -> Cached:
+        try:
+            with _Pool(1) as pool:
+                return pool.submit(work, path).result()
+        except BrokenProcessPool:
+            log.warning("%s: %s", path, _DIED)
+            digest = sha256_of(path)
+            for extraction in work.keywords["extractions"]:
+                if not self._settled(digest, extraction, retry=False):
+                    target = self.path(digest, extraction)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    write_table(_failed(extraction, _DIED), target)
+            return Cached(path, digest)
+
+    def _tidy(self) -> None:
+        """Remove what killed processes have left."""
+        for left in self.folder.glob("*/*/.trivalent-*.tmp"):
+            try:
+                if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                    left.unlink()
+            except OSError:  # someone else has just done so
+                continue
+
+
+def _attempt(source: Source, extraction: Extraction) -> FeatureTable:
+    try:
+        return source.extract(extraction)
+    except _EXPECTED as error:
+        return _failed(extraction, str(error))
+    except _UNEXPECTED as error:
+        log.warning("%s: %s failed", source.path, extraction.extractor, exc_info=True)
+        return _failed(extraction, f"unexpected {type(error).__name__}: {error}")
+
+
+def _failed(extraction: Extraction, reason: str) -> FeatureTable:
+    return FeatureTable.absent(
+        extraction.extractor, extraction.version, columns=(), reason=reason, status=Status.FAILED
+    )
+
+
+class _Pool(ProcessPoolExecutor):
+    """Fresh processes (not forked: the decoders and models have threads), each on one core."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, multiprocessing.get_context("spawn"), _one_thread)
+        try:
+            self.submit(int).result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "expected worker processes to start, got none; guard the entry of your script by "
+                'if __name__ == "__main__", or use one worker'
+            ) from error
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        # After an error or Ctrl-C, what has not begun is not begun.
+        self.shutdown(cancel_futures=error is not None)
+
+
+def _one_thread() -> None:
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # part of scikit-learn; without it NumPy may use more cores
+        return
+    threadpool_limits(1)
+
+
+__all__ = ["Cached", "FeatureCache"]

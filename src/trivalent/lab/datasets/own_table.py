@@ -1,0 +1,305 @@
+"""The CSV that describes your own recordings: `path,label[,speaker,video,split,transcript]`."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from trivalent.errors import DataError, TranscriptError
+from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
+from trivalent.transcripts import SUFFIXES, read_transcript
+from trivalent.types import LABELS
+
+REQUIRED = ("path", "label")
+OPTIONAL = ("speaker", "video", "split", "transcript")
+_SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
+_MAX_SCORE = 3.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; columns that it lacks are empty.
+
+    Attributes
+    ----------
+    line : int
+        Where it begins in the file.
+    name : str
+        Path as written, with forward slashes.
+    media : Path
+        Where the recording lies.
+    label : str
+        Lower-case.
+    """
+
+    line: int
+    name: str
+    media: Path
+    label: str
+    speaker: str = ""
+    video: str = ""
+    split: str = ""
+    transcript: str = ""
+
+
+@dataclass(frozen=True)
+class OwnTable:
+    """A table whose cells have been checked.
+
+    Attributes
+    ----------
+    path : Path
+    columns : tuple of str
+    rows : tuple of Row
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def scored(self) -> bool:
+        """Whether the labels are numbers."""
+        return self.rows[0].label not in LABELS
+
+    @property
+    def labels(self) -> NDArray[np.float64]:
+        """Scores in [-3, 3], or `Sentiment` codes; shape (n,)."""
+        if self.scored:
+            return np.array([float(row.label) for row in self.rows])
+        return np.array([LABELS.index(row.label) for row in self.rows], dtype=np.float64)
+
+    @property
+    def split(self) -> NDArray[np.str_] | None:
+        """Part of each sample, shape (n,); None without such a column."""
+        return np.array([row.split for row in self.rows]) if "split" in self.columns else None
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Speaker or video of each sample, else the recording itself, shape (n,).
+
+        With both columns, samples that share either are one group, named by its first speaker.
+        """
+        speakers = np.array([row.speaker or row.name for row in self.rows])
+        if "video" not in self.columns:
+            return speakers
+        videos = np.array([row.video or row.name for row in self.rows])
+        if "speaker" not in self.columns:
+            return videos
+        (_, ours), (_, theirs) = (
+            np.unique(speakers, return_inverse=True),
+            np.unique(videos, return_inverse=True),
+        )
+        size = len(self.rows)  # of either kind there are no more
+        links = coo_array((np.ones(size), (ours, theirs + size)), shape=(2 * size, 2 * size))
+        member = connected_components(links, directed=False)[1][ours]
+        _, first, inverse = np.unique(member, return_index=True, return_inverse=True)
+        return speakers[first][inverse]
+
+    def texts(self) -> list[str] | None:
+        """Words of each sample, empty where none are given; None without such a column.
+
+        A cell that ends in .srt, .vtt or .txt names a file; any other is the text itself.
+
+        Raises
+        ------
+        DataError
+            A transcript cannot be read.
+        """
+        if "transcript" not in self.columns:
+            return None
+        return [self._text(row) for row in self.rows]
+
+    def _text(self, row: Row) -> str:
+        if not row.transcript.lower().endswith(SUFFIXES):
+            return row.transcript
+        try:
+            return read_transcript(self.path.parent / row.transcript).text
+        except TranscriptError as error:
+            raise DataError(f"{error} (line {row.line} of {self.path.name})") from error
+
+
+def read_own_table(path: Path) -> OwnTable:
+    """Read and check the table; the recordings are not looked at.
+
+    Raises
+    ------
+    DataError
+        Not a readable UTF-8 CSV, missing or misspelt columns, labels or splits that are none, a
+        recording twice, a speaker or video in two splits, or a split without samples.
+    """
+    header, records = _records(path)
+    rows = tuple(_row(path, line, dict(zip(header, cells, strict=True))) for line, cells in records)
+    if not rows:
+        raise DataError(
+            f"expected a recording per line in {path.name}, got none; add lines below the header"
+        )
+    table = OwnTable(path, header, rows)
+    _check_labels(table)
+    _check_duplicates(table)
+    split = table.split
+    if split is not None:
+        for column in {"speaker", "video"}.intersection(header):
+            groups = np.array([getattr(row, column) or row.name for row in rows])
+            check_no_overlap(groups, split, f"{path.name} (column {column})")
+        check_parts(split, path.name)
+    return table
+
+
+def check_parts(split: NDArray[np.str_], name: str) -> None:
+    """Raise `DataError` if a split has no samples; test alone is enough to evaluate on.
+
+    Parameters
+    ----------
+    split : array of str, shape (n,)
+    name : str
+        Of the table.
+    """
+    absent = [part for part in SPLITS if not (split == part).any()]
+    if absent and not (split == "test").all():
+        raise DataError(
+            f"expected samples in train, val and test of {name}, got none in {' and '.join(absent)}; "
+            "assign some, or leave the column split out to have it made"
+        )
+
+
+def _records(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
+    """Return the header and the lines that are not blank, with their numbers."""
+    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    records: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                records.append((line, [cell.strip() for cell in cells]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _fault(path, line, "a CSV record", str(error), "correct the quotes") from error
+    if not records:
+        raise DataError(f"expected a header path,label in {path.name}, got an empty file; write one")
+    header = tuple(cell.lower() for cell in records[0][1])
+    _check_header(path, header)
+    for line, cells in records[1:]:
+        if len(cells) != len(header):
+            raise _fault(
+                path,
+                line,
+                f"{len(header)} cells",
+                str(len(cells)),
+                "put a text that has commas into quotes",
+            )
+    return header, records[1:]
+
+
+def _decoded(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"expected a readable CSV, got {path}: {error.strerror or error}; check the path"
+        ) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        byte = f"the byte 0x{data[error.start]:02x}"
+        raise _fault(path, line, "UTF-8", byte, 'save it anew as "CSV UTF-8"') from error
+    if "\x00" in text:
+        line = text[: text.index("\x00")].count("\n") + 1
+        raise _fault(path, line, "text", "a NUL character", 'save it anew as "CSV UTF-8"')
+    return text
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    known = (*REQUIRED, *OPTIONAL)
+    for name in header:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        if name not in known and near and near[0] not in header:
+            raise _fault(path, 1, f"the column {near[0]}", repr(name), "rename it")
+    absent = [name for name in REQUIRED if name not in header]
+    if absent:
+        remedy = "separate the cells by commas" if any(c in header[0] for c in ";\t") else "name them so"
+        raise _fault(path, 1, "the columns path and label", ", ".join(header), remedy)
+    twice = [name for name in known if header.count(name) > 1]
+    if twice:
+        raise _fault(
+            path, 1, f"the column {twice[0]} once", f"{header.count(twice[0])} of them", "drop one"
+        )
+
+
+def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
+    if not cells["path"]:
+        raise _fault(path, line, "the path of a recording", "an empty cell", "fill it or drop the line")
+    label = cells["label"].lower()
+    if label not in LABELS and not _is_score(label):
+        raise _fault(
+            path,
+            line,
+            f"{', '.join(LABELS)} or a number from -3 to 3",
+            repr(cells["label"]),
+            "correct the label or drop the line",
+        )
+    split = cells.get("split", "").lower()
+    if "split" in cells and split not in _SPLIT_NAMES:
+        remedy = "correct it, or leave the column split out to have it made"
+        raise _fault(path, line, "train, val or test", repr(cells["split"]), remedy)
+    return Row(
+        line,
+        PurePath(cells["path"]).as_posix(),
+        path.parent / cells["path"],
+        label,
+        cells.get("speaker", ""),
+        cells.get("video", ""),
+        _SPLIT_NAMES.get(split, ""),
+        cells.get("transcript", ""),
+    )
+
+
+def _is_score(text: str) -> bool:
+    try:
+        return abs(float(text)) <= _MAX_SCORE
+    except ValueError:
+        return False
+
+
+def _check_labels(table: OwnTable) -> None:
+    for row in table.rows:
+        if (row.label not in LABELS) != table.scored:
+            raise _fault(
+                table.path,
+                row.line,
+                "either names or numbers as labels",
+                f"{row.label!r} after {table.rows[0].label!r}",
+                "use one kind throughout",
+            )
+    if table.scored and set(table.labels.tolist()) == {0.0, 1.0, 2.0}:
+        raise DataError(
+            f"expected scores from -3 to 3 in {table.path.name}, got only 0, 1 and 2, which look like "
+            "codes of classes; write negative, neutral and positive instead"
+        )
+
+
+def _check_duplicates(table: OwnTable) -> None:
+    seen: dict[Path, int] = {}
+    for row in table.rows:
+        first = seen.setdefault(row.media.resolve(), row.line)
+        if first != row.line:
+            raise _fault(
+                table.path, row.line, "each recording once", f"{row.name!r} as in line {first}", "drop one"
+            )
+
+
+def _fault(path: Path, line: int, expected: str, got: str, remedy: str) -> DataError:
+    return DataError(f"expected {expected} in line {line} of {path.name}, got {got}; {remedy}")
+
+
+__all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "Row", "check_parts", "read_own_table"]

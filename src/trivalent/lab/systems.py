@@ -1,0 +1,203 @@
+"""A system of a benchmark: a network with its loss, sampling and training, run for many seeds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trivalent.errors import DataError
+from trivalent.lab.batched import Members
+from trivalent.lab.fusion_task import FusionData, FusionTask
+from trivalent.lab.guard import Part
+from trivalent.lab.losses import build_loss
+from trivalent.lab.networks import build_network
+from trivalent.lab.problem import Problem
+from trivalent.lab.resampling import Resampled, resample
+from trivalent.lab.training import TrainingConfig, fit
+from trivalent.types import Modality
+
+# As the paper behind this project trains: its batch size and epochs, Adam, the rate on a plateau.
+PAPER_TRAINING = TrainingConfig(
+    epochs=30,
+    batch_size=32,
+    learning_rate=1e-3,
+    optimizer="adam",
+    weight_decay=0.0,
+    schedule="plateau",
+    clip=0.0,
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """What is trained; all of it chosen before the test part is looked at.
+
+    Attributes
+    ----------
+    network : str
+        See `trivalent.lab.networks.NETWORKS`.
+    options : mapping
+        Of the network.
+    loss : str
+        See `trivalent.lab.losses.LOSSES`.
+    loss_options : mapping
+    resampling : str
+        See `trivalent.lab.resampling.RESAMPLERS`; on the training part, anew for each seed.
+    modality_dropout, mixup : float
+        See `FusionTask`.
+    training : TrainingConfig
+    """
+
+    network: str = "attention"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "cross_entropy"
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    resampling: str = "unchanged"
+    modality_dropout: float = 0.0
+    mixup: float = 0.0
+    training: TrainingConfig = PAPER_TRAINING
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A system after training, one member for each seed.
+
+    Attributes
+    ----------
+    system : System
+    seeds : tuple of int
+    members : Members
+    history : list of dict
+        Validation macro-F1 by epoch, for each member.
+    """
+
+    system: System
+    seeds: tuple[int, ...]
+    members: Members
+    history: list[list[dict[str, float]]]
+
+    def logits(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
+        """Predict, shape (seeds, n, classes).
+
+        Parameters
+        ----------
+        part : Part
+        absent : sequence of Modality
+            Taken away from every sample, as if the recording lacked them.
+        """
+        features, present = _tensors(part, absent)
+        self.members.eval()
+        with torch.inference_mode():
+            found = self.members(features, present, shared=True)
+        return found.double().numpy()
+
+    def probabilities(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
+        """Softmax of `logits`, shape (seeds, n, classes)."""
+        z = self.logits(part, absent=absent)
+        z = np.exp(z - z.max(axis=2, keepdims=True))
+        return z / z.sum(axis=2, keepdims=True)
+
+
+def train_system(system: System, problem: Problem, seeds: Sequence[int]) -> Trained:
+    """Train all seeds together on the training part; epochs are chosen on the validation part.
+
+    Raises
+    ------
+    DataError
+        Synthetic samples are asked for where samples lack a modality.
+    RecipeError, UsageError
+        An unknown network, loss, resampler or option.
+    """
+    counts = problem.counts()
+    criterion = build_loss(system.loss, counts=counts, **system.loss_options)
+    train, rows = _training_data(system, problem, seeds)
+    options = dict(system.options) | ({} if problem.classes == 3 else {"classes": problem.classes})
+    if system.network == "single" and "modality" not in options:
+        options["modality"] = next(iter(problem.widths))
+    members = Members.build(
+        lambda: build_network(system.network, widths=problem.widths, **options), list(seeds)
+    )
+    task = FusionTask(
+        train,
+        _fusion_data(problem.parts.val, problem.parts.val.labels_to_select()),
+        batch_size=system.training.batch_size,
+        loss=criterion,
+        rows=rows,
+        modality_dropout=system.modality_dropout,
+        mixup=system.mixup,
+    )
+    fitted = fit(members, task, config=system.training)
+    network = fitted.network
+    assert isinstance(network, Members)  # noqa: S101 - `fit` returns what it was given
+    return Trained(system, tuple(seeds), network, [member.history for member in fitted.members])
+
+
+def _training_data(
+    system: System, problem: Problem, seeds: Sequence[int]
+) -> tuple[FusionData, list[NDArray[np.intp]] | None]:
+    part = problem.parts.train
+    labels = part.labels_to_fit()
+    data = _fusion_data(part, labels)
+    if system.resampling == "unchanged":
+        return data, None
+    complete = all(present.all() for present in part.present.values())
+    joined = np.concatenate([np.nan_to_num(x) for x in part.features.values()], axis=1)
+    drawn = [resample(system.resampling, joined, labels, seed=seed) for seed in seeds]
+    if not complete and any((r.rows < 0).any() for r in drawn):
+        raise DataError(
+            f"expected samples with every modality for {system.resampling}, got some that lack one; "
+            "choose a sampler that repeats samples, such as random_over"
+        )
+    shortest = min(len(r) for r in drawn)  # ADASYN makes a few more or fewer, depending on the seed
+    return _with_made(data, [_cut(r, shortest, seed) for r, seed in zip(drawn, seeds, strict=True)], len(part))
+
+
+def _cut(drawn: Resampled, length: int, seed: int) -> Resampled:
+    kept = np.sort(np.random.default_rng(seed).permutation(len(drawn))[:length])
+    return replace(
+        drawn, X=drawn.X[kept], y=drawn.y[kept], rows=drawn.rows[kept], weights=drawn.weights[kept]
+    )
+
+
+def _with_made(
+    data: FusionData, drawn: Sequence[Resampled], count: int
+) -> tuple[FusionData, list[NDArray[np.intp]]]:
+    """Put the samples that each member's resampler made behind the real ones."""
+    rows, made_x, made_y, end = [], [], [], count
+    for own in drawn:
+        made = own.rows < 0
+        place = own.rows.copy()
+        place[made] = end + np.arange(made.sum())
+        end += int(made.sum())
+        rows.append(place)
+        made_x.append(own.X[made])
+        made_y.append(own.y[made])
+    if end == count:
+        return data, rows
+    x = torch.from_numpy(np.concatenate(made_x)).float()
+    cuts = [values.shape[1] for values in data.features.values()]
+    features = {
+        m: torch.cat([values, new])
+        for (m, values), new in zip(data.features.items(), x.split(cuts, 1), strict=True)
+    }
+    here = torch.ones(len(x), dtype=torch.bool)
+    present = {m: torch.cat([values, here]) for m, values in data.present.items()}
+    labels = torch.cat([data.labels, torch.from_numpy(np.concatenate(made_y))])
+    return FusionData(features, present, labels), rows
+
+
+def _fusion_data(part: Part, labels: NDArray[np.int64]) -> FusionData:
+    return FusionData(*_tensors(part), torch.from_numpy(labels))
+
+
+def _tensors(
+    part: Part, absent: Sequence[Modality] = ()
+) -> tuple[dict[Modality, torch.Tensor], dict[Modality, torch.Tensor]]:
+    features = {m: torch.from_numpy(np.nan_to_num(x)) for m, x in part.features.items()}
+    present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.present.items()}
+    return features, present
