@@ -92,7 +92,8 @@ def make_problem(
 
 def _part(data: Dataset, role: Role, cleaners: Mapping[Modality, Cleaner], seven: bool) -> Part:
     features = {
-        m: cleaner.apply(data.features[m].values, data.features[m].columns)[0] for m, cleaner in cleaners.items()
+        m: cleaner.apply(data.features[m].values, data.features[m].columns)[0]
+        for m, cleaner in cleaners.items()
     }
     labels = map_scores(data.scores, LabelMap.SEVEN) if seven else data.labels
     return Part(role, features, data.groups, labels)

@@ -15,6 +15,7 @@ from trivalent.lab.batched import Members
 from trivalent.lab.fusion_task import FusionData, FusionTask
 from trivalent.lab.guard import Part
 from trivalent.lab.losses import build_loss
+from trivalent.lab.metrics import IntArray
 from trivalent.lab.networks import build_network
 from trivalent.lab.problem import Problem
 from trivalent.lab.resampling import Resampled, resample
@@ -139,7 +140,7 @@ def train_system(system: System, problem: Problem, seeds: Sequence[int]) -> Trai
 
 def _training_data(
     system: System, problem: Problem, seeds: Sequence[int]
-) -> tuple[FusionData, list[NDArray[np.intp]] | None]:
+) -> tuple[FusionData, list[IntArray] | None]:
     part = problem.parts.train
     labels = part.labels_to_fit()
     data = _fusion_data(part, labels)
@@ -154,7 +155,9 @@ def _training_data(
             "choose a sampler that repeats samples, such as random_over"
         )
     shortest = min(len(r) for r in drawn)  # ADASYN makes a few more or fewer, depending on the seed
-    return _with_made(data, [_cut(r, shortest, seed) for r, seed in zip(drawn, seeds, strict=True)], len(part))
+    return _with_made(
+        data, [_cut(r, shortest, seed) for r, seed in zip(drawn, seeds, strict=True)], len(part)
+    )
 
 
 def _cut(drawn: Resampled, length: int, seed: int) -> Resampled:
@@ -166,7 +169,7 @@ def _cut(drawn: Resampled, length: int, seed: int) -> Resampled:
 
 def _with_made(
     data: FusionData, drawn: Sequence[Resampled], count: int
-) -> tuple[FusionData, list[NDArray[np.intp]]]:
+) -> tuple[FusionData, list[IntArray]]:
     """Put the samples that each member's resampler made behind the real ones."""
     rows, made_x, made_y, end = [], [], [], count
     for own in drawn:

@@ -156,10 +156,11 @@ def download(
             drop = error
         if drop.received and _length(part) > best:
             best, failures = _length(part), 0
-        failures += 1
+        else:
+            failures += 1
         if failures >= patience.tries:
-            raise DataError(f"{drop} (tried {failures} times in a row)")
-        pause = max(patience.pause_s * 2 ** (failures - 1), drop.wait_s)
+            raise DataError(f"{drop} (tried {failures} times without getting further)")
+        pause = max(patience.pause_s * 2 ** max(0, failures - 1), drop.wait_s)
         time.sleep(min(pause, patience.longest_pause_s))
 
 
@@ -232,8 +233,7 @@ class _Transfer:
             if place is None or (place.start and before and before.other_than(new)):
                 discard(self.part)
                 raise _DroppedError("the server sent another part or version of the file than asked for")
-            if None not in (total, self.size) and total != self.size:
-                raise DataError(f"expected {self.size:,} bytes, the server has {total:,}")
+            self._require_size(total)
             require_room(self.part.parent, (total or self.size or 0) - place.start)
             self._receive(response, place, new)
 
@@ -255,7 +255,7 @@ class _Transfer:
             answer: http.client.HTTPResponse = _opener().open(request, timeout=self.timeout_s)
         except HTTPError as error:
             with error:
-                self._refused(error, have)
+                self._refused(error, have, before)
             return None
         except URLError as error:
             if isinstance(error.reason, OSError):  # raised while connecting
@@ -267,13 +267,19 @@ class _Transfer:
             raise _DroppedError(_reason(error, self.timeout_s)) from error
         return answer
 
-    def _refused(self, error: HTTPError, have: int) -> None:
+    def _require_size(self, total: int | None) -> None:
+        if total is not None and self.size is not None and total != self.size:
+            raise DataError(f"expected {self.size:,} bytes, the server has {total:,}")
+
+    def _refused(self, error: HTTPError, have: int, before: _Version | None) -> None:
         """Raise what an error of HTTP means; return if it says that nothing is missing."""
         if error.code == 416 and have:
-            if (error.headers["Content-Range"] or "").strip() == f"bytes */{have}":
+            total = (error.headers["Content-Range"] or "").strip().removeprefix("bytes */")
+            self._require_size(_count(total))
+            if total == str(have) and (before is None or before.total in (None, have)):
                 return
             discard(self.part)
-            raise _DroppedError("the server has fewer bytes than there are here already")
+            raise _DroppedError("the server has fewer bytes than it announced")
         reason = " ".join(f"HTTP {error.code} {error.reason}".split())[:160]
         if error.code in _TRANSIENT:
             raise _DroppedError(reason, wait_s=_count(error.headers["Retry-After"]) or 0)

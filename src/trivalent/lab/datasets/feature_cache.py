@@ -9,6 +9,7 @@ and without it the last of equal results stays.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import multiprocessing
 import time
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from trivalent.assets import cache_folder, sha256_of
+from trivalent.assets import cache_folder
 from trivalent.errors import DataError, FeatureError, InputError
 from trivalent.features.tables import read_table, write_table
 from trivalent.lab.datasets.locks import locked
@@ -132,7 +133,7 @@ class FeatureCache:
     def fill(self, path: Path, extractions: Sequence[Extraction], *, retry: bool = False) -> Cached:
         """Compute the tables of one recording that are not there yet, in this process."""
         try:
-            before, digest = path.stat(), sha256_of(path)
+            before, digest = _state(path), _sha256(path)
         except (OSError, ValueError) as error:
             return Cached(path, None, getattr(error, "strerror", None) or str(error))
         source = Source(path)
@@ -145,8 +146,7 @@ class FeatureCache:
                 if self._settled(digest, extraction, retry):  # by whoever had the lock before
                     continue
                 table = _attempt(source, extraction)
-                after = path.stat()
-                if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                if _state(path) != before:
                     return Cached(path, None, "the file changed while it was read")
                 write_table(table, target)
         return Cached(path, digest)
@@ -180,7 +180,7 @@ class FeatureCache:
                 return pool.submit(work, path).result()
         except BrokenProcessPool:
             log.warning("%s: %s", path, _DIED)
-            digest = sha256_of(path)
+            digest = _sha256(path)
             for extraction in work.keywords["extractions"]:
                 if not self._settled(digest, extraction, retry=False):
                     target = self.path(digest, extraction)
@@ -196,6 +196,20 @@ class FeatureCache:
                     left.unlink()
             except OSError:  # someone else has just done so
                 continue
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of change; None if the file has gone."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _attempt(source: Source, extraction: Extraction) -> FeatureTable:

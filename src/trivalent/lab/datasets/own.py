@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from trivalent.bundle import ExpertSpec, load_bundle
 from trivalent.errors import DataError
-from trivalent.lab.datasets.dataset import Dataset, Features
+from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.own_table import OwnTable, Row, check_parts, read_own_table
@@ -62,6 +62,11 @@ class OwnOptions:
         Folder of the tables; below $TRIVALENT_CACHE by default.
     retry : bool
         Try extractions that failed before again.
+
+    Raises
+    ------
+    DataError
+        Fewer than one worker.
     """
 
     seed: int = 0
@@ -71,6 +76,10 @@ class OwnOptions:
     bundle: str | Path = "default"
     cache: Path | None = None
     retry: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise DataError(f"expected at least one worker, got {self.workers}; ask for more")
 
 
 def own_entry(path: Path, options: OwnOptions | None = None) -> Entry:
@@ -127,20 +136,23 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
     else:
         data = data.take(usable)
     _tell(table, left_out, rest=len(data))
-    check_parts(data.split, f"{path.name} after leaving out {len(table.rows) - len(data)} recordings")
+    without = f"{path.name} without {len(table.rows) - len(data)} unusable recordings"
+    parts = SPLITS
+    if table.split is None:
+        parts = tuple(part for part, share in zip(SPLITS, options.fractions, strict=True) if share > 0)
+    check_parts(data.split, without, remedy="mend or remove those lines, or add recordings", parts=parts)
     return replace(data, dropped=dict(+dropped))
 
 
 def _bare(table: OwnTable, protocol: Protocol, options: OwnOptions) -> Dataset:
     """Everything that the table itself says."""
-    count, values, groups = len(table.rows), table.labels, table.groups
+    count, values, groups, texts = len(table.rows), table.labels, table.groups, table.texts()
     # All protocols share the split, so that a test sample of one trains no other.
     strata = map_scores(values, LabelMap.SIGN) if table.scored else values.astype(np.int64)
     split = table.split
     if split is None:
         parts = stratified_split(groups, strata, seed=options.seed, fractions=options.fractions)
         split = parts.names(count)
-    texts = table.texts()
     return Dataset(
         table.path.name,
         protocol.name,

@@ -23,6 +23,7 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("speaker", "video", "split", "transcript")
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
 _MAX_SCORE = 3.0
+_MAKE = "leave the column split out to have it made"
 
 
 @dataclass(frozen=True)
@@ -151,24 +152,25 @@ def read_own_table(path: Path) -> OwnTable:
         for column in {"speaker", "video"}.intersection(header):
             groups = np.array([getattr(row, column) or row.name for row in rows])
             check_no_overlap(groups, split, f"{path.name} (column {column})")
-        check_parts(split, path.name)
+        check_parts(split, path.name, remedy=f"assign some, or {_MAKE}")
     return table
 
 
-def check_parts(split: NDArray[np.str_], name: str) -> None:
-    """Raise `DataError` if a split has no samples; test alone is enough to evaluate on.
+def check_parts(split: NDArray[np.str_], name: str, *, remedy: str, parts: Sequence[str] = SPLITS) -> None:
+    """Raise `DataError` if a part has no samples; test alone is enough to evaluate on.
 
     Parameters
     ----------
     split : array of str, shape (n,)
-    name : str
-        Of the table.
+    name, remedy : str
+        Of the table; what to do.
+    parts : sequence of str
+        Those that must have some.
     """
-    absent = [part for part in SPLITS if not (split == part).any()]
+    absent = [part for part in parts if not (split == part).any()]
     if absent and not (split == "test").all():
         raise DataError(
-            f"expected samples in train, val and test of {name}, got none in {' and '.join(absent)}; "
-            "assign some, or leave the column split out to have it made"
+            f"expected samples in {', '.join(parts)} of {name}, got none in {' and '.join(absent)}; {remedy}"
         )
 
 
@@ -250,7 +252,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
         )
     split = cells.get("split", "").lower()
     if "split" in cells and split not in _SPLIT_NAMES:
-        remedy = "correct it, or leave the column split out to have it made"
+        remedy = f"correct it, or {_MAKE}"
         raise _fault(path, line, "train, val or test", repr(cells["split"]), remedy)
     return Row(
         line,

@@ -34,8 +34,14 @@ _MODULES = (
 DATASETS: dict[str, Entry] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
 
 
-def find_dataset(name: str) -> Entry:
+def find_dataset(name: str, *, workers: int = 1) -> Entry:
     """Look a data set up; the path of your own CSV or of an MMSA pickle (`.pkl`) is one, too.
+
+    Parameters
+    ----------
+    name : str
+    workers : int
+        Processes that extract the features of your own recordings.
 
     Raises
     ------
@@ -47,9 +53,9 @@ def find_dataset(name: str) -> Entry:
     if name.endswith(".pkl"):
         return mmsa_dataset.entry_of_pickle(Path(name))
     if name.lower().endswith(".csv"):
-        from trivalent.lab.datasets.own import own_entry  # loads the extractors' modules
+        from trivalent.lab.datasets.own import OwnOptions, own_entry  # loads the extractors' modules
 
-        return own_entry(Path(name))
+        return own_entry(Path(name), OwnOptions(workers=workers))
     if name not in DATASETS:
         raise UsageError(
             f"expected a data set among {', '.join(DATASETS)}, or the path of your own .csv or of an MMSA "

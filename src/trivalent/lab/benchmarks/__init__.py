@@ -1,0 +1,1 @@
+"""Benchmarks: tables that anyone can rerun by `trivalent benchmark NAME`."""

@@ -1,0 +1,139 @@
+"""Pictures of a benchmark: PNG files beside its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.errors import MissingExtraError
+from trivalent.lab.metrics import IntArray
+from trivalent.lab.uncertainty import risk_coverage
+from trivalent.types import LABELS
+
+COLOURS = ("#E74C3C", "#95A5A6", "#2ECC71")
+_INK, _LINE = "#1c2529", "#1f5f7a"
+
+
+def canvas(width: float, height: float, *, columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+    """Make a figure that is drawn into a file, never on a screen.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "train") from error
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def label_distribution(counts: Mapping[str, NDArray[np.int64]], path: Path) -> Path:
+    """Draw the share of each class in each split."""
+    figure, axes = canvas(7, 0.7 + 0.55 * len(counts))
+    axis, left = axes[0, 0], np.zeros(len(counts))
+    shares = np.array([100 * n / n.sum() for n in counts.values()])
+    for c, label in enumerate(LABELS):
+        bars = axis.barh(list(counts), shares[:, c], left=left, color=COLOURS[c], label=label)
+        axis.bar_label(bars, fmt="%.0f %%", label_type="center", color="#10171b", fontsize=9)
+        left += shares[:, c]
+    axis.invert_yaxis()
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("share of the samples, %")
+    axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+    return _save(figure, path)
+
+
+def confusion_matrices(confusions: Mapping[str, IntArray], path: Path) -> Path:
+    """Draw matrices side by side: share of each true class, and the mean count over seeds."""
+    figure, axes = canvas(2.9 * len(confusions) + 0.4, 3.2, columns=len(confusions))
+    for axis, (name, matrix) in zip(axes[0], confusions.items(), strict=True):
+        shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for i, j in np.ndindex(*matrix.shape):
+            colour = "white" if shares[i, j] > 0.55 else _INK
+            axis.text(j, i, f"{100 * shares[i, j]:.0f} %", ha="center", va="center", color=colour)
+        axis.set_xticks(range(3), [label[:3] for label in LABELS])
+        axis.set_yticks(range(3), [label[:3] for label in LABELS])
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("predicted")
+    axes[0, 0].set_ylabel("true class")
+    return _save(figure, path)
+
+
+def threshold_sensitivity(
+    grid: Sequence[float], on_val: NDArray[np.float64], on_test: NDArray[np.float64], path: Path
+) -> Path:
+    """Draw macro-F1 over the threshold of the negative class, (seeds, thresholds) each."""
+    figure, axes = canvas(6.4, 3.6)
+    axis = axes[0, 0]
+    for values, colour, name in ((on_val, _LINE, "validation"), (on_test, "#b0563a", "test")):
+        axis.plot(grid, values.mean(axis=0), color=colour, label=f"{name}, mean of {len(values)} seeds")
+        low, high = values.min(axis=0), values.max(axis=0)
+        axis.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.set_xlabel("threshold of the negative class (shaded: all seeds)")
+    axis.set_ylabel("macro-F1")
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def training_curves(curves: Mapping[str, NDArray[np.float64]], path: Path) -> Path:
+    """Draw validation macro-F1 over the epochs; each curve (seeds, epochs)."""
+    figure, axes = canvas(6.4, 3.6)
+    axis = axes[0, 0]
+    for i, (name, values) in enumerate(curves.items()):
+        epochs, colour = np.arange(1, values.shape[1] + 1), f"C{i}"
+        axis.plot(epochs, values.mean(axis=0), color=colour, label=name)
+        low, high = values.min(axis=0), values.max(axis=0)
+        axis.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
+    axis.set_xlabel("epoch (shaded: all seeds)")
+    axis.set_ylabel("macro-F1 on validation")
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def weight_map(
+    grid: Sequence[float], scores: NDArray[np.float64], names: tuple[str, str], path: Path
+) -> Path:
+    """Draw validation macro-F1 over the weights of a vote of two, shape (weights, weights)."""
+    figure, axes = canvas(5.2, 4.3)
+    axis = axes[0, 0]
+    extent = (grid[0], grid[-1], grid[0], grid[-1])
+    image = axis.imshow(scores, origin="lower", extent=extent, cmap="viridis", aspect="equal")
+    axis.set_ylabel(f"weight of {names[0]}")
+    axis.set_xlabel(f"weight of {names[1]}")
+    figure.colorbar(image, label="macro-F1 on validation, mean of seeds")
+    return _save(figure, path)
+
+
+def risk_coverage_curves(systems: Mapping[str, tuple[NDArray[np.float64], IntArray]], path: Path) -> Path:
+    """Draw the error among the most confident samples; (confidence, correct) of each system."""
+    figure, axes = canvas(6.4, 3.6)
+    axis = axes[0, 0]
+    for name, (confidence, correct) in systems.items():
+        curve = risk_coverage(confidence, correct.astype(bool))
+        axis.plot(curve.coverage, curve.risk, label=f"{name}, area {curve.area:.3f}")
+    axis.set_xlabel("coverage: share of the samples that are answered")
+    axis.set_ylabel("share of wrong answers")
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.tmp")
+    figure.savefig(partial, format="png")
+    partial.replace(path)
+    return path
