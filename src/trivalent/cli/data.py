@@ -28,6 +28,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
     info.add_argument(
         "--features", action="store_true", help="compute features that are not stored (may take minutes)"
     )
+    info.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes for --features of your own .csv"
+    )
     info.add_argument("--json", action="store_true", help="one JSON object")
     info.add_argument("--html", type=Path, metavar="F", help="also a page with plots")
     convert = actions.add_parser(
@@ -104,7 +107,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from trivalent.lab.data_report import render_text, report
     from trivalent.lab.datasets.registry import find_dataset
 
-    entry = find_dataset(arguments.name)
+    entry = find_dataset(arguments.name, workers=arguments.workers)
     entry.protocol(arguments.protocol)  # a wrong name is told before the data are looked for
     content = report(entry, _root(arguments), protocol=arguments.protocol, features=arguments.features)
     if arguments.html is not None:

@@ -72,18 +72,17 @@ def confusion_matrices(confusions: Mapping[str, IntArray], path: Path) -> Path:
     return _save(figure, path)
 
 
-def threshold_sensitivity(
-    grid: Sequence[float], on_val: NDArray[np.float64], on_test: NDArray[np.float64], path: Path
-) -> Path:
-    """Draw macro-F1 over the threshold of the negative class, (seeds, thresholds) each."""
+def threshold_sensitivity(grid: Sequence[float], scores: NDArray[np.float64], path: Path) -> Path:
+    """Draw validation macro-F1 over the threshold of the negative class, shape (seeds, thresholds)."""
     figure, axes = canvas(6.4, 3.6)
     axis = axes[0, 0]
-    for values, colour, name in ((on_val, _LINE, "validation"), (on_test, "#b0563a", "test")):
-        axis.plot(grid, values.mean(axis=0), color=colour, label=f"{name}, mean of {len(values)} seeds")
-        low, high = values.min(axis=0), values.max(axis=0)
-        axis.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
-    axis.set_xlabel("threshold of the negative class (shaded: all seeds)")
-    axis.set_ylabel("macro-F1")
+    axis.plot(grid, scores.T, color=_LINE, alpha=0.25, linewidth=0.8)
+    axis.plot(grid, scores.mean(axis=0), color=_LINE, linewidth=2.2, label="mean")
+    best = scores.argmax(axis=1)
+    chosen = [grid[i] for i in best]
+    axis.plot(chosen, scores.max(axis=1), "o", color="#b0563a", label="best of each seed")
+    axis.set_xlabel("threshold of the negative class")
+    axis.set_ylabel("macro-F1 on validation")
     axis.legend(frameon=False)
     return _save(figure, path)
 

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from trivalent.assets import cache_folder
-from trivalent.errors import DataError, FeatureError, InputError
+from trivalent.errors import DataError, FeatureError, InputError, UsageError
 from trivalent.features.tables import read_table, write_table
 from trivalent.lab.datasets.locks import locked
 from trivalent.lab.datasets.progress import track
@@ -116,13 +116,15 @@ class FeatureCache:
 
         Raises
         ------
+        UsageError
+            Fewer than one worker.
         DataError
-            Fewer than one worker, or worker processes cannot be started.
+            Worker processes cannot be started.
         AssetError
             A model file is absent or damaged.
         """
         if workers < 1:
-            raise DataError(f"expected at least one worker, got {workers}")
+            raise UsageError(f"expected at least one worker, got {workers}; ask for more")
         self._tidy()
         work = partial(self.fill, extractions=tuple(extractions), retry=retry)
         unique = list(dict.fromkeys(paths))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle import ExpertSpec, load_bundle
-from trivalent.errors import DataError
+from trivalent.errors import DataError, UsageError
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
@@ -65,7 +65,7 @@ class OwnOptions:
 
     Raises
     ------
-    DataError
+    UsageError
         Fewer than one worker.
     """
 
@@ -79,7 +79,7 @@ class OwnOptions:
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise DataError(f"expected at least one worker, got {self.workers}; ask for more")
+            raise UsageError(f"expected at least one worker, got {self.workers}; ask for more")
 
 
 def own_entry(path: Path, options: OwnOptions | None = None) -> Entry:
@@ -137,7 +137,7 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
         data = data.take(usable)
     _tell(table, left_out, rest=len(data))
     without = f"{path.name} without {len(table.rows) - len(data)} unusable recordings"
-    parts = SPLITS
+    parts: tuple[str, ...] = SPLITS
     if table.split is None:
         parts = tuple(part for part, share in zip(SPLITS, options.fractions, strict=True) if share > 0)
     check_parts(data.split, without, remedy="mend or remove those lines, or add recordings", parts=parts)

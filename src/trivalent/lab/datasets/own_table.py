@@ -169,8 +169,9 @@ def check_parts(split: NDArray[np.str_], name: str, *, remedy: str, parts: Seque
     """
     absent = [part for part in parts if not (split == part).any()]
     if absent and not (split == "test").all():
+        missing = " and ".join(absent)
         raise DataError(
-            f"expected samples in {', '.join(parts)} of {name}, got none in {' and '.join(absent)}; {remedy}"
+            f"expected samples in {', '.join(parts)} of {name}, got none in {missing}; {remedy}"
         )
 
 

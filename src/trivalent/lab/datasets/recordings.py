@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trivalent.audio_track import SAMPLE_RATE
 from trivalent.bundle import ExpertSpec
-from trivalent.errors import DataError
+from trivalent.errors import UsageError
 from trivalent.experts import MIN_VOICED_S, frames_within, voiced_seconds
 from trivalent.extraction import FACE_RATE_HZ, LONGEST_SIDE_PX
 from trivalent.features import extractor_columns, extractor_version
@@ -83,11 +83,11 @@ def words(model: str = "tiny.en") -> Extraction:
 
     Raises
     ------
-    DataError
+    UsageError
         There is no such model.
     """
     if model not in SIZES:
-        raise DataError(f"expected a Whisper size ({', '.join(SIZES)}), got {model!r}; choose one of them")
+        raise UsageError(f"expected a Whisper size ({', '.join(SIZES)}), got {model!r}; choose one of them")
     return Extraction(WORDS, "1", {"model": model})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from trivalent.lab.networks.base import Features, FusionNetwork, Present, or_all
+from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Present, or_all
 from trivalent.lab.networks.layers import ModalityEncoders, MultiHeadAttention, Transformer, head
 from trivalent.types import Modality
 
@@ -33,6 +33,8 @@ class AttentionFusion(FusionNetwork):
         Heads of the attention; divides `width`.
     dropout : float
         Probability of dropping a hidden unit of encoders and classifier.
+    classes : int
+        Outputs; 3 are those of `Sentiment`.
     """
 
     def __init__(
@@ -44,12 +46,13 @@ class AttentionFusion(FusionNetwork):
         heads: int = 4,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
         self.attention = MultiHeadAttention(width, heads=heads)
         self.norm = nn.LayerNorm(width)
-        self.head = head(width, hidden=head_hidden, dropout=dropout)
+        self.head = head(width, hidden=head_hidden, dropout=dropout, classes=classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
@@ -70,7 +73,7 @@ class TransformerFusion(FusionNetwork):
 
     Parameters
     ----------
-    widths, hidden, width, heads, head_hidden, dropout
+    widths, hidden, width, heads, head_hidden, dropout, classes
         As of `AttentionFusion`.
     layers : int
         Number of layers.
@@ -89,13 +92,14 @@ class TransformerFusion(FusionNetwork):
         head_hidden: int = 128,
         dropout: float = 0.3,
         layer_dropout: float = 0.1,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
         self.transformer = Transformer(
             width, heads=heads, layers=layers, dropout=layer_dropout, tokens=len(self.widths)
         )
-        self.head = head(width, hidden=head_hidden, dropout=dropout)
+        self.head = head(width, hidden=head_hidden, dropout=dropout, classes=classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""

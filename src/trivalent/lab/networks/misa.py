@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trivalent.lab.networks.base import (
+    CLASSES,
     Features,
     FusionNetwork,
     FusionOutput,
@@ -121,6 +122,8 @@ class Misa(FusionNetwork):
         Probability of dropping a unit of the classifier, of the self-attention.
     similarity, difference, reconstruction : float
         Weights of the losses (alpha, beta, gamma of the paper).
+    classes : int
+        Outputs; 3 are those of `Sentiment`.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class Misa(FusionNetwork):
         similarity: float = 1.0,
         difference: float = 0.3,
         reconstruction: float = 1.0,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         count = len(self.widths)
@@ -157,7 +161,7 @@ class Misa(FusionNetwork):
         self.transformer = Transformer(
             width, heads=heads, layers=layers, dropout=layer_dropout, tokens=2 * count
         )
-        self.head = head(2 * count * width, hidden=head_hidden, dropout=dropout)
+        self.head = head(2 * count * width, hidden=head_hidden, dropout=dropout, classes=classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""

@@ -78,6 +78,8 @@ class Mult(FusionNetwork):
         Probability of dropping a unit of the layers.
     head_dropout : float
         Probability of dropping a unit of the residual block.
+    classes : int
+        Outputs; 3 are those of `Sentiment`.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class Mult(FusionNetwork):
         layers: int = 2,
         dropout: float = 0.1,
         head_dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         others = len(self.widths) - 1
@@ -129,7 +132,7 @@ class Mult(FusionNetwork):
             SeededDropout(head_dropout, (joined,)),
             nn.Linear(joined, joined),
         )
-        self.out = nn.Linear(joined, CLASSES)
+        self.out = nn.Linear(joined, classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Classify a batch of sequences.

@@ -34,7 +34,7 @@ def network_options(name: str) -> dict[str, Any]:
     """Return the options of a network with their defaults.
 
     >>> network_options("attention")
-    {'hidden': 128, 'width': 64, 'heads': 4, 'head_hidden': 128, 'dropout': 0.3}
+    {'hidden': 128, 'width': 64, 'heads': 4, 'head_hidden': 128, 'dropout': 0.3, 'classes': 3}
     """
     parameters = inspect.signature(_known(name, NETWORKS, what="a fusion network")).parameters
     return {key: p.default for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY}

@@ -61,7 +61,7 @@ class Single(Concatenation):
         May hold further modalities, which are ignored.
     modality : Modality or str, optional
         Which one; needed if there are several widths.
-    hidden, width, head_hidden, dropout
+    hidden, width, head_hidden, dropout, classes
         As of `Concatenation`.
 
     Raises
@@ -79,6 +79,7 @@ class Single(Concatenation):
         width: int = 64,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         if modality is None and len(widths) == 1:
             modality = next(iter(widths))
@@ -89,7 +90,12 @@ class Single(Concatenation):
             raise RecipeError(f"expected one modality of {', '.join(widths)}, got {got}; {hint}")
         chosen = Modality(modality)
         super().__init__(
-            {chosen: widths[chosen]}, hidden=hidden, width=width, head_hidden=head_hidden, dropout=dropout
+            {chosen: widths[chosen]},
+            hidden=hidden,
+            width=width,
+            head_hidden=head_hidden,
+            dropout=dropout,
+            classes=classes,
         )
 
 
@@ -100,7 +106,7 @@ class LateFusion(FusionNetwork):
 
     Parameters
     ----------
-    widths, hidden, width, head_hidden, dropout
+    widths, hidden, width, head_hidden, dropout, classes
         As of `Concatenation`.
     """
 
@@ -112,12 +118,13 @@ class LateFusion(FusionNetwork):
         width: int = 64,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.modalities)
         self.heads = nn.ModuleList(
-            head(width, hidden=head_hidden, dropout=dropout) for _ in self.modalities
+            head(width, hidden=head_hidden, dropout=dropout, classes=classes) for _ in self.modalities
         )
 
     def forward(self, features: Features, present: Present) -> Tensor:
@@ -145,7 +152,7 @@ class GatedFusion(FusionNetwork):
 
     Parameters
     ----------
-    widths, hidden, width, head_hidden, dropout
+    widths, hidden, width, head_hidden, dropout, classes
         As of `Concatenation`.
     """
 
@@ -157,13 +164,14 @@ class GatedFusion(FusionNetwork):
         width: int = 64,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         count = len(self.widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
         self.states = nn.ModuleList(nn.Linear(width, width) for _ in self.modalities)
         self.gates = nn.ModuleList(nn.Linear(count * width, width) for _ in self.modalities)
-        self.head = head(width, hidden=head_hidden, dropout=dropout)
+        self.head = head(width, hidden=head_hidden, dropout=dropout, classes=classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""

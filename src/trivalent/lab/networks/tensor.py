@@ -9,7 +9,7 @@ from operator import mul
 import torch
 from torch import Tensor, nn
 
-from trivalent.lab.networks.base import Features, FusionNetwork, Present
+from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Present
 from trivalent.lab.networks.layers import ModalityEncoders, head
 from trivalent.types import Modality
 
@@ -61,6 +61,8 @@ class TensorFusion(FusionNetwork):
         Units: hidden of the encoders, z_m, hidden of the classifier.
     dropout : float
         Probability of dropping a hidden unit of encoders and classifier.
+    classes : int
+        Outputs; 3 are those of `Sentiment`.
     """
 
     def __init__(
@@ -71,12 +73,15 @@ class TensorFusion(FusionNetwork):
         width: int = 16,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(
             self.widths, hidden=hidden, width=width, dropout=dropout, rectified=True
         )
-        self.head = head((width + 1) ** len(self.widths), hidden=head_hidden, dropout=dropout)
+        self.head = head(
+            (width + 1) ** len(self.widths), hidden=head_hidden, dropout=dropout, classes=classes
+        )
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
@@ -114,7 +119,7 @@ class LowRankFusion(FusionNetwork):
 
     Parameters
     ----------
-    widths, hidden, head_hidden, dropout
+    widths, hidden, head_hidden, dropout, classes
         As of `TensorFusion`.
     width, fused : int
         Units of z_m and of h.
@@ -132,6 +137,7 @@ class LowRankFusion(FusionNetwork):
         fused: int = 64,
         head_hidden: int = 128,
         dropout: float = 0.3,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(
@@ -143,7 +149,7 @@ class LowRankFusion(FusionNetwork):
         )
         self.rank_weights = nn.Parameter(torch.full((rank,), rank**-0.5))
         self.bias = nn.Parameter(torch.zeros(fused))
-        self.head = head(fused, hidden=head_hidden, dropout=dropout)
+        self.head = head(fused, hidden=head_hidden, dropout=dropout, classes=classes)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""

@@ -1,0 +1,91 @@
+"""The benchmarks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trivalent.errors import DataError, UsageError
+from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.datasets.mosei import FOLDER, TRACKS
+from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.results import Result
+
+REAL, ALLOWED = False, True
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What `trivalent benchmark NAME` runs.
+
+    Attributes
+    ----------
+    title : str
+    run : callable
+        (data root, seeds, output folder, synthetic data allowed) to the result; draws its pictures.
+    """
+
+    title: str
+    run: Callable[[Path, Sequence[int], Path, bool], Result]
+
+
+def _paper_table(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
+    from trivalent.lab.benchmarks.paper_table import draw, run_paper_table
+
+    data = mosei_data(root, synthetic=synthetic)
+    result, table = run_paper_table(data, seeds=seeds)
+    draw(table, out)
+    return result
+
+
+def mosei_data(root: Path, *, synthetic: bool = REAL) -> Dataset:
+    """Read `sdk-subset` of all of MOSEI if its feature files are there, else of the 922 videos.
+
+    Raises
+    ------
+    DataError
+        Neither is there, or the features are synthetic and that was not asked for.
+    """
+    complete = all((root / FOLDER / track.file).is_file() for track in TRACKS[:3])
+    data = find_dataset("mosei" if complete else "mosei-922").read(root, "sdk-subset")
+    if data.synthetic and not synthetic:
+        raise DataError(
+            f"expected measured features in {root / FOLDER}, got synthetic ones, from which nothing "
+            "follows about people; give --synthetic to run it all the same"
+        )
+    return data
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "paper-table": Benchmark("every row of the paper behind this project, rebuilt honestly", _paper_table),
+}
+
+
+def run_benchmark(
+    name: str, *, root: Path, out: Path, seeds: int = 10, synthetic: bool = REAL
+) -> tuple[Result, list[Path]]:
+    """Run a benchmark and write its table (JSON and Markdown) and pictures.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name, or fewer than two seeds are asked for.
+    DataError
+        Its data are not there.
+    """
+    if name not in BENCHMARKS:
+        raise UsageError(f"expected a benchmark among {', '.join(BENCHMARKS)}, got {name!r}")
+    if seeds < 2:
+        raise UsageError(f"expected at least 2 seeds for an interval, got {seeds}; 10 is the default")
+    result = BENCHMARKS[name].run(root, range(seeds), out, synthetic)
+    if synthetic:
+        result.caveats.insert(0, "SYNTHETIC features were allowed: figures say nothing about people.")
+    return result, result.write(out)
+
+
+def verdicts(result: Result) -> list[dict[str, Any]]:
+    """Claims of the paper with their verdicts; empty if the benchmark judges none."""
+    found: list[dict[str, Any]] = result.extra.get("claims", [])
+    return found
