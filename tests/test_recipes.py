@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -113,6 +114,22 @@ def test_build_fits_types() -> None:
     assert type(config.rate) is float
     with pytest.raises(RecipeError, match="expected all keys of Config in demo"):
         build(Config, {}, where="demo")
+    # YAML reads 6e-5 without a dot as text.
+    assert build(Config, {"rate": "6e-5"}, where="demo").rate == 6e-5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"rate": "fast"}, "expected a number for rate in demo, got 'fast'"),
+        ({"rate": True}, "expected a number for rate"),
+        ({"rate": 1, "epochs": 2.5}, "expected a whole number for epochs"),
+        ({"rate": 1, "epochs": "3"}, "expected a whole number for epochs"),
+    ],
+)
+def test_build_refuses_other_types(content: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build(Config, content, where="demo")
 
 
 def test_shipped_recipes_are_complete() -> None:
@@ -136,5 +153,5 @@ def test_shipped_recipes_are_complete() -> None:
         build(tasks[recipe.kind], recipe.task, where=path.name)
         config = build(TrainingConfig, recipe.training, where=path.name)
         assert recipe.seeds
-        # YAML reads 6e-5 without a dot as text.
-        assert all(isinstance(value, int | float) for value in vars(config).values()), path.name
+        kinds = get_type_hints(TrainingConfig)
+        assert all(type(value) is kinds[key] for key, value in vars(config).items()), path.name

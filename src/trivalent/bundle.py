@@ -11,7 +11,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from trivalent.assets import sha256_of
 from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.errors import BundleError, FeatureError, UsageError
-from trivalent.features import EXTRACTORS, extractor_columns, extractor_version
-from trivalent.features.pooling import columns_of, pool
+from trivalent.errors import BundleError, UsageError
+from trivalent.expert_spec import ExpertSpec, Inputs, check_columns
+from trivalent.features.frames import frames, without_spectrum
+from trivalent.features.pooling import pool
 from trivalent.fusion import DecisionRule, FusionRule, softmax
 from trivalent.types import LABELS, FeatureTable, FloatArray, Modality
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.integer[Any]]
 FORMAT = "trivalent.bundle/1"
 INSTALLED = PACKAGE_ROOT / "bundles"
+MIN_STEPS = 8  # of 20 ms: a graph over frames says nothing about less
 _MAX_FILE = 512 * 2**20
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
@@ -47,67 +49,8 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class ExpertSpec:
-    """One modality's entry in bundle.json.
-
-    `pooling` names the pooled statistics ("F0.mean_voiced") that the graph takes, in order;
-    empty for text, whose graph takes token ids. `mean` and `scale` normalise them.
-    """
-
-    extractor: str
-    extractor_version: str
-    columns: tuple[str, ...]
-    model: str
-    temperature: float
-    prior: FloatArray
-    pooling: tuple[str, ...] = ()
-    mean: FloatArray = field(default_factory=lambda: np.zeros(0))
-    scale: FloatArray = field(default_factory=lambda: np.ones(0))
-    clip: float = 4.0
-    max_missing: float = 0.25
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render for bundle.json."""
-        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, where: str) -> ExpertSpec:
-        """Read from bundle.json, checking shapes."""
-        try:
-            spec = cls(
-                extractor=data["extractor"],
-                extractor_version=data["extractor_version"],
-                columns=tuple(data["columns"]),
-                model=data["model"],
-                temperature=float(data["temperature"]),
-                prior=np.array(data["prior"], float),
-                pooling=tuple(data["pooling"]),
-                mean=np.array(data["mean"], float),
-                scale=np.array(data["scale"], float),
-                clip=float(data["clip"]),
-                max_missing=float(data["max_missing"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"expected a complete expert in {where}, got a bad or absent key: {error}"
-            ) from error
-        if not (len(spec.pooling) == len(spec.mean) == len(spec.scale)) or spec.temperature <= 0:
-            raise BundleError(
-                f"expected pooling, mean and scale of one length in {where}, and temperature > 0"
-            )
-        if (
-            spec.prior.shape != (len(LABELS),)
-            or not np.isclose(spec.prior.sum(), 1)
-            or (spec.prior <= 0).any()
-        ):
-            raise BundleError(f"expected a prior of three positive numbers that sum to 1 in {where}")
-        return spec
-
-
 class Expert:
-    """One modality's model: pooled features or token ids to calibrated probabilities."""
+    """One modality's model: pooled features, frames or token ids to calibrated probabilities."""
 
     def __init__(self, spec: ExpertSpec, read: Callable[[], bytes], *, threads: int) -> None:
         self.spec = spec
@@ -145,21 +88,41 @@ class Expert:
         return self._session.run(["sentence"], {"ids": ids, "mask": mask})[0]
 
     def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
-        """Classify one pooled table.
+        """Classify the table of one utterance, pooled or as frames.
 
         Returns
         -------
         probabilities : array, shape (3,), or None
-            None when more than `max_missing` of the pooled statistics cannot be computed.
-        repaired : int
-            How many statistics were missing and replaced by the training mean.
+            None when more than `max_missing` of the pooled statistics cannot be computed. With frames,
+            when as many rows are digital silence, or there are fewer than `MIN_STEPS` steps.
+        missing : int
+            How many statistics were missing and replaced by the training mean. With frames, the rows
+            of digital silence, if there is no answer for them.
         """
+        if self.spec.inputs is Inputs.FRAMES:
+            return self._from_frames(table)
         x = (pool(table, self.spec.pooling) - self.spec.mean) / self.spec.scale
         missing = ~np.isfinite(x)
         if missing.mean() > self.spec.max_missing:
             return None, int(missing.sum())
         x = np.where(missing, 0.0, np.clip(x, -self.spec.clip, self.spec.clip))
         return self.calibrate(self.run(x[None]))[0], int(missing.sum())
+
+    def _from_frames(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
+        x = self.normalize_frames(frames(table, self.spec.channels))
+        silent = without_spectrum(table)
+        if len(x) < MIN_STEPS or silent.mean() > self.spec.max_missing:
+            return None, int(silent.sum())
+        return self.calibrate(self.run_frames(x[None]))[0], 0
+
+    def normalize_frames(self, values: FloatArray) -> NDArray[np.float32]:
+        """Scale and clip channels, shape (steps, channels), as in training."""
+        x = (values - self.spec.mean) / self.spec.scale
+        return np.clip(x, -self.spec.clip, self.spec.clip).astype(np.float32)
+
+    def run_frames(self, x: FloatArray) -> FloatArray:
+        """Return the logits (n, 3) of normalised frames (n, steps, channels), all of one length."""
+        return self._session.run(["logits"], {"frames": x.astype(np.float32)})[0]
 
     def run(self, features: FloatArray) -> FloatArray:
         """Return the logits (n, 3) of normalised pooled features (n, len(pooling))."""
@@ -211,7 +174,7 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
         spec = ExpertSpec.from_dict(entry, where=f"{folder}, modality {key}")
         if spec.model not in manifest["files"]:
             raise BundleError(f"expected {spec.model} among the hashed files of {folder}, it is not listed")
-        _check_columns(spec, key)
+        check_columns(spec, key)
         experts[Modality(key)] = Expert(spec, _Reading(reader, spec.model), threads=threads)
     return Bundle(
         manifest["name"],
@@ -271,40 +234,6 @@ def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(set(keys)) != len(keys):
         raise ValueError(f"duplicate keys {sorted({k for k in keys if keys.count(k) > 1})}")
     return dict(pairs)
-
-
-def _check_columns(spec: ExpertSpec, modality: str) -> None:
-    """Refuse a bundle whose columns are not those of today's extractor."""
-    if spec.extractor not in EXTRACTORS:
-        known = ", ".join(EXTRACTORS)
-        raise BundleError(f"expected an extractor among {known} for {modality}, got {spec.extractor!r}")
-    current = extractor_version(spec.extractor)
-    if spec.extractor_version != current:
-        raise BundleError(
-            f"expected a bundle for {spec.extractor} version {current}, got {modality} features of version "
-            f"{spec.extractor_version}; train it again or install the matching trivalent"
-        )
-    available = extractor_columns(spec.extractor)
-    lacking = [c for c in spec.columns if c not in available]
-    if lacking:
-        raise BundleError(
-            f"expected {modality} columns that the extractor {spec.extractor} computes, got "
-            f"{len(lacking)} others: {_some(lacking)}; the extractor has besides: "
-            f"{_some([c for c in available if c not in spec.columns]) or 'nothing'}"
-        )
-
-    try:
-        needed = columns_of(spec.pooling)
-    except FeatureError as error:
-        raise BundleError(f"expected pooled names for {modality}: {error}") from error
-    if unlisted := [c for c in needed if c not in spec.columns]:
-        raise BundleError(
-            f"expected the columns that {modality} pools to be listed, got others: {_some(unlisted)}"
-        )
-
-
-def _some(names: Sequence[str], limit: int = 6) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 class _FolderReader:
@@ -372,3 +301,16 @@ class _Reading:
 
     def __call__(self) -> bytes:
         return self.reader.read(self.name)
+
+
+__all__ = [
+    "FORMAT",
+    "INSTALLED",
+    "MIN_STEPS",
+    "Bundle",
+    "Expert",
+    "ExpertSpec",
+    "Inputs",
+    "installed_bundles",
+    "load_bundle",
+]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.bundle import Expert
+from trivalent.bundle import MIN_STEPS, Expert, Inputs
 from trivalent.errors import FeatureError
+from trivalent.features.frames import ROWS_PER_STEP, STEP_S
 from trivalent.features.text import encode, has_words, normalize, pack, pad, tokenizer
 from trivalent.fusion import Opinion
 from trivalent.types import FeatureTable, FloatArray, Status, Utterance
@@ -116,7 +117,7 @@ def language_problem(utterances: Sequence[Utterance], language: str | None) -> s
 def read_voice(
     expert: Expert, utterances: Sequence[Utterance], *, audio: AudioTrack | None, progress: Progress | None
 ) -> list[Reading]:
-    """Classify the voice of utterances from pooled COVAREP columns, one utterance at a time."""
+    """Classify the voice of utterances from COVAREP columns, one utterance at a time."""
     if audio is None:
         return [Reading.absent("the recording has no audio track") for _ in utterances]
     readings = []
@@ -182,11 +183,14 @@ def frames_within(
 def _classify_table(
     expert: Expert, table: FeatureTable, *, quality: float, facts: dict[str, float]
 ) -> Reading:
-    probabilities, repaired = expert.from_table(table)
-    if probabilities is None:
-        return Reading.absent(
-            f"{repaired} of {len(expert.spec.pooling)} features could not be computed",
-            status=Status.FAILED,
-            facts=facts,
-        )
-    return Reading(Status.OK, None, Opinion(probabilities, expert.spec.prior, quality), facts, repaired)
+    probabilities, missing = expert.from_table(table)
+    if probabilities is not None:
+        return Reading(Status.OK, None, Opinion(probabilities, expert.spec.prior, quality), facts, missing)
+    if expert.spec.inputs is Inputs.FRAMES:
+        steps, needed = len(table) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
+        if steps < needed:
+            return Reading.absent(f"{steps:.2f} s of sound, needs {needed:g} s", facts=facts)
+        reason = f"{missing} of {len(table)} rows are digital silence"
+    else:
+        reason = f"{missing} of {len(expert.spec.pooling)} features could not be computed"
+    return Reading.absent(reason, status=Status.FAILED, facts=facts)

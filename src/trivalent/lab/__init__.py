@@ -1,1 +1,25 @@
 """The research wing: data sets, networks, training, calibration, export. Needs the extra `train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trivalent.lab.classifier import TrivalentClassifier
+
+__all__ = ["TrivalentClassifier"]
+
+
+def __getattr__(name: str) -> Any:
+    # It pulls in torch and scikit-learn: only for those who use it.
+    if name == "TrivalentClassifier":
+        from trivalent.errors import MissingExtraError
+
+        try:
+            from trivalent.lab.classifier import TrivalentClassifier
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("trivalent"):
+                raise
+            raise MissingExtraError(str(error.name), "train") from error
+        return TrivalentClassifier
+    raise AttributeError(f"module 'trivalent.lab' has no attribute {name!r}")

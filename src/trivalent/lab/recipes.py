@@ -30,13 +30,13 @@ class Recipe:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply `key=value` overrides (`training.epochs=1`).
+def read_recipe(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe as the mapping that it is and apply `key=value` overrides (`training.epochs=1`).
 
     Raises
     ------
     RecipeError
-        The file cannot be read, is not a mapping, or has an unknown key.
+        The file cannot be read, is not a mapping, or an override is none.
     """
     try:
         import yaml
@@ -51,7 +51,18 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"expected a mapping of keys in {path}, got {type(data).__name__}")
     for override in overrides:
         _override(data, override, yaml.safe_load)
-    return build(Recipe, data, where=str(path))
+    return data
+
+
+def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Read the recipe of an expert or of the default bundle; see `read_recipe`.
+
+    Raises
+    ------
+    RecipeError
+        The file cannot be read, is not a mapping, or has an unknown key.
+    """
+    return build(Recipe, read_recipe(path, overrides=overrides), where=str(path))
 
 
 def build(kind: type[T], data: Mapping[str, Any], *, where: str) -> T:
@@ -71,17 +82,28 @@ def build(kind: type[T], data: Mapping[str, Any], *, where: str) -> T:
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             raise RecipeError(f"expected a key of {kind.__name__} in {where}, got {key!r}; {hint}")
     hints = get_type_hints(kind)
-    values = {}
-    for key, value in data.items():
-        if str(hints[key]).startswith("tuple") and isinstance(value, list):
-            value = tuple(value)
-        elif hints[key] is float and isinstance(value, int):
-            value = float(value)
-        values[key] = value
+    values = {key: _fitted(key, value, hints[key], where=where) for key, value in data.items()}
     try:
         return kind(**values)
     except TypeError as error:
         raise RecipeError(f"expected all keys of {kind.__name__} in {where}: {error}") from error
+
+
+def _fitted(key: str, value: Any, hint: Any, *, where: str) -> Any:
+    """Bring a value of YAML to the type of its field, or say that it does not fit."""
+    if str(hint).startswith("tuple") and isinstance(value, list):
+        return tuple(value)
+    if hint is float and not isinstance(value, bool):
+        try:  # YAML reads 6e-5, which has no dot, as text
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    number = isinstance(value, int) and not isinstance(value, bool)
+    fits = {int: number, float: False, bool: isinstance(value, bool), str: isinstance(value, str)}
+    if not fits.get(hint, True):
+        expected = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}[hint]
+        raise RecipeError(f"expected {expected} for {key} in {where}, got {value!r}; change it")
+    return value
 
 
 def _override(data: dict[str, Any], text: str, parse: Any) -> None:

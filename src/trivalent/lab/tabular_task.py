@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from trivalent.lab.losses import class_weights
 from trivalent.lab.metrics import IntArray, macro_f1
+from trivalent.lab.networks.sentiments import sum_to_sentiments
 from trivalent.lab.training import TrainingConfig
 from trivalent.types import FloatArray, Sentiment
 
@@ -29,6 +30,8 @@ class TabularTaskConfig:
         `ravdess` or `faces`.
     pooling : tuple of str
         Pooled statistics, in order: the network's inputs.
+    inputs : str
+        `pooled`; what sets such a recipe apart from one over frames.
     variants : tuple of str
         Altered copies of the recordings that are trained on besides the clean ones.
     mix : tuple of str
@@ -48,6 +51,7 @@ class TabularTaskConfig:
 
     dataset: str
     pooling: tuple[str, ...]
+    inputs: str = "pooled"
     variants: tuple[str, ...] = ()
     hidden: int = 0  # 0: linear
     dropout: float = 0.0
@@ -85,12 +89,11 @@ class TabularNetwork(nn.Module):
         if hidden:
             layers += [nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)]
         self.layers = nn.Sequential(*layers)
-        self.members = [[i for i, s in enumerate(sentiments) if s == sentiment] for sentiment in Sentiment]
+        self.sentiments = tuple(sentiments)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits, shape (batch, 3): log of the summed probabilities of each sentiment's outputs."""
-        fine = self.layers(features)
-        return torch.stack([torch.logsumexp(fine[:, own], -1) for own in self.members], -1)
+        return sum_to_sentiments(self.layers(features), self.sentiments)
 
 
 def mirrored_columns(names: Sequence[str]) -> list[int]:

@@ -207,7 +207,7 @@ class _Loop(Generic[Batch]):
     def _average(self) -> None:
         # A short memory at first: otherwise the initial weights linger for thousands of steps.
         decay = min(self.config.averaging, self.step / (self.step + 10))
-        for mean, new in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+        for mean, new in zip(_averaged(self.averaged), _averaged(self.network), strict=True):
             mean.lerp_(new, 1 - decay)
 
     def _validate(self) -> dict[str, float]:
@@ -333,6 +333,12 @@ def _by_member(metrics: Mapping[str, Any], size: int) -> list[dict[str, float]]:
 
 def _mean(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(own[name] for own in members) / len(members) for name in members[0]}
+
+
+def _averaged(network: nn.Module) -> list[Tensor]:
+    """What the moving average covers: the weights, and the running statistics of BatchNorm layers."""
+    statistics = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    return [*network.parameters(), *statistics]
 
 
 def _schedule(progress: float, warmup: float) -> float:

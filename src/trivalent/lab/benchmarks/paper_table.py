@@ -134,9 +134,9 @@ def _caveats(data: Dataset, problem: Problem) -> list[str]:
         f"{len(p)} {p.role}" for p in (problem.parts.train, problem.parts.val, problem.parts.test)
     )
     told = [
-        f"Samples: {sizes}. Intervals are over seeds, not over videos: with another test set every row moves.",
-        "Epochs, thresholds and vote weights are chosen on validation; test was scored once per row and seed. "
-        "The paper chose thresholds on test and used one seed.",
+        f"Samples: {sizes}. Intervals are over seeds, not over videos: another test set moves every row.",
+        "Epochs, thresholds and vote weights are chosen on validation; test was scored once per row and "
+        "seed. The paper chose thresholds on test and used one seed.",
         "The paper's confusion matrix [[18,44,15],[27,222,92],[17,79,162]] belongs to S7 (.595 / .507).",
         "S4 and the paper's S3+S4 are the same system (attention with square-root weights); its S10-3 "
         "cross-entropy row repeats it with another seed, which our interval covers.",

@@ -198,13 +198,14 @@ def extract_ravdess(
     FeatureError
         A pooled name is unknown.
     """
-    takes, columns = list_takes(root), columns_of(names)
+    takes, columns = [take for take, _ in list_takes(root)], columns_of(names)
     rows: list[NDArray[np.float64]] = []
     ids: list[str] = []
     chosen: list[Take] = []
     for variant in map(Variant, variants):
-        tables = _tables(takes, columns, variant=variant, cache=cache, progress=progress)
-        for (take, _), table in zip(takes, tables, strict=True):
+        for take, table in voice_tables(
+            root, columns=columns, variant=variant, cache=cache, progress=progress
+        ):
             if len(table):
                 rows.append(pool(table, names))
                 ids.append(take.stem if variant is Variant.CLEAN else f"{take.stem}#{variant}")
@@ -220,26 +221,44 @@ def extract_ravdess(
     )
 
 
-def _tables(
-    takes: Sequence[tuple[Take, Path]],
-    columns: Sequence[str],
+def voice_tables(
+    root: Path,
     *,
-    variant: Variant,
+    columns: Sequence[str],
     cache: Path,
-    progress: Progress | None,
-) -> list[FeatureTable]:
+    variant: Variant = Variant.CLEAN,
+    progress: Progress | None = None,
+) -> list[tuple[Take, FeatureTable]]:
+    """Compute the voice columns over time of every take with a sentiment, or read them from the cache.
+
+    Parameters
+    ----------
+    root, cache, progress
+        As for `extract_ravdess`.
+    columns : sequence of str
+        COVAREP columns; the tables have them in the field's order.
+    variant : Variant
+        How the takes are altered.
+
+    Raises
+    ------
+    DataError
+        The recordings are absent.
+    """
+    takes = list_takes(root)
     # In the field's order, so that the same columns in another order are the same file.
     ordered = tuple(name for name in COLUMNS if name in columns)
     stored = cache / f"{SOURCE}-{variant}-{_cache_key(takes, ordered)}.npz"
     if stored.is_file():
-        return _load_tables(stored, ordered)
-    tables = []
-    for i, (take, path) in enumerate(takes):
-        tables.append(_voice_table(path, ordered, variant=variant, seed=take.stem))
-        if progress is not None:
-            progress(i + 1, len(takes))
-    _save_tables(stored, tables)
-    return tables
+        tables = _load_tables(stored, ordered)
+    else:
+        tables = []
+        for i, (take, path) in enumerate(takes):
+            tables.append(_voice_table(path, ordered, variant=variant, seed=take.stem))
+            if progress is not None:
+                progress(i + 1, len(takes))
+        _save_tables(stored, tables)
+    return [(take, table) for (take, _), table in zip(takes, tables, strict=True)]
 
 
 def _voice_table(path: Path, columns: Sequence[str], *, variant: Variant, seed: str) -> FeatureTable:
