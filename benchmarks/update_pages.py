@@ -1,6 +1,6 @@
 """Fill the marked parts of README.md and docs/*.md from benchmarks/results and from real output.
 
-Usage: python benchmarks/update_pages.py
+Usage: TRIVALENT_DATA=DIR python benchmarks/update_pages.py
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import Any
 from results_file import FOLDER, REPOSITORY
 from trivalent.features.covarep.glossary import define
 from trivalent.files import write_text_atomic
+from trivalent.lab.datasets.mosei import explain_distribution
+from trivalent.lab.datasets.registry import DATASETS
+from trivalent.lab.datasets.root import data_root
 
-_BLOCK = re.compile(r"(<!-- (table|output|columns|parity): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (table|output|columns|parity|datasets|distribution|claims): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(words: list[str]) -> str:
@@ -85,9 +88,44 @@ def parity(words: list[str]) -> str:
     return "\n".join([*lines, "", *(f"- {caveat}" for caveat in content["caveats"])])
 
 
+def datasets(words: list[str]) -> str:
+    """List the data sets that we read."""
+    lines = ["| name | what | protocols | licence |", "|---|---|---|---|"]
+    for name, entry in DATASETS.items():
+        protocols = ", ".join(p.name for p in entry.protocols)
+        lines.append(f"| {name} | {entry.title} | {protocols} | {entry.licence} |")
+    return "\n".join(lines)
+
+
+def distribution(words: list[str]) -> str:
+    """Show what each choice of a protocol does to the classes; needs $TRIVALENT_DATA."""
+    lines = ["| samples of train | label map | count | negative / neutral / positive, % |", "|---|---|---|---|"]
+    for step in explain_distribution(data_root())["distribution"]:
+        shares = " / ".join(f"{v:.1f}" for v in step["percent"].values())
+        lines.append(f"| {step['samples']} | {step['label_map']} | {step['count']:,} | {shares} |")
+    return "\n".join(lines)
+
+
+def claims(words: list[str]) -> str:
+    """List the claims of the paper with their verdicts."""
+    content = json.loads((FOLDER / f"{words[0]}.json").read_text())
+    lines = ["| claim of the paper | verdict | measured |", "|---|---|---|"]
+    for claim in content["claims"]:
+        lines.append(f"| {claim['claim']} | {claim['verdict']} | {claim['reason']} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Rewrite the pages."""
-    makers = {"table": table, "output": output, "columns": columns, "parity": parity}
+    makers = {
+        "table": table,
+        "output": output,
+        "columns": columns,
+        "parity": parity,
+        "datasets": datasets,
+        "distribution": distribution,
+        "claims": claims,
+    }
 
     def fill(match: re.Match[str]) -> str:
         return f"{match[1]}{makers[match[2]](match[3].split())}\n{match[4]}"

@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     arguments = parser.parse_args()
     seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
-    recipe = replace(load_recipe(REPOSITORY / "recipes" / "voice.yaml"), seeds=seeds)
+    recipe = replace(load_recipe(REPOSITORY / "recipes" / "voice_pooled.yaml"), seeds=seeds)
     result = Result("voice-ablation", "RAVDESS, actors 01-16, out of fold (4 folds by actor)", seeds=seeds)
     trials = {f"columns of the bundle, {name}": changed(recipe, variants=v) for name, v in VARIANTS.items()}
     trials |= {f"+ {name}, clean only": changed(recipe, added=columns) for name, columns in ADDED.items()}

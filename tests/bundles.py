@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from trivalent.bundle import FORMAT, ExpertSpec
+from trivalent.bundle import FORMAT, ExpertSpec, Inputs
 from trivalent.features import extractor_version
+from trivalent.features.frames import columns_of_channels
 from trivalent.fusion import FusionRule
 from trivalent.types import LABELS, Modality
 
@@ -21,6 +22,7 @@ PRIOR = np.array([0.3, 0.4, 0.3])
 WIDTH = 384
 VOICE_POOLING = ("F0.semitone_std_voiced", "VUV.mean", "MCEP_1.mean")
 VOICE_COLUMNS = ("F0", "VUV", "MCEP_1")
+VOICE_CHANNELS = ("F0.shape", "VUV", "MCEP_1.delta")
 FACE_POOLING = ("mouthSmileLeft.mean", "browDownLeft.mean")
 FACE_COLUMNS = ("mouthSmileLeft", "browDownLeft")
 # Rows are features, columns classes: a smile is positive, a frown is negative.
@@ -105,6 +107,42 @@ def tabular_spec(
         "pooling": tuple(pooling),
         "mean": np.zeros(len(pooling)),
         "scale": np.ones(len(pooling)),
+    }
+    return ExpertSpec(**{**values, **changes})
+
+
+def frames_graph(weights: np.ndarray) -> bytes:
+    """Return a graph from `frames` (n, steps, channels) to `logits` (n, 3): linear in the mean step."""
+    nodes = [
+        helper.make_node("ReduceMean", ["frames", "steps"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "frames",
+        [helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["n", "steps_n", len(weights)])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", weights.shape[1]])],
+        [
+            numpy_helper.from_array(weights.astype(np.float32), "weights"),
+            numpy_helper.from_array(np.array([1], np.int64), "steps"),
+        ],
+    )
+    return _serialized(graph)
+
+
+def frames_spec(channels: Sequence[str] = VOICE_CHANNELS, **changes: Any) -> ExpertSpec:
+    """Return a specification of a voice expert over frames, with mean 0 and scale 1."""
+    values: dict[str, Any] = {
+        "extractor": "covarep",
+        "extractor_version": extractor_version("covarep"),
+        "columns": columns_of_channels(channels),
+        "model": "voice.onnx",
+        "temperature": 1.0,
+        "prior": PRIOR,
+        "mean": np.zeros(len(channels)),
+        "scale": np.ones(len(channels)),
+        "inputs": Inputs.FRAMES,
+        "channels": tuple(channels),
     }
     return ExpertSpec(**{**values, **changes})
 

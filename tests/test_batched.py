@@ -476,6 +476,7 @@ FORMS: list[tuple[list[nn.Module], tuple[int, ...], str]] = [
     ([nn.Linear(2, 3), nn.Linear(3, 3)], (), "another form at 1"),
     ([nn.Linear(2, 3), Small()], (), "another form at 1"),
     ([nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.1))], (), "expected dropout by SeededDropout, got '1'"),
+    ([nn.Sequential(nn.BatchNorm1d(2))], (), "without running statistics, got '0'"),
 ]
 
 

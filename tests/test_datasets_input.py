@@ -95,7 +95,7 @@ def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected the file .*No such file.*set TRIVALENT_DATA"):
         read_arrays(path, {"a": ()})
     save(path, a=np.arange(1000))
-    with pytest.raises(DataError, match="expected the arrays b, c in .* got a; the file is not"):
+    with pytest.raises(DataError, match=r"expected the arrays b, c in .* got a; the file is not"):
         read_arrays(path, {"a": (), "b": (), "c": ()})
     whole = path.read_bytes()
     for broken in (b"", b"no archive", whole[: len(whole) // 2], whole[:200] + b"\xff" * 200 + whole[400:]):
@@ -104,7 +104,7 @@ def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:
             read_arrays(path, {"a": ()})
     np.save(tmp_path / "y.npy", np.arange(3))
     (tmp_path / "y.npy").rename(path)
-    with pytest.raises(DataError, match="expected .npz arrays"):
+    with pytest.raises(DataError, match=r"expected .npz arrays"):
         read_arrays(path, {"a": ()})
 
 
@@ -214,7 +214,7 @@ def test_stray_bytes_are_mended_and_counted(tmp_path: Path) -> None:
         ),
         ((MELD_ROW,), MELD_HEADER.replace("Sentiment", "Emotion"), r"expected columns \['Sentiment'\]"),
         (("Hi,neutral",), MELD_HEADER, "expected 6 cells in data row 1 .* cut off"),
-        ((MELD_ROW, MELD_ROW), MELD_HEADER, "each sample once .* 'train/dia0_utt0'"),
+        ((MELD_ROW, MELD_ROW), MELD_HEADER, "each sample once .*dia0_utt0' 2 times"),
     ],
 )
 def test_tables_of_meld_that_are_not_the_published_ones(
@@ -303,7 +303,7 @@ def test_published_tweets(tmp_path: Path) -> None:
     assert data.labels.tolist() == [2, 0] * 3
     assert data.ids.tolist()[:3] == ["tweeteval/train0", "tweeteval/train1", "tweeteval/val0"]
     (folder / "val_labels.txt").write_text("2\n")
-    with pytest.raises(DataError, match="a label for each of 2 tweets .* got 1"):
+    with pytest.raises(DataError, match=r"a label for each of 2 tweets .* got 1"):
         load(find_dataset("tweeteval"), tmp_path, "published")
     assert [p.name for p in text_entries.ENTRIES[1].protocols] == ["three", "published"]
 

@@ -96,7 +96,7 @@ def test_counts_by_hand(tmp_path: Path) -> None:
 def test_a_split_without_samples_says_which_have_some(tmp_path: Path) -> None:
     data = MOSEI.load(write_table(tmp_path, ROW), PROTOCOLS[0], False)
     assert list(describe(data)) == ["train"]
-    with pytest.raises(DataError, match="samples in test of mosei, protocol segment, got none .*: train"):
+    with pytest.raises(DataError, match=r"samples in test of mosei, protocol segment, got none .*: train"):
         data.part("test")
 
 

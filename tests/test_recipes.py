@@ -136,21 +136,23 @@ def test_shipped_recipes_are_complete() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     assert torch
     from trivalent.lab.assemble import BundleConfig
+    from trivalent.lab.frames_task import FramesTaskConfig
     from trivalent.lab.tabular_task import TabularTaskConfig
     from trivalent.lab.text_task import TextTaskConfig
     from trivalent.lab.training import TrainingConfig
 
     tasks = {
         "text": TextTaskConfig,
-        "voice": TabularTaskConfig,
         "face": TabularTaskConfig,
+        "voice": TabularTaskConfig,
         "bundle": BundleConfig,
     }
     recipes = sorted((REPOSITORY / "recipes").glob("*.yaml"))
     assert recipes
     for path in recipes:
         recipe = load_recipe(path)
-        build(tasks[recipe.kind], recipe.task, where=path.name)
+        framed = recipe.task.get("inputs") == "frames"
+        build(FramesTaskConfig if framed else tasks[recipe.kind], recipe.task, where=path.name)
         config = build(TrainingConfig, recipe.training, where=path.name)
         assert recipe.seeds
         kinds = get_type_hints(TrainingConfig)

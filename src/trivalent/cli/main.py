@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from trivalent import __version__
-from trivalent.cli import analyze, benchmark, data, extract, model, train
+from trivalent.cli import analyze, benchmark, data, evaluate, extract, model, train
 from trivalent.errors import TrivalentError
 
-COMMANDS = (analyze, extract, data, train, benchmark, model)
+COMMANDS = (analyze, extract, data, train, evaluate, benchmark, model)
 
 
 class _Parser(argparse.ArgumentParser):

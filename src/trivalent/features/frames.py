@@ -107,7 +107,8 @@ def frames(table: FeatureTable, channels: Sequence[str] = CHANNELS) -> NDArray[n
 def without_spectrum(table: FeatureTable) -> NDArray[np.bool_]:
     """Tell which rows have a coefficient without value (digital silence), shape (rows,)."""
     spectral = [name for name in table.columns if name.startswith("MCEP")]
-    return (~np.isfinite(table.select(spectral).values)).any(1)
+    known = np.isfinite(table.select(spectral).values)
+    return np.asarray(~known.all(axis=1))
 
 
 class _Voice:
@@ -122,7 +123,7 @@ class _Voice:
         if column == "F0":
             return {"shape": self._shape, "height": self._height, "delta": self._f0_delta}[part]()
         if column == "VUV":
-            return self.voiced - 0.5
+            return np.where(self.voiced, 0.5, -0.5)
         if column == "peakSlope":
             values = np.nan_to_num(self.table.column(column).astype(np.float64))
             return np.where(self.voiced, values, 0.0)

@@ -186,9 +186,7 @@ class Answering:
         p = self.calibration.probabilities(logits)
         decisions = self.decision.decide(p)
         confidence = p[np.arange(len(p)), decisions]
-        return Answers(
-            p, decisions, confidence, confidence >= self.min_confidence, self.conformal.sets(p)
-        )
+        return Answers(p, decisions, confidence, confidence >= self.min_confidence, self.conformal.sets(p))
 
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json; a limit that excludes nothing is null."""
@@ -251,8 +249,12 @@ class Answering:
 
 
 def choose_answering(
-    logits: FloatArray, part: Part, *, config: AnsweringConfig, rare: int = 0, apart: Part | None = None,
-    apart_logits: FloatArray | None = None,
+    logits: FloatArray,
+    part: Part,
+    *,
+    config: AnsweringConfig,
+    rare: int = 0,
+    apart: tuple[FloatArray, Part] | None = None,
 ) -> Answering:
     """Choose calibration, decision, abstention and prediction sets on validation data.
 
@@ -265,7 +267,7 @@ def choose_answering(
     config : AnsweringConfig
     rare : int
         The class that a threshold is searched for.
-    apart, apart_logits : Part and array, optional
+    apart : pair of logits and Part, optional
         Validation data that nothing was chosen on, for the prediction sets; only then is their
         coverage more than approximate.
 
@@ -278,7 +280,9 @@ def choose_answering(
     """
     labels = part.labels_to_select()
     if len(logits) != len(labels):
-        raise DataError(f"expected logits of {len(labels)} items, got {len(logits)}; pass those of the part")
+        raise DataError(
+            f"expected logits of {len(labels)} items, got {len(logits)}; pass those of the part"
+        )
     calibration = fit_calibration(config.calibration, logits, labels)
     p = calibration.probabilities(logits)
     decision = find_decision(config.decision, p, labels=labels, of=rare)
@@ -286,7 +290,7 @@ def choose_answering(
     threshold = 0.0
     if config.answered < 1:
         threshold = abstain_for_coverage(p[np.arange(len(p)), chosen], config.answered).threshold
-    if apart is not None and apart_logits is not None:
-        p, labels = calibration.probabilities(apart_logits), apart.labels_to_select()
+    if apart is not None:
+        p, labels = calibration.probabilities(apart[0]), apart[1].labels_to_select()
     sets = fit_conformal(p, labels, alpha=1 - config.coverage)
     return Answering(calibration, decision, threshold, sets)

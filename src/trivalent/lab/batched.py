@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from trivalent.errors import UsageError
@@ -36,7 +37,8 @@ class Members(nn.Module):
     Raises
     ------
     UsageError
-        There is no network, they differ, they use `nn.Dropout`, or seeds and networks differ in number.
+        There is no network, they differ, they use `nn.Dropout` or running statistics, or there are not
+        as many seeds as networks.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Members(nn.Module):
         """Set the mode of all members."""
         super().train(mode)
         self.pattern.train(mode)
+        self.masks = self.masks if mode else {}
         return self
 
     def forward(self, *inputs: Any, shared: bool = False, method: str = "forward") -> Any:
@@ -117,9 +120,10 @@ class Members(nn.Module):
         return dict(zip(self.names, self.stacked, strict=True)) | buffers
 
     def _member(self, state: Mapping[str, Tensor]) -> nn.Module:
-        network = copy.deepcopy(self.pattern).to(next(iter(state.values())).device)
+        network = copy.deepcopy(self.pattern)
         for layer in dropout_layers(network).values():
             layer.mask = torch.ones(1, *layer.shape)
+        network.to(next(iter(state.values())).device)
         with torch.no_grad():
             for name, own in [*network.named_parameters(), *network.named_buffers()]:
                 if name in state:
@@ -243,9 +247,16 @@ def _check(networks: Sequence[nn.Module], seeds: Sequence[int]) -> None:
     ]
     if different:
         raise UsageError(f"expected equal networks, got another form at {different[0]}; build all alike")
-    foreign = [name for name, m in networks[0].named_modules() if isinstance(m, _DropoutNd) and m.p]
+    layers = list(networks[0].named_modules())
+    foreign = [name for name, m in layers if isinstance(m, _DropoutNd) and m.p]
     if foreign:
         raise UsageError(
             f"expected dropout by SeededDropout, got {foreign[0]!r} of torch.nn, whose masks "
             "members would share; exchange the layer"
+        )
+    counted = [name for name, m in layers if isinstance(m, _NormBase) and m.track_running_stats]
+    if counted:
+        raise UsageError(
+            f"expected networks without running statistics, got {counted[0]!r}; use LayerNorm, or "
+            "train such networks one by one"
         )

@@ -36,7 +36,8 @@ def report(
         "splits": describe(data),
         "dropped": dict(data.dropped),
     }
-    return content | (dict(entry.extra(root)) if entry.extra else {})
+    more = entry.extra
+    return content | (dict(more(root)) if more else {})
 
 
 def render_text(content: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,50 @@ def export_tabular(network: nn.Module, path: Path, *, inputs: int) -> None:
     with torch.inference_mode():
         expected = network(example).numpy()
     _compare(path, {"features": example.numpy()}, expected=expected)
+
+
+class _FramesGraph(nn.Module):
+    """The mean of the members' logits for whole takes: no mask."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        mask = torch.ones_like(frames[:, :, 0])
+        return torch.stack([member(frames, mask) for member in self.members]).mean(0)
+
+
+def export_frames(members: Sequence[nn.Module], path: Path, *, channels: int) -> None:
+    """Write a graph from `frames` (batch, steps, channels) to `logits` (batch, 3).
+
+    The takes of a batch have one length, any from 2 steps on.
+
+    Raises
+    ------
+    BundleError
+        The graph differs from the networks by more than 1e-3, at two lengths.
+    """
+    graph = _FramesGraph(members).eval()
+    batch, steps = torch.export.Dim("batch"), torch.export.Dim("steps", min=2)
+    torch.onnx.export(
+        graph,
+        (torch.randn(2, 50, channels),),
+        str(path),
+        input_names=["frames"],
+        output_names=["logits"],
+        dynamic_shapes={"frames": {0: batch, 1: steps}},
+        opset_version=OPSET,
+        external_data=False,
+        dynamo=True,
+        verbose=False,
+    )
+    _without_traces(path)
+    for shape in ((1, 9, channels), (3, 211, channels)):
+        example = torch.randn(shape)
+        with torch.inference_mode():
+            expected = graph(example).numpy()
+        _compare(path, {"frames": example.numpy()}, expected=expected)
 
 
 def _without_traces(path: Path) -> None:

@@ -128,7 +128,7 @@ class FramesTask:
         order = rng.permutation(len(self.train))
         for b in range(self.batches_per_epoch()):
             rows = order[b * self.batch_size : (b + 1) * self.batch_size]
-            takes = [self._masked(self._cropped(self._copy(i, rng), rng), rng) for i in rows]
+            takes = [self._masked(self._cropped(self._copy(i, rng), rng), rng) for i in rows.tolist()]
             share, partner = 1.0, np.arange(len(rows))
             if rng.random() < self.config.mixup_rate and self.config.mixup:
                 drawn = rng.beta(self.config.mixup, self.config.mixup)
@@ -145,7 +145,8 @@ class FramesTask:
 
     def _copy(self, i: int, rng: np.random.Generator) -> Frames:
         copies = self.train[i]
-        return copies[rng.integers(len(copies))] if rng.random() < self.config.altered else copies[0]
+        altered = rng.random() < self.config.altered
+        return copies[int(rng.integers(len(copies)))] if altered else copies[0]
 
     def _cropped(self, take: Frames, rng: np.random.Generator) -> Frames:
         if rng.random() >= self.config.crop_rate:

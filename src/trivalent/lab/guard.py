@@ -8,7 +8,7 @@ possible with a test part is one `score` for each system and seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +55,25 @@ class Part:
     def present(self) -> dict[Modality, NDArray[np.bool_]]:
         """Samples that have a modality, shape (n,) each."""
         return {m: np.asarray(np.isfinite(x).any(axis=1)) for m, x in self.features.items()}
+
+    def hiding(self, hidden: Mapping[Modality, NDArray[np.bool_]]) -> Part:
+        """Take modalities away from some samples, as if their recordings lacked them.
+
+        Parameters
+        ----------
+        hidden : mapping of Modality to bool array, shape (n,)
+            Modalities that the part does not have are ignored.
+
+        Returns
+        -------
+        Part
+            With the same guard: what was scored on this one counts for the other.
+        """
+        features = {
+            m: np.where(hidden[m][:, None], np.float32(np.nan), x) if m in hidden else x
+            for m, x in self.features.items()
+        }
+        return replace(self, features=features)
 
     def labels_to_fit(self) -> NDArray[np.int64]:
         """Return the labels for fitting weights, cleaners, resamplers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Problem:
         3, or 7 where the scores are rounded to -3..3.
     synthetic : bool
         Feature values were drawn at random.
+    extractors : mapping of Modality to str
+        Who computed the features.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Problem:
     cleaners: Mapping[Modality, Cleaner]
     classes: int = len(Sentiment)
     synthetic: bool = False
+    extractors: Mapping[Modality, str] = field(default_factory=dict)
 
     @property
     def widths(self) -> dict[Modality, int]:
@@ -87,7 +90,10 @@ def make_problem(
     cleaners = {m: fit_cleaner(splits["train"].features[m], cleaning) for m in chosen}
     parts = {name: _part(own, _ROLES[name], cleaners, seven) for name, own in splits.items()}
     classes = SEVEN if seven else len(Sentiment)
-    return Problem(f"{data.name}, {data.protocol}", Parts(**parts), cleaners, classes, data.synthetic)
+    extractors = {m: data.features[m].extractor for m in chosen}
+    return Problem(
+        f"{data.name}, {data.protocol}", Parts(**parts), cleaners, classes, data.synthetic, extractors
+    )
 
 
 def _part(data: Dataset, role: Role, cleaners: Mapping[Modality, Cleaner], seven: bool) -> Part:

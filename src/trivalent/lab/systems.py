@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.errors import DataError, UsageError
 from trivalent.lab.batched import Members
 from trivalent.lab.fusion_task import FusionData, FusionTask
 from trivalent.lab.guard import Part
@@ -104,19 +104,32 @@ class Trained:
         return z / z.sum(axis=2, keepdims=True)
 
 
-def train_system(system: System, problem: Problem, seeds: Sequence[int]) -> Trained:
+def train_system(
+    system: System, problem: Problem, seeds: Sequence[int], *, rows: Sequence[IntArray] | None = None
+) -> Trained:
     """Train all seeds together on the training part; epochs are chosen on the validation part.
+
+    Parameters
+    ----------
+    system : System
+    problem : Problem
+    seeds : sequence of int
+    rows : sequence of int arrays, optional
+        Samples of the training part that each seed sees, equally many for all; by default, all samples.
+        Class weights still come from the whole training part.
 
     Raises
     ------
     DataError
         Synthetic samples are asked for where samples lack a modality.
     RecipeError, UsageError
-        An unknown network, loss, resampler or option.
+        An unknown network, loss, resampler or option, or rows together with a resampler.
     """
     counts = problem.counts()
     criterion = build_loss(system.loss, counts=counts, **system.loss_options)
-    train, rows = _training_data(system, problem, seeds)
+    if rows is not None and system.resampling != "unchanged":
+        raise UsageError(f"expected rows or a resampler, got both ({system.resampling}); drop one of them")
+    train, drawn = _training_data(system, problem, seeds)
     options = dict(system.options) | ({} if problem.classes == 3 else {"classes": problem.classes})
     if system.network == "single" and "modality" not in options:
         options["modality"] = next(iter(problem.widths))
@@ -128,7 +141,7 @@ def train_system(system: System, problem: Problem, seeds: Sequence[int]) -> Trai
         _fusion_data(problem.parts.val, problem.parts.val.labels_to_select()),
         batch_size=system.training.batch_size,
         loss=criterion,
-        rows=rows,
+        rows=drawn if rows is None else rows,
         modality_dropout=system.modality_dropout,
         mixup=system.mixup,
     )

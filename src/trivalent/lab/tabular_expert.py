@@ -1,4 +1,4 @@
-"""From a recipe to a voice or face expert: cross-fitted ensemble, calibration, export."""
+"""From a recipe to a pooled voice or face expert: cross-fitted ensemble, calibration, export."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.faces import extract_faces
 from trivalent.lab.datasets.ravdess import (
+    CARD,
     SENTIMENTS,
     Variant,
     actor_folds,
@@ -221,12 +222,7 @@ def _card(
     config: TabularTaskConfig, data: TabularData, usable: NDArray[np.bool_], test: NDArray[np.bool_]
 ) -> dict[str, Any]:
     known = {
-        "ravdess": {
-            "data": "RAVDESS speech, actors 01-16 (Livingstone & Russo, PLoS ONE 2018)",
-            "licence": "weights trained on CC BY-NC-SA 4.0 data: non-commercial use",
-            "limits": "acted speech, two fixed sentences, North American English, studio microphone; "
-            "on spontaneous speech the voice says much less, which the fusion weights reflect",
-        },
+        "ravdess": CARD,
         "faces": {
             "data": "face pictures of public figures and of studio volunteers, labelled by expression",
             "licence": "weights trained on pictures for research use",

@@ -10,7 +10,10 @@ from trivalent.errors import RecipeError
 from trivalent.lab.assemble import assemble_bundle
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.expert import TrainedExpert
-from trivalent.lab.recipes import load_recipe
+from trivalent.lab.frames_expert import train_frames
+from trivalent.lab.fusion_recipe import KIND, parse_fusion
+from trivalent.lab.fusion_train import train_fusion
+from trivalent.lab.recipes import Recipe, build, read_recipe
 from trivalent.lab.tabular_expert import train_tabular
 from trivalent.lab.text_expert import train_text
 
@@ -19,16 +22,29 @@ def train(
     recipe_path: Path, *, out: Path, overrides: Sequence[str] = (), root: Path | None = None
 ) -> list[str]:
     """Train or assemble what a recipe describes; returns lines that tell what came out."""
-    recipe = load_recipe(recipe_path, overrides=overrides)
+    content = read_recipe(recipe_path, overrides=overrides)
+    if content.get("kind") == KIND:
+        return train_fusion(parse_fusion(content, where=str(recipe_path)), root=root, out=out)
+    recipe = build(Recipe, content, where=str(recipe_path))
     kinds: dict[str, Callable[[], list[str]]] = {
         "text": lambda: _told(train_text(recipe, root=data_root(root), out=out)),
-        "voice": lambda: _told(train_tabular(recipe, modality="audio", root=data_root(root), out=out)),
+        "voice": lambda: _told(_voice(recipe)(recipe, modality="audio", root=data_root(root), out=out)),
         "face": lambda: _told(train_tabular(recipe, modality="face", root=data_root(root), out=out)),
         "bundle": lambda: assemble_bundle(recipe, root=data_root(root), out=out),
     }
     if recipe.kind not in kinds:
-        raise RecipeError(f"expected kind among {', '.join(kinds)} in {recipe_path}, got {recipe.kind!r}")
+        known = ", ".join([*kinds, KIND])
+        raise RecipeError(f"expected kind among {known} in {recipe_path}, got {recipe.kind!r}")
     return kinds[recipe.kind]()
+
+
+def _voice(recipe: Recipe) -> Callable[..., TrainedExpert]:
+    """Tell a recipe over frames from one over pooled statistics."""
+    inputs = recipe.task.get("inputs", "pooled")
+    trainers = {"frames": train_frames, "pooled": train_tabular}
+    if inputs not in trainers:
+        raise RecipeError(f"expected task.inputs among {', '.join(trainers)}, got {inputs!r}; choose one")
+    return trainers[inputs]
 
 
 def _told(expert: TrainedExpert) -> list[str]:

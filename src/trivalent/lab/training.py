@@ -336,9 +336,9 @@ def _mean(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _averaged(network: nn.Module) -> list[Tensor]:
-    """What the moving average covers: the weights, and the running statistics of BatchNorm layers."""
-    statistics = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
-    return [*network.parameters(), *statistics]
+    """List what the moving average covers: the weights, and the running statistics of BatchNorm layers."""
+    running = ("running_mean", "running_var")
+    return [*network.parameters(), *(b for name, b in network.named_buffers() if name.endswith(running))]
 
 
 def _schedule(progress: float, warmup: float) -> float:

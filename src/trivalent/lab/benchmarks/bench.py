@@ -72,13 +72,24 @@ class Bench:
             self._trained[key] = train_system(system, problem, self.seeds)
         return self._trained[key]
 
-    def score(self, name: str, predictions: Predictions, part: Part, *, classes: int = 3) -> Figures:
-        """Score a row on the test part, each seed once, and keep the figures."""
+    def score(
+        self,
+        name: str,
+        predictions: Predictions,
+        part: Part,
+        *,
+        classes: int = 3,
+        minority: Sentiment | None = None,
+    ) -> Figures:
+        """Score a row on the test part, each seed once, and keep the figures.
+
+        Recall and F1 of one class are among the metrics: of negative, or of `minority` under that name.
+        """
         rows = []
         for i, seed in enumerate(self.seeds[: len(predictions.codes)]):
             probabilities = None if predictions.probabilities is None else predictions.probabilities[i]
             rows.append(
-                part.score(name, predictions.codes[i], seed=seed, by=_metrics(probabilities, classes))
+                part.score(name, predictions.codes[i], seed=seed, by=_metrics(probabilities, classes, minority))
             )
         confusion = sum(row.pop("confusion") for row in rows)
         self.confusions[name] = np.asarray(confusion)
@@ -93,8 +104,11 @@ class Bench:
 
 
 def _metrics(
-    probabilities: NDArray[np.float64] | None, classes: int
+    probabilities: NDArray[np.float64] | None, classes: int, minority: Sentiment | None
 ) -> Callable[[IntArray, IntArray], dict[str, Any]]:
+    of = Sentiment.NEGATIVE if minority is None else minority
+    name = of.label if minority is None else "minority"
+
     def by(labels: IntArray, codes: IntArray) -> dict[str, Any]:
         from trivalent.lab.metrics import confusion_matrix
 
@@ -107,8 +121,8 @@ def _metrics(
             found |= {
                 "macro_f1": macro_f1(labels, codes),
                 "balanced_accuracy": macro_recall(labels, codes),
-                "negative_f1": float(scores["f1"][Sentiment.NEGATIVE]),
-                "negative_recall": float(scores["recall"][Sentiment.NEGATIVE]),
+                f"{name}_f1": float(scores["f1"][of]),
+                f"{name}_recall": float(scores["recall"][of]),
             }
             if probabilities is not None:
                 found["ece"] = expected_calibration_error(labels, probabilities)
@@ -127,17 +141,36 @@ def interval(values: Sequence[float] | NDArray[np.float64]) -> Value:
 
 
 def constant_rows(bench: Bench, result: Result, problem: Problem) -> None:
-    """Score the predictions that need no model: always one class, and at random by training shares."""
-    part, counts = problem.parts.test, problem.counts()
-    for sentiment in Sentiment:
-        name = f"always {sentiment.label}"
-        codes = np.full((1, len(part)), int(sentiment))
-        bench.score(name, Predictions(codes), part)
+    """Add the predictions that need no model as rows, see `score_constants`."""
+    for name in score_constants(bench, problem):
         bench.add(result, name)
+
+
+def score_constants(
+    bench: Bench,
+    problem: Problem,
+    *,
+    prefix: str = "",
+    suffix: str = "",
+    minority: Sentiment | None = None,
+) -> list[str]:
+    """Score what needs no model: always one class, and at random by training shares.
+
+    Returns
+    -------
+    list of str
+        Names of the rows, each with prefix and suffix.
+    """
+    part, counts = problem.parts.test, problem.counts()
+    names = [f"{prefix}always {sentiment.label}{suffix}" for sentiment in Sentiment]
+    for sentiment, name in zip(Sentiment, names, strict=True):
+        codes = np.full((1, len(part)), int(sentiment))
+        bench.score(name, Predictions(codes), part, minority=minority)
     shares = counts / counts.sum()
     draws = [np.random.default_rng(seed).choice(len(counts), len(part), p=shares) for seed in bench.seeds]
-    bench.score("at random by training shares", Predictions(np.array(draws)), part)
-    bench.add(result, "at random by training shares")
+    chance = f"{prefix}at random by training shares{suffix}"
+    bench.score(chance, Predictions(np.array(draws)), part, minority=minority)
+    return [*names, chance]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trivalent.errors import MissingExtraError
 from trivalent.lab.metrics import IntArray
+from trivalent.lab.results import Value
 from trivalent.lab.uncertainty import risk_coverage
 from trivalent.types import LABELS
 
@@ -128,6 +129,98 @@ def risk_coverage_curves(systems: Mapping[str, tuple[NDArray[np.float64], IntArr
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False)
     return _save(figure, path)
+
+
+def heat_map(
+    values: NDArray[np.float64],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    path: Path,
+    framed: int = 0,
+) -> Path:
+    """Draw macro-F1 by training set (rows) and test set (columns).
+
+    Parameters
+    ----------
+    values : array, shape (rows, columns)
+    framed : int
+        Cells of the diagonal that get a frame: trained and tested on the same corpus.
+    """
+    figure, axes = canvas(2.6 + 0.95 * len(columns), 1.5 + 0.5 * len(rows))
+    axis = axes[0, 0]
+    image = axis.imshow(values, cmap="viridis", aspect="auto")
+    middle = (values.min() + values.max()) / 2
+    for i, j in np.ndindex(*values.shape):
+        weight, colour = ("bold", _INK) if i == j < framed else ("normal", _INK)
+        colour = colour if values[i, j] > middle else "white"
+        axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", color=colour, weight=weight)
+    for i in range(framed):
+        axis.plot(
+            [i - 0.48, i + 0.48, i + 0.48, i - 0.48, i - 0.48],
+            [i - 0.47, i - 0.47, i + 0.47, i + 0.47, i - 0.47],
+            color="white",
+            linewidth=2,
+        )
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.set_xlabel("tested on")
+    axis.set_ylabel("trained on")
+    axis.spines[:].set_visible(False)
+    figure.colorbar(image, label="macro-F1 on test, mean of seeds")
+    return _save(figure, path)
+
+
+def learning_curves(
+    panels: Mapping[str, Mapping[str, Mapping[int, Value]]], path: Path, *, floors: Mapping[str, float]
+) -> Path:
+    """Draw macro-F1 over the number of training samples, with 95 % intervals.
+
+    Parameters
+    ----------
+    panels : mapping
+        By corpus and line (`ENCODER, CLASSIFIER`): number of samples to macro-F1.
+    floors : mapping of str to float
+        By corpus: the best that needs no model, a dotted line.
+    """
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    figure, axes = canvas(3.6 * across + 0.4, 3.1 * down, columns=across, rows=down)
+    encoders = list(dict.fromkeys(name.partition(", ")[0] for lines in panels.values() for name in lines))
+    handles: dict[str, Any] = {}
+    for axis, (corpus, lines) in zip(axes.ravel(), panels.items(), strict=False):
+        for name, line in lines.items():
+            encoder, _, head = name.partition(", ")
+            colour = f"C{encoders.index(encoder)}"
+            handles[name] = _curve(axis, line, colour=colour, dashed=head != "network")
+        floor = axis.axhline(floors[corpus], color=_INK, linestyle=":")
+        axis.set_xscale("log")
+        axis.set_title(corpus, fontsize=10)
+        ticks = sorted({n for line in lines.values() for n in line})
+        axis.set_xticks(ticks, [f"{n:,}" for n in ticks], rotation=45, fontsize=8)
+        axis.minorticks_off()
+    for axis in axes.ravel()[len(panels) :]:
+        axis.set_axis_off()
+    figure.supxlabel("training samples (last: all)", fontsize=10)
+    figure.supylabel("macro-F1 on test, 95 % interval over seeds", fontsize=10)
+    handles["best without a model"] = floor
+    if len(panels) < axes.size:
+        axes.ravel()[-1].legend(handles.values(), handles, frameon=False, loc="center", fontsize=9)
+    else:
+        figure.legend(handles.values(), handles, frameon=False, loc="outside upper center", ncols=3)
+    return _save(figure, path)
+
+
+def _curve(axis: Any, line: Mapping[int, Value], *, colour: str, dashed: bool) -> Any:
+    x, values = list(line), list(line.values())
+    means = [v.mean for v in values]
+    drawn = axis.plot(
+        x, means, color=colour, linestyle="--" if dashed else "-", marker="." if dashed else "o"
+    )
+    low = [v.mean if v.low is None else v.low for v in values]
+    high = [v.mean if v.high is None else v.high for v in values]
+    axis.fill_between(x, low, high, color=colour, alpha=0.08 if dashed else 0.2, linewidth=0)
+    return drawn[0]
 
 
 def _save(figure: Any, path: Path) -> Path:

@@ -58,8 +58,22 @@ def mosei_data(root: Path, *, synthetic: bool = REAL) -> Dataset:
     return data
 
 
+def _transfer(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
+    from trivalent.lab.benchmarks.transfer import benchmark
+
+    return benchmark(root, seeds, out, synthetic)
+
+
+def _text_encoder(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
+    from trivalent.lab.benchmarks.text_encoder import benchmark
+
+    return benchmark(root, seeds, out, synthetic)
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "paper-table": Benchmark("every row of the paper behind this project, rebuilt honestly", _paper_table),
+    "transfer": Benchmark("train on one text corpus, test on another", _transfer),
+    "text-encoder": Benchmark("GloVe against a frozen transformer by training size", _text_encoder),
 }
 
 

@@ -41,6 +41,12 @@ SENTIMENTS: dict[str, Sentiment] = {
     "fearful": Sentiment.NEGATIVE,
     "disgust": Sentiment.NEGATIVE,
 }  # surprise has no valence of its own
+CARD = {
+    "data": "RAVDESS speech, actors 01-16 (Livingstone & Russo, PLoS ONE 2018)",
+    "licence": "weights trained on CC BY-NC-SA 4.0 data: non-commercial use",
+    "limits": "acted speech, two fixed sentences, North American English, studio microphone; "
+    "on spontaneous speech the voice says much less, which the fusion weights reflect",
+}  # of experts trained on it
 TRAIN_ACTORS = tuple(range(1, 17))
 TEST_ACTORS = tuple(range(17, 21))
 

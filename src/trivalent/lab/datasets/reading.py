@@ -163,12 +163,12 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
         raise DataError(f"expected the file {path}, got: {error}; set TRIVALENT_DATA") from error
     except (ValueError, TypeError, AttributeError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError(f"expected .npz arrays, got {path}: {error}; get the file anew") from error
-    rows = len(found[next(iter(shapes))])
+    rows = next(iter(found.values())).shape[:1]  # (n,)
     for name, shape in shapes.items():
         values = found[name]
-        if values.shape != (rows, *shape):
+        if not rows or values.shape != (*rows, *shape):
             raise DataError(
-                f"expected {name} of shape {(rows, *shape)} in {path}, got {values.shape}; "
+                f"expected {name} of shape {(*(rows or ('n',)), *shape)} in {path}, got {values.shape}; "
                 "its arrays do not belong together: get the file anew"
             )
         if shape and values.dtype.kind not in "fiu":

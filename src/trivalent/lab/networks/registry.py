@@ -12,11 +12,18 @@ from trivalent.lab.networks.attention import AttentionFusion, TransformerFusion
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.networks.misa import Misa
 from trivalent.lab.networks.mult import Mult
-from trivalent.lab.networks.simple import Concatenation, GatedFusion, LateFusion, Single
+from trivalent.lab.networks.simple import (
+    Concatenation,
+    GatedFusion,
+    LateFusion,
+    LinearFusion,
+    Single,
+)
 from trivalent.lab.networks.tensor import LowRankFusion, TensorFusion
 from trivalent.types import Modality
 
 NETWORKS: dict[str, type[FusionNetwork]] = {
+    "linear": LinearFusion,
     "single": Single,
     "concatenation": Concatenation,
     "late": LateFusion,

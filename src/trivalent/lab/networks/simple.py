@@ -1,4 +1,4 @@
-"""Fusion without interaction, or by gates: one modality, concatenation, late fusion, gated units."""
+"""Fusion without interaction, or by gates: linear, one modality, concatenation, late, gated units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from trivalent.errors import RecipeError
-from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Present, or_all
+from trivalent.lab.networks.base import (
+    CLASSES,
+    Features,
+    FusionNetwork,
+    Present,
+    check_inputs,
+    or_all,
+    without_absent,
+)
+from trivalent.lab.networks.dropout import SeededDropout
 from trivalent.lab.networks.layers import ModalityEncoders, head
 from trivalent.types import Modality
 
@@ -141,6 +150,43 @@ class LateFusion(FusionNetwork):
         encoded, mask = self.encoders(features, present)  # (batch, modalities, width)
         members = zip(self.norms, self.heads, encoded.unbind(1), strict=True)
         return torch.stack([own(norm(x)) for norm, own, x in members], 1), mask
+
+
+class LinearFusion(FusionNetwork):
+    """Multinomial logistic regression on all modalities: what every deeper network has to beat.
+
+    An absent modality contributes a learned offset instead of its features.
+
+    Parameters
+    ----------
+    widths : mapping of Modality to int
+        Number of features of each modality.
+    input_dropout : float
+        Probability of dropping a feature.
+    """
+
+    def __init__(self, widths: Mapping[Modality, int], *, input_dropout: float = 0.0) -> None:
+        super().__init__(widths)
+        self.dropouts = nn.ModuleDict(
+            {m.value: SeededDropout(input_dropout, (width,)) for m, width in self.widths.items()}
+        )
+        self.weights = nn.ModuleDict(
+            {m.value: nn.Linear(width, CLASSES, bias=False) for m, width in self.widths.items()}
+        )
+        for layer in self.weights.values():
+            nn.init.zeros_(layer.weight)  # the problem is convex: no symmetry to break
+        self.absent = nn.Parameter(torch.zeros(len(self.widths), CLASSES))
+        self.bias = nn.Parameter(torch.zeros(CLASSES))
+
+    def forward(self, features: Features, present: Present) -> Tensor:
+        """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
+        check_inputs(features, present, widths=self.widths)
+        logits = self.bias
+        for m, offset in zip(self.widths, self.absent, strict=True):
+            mask = present[m].bool()
+            seen = self.dropouts[m.value](without_absent(features[m], mask))
+            logits = logits + torch.where(mask.unsqueeze(-1), self.weights[m.value](seen), offset)
+        return logits
 
 
 class GatedFusion(FusionNetwork):

@@ -1,0 +1,276 @@
+"""Frames: channels against a naive computation, and what must not change them; experts over frames."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundles import PRIOR, VOICE_CHANNELS, VOICE_WEIGHTS, Manifest, frames_graph, frames_spec, write_bundle
+from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.audio_track import SAMPLE_RATE, AudioTrack
+from trivalent.bundle import MIN_STEPS, Expert, ExpertSpec, Inputs, load_bundle
+from trivalent.errors import BundleError, FeatureError
+from trivalent.experts import read_voice
+from trivalent.features.covarep import covarep
+from trivalent.features.frames import CHANNELS, columns_of_channels, frames, without_spectrum
+from trivalent.fusion import softmax
+from trivalent.media import open_recording
+from trivalent.types import FeatureTable, Modality, Status, Utterance
+
+COLUMNS = columns_of_channels(CHANNELS)
+
+
+def table_of(values: np.ndarray, columns: tuple[str, ...] = COLUMNS) -> FeatureTable:
+    return FeatureTable("covarep", "2", columns, np.arange(len(values)) / 100, values)
+
+
+def random_table(rows: int = 61, seed: int = 0) -> FeatureTable:
+    """Return a voice that starts and stops, with rows that have no voicing decision."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, len(COLUMNS)))
+    values[:, 0] = 170 * 2 ** rng.normal(0, 0.3, rows)
+    values[:, 1] = np.arange(rows) % 20 > 7
+    values[:2, :3] = np.nan
+    values[-3:, 2] = np.nan
+    return table_of(values)
+
+
+def naive(table: FeatureTable) -> list[list[float]]:
+    """Compute all channels with loops over rows, from the definitions."""
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.values.tolist()]
+    n = len(rows)
+    voiced = [row["VUV"] == 1 for row in rows]
+    semitones = sorted(12 * math.log2(row["F0"]) for row, v in zip(rows, voiced, strict=True) if v)
+    k = len(semitones)
+    median = (semitones[(k - 1) // 2] + semitones[k // 2]) / 2 if k else 0.0
+
+    def slope(x: list[float], i: int) -> float:
+        if i == 0:
+            return x[1] - x[0]
+        return x[i] - x[i - 1] if i == n - 1 else (x[i + 1] - x[i - 1]) / 2
+
+    shape = [(12 * math.log2(r["F0"]) - median) / 4 if v else 0.0 for r, v in zip(rows, voiced, strict=True)]
+    centred = []
+    for c in range(13):
+        own = [r[f"MCEP_{c}"] for r, v in zip(rows, voiced, strict=True) if v or not k]
+        mean = sum(own) / len(own)
+        centred.append([r[f"MCEP_{c}"] - mean for r in rows])
+    full = []
+    for i, row in enumerate(rows):
+        out = [shape[i]]
+        out.append((median - 12 * math.log2(170)) / 6 if voiced[i] else 0.0)
+        out.append(0.5 if voiced[i] else -0.5)
+        out.append(row["peakSlope"] if voiced[i] and row["peakSlope"] == row["peakSlope"] else 0.0)
+        out += [c[i] for c in centred]
+        out += [slope(c, i) for c in centred[:6]]
+        out.append(3 * slope(shape, i) if voiced[i] else 0.0)
+        full.append(out)
+    return [[(a + b) / 2 for a, b in zip(full[i], full[i + 1], strict=True)] for i in range(0, n - 1, 2)]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 30, 61])
+def test_channels_equal_their_definitions(rows: int) -> None:
+    table = random_table(rows)
+    found = frames(table)
+    assert found.dtype == np.float32
+    assert found.shape == (rows // 2, len(CHANNELS))
+    np.testing.assert_allclose(found, naive(table), atol=1e-5)
+
+
+def test_some_channels_are_those_columns_in_that_order() -> None:
+    table, chosen = random_table(), ("MCEP_3", "VUV", "F0.delta")
+    index = [CHANNELS.index(name) for name in chosen]
+    np.testing.assert_array_equal(frames(table, chosen), frames(table)[:, index])
+    assert columns_of_channels(chosen) == ("F0", "VUV", "MCEP_3")
+    np.testing.assert_array_equal(frames(table.select(("F0", "VUV", "MCEP_3")), chosen), frames(table, chosen))
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_without_two_rows_there_is_no_step(rows: int) -> None:
+    assert frames(random_table(61).between(0.1, 0.1 + rows / 100 - 0.005)).shape == (0, len(CHANNELS))
+
+
+def test_whispering_is_finite() -> None:
+    table = random_table()
+    values = table.values.copy()
+    values[:, 1] = 0
+    found = frames(table_of(values))
+    assert np.isfinite(found).all()
+    assert not found[:, [0, 1, 3, CHANNELS.index("F0.delta")]].any()
+    np.testing.assert_allclose(frames(table_of(values[:60]))[:, 4].mean(), 0, atol=1e-6)
+
+
+def test_digital_silence_counts_as_the_mean() -> None:
+    table = random_table()
+    values = table.values.copy()
+    values[10:14, 3:] = np.nan
+    values[10:14, 1] = 0
+    silent = table_of(values)
+    assert without_spectrum(silent).sum() == 4
+    assert not frames(silent)[5:7, 4:17].any()
+    assert np.isfinite(frames(silent)).all()
+
+
+def test_neither_a_higher_voice_nor_another_microphone_moves_the_shapes() -> None:
+    table = random_table()
+    values = table.values.copy()
+    values[:, 0] *= 1.5
+    values[:, 3:] += np.arange(13)  # a filter adds a constant to every coefficient
+    before, after = frames(table), frames(table_of(values))
+    moved = np.abs(after - before).max(0) > 1e-5
+    assert [name for name, m in zip(CHANNELS, moved, strict=True) if m] == ["F0.height"]
+    voiced = before[:, 2] == 0.5
+    np.testing.assert_allclose((after - before)[voiced, 1], 12 * math.log2(1.5) / 6, atol=1e-5)
+
+
+def speech() -> AudioTrack:
+    audio = open_recording(PACKAGE_ROOT / "samples" / "sample.mp4").audio
+    assert audio is not None
+    return audio
+
+
+def test_the_gain_changes_nothing() -> None:
+    samples = speech().read(0.0, 2.5).astype(np.float64)
+    loud, soft = (frames(covarep(x, SAMPLE_RATE, columns=COLUMNS)) for x in (samples, 0.25 * samples))
+    assert loud.std(0).min() > 0.001, "real speech moves every channel"
+    moved = np.abs(soft - loud) / loud.std(0)
+    # The cepstra have a floor far below speech, which the rows of near silence feel.
+    assert moved.max() < 0.05
+    assert np.median(moved) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["MCEP_13", "F0", "F0.shapes", "MCEP_7.delta"])
+def test_an_unknown_channel(name: str) -> None:
+    with pytest.raises(FeatureError, match=f"expected a channel of frames, got '{name}'; "):
+        frames(random_table(), [name])
+
+
+def test_a_lacking_column_is_named() -> None:
+    with pytest.raises(FeatureError, match="MCEP_2"):
+        frames(random_table().select(("F0", "VUV")), ["MCEP_2"])
+
+
+# Experts over frames.
+
+
+def frames_expert(**changes: Any) -> Expert:
+    return Expert(frames_spec(**changes), lambda: frames_graph(VOICE_WEIGHTS), threads=1)
+
+
+def test_spec_survives_json() -> None:
+    spec = frames_spec()
+    back = ExpertSpec.from_dict(json.loads(json.dumps(spec.to_dict())), where="here")
+    assert back.to_dict() == spec.to_dict()
+    assert back.inputs is Inputs.FRAMES
+    assert back.channels == VOICE_CHANNELS
+
+
+def test_bundles_from_before_are_pooled(tmp_path: Path) -> None:
+    def age(manifest: Manifest) -> None:
+        for entry in manifest["modalities"].values():
+            del entry["inputs"], entry["channels"]
+
+    bundle = load_bundle(write_bundle(tmp_path, change=age))
+    assert {e.spec.inputs for e in bundle.experts.values()} == {Inputs.POOLED}
+
+
+def framed(folder: Path, **changes: Any) -> Path:
+    def change(manifest: Manifest) -> None:
+        manifest["modalities"]["audio"] = {**frames_spec().to_dict(), **changes}
+
+    return write_bundle(folder, change=change)
+
+
+def test_a_bundle_with_frames_loads(tmp_path: Path) -> None:
+    assert load_bundle(framed(tmp_path)).experts[Modality.AUDIO].spec.channels == VOICE_CHANNELS
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": ["F0.shape", "VUV", "MCEP_1.slope"]}, "channels of frames for audio.*MCEP_1.slope"),
+        ({"columns": ["F0", "VUV"]}, "pools or frames to be listed, got others: MCEP_1"),
+        ({"columns": ["F0", "VUV", "MCEP_1", "loudness"]}, "1 others: loudness"),
+        ({"channels": ["F0.shape", "VUV"]}, "channels, mean and scale of one length"),
+        ({"channels": []}, "expected only channels .* got 0 pooled statistics and 0 channels"),
+        ({"pooling": ["VUV.mean"]}, "expected only channels .* got 1 pooled statistics and 3 channels"),
+        ({"inputs": "pooled"}, "expected only pooling .* got 0 pooled statistics and 3 channels"),
+        ({"inputs": "pictures"}, "'pictures' is not a valid Inputs"),
+        ({"scale": [1.0, 0.0, 1.0]}, "finite means and positive scales"),
+        ({"mean": [1.0, float("nan"), 1.0]}, "finite means and positive scales"),
+        ({"extractor_version": "0"}, "got audio features of version 0"),
+    ],
+)
+def test_wrong_frames_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        load_bundle(framed(tmp_path, **changes))
+
+
+def test_frames_of_another_extractor_are_refused(tmp_path: Path) -> None:
+    def change(manifest: Manifest) -> None:
+        entry = manifest["modalities"]["face"]
+        entry.update(frames_spec().to_dict(), extractor="face", columns=entry["columns"])
+        entry["extractor_version"] = "1"
+
+    with pytest.raises(BundleError, match=r"frames of covarep for face, got frames of 'face'|face version"):
+        load_bundle(write_bundle(tmp_path, change=change))
+
+
+def test_the_expert_equals_the_formula() -> None:
+    expert = frames_expert(
+        mean=np.array([0.1, 0.0, 0.0]), scale=np.array([0.2, 1.0, 0.5]), clip=1.5, temperature=2.0
+    )
+    table = random_table().select(expert.spec.columns)
+    probabilities, missing = expert.from_table(table)
+    scaled = np.clip((frames(table, VOICE_CHANNELS) - [0.1, 0, 0]) / [0.2, 1, 0.5], -1.5, 1.5)
+    np.testing.assert_allclose(probabilities, softmax(scaled.mean(0) @ VOICE_WEIGHTS / 2), atol=1e-6)
+    assert missing == 0
+
+
+def test_too_few_steps_or_too_much_silence_give_no_answer() -> None:
+    expert, table = frames_expert(), random_table().select(("F0", "VUV", "MCEP_1"))
+    assert expert.from_table(table.between(0, 0.02 * MIN_STEPS - 0.005))[0] is not None
+    assert expert.from_table(table.between(0, 0.02 * MIN_STEPS - 0.015)) == (None, 0)
+    values = table.values.copy()
+    values[:16, 2] = np.nan  # more than a quarter
+    assert expert.from_table(table_of(values, table.columns)) == (None, 16)
+    values[:2, 2] = 0
+    assert expert.from_table(table_of(values, table.columns))[0] is not None
+
+
+def utterances(*spans: tuple[float, float]) -> list[Utterance]:
+    return [Utterance(i, a, b) for i, (a, b) in enumerate(spans)]
+
+
+def test_utterances_of_any_length_get_an_answer_or_a_reason() -> None:
+    audio = speech()
+    spans = utterances((0.0, 2.5), (0.0, 5.0), (0.6, 1.2), (0.5, 0.6), (0.5, 0.51), (0.5, 0.5))
+    long, longer, word, *short = read_voice(frames_expert(), spans, audio=audio, progress=None)
+    for reading in (long, longer, word):
+        assert reading.status is Status.OK
+        assert reading.opinion is not None
+        assert reading.opinion.probabilities.sum() == pytest.approx(1)
+    for reading in short:
+        assert reading.status is Status.MISSING
+        assert reading.reason
+        assert reading.opinion is None
+
+
+def test_silence_and_noise_have_no_voice() -> None:
+    rng = np.random.default_rng(0)
+    for samples in (np.zeros(32_000), 1e-3 * rng.standard_normal(32_000)):
+        audio = AudioTrack((32768 * samples).astype(np.int16))
+        (reading,) = read_voice(frames_expert(), utterances((0.0, 2.0)), audio=audio, progress=None)
+        assert reading.status is Status.MISSING
+        assert "voice" in (reading.reason or "") or "silen" in (reading.reason or "")
+
+
+def test_the_prior_travels() -> None:
+    (reading,) = read_voice(frames_expert(), utterances((0.0, 2.5)), audio=speech(), progress=None)
+    assert reading.opinion is not None
+    np.testing.assert_array_equal(reading.opinion.prior, PRIOR)

@@ -1,0 +1,364 @@
+"""The voice expert over frames: network, task, cross-fitting, resumption, and the graph that ships."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+
+from torch import nn  # noqa: E402
+
+from trivalent.assets.registry import PACKAGE_ROOT  # noqa: E402
+from trivalent.audio_track import SAMPLE_RATE  # noqa: E402
+from trivalent.bundle import Expert, Inputs  # noqa: E402
+from trivalent.errors import BundleError, RecipeError  # noqa: E402
+from trivalent.features.covarep import covarep  # noqa: E402
+from trivalent.features.frames import CHANNELS, frames  # noqa: E402
+from trivalent.fusion import softmax  # noqa: E402
+from trivalent.lab import frames_expert, train  # noqa: E402
+from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E402
+from trivalent.lab.expert import TrainedExpert  # noqa: E402
+from trivalent.lab.export import export_frames  # noqa: E402
+from trivalent.lab.frames_expert import TakeData, load_takes, train_frames  # noqa: E402
+from trivalent.lab.frames_task import (  # noqa: E402
+    FramesTask,
+    FramesTaskConfig,
+    logits_of_takes,
+    pad_frames,
+)
+from trivalent.lab.networks.temporal import AttentivePooling, TemporalNetwork  # noqa: E402
+from trivalent.lab.recipes import Recipe  # noqa: E402
+from trivalent.lab.training import TrainingConfig, fit  # noqa: E402
+from trivalent.media import open_recording  # noqa: E402
+
+EMOTIONS = [int(s) for s in SENTIMENTS.values()]
+
+
+def new_network(channels: int = 4, **changes: Any) -> TemporalNetwork:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"width": 8, "dropout": 0.2, "sentiments": EMOTIONS, **changes}
+    network = TemporalNetwork(channels, **options)
+    for module in network.modules():  # running statistics as after training
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.normal_(module.running_mean, 0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.5)
+    return network.eval()
+
+
+def takes(lengths: list[int], channels: int = 4, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(n, channels)).astype(np.float32) for n in lengths]
+
+
+def config(**changes: Any) -> FramesTaskConfig:
+    values: dict[str, Any] = {"width": 8, "channels": CHANNELS[:4], "masked_channels": 2, **changes}
+    return FramesTaskConfig("ravdess", **values)
+
+
+# The network.
+
+
+def test_a_take_is_judged_alike_alone_and_in_a_padded_batch() -> None:
+    network, own = new_network(), takes([3, 40, 17])
+    together = logits_of_takes(network, own)
+    alone = np.concatenate([logits_of_takes(network, [x]) for x in own])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_what_stands_in_the_padding_does_not_matter() -> None:
+    network = new_network()
+    x, mask = pad_frames(takes([3, 9]))
+    spoilt = torch.where(mask[..., None] > 0, x, torch.full_like(x, 7.0))
+    torch.testing.assert_close(network(spoilt, mask), network(x, mask))
+
+
+def test_emotions_add_up() -> None:
+    network = new_network()
+    x, mask = pad_frames(takes([5, 5]))
+    fine = network.fine(x, mask).softmax(1)
+    expected = torch.stack([fine[:, torch.tensor(EMOTIONS) == s].sum(1) for s in range(3)], 1)
+    torch.testing.assert_close(network(x, mask).softmax(1), expected)
+
+
+def test_pooling_equals_its_formula() -> None:
+    torch.manual_seed(1)
+    pooling, x, mask = AttentivePooling(3), torch.randn(2, 3, 6), torch.ones(2, 6)
+    mask[1, 4:] = 0
+    for i, n in ((0, 6), (1, 4)):
+        own = x[i, :, :n]
+        weight = torch.softmax(pooling.score(own[None])[0, 0], -1)
+        deviation = (own.var(1, unbiased=False) + 1e-5).sqrt()
+        expected = torch.cat([own @ weight, own.mean(1), deviation])
+        torch.testing.assert_close(pooling(x, mask)[i], expected, atol=1e-5, rtol=1e-5)
+
+
+# The task.
+
+
+def new_task(copies: int = 2, n: int = 24, **changes: Any) -> FramesTask:
+    rng = np.random.default_rng(0)
+    emotions = np.arange(n) % len(EMOTIONS)
+    labels = np.array(EMOTIONS)[emotions]
+    own = takes(rng.integers(6, 30, n).tolist())
+    # An emotion raises one channel or lowers it.
+    for take, emotion in zip(own, emotions.tolist(), strict=True):
+        take[:, emotion % 4] += 2 if emotion < 4 else -2
+    train = [[x + 100 * k for k in range(copies)] for x in own] if copies > 1 else [[x] for x in own]
+    return FramesTask(
+        config(**changes), train=train, labels=labels, emotions=emotions, val=(own, labels), batch_size=8
+    )
+
+
+PLAIN = {"altered": 0.0, "crop_rate": 0.0, "masked_steps": 0, "masked_channels": 0, "mixup_rate": 0.0}
+
+
+def test_without_augmentation_every_take_comes_once() -> None:
+    task = new_task(**PLAIN)
+    batches = list(task.batches(np.random.default_rng(0)))
+    assert len(batches) == task.batches_per_epoch() == 3
+    seen = sorted(float(x[m > 0].sum()) for b in batches for x, m in zip(b.frames, b.mask, strict=True))
+    np.testing.assert_allclose(seen, sorted(float(own[0].sum()) for own in task.train), rtol=1e-4, atol=1e-4)
+    assert all(b.share == 1 for b in batches)
+
+
+def test_augmentations() -> None:
+    batches = [
+        b
+        for seed in range(30)
+        for b in new_task(altered=1.0, mixup_rate=0.5).batches(np.random.default_rng(seed))
+    ]
+    mixed = [b for b in batches if b.share < 1]
+    assert 0.3 < len(mixed) / len(batches) < 0.7
+    assert all(0.5 <= b.share < 1 for b in mixed)
+    assert all(sorted(b.partner.tolist()) == list(range(8)) for b in batches)
+    rows = [(x[m > 0], int(m.sum())) for b in batches for x, m in zip(b.frames, b.mask, strict=True)]
+    altered = [x.max() > 50 for x, _ in rows]
+    assert 0.3 < np.mean(altered) < 0.7
+    assert min(n for _, n in rows) < 6 < max(n for _, n in rows)
+    zeroed = [bool((x == 0).all(0).any()) for x, _ in rows]
+    assert any(zeroed)
+    assert not all(zeroed)
+
+
+def test_batches_depend_on_the_generator_alone() -> None:
+    one, two = (list(new_task().batches(np.random.default_rng(4))) for _ in range(2))
+    for a, b in zip(one, two, strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert all((own[0] != 0).all() for own in new_task().train), "the takes themselves stay as they are"
+
+
+def test_the_loss_equals_its_formula() -> None:
+    task, network = new_task(smoothing=0.0, **{**PLAIN, "mixup_rate": 1.0}), new_network()
+    batch = next(task.batches(np.random.default_rng(1)))
+    assert 0.5 <= batch.share < 1
+    x = batch.share * batch.frames + (1 - batch.share) * batch.frames[batch.partner]
+    fine = network.fine(x, torch.maximum(batch.mask, batch.mask[batch.partner])).softmax(1)
+    counts = np.bincount(task.labels, minlength=3)
+    weights = np.sqrt(1 / counts)
+    weights /= weights[task.labels].mean()
+    total = 0.0
+    for i in range(8):
+        for j, share in ((i, batch.share), (int(batch.partner[i]), 1 - batch.share)):
+            label, emotion = int(batch.labels[j]), int(batch.emotions[j])
+            summed = sum(float(fine[i, k]) for k in range(7) if EMOTIONS[k] == label)
+            total -= share * weights[label] * (np.log(float(fine[i, emotion])) + np.log(summed)) / 2 / 8
+    assert float(task.loss(network, batch)) == pytest.approx(total, rel=1e-4)
+
+
+def test_it_learns() -> None:
+    task = new_task(copies=1, n=56, mixup_rate=0.0)
+    training = TrainingConfig(
+        epochs=20, batch_size=8, learning_rate=0.01, averaging=0.9, validations_per_epoch=0, warmup=0.1
+    )
+    assert fit(new_network(dropout=0.1), task, config=training).best["score"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"inputs": "pooled"}, "inputs frames"), ({"masked_channels": 9}, "masked_channels of at most 4")],
+)
+def test_bad_configurations(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        config(**changes)
+
+
+def test_an_unknown_kind_of_inputs(tmp_path: Path) -> None:
+    recipe = tmp_path / "voice.yaml"
+    recipe.write_text("kind: voice\nname: voice\ntask: {dataset: ravdess, inputs: pictures}\n")
+    with pytest.raises(RecipeError, match=r"task\.inputs among frames, pooled, got 'pictures'"):
+        train.train(recipe, out=tmp_path / "out", root=tmp_path)
+
+
+# From recipe to expert.
+
+
+def take_data(**changes: Any) -> TakeData:
+    """Two takes of each emotion by every training actor, of all channels."""
+    rng = np.random.default_rng(3)
+    copies, emotions, actors, ids = [], [], [], []
+    for actor in TRAIN_ACTORS:
+        for emotion in range(len(EMOTIONS)):
+            x = rng.normal(size=(int(rng.integers(12, 25)), len(CHANNELS)))
+            x[:, emotion] += 2
+            x[:, 5] *= 3
+            copies.append([x.astype(np.float32), (x + 0.1).astype(np.float32)])
+            emotions.append(emotion)
+            actors.append(actor)
+            ids.append(f"{actor}-{emotion}")
+    labels = np.array(EMOTIONS)[emotions]
+    return replace(TakeData(copies, labels, np.array(emotions), np.array(actors), ids), **changes)
+
+
+def recipe(**training: Any) -> Recipe:
+    options = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "averaging": 0.9, **training}
+    task = {"dataset": "ravdess", "inputs": "frames", "width": 8, "dropout": 0.1}
+    return Recipe("voice", "voice", seeds=(0, 1), task=task, training={**options, "validations_per_epoch": 0})
+
+
+@pytest.fixture
+def fake_takes(monkeypatch: pytest.MonkeyPatch) -> TakeData:
+    data = take_data()
+    monkeypatch.setattr(frames_expert, "load_takes", lambda *_, **__: data)
+    return data
+
+
+def test_members_are_cross_fitted(
+    fake_takes: TakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[set[int], set[int]]] = []
+    plain = FramesTask.__init__
+
+    def watched(self: FramesTask, *args: Any, **keywords: Any) -> None:
+        plain(self, *args, **keywords)
+        actor = {id(own): a for own, a in zip(normalized.copies, fake_takes.actors.tolist(), strict=True)}
+        seen.append(({actor[id(own)] for own in keywords["train"]}, set()))
+        held = {id(own[0]): a for own, a in zip(normalized.copies, fake_takes.actors.tolist(), strict=True)}
+        seen[-1][1].update(held[id(x)] for x in keywords["val"][0])
+
+    kept = TakeData.normalized
+
+    def remembered(self: TakeData, *args: Any) -> TakeData:
+        nonlocal normalized
+        normalized = kept(self, *args)
+        return normalized
+
+    normalized = fake_takes
+    monkeypatch.setattr(FramesTask, "__init__", watched)
+    monkeypatch.setattr(TakeData, "normalized", remembered)
+    expert = train_frames(recipe(), modality="audio", root=tmp_path, out=tmp_path / "out")
+    assert len(seen) == 8
+    for train_actors, held in seen:
+        assert len(held) == 4
+        assert train_actors == set(TRAIN_ACTORS) - held
+    assert set.union(*(held for _, held in seen)) == set(TRAIN_ACTORS)
+    assert expert.spec.inputs is Inputs.FRAMES
+    clean = np.concatenate([own[0] for own in fake_takes.copies])
+    np.testing.assert_allclose(expert.spec.scale[3:], clean[:, 3:].std(0), rtol=1e-4)
+    assert expert.spec.scale[:3].tolist() == [1, 1, 1]
+    again = TrainedExpert.load(tmp_path / "out")
+    assert again.spec.to_dict() == expert.spec.to_dict()
+    assert again.metrics["out_of_fold"]["ravdess"]["n"] == len(fake_takes)
+    assert again.validation_probabilities().shape == (len(fake_takes), 3)
+    assert "two fixed sentences" in again.card["limits"]
+
+
+class KilledError(Exception):
+    """Stands for a machine that goes away."""
+
+
+def test_a_killed_training_continues(
+    fake_takes: TakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_frames(recipe(), modality="audio", root=tmp_path, out=tmp_path / "whole")
+    calls = {"fits": 0, "losses": 0}
+    plain_fit, plain_loss = frames_expert.fit, FramesTask.loss
+
+    def dying(*args: Any, **keywords: Any) -> Any:
+        calls["fits"] += 1
+        if calls["fits"] == 6:
+            raise KilledError
+        return plain_fit(*args, **keywords)
+
+    def counted(self: FramesTask, *args: Any) -> Any:
+        calls["losses"] += 1
+        return plain_loss(self, *args)
+
+    monkeypatch.setattr(frames_expert, "fit", dying)
+    with pytest.raises(KilledError):
+        train_frames(recipe(), modality="audio", root=tmp_path, out=tmp_path / "killed")
+    assert len(list((tmp_path / "killed").glob("member-*.pt"))) == 5
+    monkeypatch.setattr(FramesTask, "loss", counted)
+    rest = train_frames(recipe(), modality="audio", root=tmp_path, out=tmp_path / "killed")
+    assert calls["losses"] == 3 * 2 * (84 // 16), "only three members are trained"
+    np.testing.assert_array_equal(rest.validation_probabilities(), whole.validation_probabilities())
+    # Other settings start anew.
+    train_frames(recipe(learning_rate=0.02), modality="audio", root=tmp_path, out=tmp_path / "killed")
+    assert len(list((tmp_path / "killed").glob("member-*.pt"))) == 16
+
+
+# The graph.
+
+
+def test_the_runtime_equals_torch_on_a_real_clip(fake_takes: TakeData, tmp_path: Path) -> None:
+    expert = train_frames(recipe(), modality="audio", root=tmp_path, out=tmp_path)
+    members = []
+    for path in sorted(tmp_path.glob("member-*.pt")):
+        network = new_network(len(CHANNELS), dropout=0.1)
+        network.load_state_dict(torch.load(path, weights_only=True)["best_weights"])
+        members.append(network.eval())
+    assert len(members) == 8
+    audio = open_recording(PACKAGE_ROOT / "samples" / "sample.mp4").audio
+    assert audio is not None
+    runtime = Expert(expert.spec, expert.graph.read_bytes, threads=1)
+    for start, end in ((0.0, 2.4), (0.6, 1.1), (0.0, 9.5)):
+        table = covarep(audio.read(start, end), SAMPLE_RATE, columns=expert.spec.columns)
+        found, missing = runtime.from_table(table)
+        x = np.clip((frames(table) - expert.spec.mean) / expert.spec.scale, -4, 4).astype(np.float32)
+        logits = np.mean([logits_of_takes(n, [x]) for n in members], axis=0)
+        np.testing.assert_allclose(found, softmax(logits / expert.spec.temperature)[0], atol=1e-5)
+        assert missing == 0
+
+
+def test_the_graph_names_no_file_of_this_machine(tmp_path: Path) -> None:
+    export_frames([new_network()], tmp_path / "audio.onnx", channels=4)
+    raw = (tmp_path / "audio.onnx").read_bytes()
+    assert b".py" not in raw
+    assert str(Path(__file__).parents[1]).encode() not in raw
+
+
+def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivalent.lab.export.onnxruntime.InferenceSession", Wrong)
+    with pytest.raises(BundleError, match="to equal its network"):
+        export_frames([new_network()], tmp_path / "audio.onnx", channels=4)
+
+
+class Wrong:
+    """A session that answers something else."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def run(self, _: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return [np.full((len(inputs["frames"]), 3), 9.0)]
+
+
+# Real takes.
+
+
+def test_real_takes_are_of_the_actors_asked_for(real_data: Path) -> None:
+    if not (real_data / "ravdess" / "speech").is_dir():
+        pytest.skip("no RAVDESS")
+    data = load_takes(FramesTaskConfig("ravdess"), root=real_data, actors=(1, 2))
+    assert set(data.actors.tolist()) == {1, 2}
+    assert len(data) == 2 * 52
+    assert np.bincount(data.labels).tolist() == [64, 24, 16]
+    assert all(len(own) == 1 and np.isfinite(own[0]).all() for own in data.copies)
+    lengths = [len(own[0]) for own in data.copies]
+    assert 30 < min(lengths) < max(lengths) < 300
