@@ -16,6 +16,7 @@ from trivalent.lab.datasets.reading import mend_quotes, read_arrays, read_rows
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.text import load_corpus
 from trivalent.lab.datasets.text_files import SST_ARCHIVE, read_sst5, read_tweets
+from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.types import Modality
 
 MELD_HEADER = ",".join(meld.COLUMNS)
@@ -181,7 +182,7 @@ def test_voice_and_face_are_of_the_same_take(
     save(tmp_path / ravdess_entry.FILE, name=np.array(names), openface_au35=np.ones((2, 35)))
     data = load(find_dataset("ravdess"), tmp_path, features=True)
     voice = data.features[Modality.AUDIO]
-    assert voice.columns == ravdess_entry.VOICE_COLUMNS
+    assert voice.columns == VOICE_POOLING
     assert voice.present.tolist() == [False, True]
     assert data.dropped == {"takes without a voice": 1}
     assert voice.extractor == "covarep"

@@ -26,7 +26,16 @@ from trivalent.features.pooling import pool
 from trivalent.lab.datasets import recordings
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.locks import locked
-from trivalent.lab.datasets.recordings import Extraction, Source, face, pooled, spoken_text, voice, words
+from trivalent.lab.datasets.recordings import (
+    Extraction,
+    Source,
+    face,
+    pooled,
+    pooled_names,
+    spoken_text,
+    voice,
+    words,
+)
 from trivalent.media import open_recording
 from trivalent.types import FeatureTable, Modality, Status
 
@@ -380,7 +389,7 @@ def test_tables_of_real_clips_are_those_of_the_extractors(real_data: Path, tmp_p
         sound = recording.audio.read(start, end)
         expected = covarep(sound, SAMPLE_RATE, columns=spec[Modality.AUDIO].columns)
         np.testing.assert_allclose(heard.values, expected.values, rtol=1e-9, atol=1e-12)
-        pooled_voice = pool(expected, spec[Modality.AUDIO].pooling)
+        pooled_voice = pool(expected, pooled_names(spec[Modality.AUDIO]))
         np.testing.assert_allclose(pooled(heard, spec[Modality.AUDIO]), pooled_voice, rtol=1e-6, atol=1e-9)
         direct = FaceExtractor().extract(recording.frames(rate_hz=5.0, max_side=1280))
         np.testing.assert_allclose(seen.values, direct.values, rtol=1e-5, atol=1e-6)

@@ -54,7 +54,9 @@ def naive(table: FeatureTable) -> list[list[float]]:
             return x[1] - x[0]
         return x[i] - x[i - 1] if i == n - 1 else (x[i + 1] - x[i - 1]) / 2
 
-    shape = [(12 * math.log2(r["F0"]) - median) / 4 if v else 0.0 for r, v in zip(rows, voiced, strict=True)]
+    shape = [
+        (12 * math.log2(r["F0"]) - median) / 4 if v else 0.0 for r, v in zip(rows, voiced, strict=True)
+    ]
     centred = []
     for c in range(13):
         own = [r[f"MCEP_{c}"] for r, v in zip(rows, voiced, strict=True) if v or not k]
@@ -87,7 +89,9 @@ def test_some_channels_are_those_columns_in_that_order() -> None:
     index = [CHANNELS.index(name) for name in chosen]
     np.testing.assert_array_equal(frames(table, chosen), frames(table)[:, index])
     assert columns_of_channels(chosen) == ("F0", "VUV", "MCEP_3")
-    np.testing.assert_array_equal(frames(table.select(("F0", "VUV", "MCEP_3")), chosen), frames(table, chosen))
+    np.testing.assert_array_equal(
+        frames(table.select(("F0", "VUV", "MCEP_3")), chosen), frames(table, chosen)
+    )
 
 
 @pytest.mark.parametrize("rows", [0, 1])

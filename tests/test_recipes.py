@@ -13,7 +13,7 @@ from trivalent.errors import RecipeError
 
 yaml = pytest.importorskip("yaml", reason="needs the extra train")
 
-from trivalent.lab.recipes import Recipe, build, load_recipe  # noqa: E402
+from trivalent.lab.recipes import Recipe, build, load_recipe, read_recipe  # noqa: E402
 
 TEXT = """
 kind: text
@@ -137,6 +137,7 @@ def test_shipped_recipes_are_complete() -> None:
     assert torch
     from trivalent.lab.assemble import BundleConfig
     from trivalent.lab.frames_task import FramesTaskConfig
+    from trivalent.lab.fusion_recipe import parse_fusion
     from trivalent.lab.tabular_task import TabularTaskConfig
     from trivalent.lab.text_task import TextTaskConfig
     from trivalent.lab.training import TrainingConfig
@@ -150,6 +151,10 @@ def test_shipped_recipes_are_complete() -> None:
     recipes = sorted((REPOSITORY / "recipes").glob("*.yaml"))
     assert recipes
     for path in recipes:
+        content = read_recipe(path)
+        if content["kind"] == "fusion":
+            parse_fusion(content, where=path.name)
+            continue
         recipe = load_recipe(path)
         framed = recipe.task.get("inputs") == "frames"
         build(FramesTaskConfig if framed else tasks[recipe.kind], recipe.task, where=path.name)

@@ -190,6 +190,28 @@ def test_averaged_weights_follow_the_recursion() -> None:
             torch.testing.assert_close(toy.states[step - 1][name], mean[name], atol=1e-6, rtol=1e-5)
 
 
+def test_running_statistics_are_averaged_like_the_weights() -> None:
+    seen: list[Tensor] = []
+
+    class Watched(Toy):
+        def loss(self, network: nn.Module, batch: Tensor) -> Tensor:
+            out = super().loss(network, batch)
+            seen.append(network[1].running_mean.clone())
+            return out
+
+    def normed() -> nn.Module:
+        torch.manual_seed(3)
+        return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+    fitted = fit(normed(), Watched(), config=config(averaging=0.5, validations_per_epoch=0))
+    mean = torch.zeros(8)
+    for step, new in enumerate(seen, start=1):
+        decay = min(0.5, step / (step + 10))
+        mean = decay * mean + (1 - decay) * new
+    torch.testing.assert_close(fitted.network[1].running_mean, mean, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(mean, seen[-1])
+
+
 def test_averaging_leaves_the_trained_network_alone() -> None:
     network = new_network()
     fitted = fit(network, Toy(), config=config(averaging=0.9))

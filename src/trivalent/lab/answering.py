@@ -131,8 +131,8 @@ class AnsweringConfig:
     coverage: float = 0.9
 
     def __post_init__(self) -> None:
-        check_known("calibration", self.calibration, list(Calibration))
-        check_known("decision", self.decision, list(DecisionKind))
+        check_known("calibration", self.calibration, Calibration)
+        check_known("decision", self.decision, DecisionKind)
         for name, top in (("answered", 1.0), ("coverage", 0.999)):
             if not 0 < getattr(self, name) <= top:
                 raise RecipeError(

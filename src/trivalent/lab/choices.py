@@ -20,7 +20,7 @@ def check_known(what: str, name: str, choices: Iterable[str]) -> None:
     ...
     trivalent.errors.UsageError: expected a known loss, got 'focall'; did you mean 'focal'?
     """
-    known = list(choices)
+    known = [str(choice) for choice in choices]  # members of enums as the names they are
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(known) or 'none'}"

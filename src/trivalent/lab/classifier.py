@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from trivalent.errors import UsageError
-from trivalent.lab.answering import Decision, DecisionKind, find_decision, fit_calibration
+from trivalent.lab.answering import Calibration, Decision, DecisionKind, find_decision, fit_calibration
 from trivalent.lab.choices import check_known
 from trivalent.lab.classifier_inputs import Columns, Layout, column_groups, join_blocks, validation_rows
 from trivalent.lab.cleaning import CleaningConfig, fit_cleaner
@@ -212,7 +212,8 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def _check_parameters(self) -> None:
-        check_known("decision", self.decision, list(DecisionKind))
+        check_known("decision", self.decision, DecisionKind)
+        check_known("calibration", self.calibration, Calibration)
         limits: dict[str, tuple[float, float]] = {
             "epochs": (1, np.inf),
             "batch_size": (1, np.inf),
@@ -240,7 +241,8 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
             y = column_or_1d(y, warn=True)
             check_consistent_length(values, y)
             self.n_features_in_ = values.shape[1]
-            vars(self).pop("feature_names_in_", None)
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
         else:
             values, y = validate_data(
                 self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2

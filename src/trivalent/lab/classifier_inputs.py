@@ -49,7 +49,7 @@ def column_groups(modalities: Layout | None, count: int, *, names: Sequence[str]
     found: Columns = {}
     taken = 0
     for name, what in modalities.items():
-        check_known("modality", str(name), [str(m) for m in Modality])
+        check_known("modality", str(name), Modality)
         if isinstance(what, int | np.integer) and not isinstance(what, bool):
             what = slice(taken, taken + int(what))
             taken = what.stop
@@ -125,7 +125,7 @@ def join_blocks(
     """
     for name in X:
         allowed = Modality if columns is None else columns
-        check_known("modality", str(name), [str(m) for m in allowed])
+        check_known("modality", str(name), allowed)
     blocks = {
         Modality(str(m)): check_array(x, dtype=np.float64, ensure_all_finite="allow-nan")
         for m, x in X.items()
@@ -136,7 +136,8 @@ def join_blocks(
     if columns is None:
         counts = {str(m): blocks[m].shape[1] for m in Modality if m in blocks}
         columns = column_groups(counts, sum(counts.values()))
-    joined = np.full((lengths.pop(), sum(map(len, columns.values()))), np.nan)
+    width = 1 + max(int(own.max()) for own in columns.values())
+    joined = np.full((lengths.pop(), width), np.nan)
     for m, x in blocks.items():
         if x.shape[1] != len(columns[m]):
             raise UsageError(

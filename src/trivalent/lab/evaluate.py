@@ -132,7 +132,7 @@ def _modalities(bundle: FusionBundle, names: Sequence[str] | None) -> tuple[Moda
     if names is None:
         return tuple(bundle.modalities)
     for name in names:
-        check_known(f"modality of {bundle.name}", name, [str(m) for m in bundle.modalities])
+        check_known(f"modality of {bundle.name}", name, bundle.modalities)
     if not names:
         raise UsageError("expected one modality or more, got none; for example text,audio")
     return tuple(m for m in bundle.modalities if m in names)

@@ -90,7 +90,7 @@ class FusionRecipe:
         check_known("loss", self.loss, LOSSES)
         check_known("resampling", self.resampling, RESAMPLERS)
         for modality in self.modalities:
-            check_known("modality", modality, [str(m) for m in Modality])
+            check_known("modality", modality, Modality)
         for key in self.network_options:
             check_known(f"option of the network {self.network}", key, network_options(self.network))
         for key in self.loss_options:

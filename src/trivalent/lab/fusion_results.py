@@ -105,7 +105,7 @@ def render_card(bundle: FusionBundle) -> str:
         "",
         "## Figures",
         "Epoch, calibration, decision rule and abstention were chosen on validation; test was scored once.",
-        "Intervals are 95 %: of the mean over seeds (t), of the bundle over videos or speakers (bootstrap).",
+        "Intervals are 95 %: of the mean over seeds (t), of the bundle over videos or speakers.",
         "",
         *_table(metrics),
         "",

@@ -246,8 +246,22 @@ class FusionTask:
         return _Chance(network, batch.seeds, moved, present)
 
     def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
-        """One group."""
-        return [{"params": list(network.parameters()), "lr": config.learning_rate}]
+        """Matrices, and apart from them offsets and scales of norms, which no decay pulls to zero."""
+        if isinstance(network, Members):
+            plain = dict(network.pattern.named_parameters())
+            named = [(plain[n], p) for n, p in zip(network.names, network.stacked, strict=True)]
+        else:
+            named = [(p, p) for p in network.parameters()]
+        groups = {
+            "decayed": [p for one, p in named if one.dim() > 1],
+            "free": [p for one, p in named if one.dim() <= 1],
+        }
+        extra = {"decayed": {}, "free": {"weight_decay": 0.0}}
+        return [
+            {"params": own, "lr": config.learning_rate, **extra[name]}
+            for name, own in groups.items()
+            if own
+        ]
 
     def validate(self, network: nn.Module) -> Mapping[str, Any]:
         """Macro-F1, of `Members` for each, shape (members,)."""

@@ -97,11 +97,19 @@ class Trained:
             found = self.members(features, present, shared=True)
         return found.double().numpy()
 
+    def probabilities_of_each(self, parts: Sequence[Part]) -> NDArray[np.float64]:
+        """Let each seed predict a part of its own, all of them equally long, shape (seeds, n, classes)."""
+        inputs = [_tensors(part) for part in parts]
+        features, present = (
+            {m: torch.stack([own[i][m] for own in inputs]) for m in inputs[0][i]} for i in (0, 1)
+        )
+        self.members.eval()
+        with torch.inference_mode():
+            return _softmax(self.members(features, present).double().numpy())
+
     def probabilities(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
         """Softmax of `logits`, shape (seeds, n, classes)."""
-        z = self.logits(part, absent=absent)
-        z = np.exp(z - z.max(axis=2, keepdims=True))
-        return z / z.sum(axis=2, keepdims=True)
+        return _softmax(self.logits(part, absent=absent))
 
 
 def train_system(
@@ -149,6 +157,11 @@ def train_system(
     network = fitted.network
     assert isinstance(network, Members)  # noqa: S101 - `fit` returns what it was given
     return Trained(system, tuple(seeds), network, [member.history for member in fitted.members])
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    z = np.exp(logits - logits.max(axis=2, keepdims=True))
+    return np.asarray(z / z.sum(axis=2, keepdims=True))
 
 
 def _training_data(

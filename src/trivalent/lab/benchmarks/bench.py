@@ -14,7 +14,7 @@ from trivalent.lab.guard import Part
 from trivalent.lab.metrics import IntArray, class_scores, expected_calibration_error, macro_f1, macro_recall
 from trivalent.lab.problem import Problem
 from trivalent.lab.results import Result, Value
-from trivalent.lab.statistics import paired_t, seed_interval
+from trivalent.lab.statistics import bootstrap_interval, paired_t, seed_interval
 from trivalent.lab.systems import System, Trained, train_system
 from trivalent.types import Sentiment
 
@@ -89,7 +89,9 @@ class Bench:
         for i, seed in enumerate(self.seeds[: len(predictions.codes)]):
             probabilities = None if predictions.probabilities is None else predictions.probabilities[i]
             rows.append(
-                part.score(name, predictions.codes[i], seed=seed, by=_metrics(probabilities, classes, minority))
+                part.score(
+                    name, predictions.codes[i], seed=seed, by=_metrics(probabilities, classes, minority)
+                )
             )
         confusion = sum(row.pop("confusion") for row in rows)
         self.confusions[name] = np.asarray(confusion)
@@ -221,3 +223,24 @@ def judge(claim: Claim, figures: Mapping[str, Figures]) -> dict[str, Any]:
         "verdict": "holds" if holds else "does not hold",
         "reason": f"{metric} of {claim.better} minus {claim.worse}: {told}{within}",
     }
+
+
+def score_intervals(name: str, probabilities: NDArray[np.float64], part: Part) -> dict[str, Value]:
+    """Score one prediction once, with 95 % bootstrap intervals over groups (videos, speakers)."""
+
+    def by(labels: IntArray, p: NDArray[np.float64]) -> dict[str, Value]:
+        single = {
+            "accuracy": lambda y, q: float((q.argmax(1) == y).mean()),
+            "macro_f1": lambda y, q: macro_f1(y, q.argmax(1)),
+            "negative_f1": lambda y, q: float(class_scores(y, q.argmax(1))["f1"][Sentiment.NEGATIVE]),
+            "ece": expected_calibration_error,
+        }
+        found = {}
+        for metric, function in single.items():
+            low, high = bootstrap_interval(
+                function, labels, probabilities=p, groups=part.groups.tolist(), rounds=1000
+            )
+            found[metric] = Value(float(function(labels, p)), low, high)
+        return found
+
+    return part.score(name, probabilities, seed=0, by=by)

@@ -53,7 +53,7 @@ def label_distribution(counts: Mapping[str, NDArray[np.int64]], path: Path) -> P
     axis.set_xlim(0, 100)
     axis.set_xlabel("share of the samples, %")
     axis.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def confusion_matrices(confusions: Mapping[str, IntArray], path: Path) -> Path:
@@ -70,7 +70,7 @@ def confusion_matrices(confusions: Mapping[str, IntArray], path: Path) -> Path:
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("predicted")
     axes[0, 0].set_ylabel("true class")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def threshold_sensitivity(grid: Sequence[float], scores: NDArray[np.float64], path: Path) -> Path:
@@ -85,7 +85,7 @@ def threshold_sensitivity(grid: Sequence[float], scores: NDArray[np.float64], pa
     axis.set_xlabel("threshold of the negative class")
     axis.set_ylabel("macro-F1 on validation")
     axis.legend(frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def training_curves(curves: Mapping[str, NDArray[np.float64]], path: Path) -> Path:
@@ -100,7 +100,7 @@ def training_curves(curves: Mapping[str, NDArray[np.float64]], path: Path) -> Pa
     axis.set_xlabel("epoch (shaded: all seeds)")
     axis.set_ylabel("macro-F1 on validation")
     axis.legend(frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def weight_map(
@@ -114,7 +114,7 @@ def weight_map(
     axis.set_ylabel(f"weight of {names[0]}")
     axis.set_xlabel(f"weight of {names[1]}")
     figure.colorbar(image, label="macro-F1 on validation, mean of seeds")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def risk_coverage_curves(systems: Mapping[str, tuple[NDArray[np.float64], IntArray]], path: Path) -> Path:
@@ -128,7 +128,7 @@ def risk_coverage_curves(systems: Mapping[str, tuple[NDArray[np.float64], IntArr
     axis.set_ylabel("share of wrong answers")
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def heat_map(
@@ -168,7 +168,7 @@ def heat_map(
     axis.set_ylabel("trained on")
     axis.spines[:].set_visible(False)
     figure.colorbar(image, label="macro-F1 on test, mean of seeds")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def learning_curves(
@@ -208,7 +208,7 @@ def learning_curves(
         axes.ravel()[-1].legend(handles.values(), handles, frameon=False, loc="center", fontsize=9)
     else:
         figure.legend(handles.values(), handles, frameon=False, loc="outside upper center", ncols=3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _curve(axis: Any, line: Mapping[int, Value], *, colour: str, dashed: bool) -> Any:
@@ -223,7 +223,8 @@ def _curve(axis: Any, line: Mapping[int, Value], *, colour: str, dashed: bool) -
     return drawn[0]
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save(figure: Any, path: Path) -> Path:
+    """Write a picture whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp")
     figure.savefig(partial, format="png")

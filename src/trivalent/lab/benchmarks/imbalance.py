@@ -1,4 +1,4 @@
-"""Against class imbalance: losses, resampling and decisions on four problems that are imbalanced each its way.
+"""Against class imbalance: losses, resampling and decisions, on problems imbalanced each its own way.
 
 Every loss and sampler trains once; three decisions are then made from its probabilities: the most
 probable class, a threshold of the smallest class, and a ratio for each class. Both are searched on
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from trivalent.errors import DataError
-from trivalent.lab.benchmarks import figures
+from trivalent.lab.benchmarks import choice_figures as figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, judge, score_constants
 from trivalent.lab.benchmarks.corpora import with_minilm
 from trivalent.lab.benchmarks.selection import Candidate, choose, claim, compare, rank_correlation
@@ -36,6 +36,7 @@ EPOCHS = 15
 _LARGE, _LARGE_BATCH = 5000, 128  # from so many training samples on, larger batches
 Rule = Callable[[FloatArray], IntArray]
 
+MOSI = "MOSI"
 PLAIN = "cross-entropy / none"
 CHOICES: Mapping[str, System] = {
     PLAIN: System(),
@@ -122,7 +123,9 @@ class Imbalance:
     candidates: dict[str, list[Candidate]] = field(default_factory=dict)
 
 
-def choose_rule(decision: Decision, probabilities: FloatArray, part: Part, *, of: Sentiment) -> tuple[Rule, str]:
+def choose_rule(
+    decision: Decision, probabilities: FloatArray, part: Part, *, of: Sentiment
+) -> tuple[Rule, str]:
     """Search a decision rule on a part that may select.
 
     Parameters
@@ -194,7 +197,9 @@ def run_imbalance(problems: Sequence[Imbalanced], *, seeds: Sequence[int]) -> tu
     """
     table = Imbalance(Bench(tuple(seeds)), problems)
     names = ", ".join(p.name for p in problems)
-    result = Result("imbalance", f"{names}; rows are problem: loss / sampling / decision", seeds=list(seeds))
+    result = Result(
+        "imbalance", f"{names}; rows are problem: loss / sampling / decision", seeds=list(seeds)
+    )
     best: dict[str, Any] = {}
     claims: list[dict[str, Any]] = []
     for own in problems:
@@ -262,7 +267,9 @@ def _caveats(problems: Sequence[Imbalanced]) -> list[str]:
     told = []
     for own in problems:
         parts = own.problem.parts
-        shares = [np.bincount(y, minlength=3) for y in (parts.train.labels_to_fit(), parts.val.labels_to_select())]
+        shares = [
+            np.bincount(y, minlength=3) for y in (parts.train.labels_to_fit(), parts.val.labels_to_select())
+        ]
         train, val = ("/".join(map(str, counts.tolist())) for counts in shares)
         groups = len(np.unique(parts.test.groups))
         told.append(
@@ -273,16 +280,18 @@ def _caveats(problems: Sequence[Imbalanced]) -> list[str]:
         )
     return [
         *told,
-        f"As the paper trains (Adam, rate halved on a plateau), at most {problems[0].epochs:g} epochs; the epoch is chosen by "
-        "argmax macro-F1 on validation, thresholds and ratios by macro-F1 on validation for each seed. Test "
-        "was scored once per row and seed. Options of losses and samplers are their defaults, not tuned.",
-        "`macro-F1 on validation` is cross-fitted: rules searched on half of the groups, judged on the other; "
-        "the best row of each problem is chosen by it. Intervals are over seeds; the comparison with plain "
-        "cross-entropy is also resampled over test groups, and holds only if both intervals exclude 0.",
-        "The other claims are tested over seeds only, each by itself, without a correction for their number.",
-        "Mixup here is that of batches (Beta 0.2), not of classes. ECE is about probabilities and given once, "
-        "in the argmax row; weights and resampling shift them on purpose.",
-        *(_ABOUT_MOSI if any(own.name.startswith("MOSI") for own in problems) else ()),
+        f"As the paper trains (Adam, rate halved on a plateau), at most {problems[0].epochs:g} epochs; the "
+        "epoch is chosen by argmax macro-F1 on validation, thresholds and ratios by macro-F1 on validation "
+        "for each seed. Test was scored once per row and seed. Options of losses and samplers are their "
+        "defaults, not tuned.",
+        "`macro-F1 on validation` is cross-fitted: rules searched on half of the groups, judged on the "
+        "other; the best row of each problem is chosen by it. Epochs were chosen on the same samples. "
+        "Intervals are over seeds; the comparison with plain cross-entropy is also resampled over test "
+        "groups, and holds only if both intervals exclude 0. The other claims are tested over seeds only, "
+        "each by itself, without a correction for their number.",
+        "Mixup here is that of batches (Beta 0.2), not of classes. ECE is about probabilities and given "
+        "once, in the argmax row; weights and resampling shift them on purpose.",
+        *(_ABOUT_MOSI if any(own.name == MOSI for own in problems) else ()),
     ]
 
 
@@ -307,7 +316,11 @@ def draw(table: Imbalance, out: Path) -> list[Path]:
     problems = [p.name for p in table.problems]
     foretold = {
         p.name: [
-            (float(c.validation.mean()), float(table.bench.figures[c.row]["macro_f1"].mean()), c.row.rpartition(" / ")[2])
+            (
+                float(c.validation.mean()),
+                float(table.bench.figures[c.row]["macro_f1"].mean()),
+                c.row.rpartition(" / ")[2],
+            )
             for c in table.candidates[p.name]
         ]
         for p in table.problems
@@ -322,7 +335,7 @@ _DATA = {  # name in the table: data set, protocol
     "MOSEI-922": ("mosei-922", "sdk-subset"),
     "RAVDESS": ("ravdess", "actors"),
     "MELD text": ("meld", "utterance"),
-    "MOSI": ("mosi-utterances", "cmf"),
+    MOSI: ("mosi-utterances", "cmf"),
 }
 
 
@@ -339,7 +352,9 @@ def benchmark(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> R
             continue
         problems.append(Imbalanced(name, make_problem(data if data.features else with_minilm(data))))
     if not problems:
-        raise DataError(f"expected one of {', '.join(_DATA)} in {root}, got none; see `trivalent data list`")
+        raise DataError(
+            f"expected one of {', '.join(_DATA)} in {root}, got none; see `trivalent data list`"
+        )
     result, table = run_imbalance(problems, seeds=seeds)
     if absent:
         result.caveats.append(f"Not there, or damaged, and so left out: {', '.join(absent)}.")

@@ -120,7 +120,7 @@ CLAIMS: tuple[Claim, ...] = (
         "negative_recall",
     ),
     Claim(
-        "The transformer is no gain: less accurate (.567) than S3",
+        "The transformer is less accurate than S3 (.567, .592)",
         "S3 attention",
         "S5 transformer",
         "accuracy",

@@ -70,10 +70,31 @@ def _text_encoder(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) 
     return benchmark(root, seeds, out, synthetic)
 
 
+def _imbalance(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
+    from trivalent.lab.benchmarks.imbalance import benchmark
+
+    return benchmark(root, seeds, out, synthetic)
+
+
+def _fusion(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
+    from trivalent.lab.benchmarks.fusion import benchmark
+
+    return benchmark(root, seeds, out, synthetic)
+
+
+def _voice_face(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
+    from trivalent.lab.benchmarks.voice_face import run_voice_face
+
+    return run_voice_face(root, seeds)
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "paper-table": Benchmark("every row of the paper behind this project, rebuilt honestly", _paper_table),
+    "voice-face": Benchmark("voice expert and action units of the same takes, pooled", _voice_face),
     "transfer": Benchmark("train on one text corpus, test on another", _transfer),
     "text-encoder": Benchmark("GloVe against a frozen transformer by training size", _text_encoder),
+    "imbalance": Benchmark("losses, resampling and decisions on four imbalanced problems", _imbalance),
+    "fusion": Benchmark("networks, missing modalities and modality dropout", _fusion),
 }
 
 

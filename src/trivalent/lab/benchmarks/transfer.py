@@ -16,7 +16,6 @@ from trivalent.errors import DataError
 from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, interval, judge, score_constants
 from trivalent.lab.benchmarks.corpora import (
-    EPOCHS,
     classifier,
     join,
     read_corpora,
@@ -31,6 +30,7 @@ from trivalent.types import Sentiment
 POOLED, OTHERS = "all of them", "all but the tested one"
 CHANCE = "at random by training shares"
 ARROW = " -> "
+EPOCHS = 10  # half those of small training sets: most here are large
 
 
 @dataclass(eq=False)

@@ -21,11 +21,20 @@ from numpy.typing import NDArray
 
 from trivalent.bundle import ExpertSpec, load_bundle
 from trivalent.errors import DataError, UsageError
+from trivalent.features.pooling import columns_of
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.own_table import OwnTable, Row, check_parts, read_own_table
-from trivalent.lab.datasets.recordings import Extraction, face, pooled, spoken_text, voice, words
+from trivalent.lab.datasets.recordings import (
+    Extraction,
+    face,
+    pooled,
+    pooled_names,
+    spoken_text,
+    voice,
+    words,
+)
 from trivalent.lab.datasets.splits import FRACTIONS, stratified_split
 from trivalent.lab.protocols import Protocol
 from trivalent.types import FeatureTable, LabelMap, Modality, Status, map_scores
@@ -175,9 +184,10 @@ def _with_features(
     -------
     data, counts by reason, (row, reason) of each recording left out
     """
-    experts = {m: e.spec for m, e in load_bundle(options.bundle).experts.items() if e.spec.pooling}
+    experts = {m: e.spec for m, e in load_bundle(options.bundle).experts.items() if pooled_names(e.spec)}
     wanted: dict[Modality, Extraction] = {
-        m: voice(spec.columns) if m is Modality.AUDIO else face() for m, spec in experts.items()
+        m: voice(columns_of(pooled_names(spec))) if m is Modality.AUDIO else face()
+        for m, spec in experts.items()
     }
     if options.recognize is not None:
         wanted[Modality.TEXT] = words(options.recognize)
@@ -235,7 +245,7 @@ class _Reading:
 
     def _append(self, tables: dict[Modality, FeatureTable]) -> None:
         for modality, spec in self.experts.items():
-            nothing = np.full(len(spec.pooling), np.nan)
+            nothing = np.full(len(pooled_names(spec)), np.nan)
             self.values[modality].append(pooled(tables[modality], spec) if modality in tables else nothing)
         lengths = [table.meta["recording_s"] for table in tables.values()]
         self.seconds.append(lengths[0] if lengths else np.nan)
@@ -244,7 +254,7 @@ class _Reading:
     def blocks(self) -> dict[Modality, Features]:
         """Return the features of the modalities that any recording has."""
         blocks = {
-            m: Features(spec.extractor, spec.pooling, np.array(self.values[m], dtype=np.float32))
+            m: Features(spec.extractor, pooled_names(spec), np.array(self.values[m], dtype=np.float32))
             for m, spec in self.experts.items()
         }
         return {m: block for m, block in blocks.items() if block.present.any()}

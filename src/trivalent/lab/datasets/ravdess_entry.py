@@ -17,20 +17,13 @@ from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, Take, extract_ravdess, parse_take
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays
+from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.lab.protocols import Protocol
 from trivalent.types import Modality
 
 FILE = Path("ravdess") / "openface_au35.npz"
 AU_COLUMNS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))
 VAL_ACTORS = (13, 14, 15, 16)
-_FIVE = ("mean", "std", "p10", "p90", "dabs")
-# Nothing here depends on the gain of the recording: MCEP_0, the level, only by its changes.
-VOICE_COLUMNS: tuple[str, ...] = (
-    *(f"F0.semitone_{statistic}_voiced" for statistic in _FIVE),
-    *("VUV.mean", "VUV.rate", "MCEP_0.std_voiced", "MCEP_0.dabs_voiced"),
-    *(f"peakSlope.{statistic}_voiced" for statistic in _FIVE),
-    *(f"MCEP_{i}.{statistic}_voiced" for i in range(1, 13) for statistic in _FIVE),
-)
 
 
 def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
@@ -71,13 +64,13 @@ def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Datas
 
 def _voice(root: Path, chosen: list[Take]) -> Features:
     """Pool the voice of each take; a row of NaN where there is no recording or nothing in it."""
-    found = extract_ravdess(root, names=VOICE_COLUMNS, cache=cache_folder() / "features")
+    found = extract_ravdess(root, names=VOICE_POOLING, cache=cache_folder() / "features")
     row = {name: i for i, name in enumerate(found.ids.tolist())}
-    values = np.full((len(chosen), len(VOICE_COLUMNS)), np.nan, np.float32)
+    values = np.full((len(chosen), len(VOICE_POOLING)), np.nan, np.float32)
     for i, take in enumerate(chosen):
         if take.stem in row:
             values[i] = found.values[row[take.stem]]
-    return Features("covarep", VOICE_COLUMNS, values)
+    return Features("covarep", VOICE_POOLING, values)
 
 
 def _split_of(take: Take) -> str:

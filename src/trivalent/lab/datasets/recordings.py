@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.audio_track import SAMPLE_RATE
-from trivalent.bundle import ExpertSpec
+from trivalent.bundle import ExpertSpec, Inputs
 from trivalent.errors import UsageError
 from trivalent.experts import MIN_VOICED_S, frames_within, voiced_seconds
 from trivalent.extraction import FACE_RATE_HZ, LONGEST_SIDE_PX
 from trivalent.features import extractor_columns, extractor_version
 from trivalent.features.pooling import pool
+from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.media import Recording, open_recording
 from trivalent.speech import SIZES, Recognizer
 from trivalent.types import FeatureTable, Status
@@ -187,13 +188,22 @@ def spoken_text(table: FeatureTable) -> str:
     return " ".join(table.meta["texts"]) if table.meta.get("language") == "en" else ""
 
 
+def pooled_names(spec: ExpertSpec) -> tuple[str, ...]:
+    """Statistics that stand for an expert's modality: its own, or `VOICE_POOLING` if it takes frames.
+
+    Empty for text.
+    """
+    return VOICE_POOLING if spec.inputs is Inputs.FRAMES else spec.pooling
+
+
 def pooled(table: FeatureTable, spec: ExpertSpec) -> NDArray[np.float64]:
-    """Pool a table of `voice` or `face` as the expert of a bundle does, shape (len(spec.pooling),).
+    """Pool a table of `voice` or `face` to `pooled_names(spec)`, shape (statistics,).
 
     All NaN where an analysis would have no opinion: nothing there, hardly any voice, or too many
     statistics without a value.
     """
-    nothing = np.full(len(spec.pooling), np.nan)
+    names = pooled_names(spec)
+    nothing = np.full(len(names), np.nan)
     if table.status is not Status.OK:
         return nothing
     if table.extractor == "face":
@@ -202,5 +212,5 @@ def pooled(table: FeatureTable, spec: ExpertSpec) -> NDArray[np.float64]:
         return nothing
     if not len(table):
         return nothing
-    row = pool(table, spec.pooling)
+    row = pool(table, names)
     return nothing if (~np.isfinite(row)).mean() > spec.max_missing else row
