@@ -30,11 +30,13 @@ from trivalent.lab.metrics import macro_f1
 from trivalent.lab.problem import make_problem
 from trivalent.lab.resampling import RESAMPLERS
 from trivalent.lab.results import Result
-from trivalent.lab.systems import System, train_system
+from trivalent.lab.systems import PAPER_TRAINING, System, train_system
 from trivalent.types import LABELS, Modality, Sentiment
 
 SIZES = {"train": 90, "val": 40, "test": 40}
 SEEDS = (0, 1)
+SHORT = replace(PAPER_TRAINING, epochs=1)
+OTHERS = ("square-root weights / none", "cross-entropy / SMOTE")
 
 
 def made(modalities: tuple[Modality, ...] = tuple(Modality), *, width: int = 4) -> Dataset:
@@ -208,18 +210,13 @@ def test_removal_hits_its_rate_is_nested_and_hides_from_networks():
     for m in Modality:
         assert np.array_equal(hidden.present[m], ~gone[m])
         assert np.isfinite(part.features[m]).all()
-    trained = train_system(System("attention"), replace_epochs(problem), SEEDS)
+    trained = train_system(System("attention", training=SHORT), problem, SEEDS)
     whole = trained.probabilities_of_each([part, part])
     np.testing.assert_allclose(whole, trained.probabilities(part), atol=1e-6)
     mixed = trained.probabilities_of_each([part, hidden])
     np.testing.assert_allclose(mixed[0], whole[0], atol=1e-6)
     assert not np.allclose(mixed[1], whole[1])
     np.testing.assert_allclose(mixed[1], trained.probabilities(hidden)[1], atol=1e-6)
-
-
-def replace_epochs(problem):
-    """One problem for a test that only needs some network."""
-    return problem
 
 
 def test_hidden_part_keeps_its_guard():
@@ -290,9 +287,8 @@ def test_benchmarks_run_by_name_and_refuse_an_empty_root(name, module, tmp_path,
 
     monkeypatch.setattr(module, "find_dataset", lambda data_set: Made())
     if name == "imbalance":
-        monkeypatch.setattr(imbalance, "EPOCHS", 1)
         monkeypatch.setattr(imbalance, "_DATA", {"a": ("a", "a"), "RAVDESS": ("ravdess", "actors")})
-        monkeypatch.setattr(imbalance, "CHOICES", {c: CHOICES[c] for c in (PLAIN, *SHORT)})
+        monkeypatch.setattr(imbalance, "CHOICES", {c: CHOICES[c] for c in (PLAIN, *OTHERS)})
     else:
         whole = fusion.run_fusion
         monkeypatch.setattr(
@@ -304,6 +300,3 @@ def test_benchmarks_run_by_name_and_refuse_an_empty_root(name, module, tmp_path,
     assert any("left out" in caveat for caveat in result.caveats)
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
     assert all(path.is_file() for path in written)
-
-
-SHORT = ("square-root weights / none", "cross-entropy / SMOTE")

@@ -77,7 +77,8 @@ def _caveats(studies: Sequence[FusionStudy]) -> list[str]:
         told.append(
             f"{study.name}: {len(parts.train)} train, {len(parts.val)} val, {len(test)} test samples of "
             f"{len(np.unique(test.groups))} groups; {', '.join(study.modalities)}. "
-            f"Minority: {study.minority.label}. At {missing(RATES[-1])} some {left:.0f} % of the samples have nothing."
+            f"Minority: {study.minority.label}. "
+            f"At {missing(RATES[-1])} some {left:.0f} % of the samples have nothing left."
         )
     return [
         *told,

@@ -62,7 +62,7 @@ def run_voice_face(root: Path, seeds: Sequence[int]) -> Result:
     face = _sentiments(head, test.units)
     voice = _voice(test.voice)
     groups = np.array([f"ravdess/{actor:02d}" for actor in test.voice.actors.tolist()])
-    part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, test.voice.labels)
+    part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, test.voice.labels.astype(np.int64))
     result = Result(
         "voice-face", "RAVDESS speech and OpenFace action units, trained on actors 01-16, tested on 17-20"
     )

@@ -170,22 +170,21 @@ class LinearFusion(FusionNetwork):
         self.dropouts = nn.ModuleDict(
             {m.value: SeededDropout(input_dropout, (width,)) for m, width in self.widths.items()}
         )
-        self.weights = nn.ModuleDict(
-            {m.value: nn.Linear(width, CLASSES, bias=False) for m, width in self.widths.items()}
+        # From zero, as the problem is convex: there is no symmetry to break.
+        self.weights = nn.ParameterDict(
+            {m.value: nn.Parameter(torch.zeros(CLASSES, width)) for m, width in self.widths.items()}
         )
-        for layer in self.weights.values():
-            nn.init.zeros_(layer.weight)  # the problem is convex: no symmetry to break
         self.absent = nn.Parameter(torch.zeros(len(self.widths), CLASSES))
         self.bias = nn.Parameter(torch.zeros(CLASSES))
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
         check_inputs(features, present, widths=self.widths)
-        logits = self.bias
+        logits: Tensor = self.bias
         for m, offset in zip(self.widths, self.absent, strict=True):
             mask = present[m].bool()
             seen = self.dropouts[m.value](without_absent(features[m], mask))
-            logits = logits + torch.where(mask.unsqueeze(-1), self.weights[m.value](seen), offset)
+            logits = logits + torch.where(mask.unsqueeze(-1), seen @ self.weights[m.value].T, offset)
         return logits
 
 

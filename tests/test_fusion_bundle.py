@@ -1,0 +1,219 @@
+"""Fusion bundles: written and read to the same answers, damaged or foreign ones refused, no torch needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="needs the extra train")
+
+from conftest import REPOSITORY
+from fusion_bundles import COLUMNS, features, small_bundle, weights
+from trivalent.bundle import load_bundle
+from trivalent.errors import BundleError, FeatureError
+from trivalent.fusion import softmax
+from trivalent.lab.answering import Answering, Decision, DecisionKind
+from trivalent.lab.fusion_bundle import FusionBundle, load_fusion_bundle
+from trivalent.types import Modality
+
+TEXT, FACE = Modality.TEXT, Modality.FACE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    small_bundle().save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_answers_by_hand() -> None:
+    given = features()
+    answers = small_bundle().predict(given)
+    logits = sum((given[m][0] - 1) / 2 @ w for m, w in weights().items())
+    expected = softmax(logits * [0.5, 1, 2] + [0.1, 0, -0.1])
+    assert np.allclose(answers.probabilities, expected, atol=1e-6)
+    assert (answers.decisions == expected.argmax(1)).all()
+    assert np.allclose(answers.confidence, expected.max(1), atol=1e-6)
+    assert (answers.answered == (expected.max(1) >= 0.4)).all()
+    assert (answers.sets == (1 - expected <= [0.7, np.inf, 0.8])).all()
+    assert answers.sets[:, 1].all()
+
+
+def test_round_trip(folder: Path) -> None:
+    before, after = small_bundle(), load_fusion_bundle(folder)
+    for name in ("probabilities", "decisions", "confidence", "answered", "sets"):
+        assert np.array_equal(getattr(before.predict(features()), name), getattr(after.predict(features()), name))
+    assert (after.name, after.data, after.metrics, after.card) == (
+        before.name,
+        before.data,
+        before.metrics,
+        before.card,
+    )
+    assert len(after.sha256) == 64
+    assert load_fusion_bundle(folder.parent).sha256 == after.sha256  # the result folder around it
+    assert {p.name for p in folder.iterdir()} == {"bundle.json", "network.onnx"}
+
+
+@pytest.mark.parametrize(
+    "decision", [Decision(DecisionKind.THRESHOLD, (0.25,), 2), Decision(DecisionKind.RATIO, (0.2, 0.5, 0.5))]
+)
+def test_decision_rules_round_trip(tmp_path: Path, decision: Decision) -> None:
+    kept = small_bundle().answering
+    changed = Answering(kept.calibration, decision, kept.min_confidence, kept.conformal)
+    bundle = small_bundle(answering=changed).save(tmp_path)
+    assert bundle.answering.decision == decision
+    answers = bundle.predict(features(40))
+    assert (answers.decisions == decision.decide(answers.probabilities)).all()
+
+
+def test_order_and_further_columns_do_not_matter() -> None:
+    given = features()
+    values, columns = given[FACE]
+    shuffled = np.column_stack([np.full(6, 99.0), values[:, ::-1]])
+    other = {TEXT: given[TEXT], FACE: (shuffled, ("more", *columns[::-1]))}
+    expected = small_bundle().predict(given).probabilities
+    assert np.array_equal(small_bundle().predict(other).probabilities, expected)
+
+
+def test_absent_modalities_and_cells() -> None:
+    given, bundle = features(), small_bundle()
+    without = bundle.predict({TEXT: given[TEXT]}).probabilities
+    rows = (np.full((6, 3), np.nan), COLUMNS[FACE])
+    assert np.array_equal(bundle.predict({TEXT: given[TEXT], FACE: rows}).probabilities, without)
+    gap = given[FACE][0].copy()
+    gap[0, 1] = -np.inf  # a cell without value gets the training median
+    filled = gap.copy()
+    filled[0, 1] = 0.5
+    answers = [bundle.predict({TEXT: given[TEXT], FACE: (x, COLUMNS[FACE])}) for x in (gap, filled)]
+    assert np.array_equal(answers[0].probabilities, answers[1].probabilities)
+
+
+def test_many_rows_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, bundle = features(10), small_bundle()
+    expected = bundle.logits(given)
+    monkeypatch.setattr("trivalent.lab.fusion_bundle._CHUNK", 3)
+    assert np.allclose(bundle.logits(given), expected)
+    assert bundle.predict(features(0)).probabilities.shape == (0, 3)
+
+
+def test_features_that_do_not_fit() -> None:
+    bundle, given = small_bundle(), features()
+    with pytest.raises(FeatureError, match="features of text, face with one number of samples, got none"):
+        bundle.predict({Modality.AUDIO: given[TEXT]})
+    with pytest.raises(FeatureError, match="got text: 6, face: 5"):
+        bundle.predict({TEXT: given[TEXT], FACE: (given[FACE][0][:5], COLUMNS[FACE])})
+    with pytest.raises(FeatureError, match=r"expected the columns f1, f2 \(2 in all\)"):
+        bundle.predict({TEXT: given[TEXT], FACE: (given[FACE][0], ("f0", "x", "y"))})
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    path = folder / "bundle.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return folder
+
+
+CHANGES = {
+    "format": (lambda c: c.update(format="trivalent.bundle/1"), "got 'trivalent.bundle/1'; name a bundle that"),
+    "kind": (lambda c: c.update(kind="text"), "kind 'fusion' and classes"),
+    "classes": (lambda c: c["classes"].reverse(), "kind 'fusion' and classes"),
+    "no card": (lambda c: c.pop("card"), "expected card in bundle.json"),
+    "metrics a list": (lambda c: c.update(metrics=[]), "expected metrics in bundle.json"),
+    "graph not hashed": (lambda c: c.update(files={}), "network.onnx among the hashed files"),
+    "another hash": (lambda c: c["files"].update({"network.onnx": "0" * 64}), "with sha256 000000000000"),
+    "outside": (lambda c: c["files"].update({"../x": "0"}), "expected files inside .*got the path '../x'"),
+    "absolute": (lambda c: c["files"].update({"/etc/passwd": "0"}), "expected files inside"),
+    "absent file": (lambda c: c["files"].update({"more.onnx": "0"}), "at 'more.onnx'"),
+    "modality": (lambda c: c["modalities"].update(smell={}), "modalities among text, audio, face .*'smell'"),
+    "no modality": (lambda c: c.update(modalities={}), "expected a modality"),
+    "no cleaner": (lambda c: c["modalities"]["text"].pop("cleaner"), "expected a cleaner of text"),
+    "short cleaner": (
+        lambda c: c["modalities"]["text"]["cleaner"]["mean"].pop(),
+        "expected a cleaner of text",
+    ),
+    "data": (lambda c: c["data"].update(more=1), "the keys of `data`"),
+    "prior": (lambda c: c["data"].update(prior=[1, 1, 1]), "a prior of three shares"),
+    "scale": (lambda c: c["answering"]["calibration"].update(scale=[1, 0, 1]), "three positive scales"),
+    "limits": (lambda c: c["answering"]["conformal"]["limits"].pop(), "three limits"),
+    "rule": (lambda c: c["answering"]["decision"].update(kind="ratio"), r"3 values in \(0, 1\] for ratio"),
+    "rule name": (lambda c: c["answering"]["decision"].update(kind="vote"), "calibration, decision"),
+    "confidence": (lambda c: c["answering"].update(min_confidence=2), "in bundle|others; export"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_malformed_bundles(folder: Path, case: str) -> None:
+    change, message = CHANGES[case]
+    with pytest.raises(BundleError, match=message):
+        load_fusion_bundle(changed(folder, change))
+
+
+def test_damaged_and_absent_bundles(folder: Path, tmp_path: Path) -> None:
+    graph = folder / "network.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match=r"expected network.onnx with sha256 .* damaged: get or train"):
+        load_fusion_bundle(folder)
+    (folder / "bundle.json").write_text("{")
+    with pytest.raises(BundleError, match="expected JSON in bundle.json"):
+        load_fusion_bundle(folder)
+    (folder / "bundle.json").write_text("[]")
+    with pytest.raises(BundleError, match="got 'list'"):
+        load_fusion_bundle(folder)
+    with pytest.raises(BundleError, match=r"at 'bundle.json' in .*name the bundle folder"):
+        load_fusion_bundle(tmp_path / "absent")
+    with pytest.raises(BundleError, match="expected an ONNX graph"):
+        small_bundle(graph=b"none").predict(features())
+
+
+def test_each_kind_of_bundle_is_refused_where_the_other_belongs(folder: Path) -> None:
+    with pytest.raises(BundleError, match=r"expected format 'trivalent.bundle/1'.*'trivalent.fusion-bundle/1'"):
+        load_bundle(folder)
+    with pytest.raises(BundleError, match="that a recipe of kind fusion made"):
+        load_fusion_bundle(REPOSITORY / "src" / "trivalent" / "bundles" / "default")
+
+
+def test_prediction_needs_neither_torch_nor_scikit_learn(folder: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from trivalent.lab.fusion_bundle import load_fusion_bundle\n"
+        f"b = load_fusion_bundle({str(folder)!r})\n"
+        "b.predict({m: (np.ones((2, len(s.cleaner.columns))), s.cleaner.columns) for m, s in b.modalities.items()})\n"
+        "import trivalent.lab.evaluate\n"
+        "print([m for m in ('torch', 'sklearn', 'onnx', 'pickle5') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["attention", "late", "mult"])
+def test_graph_of_the_seeds_equals_their_mean(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra train")
+    pytest.importorskip("onnxscript", reason="needs the extra train")
+    from fusion_batches import WIDTHS, batch_of, filled, network_of
+    from trivalent.lab.fusion_export import export_fusion
+
+    networks = [network_of(name, seed=seed) for seed in range(1 if name == "mult" else 3)]
+    values, present = filled(batch_of(name), 0.0)
+    with torch.inference_mode():
+        expected = torch.stack([network(values, present) for network in networks]).mean(0).numpy()
+    bundle = FusionBundle(
+        "x",
+        small_bundle().data,
+        small_bundle().modalities,
+        small_bundle().answering,
+        {},
+        {},
+        export_fusion(networks),
+    )
+    inputs = {str(m): values[m].numpy() for m in WIDTHS}
+    inputs["present"] = torch.stack([present[m] for m in WIDTHS], 1).numpy()
+    found = bundle._session.run(["logits"], inputs)[0]
+    assert np.allclose(found, expected, atol=1e-4)
