@@ -1,8 +1,8 @@
-"""Which columns help the voice expert? Out-of-fold figures over the training actors only.
+"""Which columns help the pooled voice expert? Out-of-fold figures over the training actors only.
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/voice_ablation.py [--root ../shared/data] [--seeds 0,1]
 
-Every set of pooled columns and of alterations is trained by the voice recipe, cross-fitted over
+Every set of pooled columns and of alterations is trained by the pooled voice recipe, cross-fitted over
 actors 01 to 16; the test actors are not touched. Writes results/voice-ablation.{json,md}.
 """
 

@@ -49,7 +49,9 @@ def linear_graph() -> bytes:
 def small_bundle(**changes) -> FusionBundle:
     """Bundle over two columns of text and three of the face."""
     modalities = {
-        m: ModalitySpec(EXTRACTORS[m], Cleaner(c, np.full(len(c), 0.5), np.ones(len(c)), np.full(len(c), 2.0)))
+        m: ModalitySpec(
+            EXTRACTORS[m], Cleaner(c, np.full(len(c), 0.5), np.ones(len(c)), np.full(len(c), 2.0))
+        )
         for m, c in COLUMNS.items()
     }
     conformal = ConformalSets(np.array([0.7, np.inf, 0.8]), 0.1, Score.LAC, False, np.array([20, 20, 20]))

@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
+from trivalent import lab  # noqa: E402
 from trivalent.errors import RecipeError, UsageError  # noqa: E402
 from trivalent.lab import TrivalentClassifier  # noqa: E402
 from trivalent.lab.classifier_inputs import column_groups, join_blocks, validation_rows  # noqa: E402
@@ -58,9 +59,7 @@ def test_torch_is_imported_on_use_only() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
     with pytest.raises(AttributeError, match="no attribute 'Classifier'"):
-        import trivalent.lab
-
-        _ = trivalent.lab.Classifier  # type: ignore[attr-defined]
+        _ = lab.Classifier
 
 
 def test_three_forms_of_input_agree() -> None:
@@ -171,7 +170,9 @@ def test_score_is_accuracy_unless_named() -> None:
     expected = f1_score(y, model.predict(X), average="macro")
     assert model.set_params(scoring="f1_macro").score(X, y) == pytest.approx(expected)
     weight = (y == "a").astype(float)
-    assert model.set_params(scoring="accuracy").score(X, y, weight) == (model.predict(X) == y)[y == "a"].mean()
+    assert (
+        model.set_params(scoring="accuracy").score(X, y, weight) == (model.predict(X) == y)[y == "a"].mean()
+    )
 
 
 def test_ensembles_average_logits_of_several_seeds() -> None:
@@ -264,7 +265,11 @@ def test_every_class_keeps_a_sample_to_train_on(fraction: float) -> None:
         ({"ensemble": 0}, UsageError, "expected ensemble of at least 1"),
         ({"validation_fraction": 0.0}, UsageError, "validation_fraction"),
         ({"modality_dropout": 1.5}, UsageError, "modality_dropout"),
-        ({"modalities": {"txt": 9}}, UsageError, "expected a known modality, got 'txt'; did you mean 'text'"),
+        (
+            {"modalities": {"txt": 9}},
+            UsageError,
+            "expected a known modality, got 'txt'; did you mean 'text'",
+        ),
         ({"modalities": {"text": 4}}, UsageError, "sum to 9, got 4"),
         ({"modalities": {"text": [0, 1], "face": [1, 2]}}, UsageError, "every column in one modality"),
         ({"modalities": {"text": slice(0, 20)}}, UsageError, "columns of text below 9"),
@@ -305,7 +310,9 @@ def test_wrong_input() -> None:
 
 def test_columns_without_prefix_are_one_block() -> None:
     for names in (None, ["a", "b"], ["texts_1", "text"]):
-        assert {str(m): c.tolist() for m, c in column_groups(None, 2, names=names).items()} == {"text": [0, 1]}
+        assert {str(m): c.tolist() for m, c in column_groups(None, 2, names=names).items()} == {
+            "text": [0, 1]
+        }
     X, y = samples()
     for network in ("attention", "single"):
         model = fast(fusion=network, modalities=None).fit(X, y)

@@ -12,21 +12,21 @@ import pytest
 pytest.importorskip("onnx", reason="needs the extra train")
 metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra train")
 
-from fusion_bundles import COLUMNS, EXTRACTORS, small_bundle
-from trivalent.cli.main import main
-from trivalent.errors import DataError, UsageError
-from trivalent.features.cleaning import Cleaner
-from trivalent.lab import evaluate as module
-from trivalent.lab.answering import Answers
-from trivalent.lab.datasets.dataset import Dataset, Features
-from trivalent.lab.datasets.entry import Entry
-from trivalent.lab.datasets.mosei_922 import BLOCKS
-from trivalent.lab.evaluate import evaluate, render_text
-from trivalent.lab.evaluation import TITLES, by_class, figures, intervals, report
-from trivalent.lab.fusion_bundle import DataSpec, ModalitySpec
-from trivalent.lab.metrics import bootstrap_interval, macro_f1
-from trivalent.lab.protocols import Protocol
-from trivalent.types import LabelMap, Modality
+from fusion_bundles import COLUMNS, EXTRACTORS, small_bundle  # noqa: E402
+from trivalent.cli.main import main  # noqa: E402
+from trivalent.errors import DataError, UsageError  # noqa: E402
+from trivalent.features.cleaning import Cleaner  # noqa: E402
+from trivalent.lab import evaluate as module  # noqa: E402
+from trivalent.lab.answering import Answers  # noqa: E402
+from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
+from trivalent.lab.datasets.entry import Entry  # noqa: E402
+from trivalent.lab.datasets.mosei_922 import BLOCKS  # noqa: E402
+from trivalent.lab.evaluate import evaluate, render_text  # noqa: E402
+from trivalent.lab.evaluation import TITLES, by_class, figures, intervals, report  # noqa: E402
+from trivalent.lab.fusion_bundle import DataSpec, ModalitySpec  # noqa: E402
+from trivalent.lab.metrics import bootstrap_interval, macro_f1  # noqa: E402
+from trivalent.lab.protocols import Protocol  # noqa: E402
+from trivalent.types import Modality  # noqa: E402
 
 
 def predictions(n: int = 120, seed: int = 0) -> tuple[np.ndarray, Answers, list[str]]:
@@ -48,10 +48,8 @@ def dataset(name: str = "made-up", *, n: int = 60, synthetic: bool = False, seen
     groups = np.array([f"v{i // 3}" for i in range(n)], dtype="<U8")
     groups[:6] = "seen" if seen else "v0"
     empty = np.full(n, np.nan)
-    return Dataset(
-        name, "all", np.arange(n).astype(str), groups, np.full(n, "test"), rng.integers(3, size=n), empty, empty,
-        blocks, synthetic=synthetic,
-    )  # fmt: skip
+    ids, split, labels = np.arange(n).astype(str), np.full(n, "test"), rng.integers(3, size=n)
+    return Dataset(name, "all", ids, groups, split, labels, empty, empty, blocks, synthetic=synthetic)
 
 
 @pytest.fixture
@@ -131,7 +129,11 @@ def test_evaluation_of_a_bundle(bundle: Path, use) -> None:
     features = {m: (f.values, f.columns) for m, f in data.features.items()}
     said = small_bundle().predict(features).decisions
     assert content["figures"]["accuracy"]["value"] == (said == data.labels).mean()
-    assert (content["split"], content["protocol"], content["modalities"]) == ("test", "all", ["text", "face"])
+    assert (content["split"], content["protocol"], content["modalities"]) == (
+        "test",
+        "all",
+        ["text", "face"],
+    )
     assert content["caveats"] == []
     text = render_text(content)
     for title in [*TITLES.values(), "precision", "always negative", "stated: 90 %", "answered"]:
@@ -163,11 +165,11 @@ def test_other_columns_and_extractors_are_listed(bundle: Path, use) -> None:
         )
     )
     message = (
-        r"expected the features of small, which was trained on made-up, got others in made-up: "
+        r"expected the features of small, trained on made-up, got others in made-up: "
         r"text: bert against glove; face: 2 of 3 columns are absent \(f1, f2\), 2 are others "
         r"\(AU01_r, AU02_r\); choose"
     )
-    with pytest.raises(DataError, match=message.replace("which was ", "(which was )?")):
+    with pytest.raises(DataError, match=message):
         evaluate(bundle, data="made-up", root=Path())
 
 
@@ -199,7 +201,9 @@ def test_usage(bundle: Path, use, capsys: pytest.CaptureFixture[str]) -> None:
     assert "'bundle.json'" in error[0]
 
 
-def test_command_on_real_videos(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_on_real_videos(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A bundle over two columns of each real block, here with the graph of the small one."""
     modalities = {
         m: ModalitySpec(BLOCKS[m][1], Cleaner(columns, *(np.ones((3, len(columns))) * [[0], [0], [9]])))
@@ -222,7 +226,3 @@ def test_command_on_real_videos(real_data: Path, tmp_path: Path, capsys: pytest.
     assert printed.err == ""
     assert main([*command[:3], "mosi", *command[4:]]) == 1
     assert "text: bert against no features" in capsys.readouterr().err
-
-
-def test_protocols_of_other_label_maps_are_not_confused() -> None:
-    assert {p.label_map for p in module.find_dataset("mosei-922").protocols} == {LabelMap.ROUND, LabelMap.SIGN}

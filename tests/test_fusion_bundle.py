@@ -1,4 +1,4 @@
-"""Fusion bundles: written and read to the same answers, damaged or foreign ones refused, no torch needed."""
+"""Fusion bundles: written and read to the same answers, damaged ones refused, no torch needed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def test_answers_by_hand() -> None:
 def test_round_trip(folder: Path) -> None:
     before, after = small_bundle(), load_fusion_bundle(folder)
     for name in ("probabilities", "decisions", "confidence", "answered", "sets"):
-        assert np.array_equal(getattr(before.predict(features()), name), getattr(after.predict(features()), name))
+        assert np.array_equal(
+            getattr(before.predict(features()), name), getattr(after.predict(features()), name)
+        )
     assert (after.name, after.data, after.metrics, after.card) == (
         before.name,
         before.data,
@@ -61,7 +63,8 @@ def test_round_trip(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "decision", [Decision(DecisionKind.THRESHOLD, (0.25,), 2), Decision(DecisionKind.RATIO, (0.2, 0.5, 0.5))]
+    "decision",
+    [Decision(DecisionKind.THRESHOLD, (0.25,), 2), Decision(DecisionKind.RATIO, (0.2, 0.5, 0.5))],
 )
 def test_decision_rules_round_trip(tmp_path: Path, decision: Decision) -> None:
     kept = small_bundle().answering
@@ -121,7 +124,10 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 
 
 CHANGES = {
-    "format": (lambda c: c.update(format="trivalent.bundle/1"), "got 'trivalent.bundle/1'; name a bundle that"),
+    "format": (
+        lambda c: c.update(format="trivalent.bundle/1"),
+        "got 'trivalent.bundle/1'; name a bundle that",
+    ),
     "kind": (lambda c: c.update(kind="text"), "kind 'fusion' and classes"),
     "classes": (lambda c: c["classes"].reverse(), "kind 'fusion' and classes"),
     "no card": (lambda c: c.pop("card"), "expected card in bundle.json"),
@@ -131,7 +137,10 @@ CHANGES = {
     "outside": (lambda c: c["files"].update({"../x": "0"}), "expected files inside .*got the path '../x'"),
     "absolute": (lambda c: c["files"].update({"/etc/passwd": "0"}), "expected files inside"),
     "absent file": (lambda c: c["files"].update({"more.onnx": "0"}), "at 'more.onnx'"),
-    "modality": (lambda c: c["modalities"].update(smell={}), "modalities among text, audio, face .*'smell'"),
+    "modality": (
+        lambda c: c["modalities"].update(smell={}),
+        "modalities among text, audio, face .*'smell'",
+    ),
     "no modality": (lambda c: c.update(modalities={}), "expected a modality"),
     "no cleaner": (lambda c: c["modalities"]["text"].pop("cleaner"), "expected a cleaner of text"),
     "short cleaner": (
@@ -161,7 +170,7 @@ def test_damaged_and_absent_bundles(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"expected network.onnx with sha256 .* damaged: get or train"):
         load_fusion_bundle(folder)
     (folder / "bundle.json").write_text("{")
-    with pytest.raises(BundleError, match="expected JSON in bundle.json"):
+    with pytest.raises(BundleError, match=r"expected JSON in bundle\.json"):
         load_fusion_bundle(folder)
     (folder / "bundle.json").write_text("[]")
     with pytest.raises(BundleError, match="got 'list'"):
@@ -173,7 +182,7 @@ def test_damaged_and_absent_bundles(folder: Path, tmp_path: Path) -> None:
 
 
 def test_each_kind_of_bundle_is_refused_where_the_other_belongs(folder: Path) -> None:
-    with pytest.raises(BundleError, match=r"expected format 'trivalent.bundle/1'.*'trivalent.fusion-bundle/1'"):
+    with pytest.raises(BundleError, match=r"expected format 'trivalent.bundle/1'.*fusion-bundle/1'"):
         load_bundle(folder)
     with pytest.raises(BundleError, match="that a recipe of kind fusion made"):
         load_fusion_bundle(REPOSITORY / "src" / "trivalent" / "bundles" / "default")
@@ -184,7 +193,8 @@ def test_prediction_needs_neither_torch_nor_scikit_learn(folder: Path) -> None:
         "import sys, numpy as np\n"
         "from trivalent.lab.fusion_bundle import load_fusion_bundle\n"
         f"b = load_fusion_bundle({str(folder)!r})\n"
-        "b.predict({m: (np.ones((2, len(s.cleaner.columns))), s.cleaner.columns) for m, s in b.modalities.items()})\n"
+        "columns = {m: spec.cleaner.columns for m, spec in b.modalities.items()}\n"
+        "b.predict({m: (np.ones((2, len(c))), c) for m, c in columns.items()})\n"
         "import trivalent.lab.evaluate\n"
         "print([m for m in ('torch', 'sklearn', 'onnx', 'pickle5') if m in sys.modules])"
     )
@@ -193,14 +203,14 @@ def test_prediction_needs_neither_torch_nor_scikit_learn(folder: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["attention", "late", "mult"])
+@pytest.mark.parametrize("name", ["attention", "late"])
 def test_graph_of_the_seeds_equals_their_mean(name: str) -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     pytest.importorskip("onnxscript", reason="needs the extra train")
     from fusion_batches import WIDTHS, batch_of, filled, network_of
     from trivalent.lab.fusion_export import export_fusion
 
-    networks = [network_of(name, seed=seed) for seed in range(1 if name == "mult" else 3)]
+    networks = [network_of(name, seed=seed) for seed in range(2)]
     values, present = filled(batch_of(name), 0.0)
     with torch.inference_mode():
         expected = torch.stack([network(values, present) for network in networks]).mean(0).numpy()

@@ -208,9 +208,17 @@ def test_result_folder_of_real_data(result: Path) -> None:
         assert own["low"] <= own["high"]
     curves = json.loads((result / "curves.json").read_text())["validation"]
     assert [step["epoch"] for step in curves["1"]] == [1.0, 2.0]
-    assert all((result / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in ("curves", "confusion"))
+    assert all(
+        (result / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in ("curves", "confusion")
+    )
     card = (result / "card.md").read_text()
-    for word in ("mosei-922", "research use", "`covarep`, 40 columns", "always neutral", '"weights": "sqrt"'):
+    for word in (
+        "mosei-922",
+        "research use",
+        "`covarep`, 40 columns",
+        "always neutral",
+        '"weights": "sqrt"',
+    ):
         assert word in card
     bundle = load_fusion_bundle(result)
     assert bundle.metrics == metrics
@@ -221,7 +229,13 @@ def test_result_folder_of_real_data(result: Path) -> None:
 def test_command_with_another_loss_and_network(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = [*FAST, "loss=focal", "network=single", "network_options={modality: audio}", "name=voice-focal"]
+    changes = [
+        *FAST,
+        "loss=focal",
+        "network=single",
+        "network_options={modality: audio}",
+        "name=voice-focal",
+    ]
     options = [x for change in changes for x in ("--set", change)]
     status = main(["train", str(ATTENTION), "-o", str(tmp_path), "--root", str(real_data), *options])
     printed = capsys.readouterr()

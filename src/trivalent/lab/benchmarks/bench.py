@@ -16,7 +16,7 @@ from trivalent.lab.problem import Problem
 from trivalent.lab.results import Result, Value
 from trivalent.lab.statistics import bootstrap_interval, paired_t, seed_interval
 from trivalent.lab.systems import System, Trained, train_system
-from trivalent.types import Sentiment
+from trivalent.types import FloatArray, Sentiment
 
 log = logging.getLogger(__name__)
 Figures = dict[str, NDArray[np.float64]]  # metric to its value for each seed
@@ -225,10 +225,10 @@ def judge(claim: Claim, figures: Mapping[str, Figures]) -> dict[str, Any]:
     }
 
 
-def score_intervals(name: str, probabilities: NDArray[np.float64], part: Part) -> dict[str, Value]:
+def score_intervals(name: str, probabilities: FloatArray, part: Part) -> dict[str, Value]:
     """Score one prediction once, with 95 % bootstrap intervals over groups (videos, speakers)."""
 
-    def by(labels: IntArray, p: NDArray[np.float64]) -> dict[str, Value]:
+    def by(labels: IntArray, p: FloatArray) -> dict[str, Value]:
         single = {
             "accuracy": lambda y, q: float((q.argmax(1) == y).mean()),
             "macro_f1": lambda y, q: macro_f1(y, q.argmax(1)),

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Predictions, constant_rows, judge
-from trivalent.lab.benchmarks.paper_rows import CANDIDATES, CLAIMS, OURS, ROWS, S3, S4, S5, VOTE_WEIGHTS
 from trivalent.lab.benchmarks.cross_validation import FOLDS, cross_validate
+from trivalent.lab.benchmarks.paper_rows import CANDIDATES, CLAIMS, OURS, ROWS, S3, S4, S5, VOTE_WEIGHTS
 from trivalent.lab.cleaning import CleaningConfig
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.decisions import THRESHOLDS, search_threshold, threshold_rule

@@ -62,7 +62,8 @@ def run_voice_face(root: Path, seeds: Sequence[int]) -> Result:
     face = _sentiments(head, test.units)
     voice = _voice(test.voice)
     groups = np.array([f"ravdess/{actor:02d}" for actor in test.voice.actors.tolist()])
-    part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, test.voice.labels.astype(np.int64))
+    labels = test.voice.labels.astype(np.int64)
+    part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, labels)
     result = Result(
         "voice-face", "RAVDESS speech and OpenFace action units, trained on actors 01-16, tested on 17-20"
     )
@@ -75,7 +76,7 @@ def run_voice_face(root: Path, seeds: Sequence[int]) -> Result:
         "voice and face, equal log-linear pool": pool(voice, face),
     }
     for name, probabilities in rows.items():
-        result.add(name, **score_intervals(name, probabilities, part))
+        result.add(name, notes=None, **score_intervals(name, probabilities, part))
     chosen = ", ".join(f"{c:g}: {v:.3f}" for c, v in scores.items())
     result.caveats = [
         f"{len(train.units)} takes by 16 actors train, {len(part)} by 4 test. Intervals are bootstrap "

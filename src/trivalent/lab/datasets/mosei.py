@@ -111,7 +111,8 @@ def _read_labels(path: Path) -> Segments:
                 zip(sequence.intervals.tolist(), sequence.features.tolist(), strict=True)
             ):
                 common = f"{video}[{i}]" not in uncommon
-                rows.append((video, i if common else -1, i, *times, split if common else "", fold, label[0]))
+                own = split if common else ""
+                rows.append((video, i if common else -1, i, *times, own, fold, label[0]))
     if not rows:
         raise DataError(f"expected segments in {path}, got none; get the file anew")
     columns = {name: np.array(cells) for name, cells in zip(_FIELDS, zip(*rows, strict=True), strict=True)}
@@ -211,9 +212,7 @@ def samples_of(segments: Segments, protocol: str) -> Samples:
     video, position = segments.video[rows], segments.position[rows]
     ids = np.array([f"{v}[{i}]" for v, i in zip(video, position, strict=True)])
     times = np.stack([segments.start_s[rows], segments.end_s[rows]], axis=1)
-    return Samples(
-        rows, split[rows], ids, times, Spans(video, None if protocol == "sdk-subset" else times)
-    )
+    return Samples(rows, split[rows], ids, times, Spans(video, None if protocol == "sdk-subset" else times))
 
 
 def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
