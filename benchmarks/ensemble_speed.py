@@ -93,7 +93,7 @@ def main() -> None:
         result.add(name, total_s=wall, processor_s=cpu, step_ms=step, speedup=single[0] / wall)
     result.caveats += [
         f"The attention network, float32, Adam, torch {torch.__version__}; one run each, masks, validation "
-        "and choice of the epoch included. A second thread does not help a single run; two runs side by side "
+        "and choice of the epoch included. A second thread does not help a single run; two side by side "
         "should need about half of the time of the last row.",
         f"Load average of the machine before and after each row: {', '.join(f'{x:.2f}' for x in load)}; "
         "the first, and what exceeds a row's threads, was other work on the same two cores.",

@@ -107,7 +107,9 @@ def test_labels_of_any_kind_and_number() -> None:
         assert model.predict_proba(X).shape == (150, len(model.classes_))
 
 
-@pytest.mark.parametrize("network", ["attention", "concatenation", "late", "gated", "tfn", "lmf", "misa"])
+@pytest.mark.parametrize(
+    "network", ["attention", "linear", "concatenation", "late", "gated", "tfn", "lmf", "misa"]
+)
 def test_five_classes(network: str) -> None:
     X, y = samples(classes=5, spread=3.0)
     model = fast(fusion=network, epochs=15).fit(X, y)

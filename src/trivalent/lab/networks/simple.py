@@ -163,19 +163,23 @@ class LinearFusion(FusionNetwork):
         Number of features of each modality.
     input_dropout : float
         Probability of dropping a feature.
+    classes : int
+        Outputs; 3 are those of `Sentiment`.
     """
 
-    def __init__(self, widths: Mapping[Modality, int], *, input_dropout: float = 0.0) -> None:
+    def __init__(
+        self, widths: Mapping[Modality, int], *, input_dropout: float = 0.0, classes: int = CLASSES
+    ) -> None:
         super().__init__(widths)
         self.dropouts = nn.ModuleDict(
             {m.value: SeededDropout(input_dropout, (width,)) for m, width in self.widths.items()}
         )
         # From zero, as the problem is convex: there is no symmetry to break.
         self.weights = nn.ParameterDict(
-            {m.value: nn.Parameter(torch.zeros(CLASSES, width)) for m, width in self.widths.items()}
+            {m.value: nn.Parameter(torch.zeros(classes, width)) for m, width in self.widths.items()}
         )
-        self.absent = nn.Parameter(torch.zeros(len(self.widths), CLASSES))
-        self.bias = nn.Parameter(torch.zeros(CLASSES))
+        self.absent = nn.Parameter(torch.zeros(len(self.widths), classes))
+        self.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
