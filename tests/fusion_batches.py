@@ -16,7 +16,7 @@ from trivalent.types import Modality  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 5, Modality.AUDIO: 4, Modality.FACE: 6}
 STEPS = {Modality.TEXT: 3, Modality.AUDIO: 5, Modality.FACE: 2}
-OPTIONS = {"single": {"modality": "audio"}, "tfn": {"width": 4}}
+OPTIONS = {"linear": {"dropout": 0.3}, "single": {"modality": "audio"}, "tfn": {"width": 4}}
 # Every network on pooled features, and the one for sequences on sequences.
 CASES = [*NETWORKS, "mult, steps"]
 
@@ -27,7 +27,11 @@ def network_of(case: str, *, seed: int = 0) -> FusionNetwork:
     """Build a small network from a seed, in evaluation."""
     name = case.partition(",")[0]
     torch.manual_seed(seed)
-    return build_network(name, widths=WIDTHS, **OPTIONS.get(name, {})).eval()
+    network = build_network(name, widths=WIDTHS, **OPTIONS.get(name, {})).eval()
+    if name == "linear":  # starts from zero, where nothing depends on anything
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter)
+    return network
 
 
 def batch_of(case: str, *, seed: int = 0) -> Batch:

@@ -212,7 +212,7 @@ def test_mult_takes_two_modalities_but_not_one() -> None:
     ("name", "options", "message"),
     [
         ("atention", {}, "got 'atention'; did you mean 'attention'"),
-        ("zzz", {}, "known: single, concatenation"),
+        ("zzz", {}, "known: linear, single, concatenation"),
         ("lmf", {"rnak": 3}, "an option of the network 'lmf', got 'rnak'; did you mean 'rank'"),
         ("attention", {"heads": 5}, "heads that divide the width 64, got 5"),
         ("attention", {"heads": 2.0}, "a whole number of at least 1 for heads, got 2.0; the default is 4"),

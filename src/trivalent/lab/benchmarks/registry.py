@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.errors import DataError, UsageError
+from trivalent.lab.datasets.cmu import is_synthetic
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.mosei import FOLDER, TRACKS
 from trivalent.lab.datasets.registry import find_dataset
@@ -48,14 +49,14 @@ def mosei_data(root: Path, *, synthetic: bool = REAL) -> Dataset:
     DataError
         Neither is there, or the features are synthetic and that was not asked for.
     """
-    complete = all((root / FOLDER / track.file).is_file() for track in TRACKS[:3])
-    data = find_dataset("mosei" if complete else "mosei-922").read(root, "sdk-subset")
-    if data.synthetic and not synthetic:
+    files = [root / FOLDER / track.file for track in TRACKS[:3]]
+    complete = all(path.is_file() for path in files)
+    if complete and not synthetic and any(is_synthetic(path) for path in files):
         raise DataError(
             f"expected measured features in {root / FOLDER}, got synthetic ones, from which nothing "
             "follows about people; give --synthetic to run it all the same"
         )
-    return data
+    return find_dataset("mosei" if complete else "mosei-922").read(root, "sdk-subset")
 
 
 def _transfer(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:

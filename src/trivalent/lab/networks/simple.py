@@ -161,31 +161,31 @@ class LinearFusion(FusionNetwork):
     ----------
     widths : mapping of Modality to int
         Number of features of each modality.
-    input_dropout : float
+    dropout : float
         Probability of dropping a feature.
     classes : int
         Outputs; 3 are those of `Sentiment`.
     """
 
     def __init__(
-        self, widths: Mapping[Modality, int], *, input_dropout: float = 0.0, classes: int = CLASSES
+        self, widths: Mapping[Modality, int], *, dropout: float = 0.0, classes: int = CLASSES
     ) -> None:
         super().__init__(widths)
         self.dropouts = nn.ModuleDict(
-            {m.value: SeededDropout(input_dropout, (width,)) for m, width in self.widths.items()}
+            {m.value: SeededDropout(dropout, (width,)) for m, width in self.widths.items()}
         )
         # From zero, as the problem is convex: there is no symmetry to break.
         self.weights = nn.ParameterDict(
             {m.value: nn.Parameter(torch.zeros(classes, width)) for m, width in self.widths.items()}
         )
-        self.absent = nn.Parameter(torch.zeros(len(self.widths), classes))
+        self.tokens = nn.Parameter(torch.zeros(len(self.widths), classes))
         self.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
         check_inputs(features, present, widths=self.widths)
         logits: Tensor = self.bias
-        for m, offset in zip(self.widths, self.absent, strict=True):
+        for m, offset in zip(self.widths, self.tokens, strict=True):
             mask = present[m].bool()
             seen = self.dropouts[m.value](without_absent(features[m], mask))
             logits = logits + torch.where(mask.unsqueeze(-1), seen @ self.weights[m.value].T, offset)
