@@ -20,7 +20,10 @@ from trivalent.lab.datasets.mosei import explain_distribution
 from trivalent.lab.datasets.registry import DATASETS
 from trivalent.lab.datasets.root import data_root
 
-_BLOCK = re.compile(r"(<!-- (table|output|columns|parity|datasets|distribution|claims): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(<!-- (table|output|columns|parity|datasets|distribution|claims): (.*?) -->\n).*?(<!-- end -->)",
+    re.DOTALL,
+)
 
 
 def table(words: list[str]) -> str:
@@ -99,7 +102,10 @@ def datasets(words: list[str]) -> str:
 
 def distribution(words: list[str]) -> str:
     """Show what each choice of a protocol does to the classes; needs $TRIVALENT_DATA."""
-    lines = ["| samples of train | label map | count | negative / neutral / positive, % |", "|---|---|---|---|"]
+    lines = [
+        "| samples of train | label map | count | negative / neutral / positive, % |",
+        "|---|---|---|---|",
+    ]
     for step in explain_distribution(data_root())["distribution"]:
         shares = " / ".join(f"{v:.1f}" for v in step["percent"].values())
         lines.append(f"| {step['samples']} | {step['label_map']} | {step['count']:,} | {shares} |")

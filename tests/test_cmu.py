@@ -49,7 +49,9 @@ def root(tmp_path: Path) -> Path:
 
 def first_of(split: str) -> str:
     """Train sorts before val, as in the file."""
-    return (min if split == "train" else max)(video for video, own in cmu.standard_folds("mosei").items() if own == split)
+    return (min if split == "train" else max)(
+        video for video, own in cmu.standard_folds("mosei").items() if own == split
+    )
 
 
 def test_segments_and_whole_videos(root: Path) -> None:
