@@ -25,7 +25,7 @@ from trivalent.files import write_npz_atomic
 from trivalent.lab.alignment import average_over, tidy
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features
-from trivalent.lab.datasets.progress import track
+from trivalent.lab.progress import track
 from trivalent.types import Modality
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from trivalent.assets import cache_folder
 from trivalent.errors import DataError, FeatureError, InputError, UsageError
 from trivalent.features.tables import read_table, write_table
 from trivalent.lab.datasets.locks import locked
-from trivalent.lab.datasets.progress import track
 from trivalent.lab.datasets.recordings import Extraction, Source
+from trivalent.lab.progress import track
 from trivalent.types import FeatureTable, Status
 
 log = logging.getLogger(__name__)

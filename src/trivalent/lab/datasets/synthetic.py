@@ -17,7 +17,7 @@ from trivalent.errors import UsageError
 from trivalent.lab.datasets.cmu import SYNTHETIC
 from trivalent.lab.datasets.csd import TimedFeatures, write_csd
 from trivalent.lab.datasets.mosei import EMOTIONS, FOLDER, LABELS, TRACKS, WORDS, Segments
-from trivalent.lab.datasets.progress import track
+from trivalent.lab.progress import track
 
 _WORD_S = 0.3  # mean duration of a spoken word
 _VOCABULARY = np.array([f"word{i}" for i in range(5000)], dtype=np.bytes_)

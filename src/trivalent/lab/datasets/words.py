@@ -15,7 +15,7 @@ from trivalent.errors import DataError
 from trivalent.lab.alignment import average_over, tidy
 from trivalent.lab.datasets.cmu import Spans, Track, rows_of
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
-from trivalent.lab.datasets.progress import track
+from trivalent.lab.progress import track
 from trivalent.types import Modality
 
 PAUSE = b"sp"  # the word by which the aligner marks silence
