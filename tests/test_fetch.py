@@ -119,7 +119,9 @@ class Handler(BaseHTTPRequestHandler):
         for key, value in (file.after_cut if cut is not None else {}).items():
             setattr(file, key, value)
         if file.chunked:
-            sent = b"%x\r\n%s\r\n" % (len(sent), sent) + (b"0\r\n\r\n" if cut is None else b"")
+            # A chunk of no bytes would be the regular end.
+            chunk = b"%x\r\n%s\r\n" % (len(sent), sent) if sent else b""
+            sent = chunk + (b"0\r\n\r\n" if cut is None else b"")
         self.wfile.write(sent)
         return None
 
