@@ -37,6 +37,7 @@ from trivalent.lab.benchmarks.text_encoder import (
 from trivalent.lab.benchmarks.text_encoder import draw as draw_curves
 from trivalent.lab.benchmarks.transfer import CHANCE, OTHERS, POOLED, run_transfer
 from trivalent.lab.benchmarks.transfer import draw as draw_matrix
+from trivalent.lab.datasets import embedding
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.problem import make_problem
 from trivalent.lab.systems import System, train_system
@@ -196,6 +197,37 @@ def test_glove_of_the_data_root_and_its_means(tmp_path, three):
 def test_repeated_texts_counts_test_texts_of_train(three):
     # Texts repeat after 100: rows 100 to 113 of test are rows 0 to 13 of train.
     assert repeated_texts(three["a"]) == 14
+
+
+def test_embeddings_are_computed_once_and_damage_is_mended(tmp_path, monkeypatch):
+    calls: list[int] = []
+
+    def compute(texts: Sequence[str]) -> np.ndarray:
+        calls.append(len(texts))
+        return np.array([[len(text), 1] for text in texts], np.float32)
+
+    monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path))
+    monkeypatch.setattr(embedding, "_minilm", compute)
+    first = embedding.embed_texts(["ab", "c"])
+    assert np.array_equal(embedding.embed_texts(["ab", "c"]), first)
+    assert calls == [2]
+    assert embedding.embed_texts(["a", "bc"])[0, 0] == 1  # other texts, though joined they are the same
+    for path in tmp_path.rglob("*.npz"):
+        path.write_bytes(b"")
+    assert np.array_equal(embedding.embed_texts(["ab", "c"]), first)
+    assert calls == [2, 2, 2]
+    with pytest.raises(UsageError, match="expected an encoder"):
+        embedding.embed_texts(["ab"], encoder="bert")
+
+
+def test_minilm_embeds_in_the_order_of_the_texts(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path))
+    texts = ["a long sentence about a very good film", "awful", "a really good movie"]
+    found = embedding.embed_texts(texts)
+    assert found.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert found[0] @ found[2] > found[0] @ found[1]
 
 
 def _write_tables(root, rows: int = 60) -> None:

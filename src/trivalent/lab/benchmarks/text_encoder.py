@@ -176,23 +176,25 @@ def _verdicts(table: TextEncoder) -> list[dict[str, Any]]:
         for size in (*map(str, table.sizes), ALL):
             there = [corpus for corpus in both if size in table.curves[corpus, GLOVE, head]]
             if there:
-                text = f"GloVe beats the transformer, {_column(size)}, {head}, mean of {', '.join(there)}"
-                found.append(_verdict(table, text, there, head, size))
+                where = f"mean of {', '.join(there)}, {_column(size)}, {head}"
+                found.append(_verdict(table, where, there, head, size))
     for corpus in both:
-        sizes = table.curves[corpus, GLOVE, NETWORK]
-        found += [
-            _verdict(table, f"... on {corpus}, {_column(n)}, {NETWORK}", [corpus], NETWORK, n)
-            for n in sizes
-        ]
+        for size in table.curves[corpus, GLOVE, NETWORK]:
+            where = f"{corpus}, {_column(size)}, {NETWORK}"
+            found.append(_verdict(table, where, [corpus], NETWORK, size))
     return found
 
 
-def _verdict(table: TextEncoder, text: str, corpora: Sequence[str], head: str, size: str) -> dict[str, Any]:
+def _verdict(
+    table: TextEncoder, where: str, corpora: Sequence[str], head: str, size: str
+) -> dict[str, Any]:
     pair = {
         encoder: {"macro_f1": np.mean([table.curves[c, encoder, head][size] for c in corpora], axis=0)}
         for encoder in (GLOVE, MINILM)
     }
-    return judge(Claim(text, GLOVE, MINILM), pair)
+    opposite = judge(Claim("", MINILM, GLOVE), pair)["verdict"]
+    claim = Claim(f"GloVe beats the transformer: {where}", GLOVE, MINILM)
+    return judge(claim, pair) | {"opposite": opposite}
 
 
 def _by_seed(table: TextEncoder) -> dict[str, dict[str, list[float]]]:
@@ -223,9 +225,10 @@ def _caveats(table: TextEncoder, corpora: Mapping[str, Mapping[str, Dataset]]) -
         "larger than the smallest subsets; scaling and class weights come from the whole train part. Test "
         "was scored once per row and seed.",
         "MiniLM-L6 is a distilled BERT that its authors tuned on sentence pairs: better sentence vectors "
-        "than BERT's raw [CLS], which the paper probably used. That GloVe loses to MiniLM does not refute "
+        "than BERT's raw [CLS], which the paper may have used. That GloVe loses to MiniLM does not refute "
         "that it beats raw BERT; 100-d GloVe stands for the paper's 300-d. No encoder was fine-tuned.",
-        "Each claim is tested by itself, without a correction for their number.",
+        "Each claim is tested by itself, without a correction for their number; `opposite` in the JSON "
+        "file is the verdict on the claim that the transformer is better.",
         f"Test texts that occur word for word in train: {', '.join(repeats) or 'none known'}.",
         *(_ABOUT_VIDEOS if VIDEOS in corpora else ()),
     ]
