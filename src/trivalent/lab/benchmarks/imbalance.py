@@ -286,7 +286,8 @@ def _caveats(problems: Sequence[Imbalanced]) -> list[str]:
         "Test was scored once per row and seed. Options of losses and samplers are their defaults, not "
         "tuned.",
         "`macro-F1 on validation` is cross-fitted: rules searched on half of the groups, judged on the "
-        "other; the best row of each problem is chosen by it. Epochs were chosen on the same samples. "
+        "other; the best row of each problem is chosen by it. Epochs were chosen by argmax on the same "
+        "samples, which favours argmax in that choice. "
         "Intervals are over seeds; the comparison with plain cross-entropy is also resampled over test "
         "groups, and holds only if both intervals exclude 0. The other claims are tested over seeds only, "
         "each by itself, without a correction for their number.",
