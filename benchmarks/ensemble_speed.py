@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 # Threads that wait by spinning take the cores from one another when other programs run: tenfold the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -103,7 +104,7 @@ def main() -> None:
     parallel = time.perf_counter() - start
     load.append(os.getloadavg()[0])
     print(f"two processes: wall-clock seconds {parallel}", flush=True)
-    singles = [timed(lambda seed=seed: one(seed), threads=1) for seed in SEEDS]  # type: ignore[misc]
+    singles = [timed(partial(one, seed), threads=1) for seed in SEEDS]
     load.append(os.getloadavg()[0])
     single = tuple(sum(spent[i] for spent, _ in singles) for i in (0, 1))
     pairs = [(own, member) for (_, own), member in zip(singles, fitted.members, strict=True)]

@@ -325,7 +325,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         for start in range(0, len(values), _CHUNK):
             rows = values[start : start + _CHUNK]
             features = {m: x.astype(np.float64) for m, x in self._clean(rows).items()}
-            part = Part(Role.TEST, features, np.zeros(len(rows), str), np.zeros(0, np.int64))  # type: ignore[arg-type]
+            part = Part(Role.TEST, features, np.full(len(rows), "", np.str_), np.zeros(0, np.int64))
             found.append(self._trained.logits(part).mean(0))
         return np.concatenate(found)
 

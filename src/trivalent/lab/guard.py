@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from trivalent.errors import LeakageError
 from trivalent.lab.datasets.dataset import check_no_overlap
 from trivalent.lab.metrics import IntArray
-from trivalent.types import Modality
+from trivalent.types import FloatArray, Modality
 
 
 class Role(StrEnum):
@@ -36,14 +36,14 @@ class Part:
     Attributes
     ----------
     role : Role
-    features : mapping of Modality to array of float32, shape (n, d)
+    features : mapping of Modality to array of float, shape (n, d)
         Rows of absent modalities are NaN.
     groups : array of str, shape (n,)
         Video or speaker.
     """
 
     role: Role
-    features: Mapping[Modality, NDArray[np.float32]]
+    features: Mapping[Modality, FloatArray]
     groups: NDArray[np.str_]
     _labels: NDArray[np.int64] = field(repr=False)
     _scored: set[tuple[str, int]] = field(default_factory=set, repr=False)

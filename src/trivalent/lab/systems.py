@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from trivalent.errors import DataError, UsageError
+from trivalent.fusion import softmax
 from trivalent.lab.batched import Members
 from trivalent.lab.fusion_task import FusionData, FusionTask
 from trivalent.lab.guard import Part
@@ -105,11 +106,12 @@ class Trained:
         )
         self.members.eval()
         with torch.inference_mode():
-            return _softmax(self.members(features, present).double().numpy())
+            logits = self.members(features, present).double().numpy()
+        return np.asarray(softmax(logits))
 
     def probabilities(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
         """Softmax of `logits`, shape (seeds, n, classes)."""
-        return _softmax(self.logits(part, absent=absent))
+        return np.asarray(softmax(self.logits(part, absent=absent)))
 
 
 def train_system(
@@ -138,7 +140,7 @@ def train_system(
     if rows is not None and system.resampling != "unchanged":
         raise UsageError(f"expected rows or a resampler, got both ({system.resampling}); drop one of them")
     train, drawn = _training_data(system, problem, seeds)
-    options = dict(system.options) | ({} if problem.classes == 3 else {"classes": problem.classes})
+    options = {"classes": problem.classes, **system.options}
     if system.network == "single" and "modality" not in options:
         options["modality"] = next(iter(problem.widths))
     members = Members.build(
@@ -157,11 +159,6 @@ def train_system(
     network = fitted.network
     assert isinstance(network, Members)  # noqa: S101 - `fit` returns what it was given
     return Trained(system, tuple(seeds), network, [member.history for member in fitted.members])
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    z = np.exp(logits - logits.max(axis=2, keepdims=True))
-    return np.asarray(z / z.sum(axis=2, keepdims=True))
 
 
 def _training_data(

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.lab.guard import Part
-from trivalent.lab.metrics import IntArray, class_scores, expected_calibration_error, macro_f1, macro_recall
+from trivalent.lab.metrics import (
+    IntArray,
+    class_scores,
+    confusion_matrix,
+    expected_calibration_error,
+    macro_f1,
+    macro_recall,
+)
 from trivalent.lab.problem import Problem
 from trivalent.lab.results import Result, Value
 from trivalent.lab.statistics import bootstrap_interval, paired_t, seed_interval
@@ -112,8 +119,6 @@ def _metrics(
     name = of.label if minority is None else "minority"
 
     def by(labels: IntArray, codes: IntArray) -> dict[str, Any]:
-        from trivalent.lab.metrics import confusion_matrix
-
         found: dict[str, Any] = {
             "accuracy": float((codes == labels).mean()),
             "confusion": confusion_matrix(labels, codes, classes=classes),

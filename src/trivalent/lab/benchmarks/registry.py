@@ -86,7 +86,7 @@ def _fusion(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Res
 def _voice_face(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> Result:
     from trivalent.lab.benchmarks.voice_face import run_voice_face
 
-    return run_voice_face(root, seeds)
+    return run_voice_face(root)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle import load_bundle
+from trivalent.bundle import Expert, load_bundle
+from trivalent.fusion import softmax
 from trivalent.lab.benchmarks.bench import score_intervals
-from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, actor_folds
+from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.frames_expert import TakeData, load_takes
 from trivalent.lab.frames_task import FramesTaskConfig
@@ -46,21 +48,21 @@ class Takes:
     units: FloatArray
 
 
-def run_voice_face(root: Path, seeds: Sequence[int]) -> Result:
-    """Score voice, action units and the pool on actors 17 to 20, each once.
+def run_voice_face(root: Path) -> Result:
+    """Score voice, action units and the pool on actors 17 to 20, each once; nothing here is random.
 
     Parameters
     ----------
     root : Path
         Data root with `ravdess/`.
-    seeds : sequence of int
-        Of the bootstrap over takes of an actor; nothing else here is random.
     """
-    train, test = _takes(root, train=True), _takes(root, train=False)
+    expert = load_bundle("default").experts[Modality.AUDIO]
+    data = find_dataset("ravdess").read(root, features=False)
+    train, test = (_takes(root, data, expert, actors) for actors in (TRAIN_ACTORS, TEST_ACTORS))
     strength, scores = choose_strength(train)
     head = _fit(train.units, train.voice.emotions, strength)
     face = _sentiments(head, test.units)
-    voice = _voice(test.voice)
+    voice = _voice(expert, test.voice)
     groups = np.array([f"ravdess/{actor:02d}" for actor in test.voice.actors.tolist()])
     labels = test.voice.labels.astype(np.int64)
     part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, labels)
@@ -106,29 +108,20 @@ def choose_strength(takes: Takes) -> tuple[float, dict[float, float]]:
 
 def pool(*opinions: FloatArray) -> FloatArray:
     """Multiply probabilities (n, 3) and normalise: the log-linear pool with weights 1."""
-    logs = sum(np.log(np.maximum(p, 1e-6)) for p in opinions)
-    shares = np.exp(logs - np.max(logs, axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    return softmax(np.sum([np.log(np.maximum(p, 1e-6)) for p in opinions], axis=0))
 
 
-def _takes(root: Path, *, train: bool) -> Takes:
-    data = find_dataset("ravdess").read(root, features=False)
+def _takes(root: Path, data: Dataset, expert: Expert, actors: Sequence[int]) -> Takes:
     units = data.features[Modality.FACE]
     row = {name: i for i, name in enumerate(data.ids.tolist())}
-    config = FramesTaskConfig(dataset="ravdess", channels=_spec().channels)
-    actors = {} if train else {"actors": TEST_ACTORS}
-    voice = load_takes(config, root=root, variants=False, **actors)
+    config = FramesTaskConfig(dataset="ravdess", channels=expert.spec.channels)
+    voice = load_takes(config, root=root, actors=actors, variants=False)
     values = units.values[[row[name] for name in voice.ids]].astype(np.float64)
     intensity = np.array([name.endswith("_r") for name in units.columns])
     return Takes(voice, np.where(intensity, np.log1p(values), values))
 
 
-def _spec() -> Any:
-    return load_bundle("default").experts[Modality.AUDIO].spec
-
-
-def _voice(takes: TakeData) -> FloatArray:
-    expert = load_bundle("default").experts[Modality.AUDIO]
+def _voice(expert: Expert, takes: TakeData) -> FloatArray:
     clean = [expert.normalize_frames(own[0])[None] for own in takes.copies]
     return expert.calibrate(np.concatenate([expert.run_frames(own) for own in clean]))
 

@@ -30,6 +30,12 @@ from trivalent.types import Modality
 
 log = logging.getLogger(__name__)
 POOLING_VERSION = 1  # raise it when pooled values change: the cache is then made anew
+HOMEPAGE = "https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK"
+SERVER = "http://immortal.multicomp.cs.cmu.edu"
+REMEDY = (
+    "the server of the CMU Multimodal SDK has been gone since 2023: ask the MultiComp Lab or a "
+    "group that has them for these files"
+)
 SYNTHETIC = "trivalent synthetic"  # metadata field of files whose feature values were drawn at random
 
 
@@ -119,6 +125,18 @@ def pool_track(path: Path, described: Track, spans: Spans) -> tuple[Features, di
         stored.parent.mkdir(parents=True, exist_ok=True)
         write_npz_atomic(stored, values=values, counts=json.dumps(counts))
     return Features(described.extractor, column_names(described, values.shape[1]), values), counts
+
+
+def pool_tracks(
+    tracks: Mapping[Track, Path], spans: Spans
+) -> tuple[dict[Modality, Features], dict[str, int]]:
+    """Pool several tracks; counts that are not zero carry the name of their file. See `pool_track`."""
+    blocks: dict[Modality, Features] = {}
+    counts: dict[str, int] = {}
+    for described, path in tracks.items():
+        blocks[described.modality], own = pool_track(path, described, spans)
+        counts |= {f"{described.file}: {what}": n for what, n in own.items() if n}
+    return blocks, counts
 
 
 def _pool(path: Path, spans: Spans) -> tuple[NDArray[np.float32], dict[str, int]]:

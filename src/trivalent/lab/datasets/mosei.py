@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 
 from trivalent.errors import DataError
 from trivalent.lab.datasets.cmu import (
+    HOMEPAGE,
+    REMEDY,
+    SERVER,
     Spans,
     Track,
     is_synthetic,
     official_tracks,
-    pool_track,
+    pool_tracks,
     standard_folds,
     uncommon_segments,
 )
 from trivalent.lab.datasets.csd import ComputationalSequence
-from trivalent.lab.datasets.dataset import Dataset, Features
+from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.protocols import Protocol, class_counts
 from trivalent.types import LabelMap, Modality, Sentiment, map_scores
@@ -224,11 +227,7 @@ def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset
     segments = read_segments(root)
     used = samples_of(segments, protocol.name)
     tracks = official_tracks(root / FOLDER, TRACKS)
-    blocks: dict[Modality, Features] = {}
-    dropped = {"segments that are no sample": len(segments) - len(used.rows)}
-    for described, path in tracks.items() if features else ():
-        blocks[described.modality], counts = pool_track(path, described, used.spans)
-        dropped |= {f"{described.file}: {what}": n for what, n in counts.items() if n}
+    blocks, counts = pool_tracks(tracks if features else {}, used.spans)
     return Dataset(
         name="mosei",
         protocol=protocol.name,
@@ -240,7 +239,7 @@ def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset
         seconds=used.times[:, 1] - used.times[:, 0],
         features=blocks,
         texts=tuple(segments.text[used.rows].tolist()),
-        dropped=dropped,
+        dropped={"segments that are no sample": len(segments) - len(used.rows)} | counts,
         synthetic=any(is_synthetic(path) for path in tracks.values()),
     )
 
@@ -296,7 +295,6 @@ PROTOCOLS = (
         {"train": (224, 1134, 891), "val": (31, 166, 103), "test": (77, 341, 258)},
     ),
 )
-_SERVER = "http://immortal.multicomp.cs.cmu.edu/CMU-MOSEI"
 _ADDRESSES = {
     LABELS: "labels/CMU_MOSEI_Labels.csd",
     WORDS: "language/CMU_MOSEI_TimestampedWords.csd",
@@ -310,14 +308,13 @@ ENTRIES = (
         "mosei",
         "CMU-MOSEI, 23,259 annotated segments of 3,293 videos (English, monologues)",
         "research use, CMU MultiComp Lab",
-        "https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK",
+        HOMEPAGE,
         PROTOCOLS,
         load_mosei,
-        files=tuple(OfficialFile(f"{FOLDER}/{n}", (f"{_SERVER}/{a}",)) for n, a in _ADDRESSES.items()),
-        remedy=(
-            "the server of the CMU Multimodal SDK has been gone since 2023: ask the MultiComp Lab or a "
-            "group that has them for these files"
+        files=tuple(
+            OfficialFile(f"{FOLDER}/{n}", (f"{SERVER}/CMU-MOSEI/{a}",)) for n, a in _ADDRESSES.items()
         ),
+        remedy=REMEDY,
         align=align_mosei,
         extra=explain_distribution,
     ),

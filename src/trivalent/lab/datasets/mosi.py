@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from trivalent.errors import DataError
 from trivalent.lab.datasets.cmu import (
+    HOMEPAGE,
+    REMEDY,
+    SERVER,
     Spans,
     Track,
     is_synthetic,
     official_tracks,
-    pool_track,
+    pool_tracks,
     standard_folds,
 )
 from trivalent.lab.datasets.csd import ComputationalSequence
@@ -221,9 +224,8 @@ def load_mosi(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
         dropped[f"feature files unused, as only {LABELS} tells times"] = len(tracks)
     else:
         texts = _with_words(folder / WORDS, spans, texts)
-        for described, path in tracks.items() if features else ():
-            blocks[described.modality], counts = pool_track(path, described, spans)
-            dropped |= {f"{described.file}: {what}": n for what, n in counts.items()}
+        blocks, counts = pool_tracks(tracks if features else {}, spans)
+        dropped |= counts
     times = used.utterances.times
     return Dataset(
         name="mosi",
@@ -275,7 +277,6 @@ PROTOCOLS = (
         {"train": (326, 30, 338), "val": (88, 12, 95), "test": (324, 23, 211)},
     ),
 )
-_SERVER = "http://immortal.multicomp.cs.cmu.edu/CMU-MOSI"
 _ADDRESSES = {
     LABELS: "labels",
     WORDS: "language",
@@ -291,14 +292,13 @@ ENTRIES = (
         "mosi",
         "CMU-MOSI, 2,199 opinion utterances of 93 videos (English, monologues)",
         "research use, CMU MultiComp Lab",
-        "https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK",
+        HOMEPAGE,
         PROTOCOLS,
         load_mosi,
-        files=tuple(OfficialFile(f"{FOLDER}/{n}", (f"{_SERVER}/{a}/{n}",)) for n, a in _ADDRESSES.items()),
-        remedy=(
-            "the server of the CMU Multimodal SDK has been gone since 2023: ask the MultiComp Lab or a "
-            "group that has them for these files"
+        files=tuple(
+            OfficialFile(f"{FOLDER}/{n}", (f"{SERVER}/CMU-MOSI/{a}/{n}",)) for n, a in _ADDRESSES.items()
         ),
+        remedy=REMEDY,
         align=align_mosi,
     ),
 )
