@@ -194,7 +194,7 @@ def _with_made(
     data: FusionData, drawn: Sequence[Resampled], count: int
 ) -> tuple[FusionData, list[IntArray]]:
     """Put the samples that each member's resampler made behind the real ones."""
-    rows, made_x, made_y, end = [], [], [], count
+    rows, made_x, made_y, made_w, end = [], [], [], [], count
     for own in drawn:
         made = own.rows < 0
         place = own.rows.copy()
@@ -203,6 +203,7 @@ def _with_made(
         rows.append(place)
         made_x.append(own.X[made])
         made_y.append(own.y[made])
+        made_w.append(own.weights[made])
     if end == count:
         return data, rows
     x = torch.from_numpy(np.concatenate(made_x)).float()
@@ -214,7 +215,9 @@ def _with_made(
     here = torch.ones(len(x), dtype=torch.bool)
     present = {m: torch.cat([values, here]) for m, values in data.present.items()}
     labels = torch.cat([data.labels, torch.from_numpy(np.concatenate(made_y))])
-    return FusionData(features, present, labels), rows
+    # Samples of mixup count by their share, those of SMOTE and the like as real ones: 1.
+    weights = torch.cat([torch.ones(count), torch.from_numpy(np.concatenate(made_w)).float()])
+    return FusionData(features, present, labels, weights), rows
 
 
 def _fusion_data(part: Part, labels: NDArray[np.int64]) -> FusionData:
