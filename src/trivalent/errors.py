@@ -71,3 +71,39 @@ class MissingExtraError(TrivalentError):
             f"expected the optional package {package!r}, which is not installed; "
             f"run: pip install 'trivalent[{extra}]'"
         )
+
+
+class StoreError(TrivalentError):
+    """The history cannot be read or written."""
+
+
+class NotFoundError(StoreError):
+    """No such thing, or it belongs to somebody else: the two are not told apart."""
+
+
+class QueueFullError(StoreError):
+    """As many jobs wait as the server takes."""
+
+
+class AuthenticationError(TrivalentError):
+    """The name, password or key is not valid."""
+
+
+class LockedError(AuthenticationError):
+    """Too many failures: the account is locked for a while."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class PermissionDeniedError(TrivalentError):
+    """The account may not do this."""
+
+
+class CancelledError(TrivalentError):
+    """The user cancelled the work."""
+
+
+class LimitError(InputError):
+    """An input used up its time or memory, or crashed the process that read it."""
