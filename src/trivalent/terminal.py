@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -250,3 +257,53 @@ class StageProgress:
         title = _truncated(self._title, TITLE_WIDTH, _signs(self._console)).plain
         task = bars.add_task(f"{title} {name}".strip(), total=1.0)
         return lambda fraction: bars.update(task, completed=min(max(fraction, 0.0), 1.0))
+
+
+class BatchProgress:
+    """Progress over many files on standard error, with the time that is left; silent without a terminal.
+
+    The time left is judged by bytes, since files differ more in length than in number.
+
+    Parameters
+    ----------
+    files : int
+    total_bytes : int
+    console : rich.console.Console, optional
+    """
+
+    def __init__(self, files: int, *, total_bytes: int, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._files, self._total = files, total_bytes
+        self._done = self._failed = 0
+        self._bars: Progress | None = None
+
+    def __enter__(self) -> BatchProgress:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=BAR_WIDTH),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._bars.add_task(self._words(), total=max(self._total, 1))
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def done(self, *, failed: bool, size_bytes: int) -> None:
+        """Count one file."""
+        self._done += 1
+        self._failed += failed
+        if self._bars is not None:
+            self._bars.update(self._task, advance=size_bytes, description=self._words())
+
+    def _words(self) -> str:
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._done} of {self._files} files{failed}"

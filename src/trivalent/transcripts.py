@@ -111,7 +111,7 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     empty = sum(not _has_word(cue.text) for cue in cues)
     cues = [cue for cue in cues if _has_word(cue.text)]
     if not cues:
-        raise TranscriptError(f"expected words, got none in {name}; name another transcript")
+        raise TranscriptError(f"expected words, got none in {name}; name another file")
     if empty:
         warnings.append(f"{empty} cues without words were dropped from {name}")
     if cues[0].start_s is not None:

@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     analyzer = Analyzer(
         arguments.model,
-        modalities=None if arguments.modalities is None else _names(arguments.modalities),
-        thresholds=_numbers(arguments.thresholds),
+        modalities=None if arguments.modalities is None else names(arguments.modalities),
+        thresholds=numbers(arguments.thresholds),
         min_confidence=arguments.min_confidence,
         whisper=arguments.whisper,
         face_rate_hz=arguments.face_rate,
@@ -132,11 +132,19 @@ def _check(arguments: argparse.Namespace) -> None:
             )
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Split a list that is separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _numbers(text: str | None) -> list[float] | None:
+def numbers(text: str | None) -> list[float] | None:
+    """Read numbers that are separated by commas.
+
+    Raises
+    ------
+    UsageError
+        One is no number.
+    """
     if text is None:
         return None
     try:

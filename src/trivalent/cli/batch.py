@@ -1,0 +1,119 @@
+"""`trivalent batch`: a folder or a list of recordings to tables; a stopped run goes on by itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trivalent.cli.analyze import names, numbers
+from trivalent.types import LABELS, Modality
+
+if TYPE_CHECKING:
+    from trivalent.batch import Plan
+    from trivalent.batch_engines import Local, Ray
+
+SHOWN_FAILURES = 10
+
+
+def register(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "batch", help="analyse a folder or a list of files, resumable", description=__doc__
+    )
+    command.add_argument(
+        "source", metavar="FOLDER|LIST.csv", type=Path, help="a list has a column path, maybe transcript"
+    )
+    command.add_argument(
+        "-o", "--out", metavar="OUT", type=Path, required=True, help="folder of the results"
+    )
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="files at a time; half the cores if not given"
+    )
+    command.add_argument("--engine", default="local", metavar="local|ray", help="this machine, or Ray")
+    command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster; auto for the one here")
+    command.add_argument("--model", default="default", metavar="NAME|PATH", help="bundle to use")
+    command.add_argument("--modalities", metavar="LIST", help=f"of {','.join(Modality)}")
+    command.add_argument("--thresholds", metavar="LIST", help=f"for {','.join(LABELS)}")
+    command.add_argument("--min-confidence", type=float, metavar="P", help="abstain below P")
+    command.add_argument("--whisper", default="tiny.en", metavar="SIZE", help="tiny.en, base, small, ...")
+    command.add_argument("--face-rate", type=float, default=5.0, metavar="HZ", help="frames per second")
+    command.add_argument("--threads", type=int, metavar="N", help="threads of each model in a worker")
+    command.add_argument("--time-limit", type=float, default=3600, metavar="S", help="seconds for one file")
+    command.add_argument(
+        "--memory-limit", type=float, default=4096, metavar="MIB", help="memory for one file"
+    )
+    command.add_argument("--retry-failed", action="store_true", help="analyse again what failed")
+    command.add_argument("--restart", action="store_true", help="analyse all again with changed options")
+    return command
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Analyse what has no outcome yet, then write the tables."""
+    from trivalent import batch, batch_engines
+    from trivalent.isolated import AnalyzerOptions, Limits
+
+    engine = batch_engines.engine(arguments.engine, workers=arguments.workers, address=arguments.address)
+    chosen = numbers(arguments.thresholds)
+    options = AnalyzerOptions(
+        arguments.model,
+        None if arguments.modalities is None else tuple(names(arguments.modalities)),
+        thresholds=None if chosen is None else tuple(chosen),
+        min_confidence=arguments.min_confidence,
+        whisper=arguments.whisper,
+        face_rate_hz=arguments.face_rate,
+        threads=arguments.threads or batch_engines.threads_of(engine.workers),
+    )
+    batch.check_options(options)
+    limits = Limits(arguments.time_limit, int(arguments.memory_limit * 2**20))
+    with batch.only_run(arguments.out):
+        sources = batch.find_sources(arguments.source)
+        plan = batch.plan(
+            sources,
+            arguments.out,
+            options=options,
+            limits=limits,
+            restart=arguments.restart,
+            retry_failed=arguments.retry_failed,
+        )
+        try:
+            _work(plan, engine)
+        finally:
+            # also after Ctrl-C: the tables hold what is finished
+            status = _tables(plan, arguments.out)
+    return status
+
+
+def _work(plan: Plan, engine: Local | Ray) -> None:
+    from trivalent.batch import sizes
+    from trivalent.terminal import BatchProgress
+
+    parts = [f"{len(plan.tasks)} files to analyse"]
+    if plan.finished:
+        parts.append(f"{plan.finished} finished before")
+    if plan.ignored:
+        parts.append(f"{plan.ignored} of other kinds left out")
+    print(", ".join(parts), file=sys.stderr)
+    if not plan.tasks:
+        return
+    with BatchProgress(len(plan.tasks), total_bytes=sizes(plan.tasks)) as progress:
+        for outcome in engine.run(plan.tasks):
+            progress.done(failed=outcome.status == "failed", size_bytes=outcome.size_bytes)
+
+
+def _tables(plan: Plan, out: Path) -> int:
+    from trivalent.batch_results import failures, has_parquet, write_tables
+
+    counts = write_tables(plan.records, out)
+    print(
+        f"{counts.done} done, {counts.failed} failed, {counts.pending} left; "
+        f"{counts.utterances} utterances in {out}"
+    )
+    for name, reason in failures(plan.records, SHOWN_FAILURES):
+        print(f"trivalent: {' '.join(f'{name}: {reason}'.split())}", file=sys.stderr)
+    if counts.failed > SHOWN_FAILURES:
+        print(f"trivalent: {counts.failed - SHOWN_FAILURES} more in {out / 'files.jsonl'}", file=sys.stderr)
+    if not has_parquet():
+        print("trivalent: no Parquet without pyarrow; run: pip install 'trivalent[table]'", file=sys.stderr)
+    return 1 if counts.failed or counts.pending else 0

@@ -1,0 +1,161 @@
+"""The child of `isolated`: reads requests, analyses, answers; run as `python -m`.
+
+A thread of its own reads standard input, so that a cancellation is heard during the work and the
+death of the parent (end of input) ends the child at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from trivalent.analyzer import Analyzer
+    from trivalent.isolated import AnalyzerOptions
+
+REPORT_EVERY_S = 0.1
+# address space beyond the resident limit: libraries, stacks and arenas that are mapped but never touched
+MAPPED_BYTES = 8 * 2**30
+
+
+def main() -> None:
+    """Answer requests until the parent leaves."""
+    out = _private_output()
+    _limit_memory(int(sys.argv[1]))
+    inbox = _Inbox()
+    while True:
+        request = inbox.next()
+        _say(out, _answer(request, out, inbox))
+
+
+def _private_output() -> BinaryIO:
+    """Take standard output for messages: what libraries print there goes to standard error."""
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return out
+
+
+def _limit_memory(resident_bytes: int) -> None:
+    """Let an absurd allocation fail by itself; the parent watches the resident memory."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    limit = resident_bytes + MAPPED_BYTES
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(
+        resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )
+
+
+class _Inbox:
+    """Requests in order, and whether the present one is cancelled."""
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.cancelled = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> dict[str, Any]:
+        """Wait for a file."""
+        request = self._requests.get()
+        self.cancelled.clear()
+        return request
+
+    def _read(self) -> None:
+        for line in sys.stdin.buffer:
+            request = json.loads(line)
+            if "cancel" in request:
+                self.cancelled.set()
+            else:
+                self._requests.put(request)
+        os._exit(0)  # the parent is gone: nobody would take an answer
+
+
+def _answer(request: dict[str, Any], out: BinaryIO, inbox: _Inbox) -> dict[str, Any]:
+    from trivalent.errors import LimitError, TrivalentError
+    from trivalent.isolated import AnalyzerOptions
+
+    try:
+        analyzer = _analyzer(AnalyzerOptions.from_dict(request["options"]))
+        with tempfile.TemporaryDirectory(prefix="trivalent-") as folder:
+            analysis = analyzer.analyze(
+                request["path"],
+                name=request["name"],
+                transcript=_transcript(request["transcript"], Path(folder)),
+                stages=_stages(out, inbox),
+            )
+        return {"analysis": analysis.to_dict(), "extras": analysis.extras_to_dict()}
+    except TrivalentError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    except MemoryError:
+        return {
+            "error": LimitError.__name__,
+            "message": "expected a file that fits into memory, got one that does not; cut it into parts",
+        }
+    except Exception as error:
+        # one bad file must not end the process; the message names the kind for a report
+        return {
+            "error": "InputError",
+            "message": f"expected a file that can be analysed, got {type(error).__name__}: {error}",
+        }
+
+
+@lru_cache(maxsize=2)
+def _analyzer(options: AnalyzerOptions) -> Analyzer:
+    from trivalent.analyzer import Analyzer
+
+    return Analyzer(**options.to_dict())
+
+
+def _transcript(text: str | None, folder: Path) -> Path | None:
+    """Write a transcript under the suffix that its content asks for."""
+    if text is None:
+        return None
+    suffix = (
+        ".vtt" if text.lstrip("\ufeff \n").startswith("WEBVTT") else ".srt" if "-->" in text else ".txt"
+    )
+    path = folder / f"transcript{suffix}"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _stages(out: BinaryIO, inbox: _Inbox) -> Callable[[str], Callable[[float], None]]:
+    """Tell the parent where the work is, not too often, and stop it when cancelled."""
+    from trivalent.errors import CancelledError
+
+    said = [float("-inf")]
+
+    def stage(name: str) -> Callable[[float], None]:
+        _say(out, {"stage": name, "share": 0.0})
+
+        def progress(share: float) -> None:
+            if inbox.cancelled.is_set():
+                raise CancelledError("cancelled")
+            now = time.monotonic()
+            if now - said[0] >= REPORT_EVERY_S:
+                said[0] = now
+                _say(out, {"stage": name, "share": min(1.0, max(0.0, float(share)))})
+
+        return progress
+
+    return stage
+
+
+def _say(out: BinaryIO, message: dict[str, Any]) -> None:
+    line = memoryview(json.dumps(message).encode() + b"\n")
+    while line:  # a pipe takes a long line in parts
+        line = line[out.write(line) :]
+
+
+if __name__ == "__main__":
+    main()
