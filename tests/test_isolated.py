@@ -15,7 +15,14 @@ import pytest
 from media_samples import write_media
 from trivalent import Analyzer
 from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.errors import BundleError, CancelledError, LimitError, MediaError, TranscriptError
+from trivalent.errors import (
+    BundleError,
+    CancelledError,
+    LimitError,
+    MediaError,
+    TranscriptError,
+    UsageError,
+)
 from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
 
 SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
@@ -157,3 +164,9 @@ def test_the_child_dies_with_its_parent(tmp_path):
 def test_options_survive_json():
     options = AnalyzerOptions(modalities=("text", "face"), thresholds=(0.2, 0.5, 0.5), min_confidence=0.6)
     assert AnalyzerOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
+
+
+@pytest.mark.parametrize("wrong", [{"modalities": 5}, {"model": None}, {"face_rate_hz": "fast"}])
+def test_options_of_another_kind_are_named(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        AnalyzerOptions.from_dict(wrong)

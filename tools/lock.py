@@ -1,4 +1,4 @@
-"""Write requirements/*.txt: exact versions with hashes of what an extra installs, and the bill of materials.
+"""Write requirements/*.txt: exact versions with hashes, and the bill of materials.
 
 Usage: pip install pip-tools cyclonedx-bom; python tools/lock.py
 
@@ -34,7 +34,7 @@ def lock(name: str, extras: tuple[str, ...]) -> None:
 
 
 def bill_of_materials() -> None:
-    """List what the app's lock holds, as CycloneDX; without times and serial numbers, so that it repeats."""
+    """List what the app's lock holds, as CycloneDX, without times and serial numbers."""
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", str(FOLDER / "app.txt")]
     command += ["--pyproject", str(REPOSITORY / "pyproject.toml"), "--output-reproducible"]
     made = subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout

@@ -60,12 +60,26 @@ class AnalyzerOptions:
         """
         known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
         for name in ("modalities", "thresholds"):
-            if known.get(name) is not None:
+            if isinstance(known.get(name), list):
                 known[name] = tuple(known[name])
         options = cls(**known)
-        if not isinstance(options.model, str) or not isinstance(options.whisper, str):
-            raise UsageError("expected names of a model and of a recogniser as texts")
+        for name, kinds in _OPTION_TYPES.items():
+            if not isinstance(getattr(options, name), kinds):
+                raise UsageError(
+                    f"expected another kind of value for the option {name!r}, got {known[name]!r}"
+                )
         return options
+
+
+_OPTION_TYPES: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "modalities": (tuple, type(None)),
+    "thresholds": (tuple, type(None)),
+    "min_confidence": (float, int, type(None)),
+    "whisper": (str,),
+    "face_rate_hz": (float, int),
+    "threads": (int,),
+}
 
 
 @dataclass(frozen=True)

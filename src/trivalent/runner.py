@@ -105,7 +105,7 @@ class JobRunner:
     def _keep(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.store.jobs.sweep()
+                self.store.sweep()
                 self.store.apply_retention(self.settings.retention_days)
             except StoreError as error:
                 log.warning("retention could not be applied: %s", error)
