@@ -110,6 +110,7 @@ def test_imbalance_figures_and_files(imbalanced, tmp_path):
     assert [p.name for p in pictures] == ["imbalance-macro-f1.png", "imbalance-validation.png"]
     assert all(p.stat().st_size > 1000 for p in pictures)
     assert {p.name for p in result.write(tmp_path)} == {"imbalance.json", "imbalance.md"}
+    assert "Epochs were chosen by argmax on the same samples" in (tmp_path / "imbalance.md").read_text()
 
 
 @pytest.mark.parametrize("decision", list(Decision))

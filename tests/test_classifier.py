@@ -145,6 +145,18 @@ def test_resampling(sampler: str) -> None:
     assert fast(resampling=sampler).fit(X, y).score(X, y) > 0.5
 
 
+def test_options_of_the_resampler() -> None:
+    """The more often the rare class is repeated, the more often it is predicted."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [20, 200, 180])
+    X = rng.normal(size=(400, 9)) + 0.5 * y[:, None]
+    found = []
+    for count in (20, 1000):
+        model = fast(resampling="random_over", resampling_options={"target": {0: count}}, epochs=8)
+        found.append(int((clone(model).fit(X, y).predict(X) == 0).sum()))
+    assert found[1] > 2 * found[0]
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("decision", ["argmax", "threshold", "ratio"])
 def test_decisions(decision: str, classes: int) -> None:
@@ -261,6 +273,7 @@ def test_every_class_keeps_a_sample_to_train_on(fraction: float) -> None:
         ({"loss": "macro_f1", "class_weights": "sqrt"}, UsageError, "class_weights 'none' for the loss"),
         ({"class_weights": "root"}, UsageError, "expected a known class weighting, got 'root'"),
         ({"resampling": "smoote"}, UsageError, "did you mean 'smote'"),
+        ({"resampling_options": {"target": 9}}, RecipeError, "an option of unchanged, got 'target'"),
         ({"decision": "threshhold"}, UsageError, "did you mean 'threshold'"),
         ({"network_options": {"with": 3}}, RecipeError, "did you mean 'width'"),
         ({"epochs": 0}, UsageError, "expected epochs of at least 1"),

@@ -18,6 +18,7 @@ from trivalent.errors import DataError, UsageError  # noqa: E402
 from trivalent.features.cleaning import Cleaner  # noqa: E402
 from trivalent.lab import evaluate as module  # noqa: E402
 from trivalent.lab.answering import Answers  # noqa: E402
+from trivalent.lab.bundles import export_bundle  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
 from trivalent.lab.datasets.mosei_922 import BLOCKS  # noqa: E402
@@ -140,6 +141,13 @@ def test_evaluation_of_a_bundle(bundle: Path, use) -> None:
         assert title in text
 
 
+def test_a_zip_is_judged_as_its_folder(bundle: Path, use, tmp_path: Path) -> None:
+    use(dataset())
+    packed = export_bundle(bundle, tmp_path / "small.zip")
+    found = [evaluate(where, data="made-up", root=Path(), rounds=0) for where in (bundle, packed)]
+    assert found[0] == found[1]
+
+
 def test_modalities_may_be_left_out(bundle: Path, use) -> None:
     data = use(dataset())
     use(replace(data, features={Modality.TEXT: data.features[Modality.TEXT]}))
@@ -198,7 +206,7 @@ def test_usage(bundle: Path, use, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(bundle), "--data", "made-up", "--root", str(bundle), "--split", "x"]) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 2
-    assert "'bundle.json'" in error[0]
+    assert "a folder or .zip with bundle.json" in error[0]
 
 
 def test_command_on_real_videos(

@@ -360,7 +360,7 @@ def test_the_graph_names_no_file_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trivalent.lab.export.onnxruntime.InferenceSession", Wrong)
+    monkeypatch.setattr("trivalent.lab.graphs.onnxruntime.InferenceSession", Wrong)
     with pytest.raises(BundleError, match="to equal its network"):
         export_frames([new_network()], tmp_path / "audio.onnx", channels=4)
 

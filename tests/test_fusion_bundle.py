@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from trivalent.bundle import load_bundle
 from trivalent.errors import BundleError, FeatureError
 from trivalent.fusion import softmax
 from trivalent.lab.answering import Answering, Decision, DecisionKind
-from trivalent.lab.fusion_bundle import FusionBundle, load_fusion_bundle
+from trivalent.lab.bundles import export_bundle
+from trivalent.lab.fusion_bundle import load_fusion_bundle
 from trivalent.types import Modality
 
 TEXT, FACE = Modality.TEXT, Modality.FACE
@@ -126,7 +128,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 CHANGES = {
     "format": (
         lambda c: c.update(format="trivalent.bundle/1"),
-        "got 'trivalent.bundle/1'; name a bundle that",
+        "got the bundle of experts 'small'",
     ),
     "kind": (lambda c: c.update(kind="text"), "kind 'fusion' and classes"),
     "classes": (lambda c: c["classes"].reverse(), "kind 'fusion' and classes"),
@@ -175,17 +177,49 @@ def test_damaged_and_absent_bundles(folder: Path, tmp_path: Path) -> None:
     (folder / "bundle.json").write_text("[]")
     with pytest.raises(BundleError, match="got 'list'"):
         load_fusion_bundle(folder)
-    with pytest.raises(BundleError, match=r"at 'bundle.json' in .*name the bundle folder"):
+    with pytest.raises(BundleError, match=r"a folder or \.zip with bundle\.json, got .*absent'; name"):
         load_fusion_bundle(tmp_path / "absent")
     with pytest.raises(BundleError, match="expected an ONNX graph"):
         small_bundle(graph=b"none").predict(features())
 
 
-def test_each_kind_of_bundle_is_refused_where_the_other_belongs(folder: Path) -> None:
-    with pytest.raises(BundleError, match=r"expected format 'trivalent.bundle/1'.*fusion-bundle/1'"):
-        load_bundle(folder)
-    with pytest.raises(BundleError, match="that a recipe of kind fusion made"):
+def test_each_kind_of_bundle_is_refused_where_the_other_belongs(folder: Path, tmp_path: Path) -> None:
+    told = (
+        r"expected format 'trivalent\.bundle/1'.*got the fusion bundle 'small', which needs pooled "
+        r"features, not recordings: text by 'bert' \(2 columns\), face by 'openface2' \(3 columns\); "
+        r"judge it on a data set: trivalent evaluate .* --data NAME"
+    )
+    for where in (folder, tmp_path, export_bundle(folder, tmp_path / "f.zip")):
+        with pytest.raises(BundleError, match=told):
+            load_bundle(where)
+    with pytest.raises(BundleError, match=r"of experts 'default'.*: trivalent analyze --model .*default"):
         load_fusion_bundle(REPOSITORY / "src" / "trivalent" / "bundles" / "default")
+
+
+@pytest.mark.parametrize("modalities", [None, [], {"text": None}, {"text": {"cleaner": {"columns": 3}}}])
+def test_the_kind_is_told_of_a_malformed_bundle_too(folder: Path, modalities: object) -> None:
+    with pytest.raises(BundleError, match="the fusion bundle 'small', which needs pooled features"):
+        load_bundle(changed(folder, lambda c: c.update(modalities=modalities)))
+
+
+def test_a_zip_answers_as_its_folder(folder: Path, tmp_path: Path) -> None:
+    packed = load_fusion_bundle(export_bundle(folder, tmp_path / "f.zip"))
+    kept = load_fusion_bundle(folder)
+    assert packed.sha256 == kept.sha256
+    assert np.array_equal(packed.predict(features()).probabilities, kept.predict(features()).probabilities)
+
+
+def test_a_damaged_zip(folder: Path, tmp_path: Path) -> None:
+    target = export_bundle(folder, tmp_path / "f.zip")
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.write(folder / "bundle.json", "bundle.json")
+        archive.writestr("network.onnx", b"another graph")
+    with pytest.raises(BundleError, match=r"expected network\.onnx with sha256"):
+        load_fusion_bundle(target)
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.write(folder / "bundle.json", "bundle.json")
+    with pytest.raises(BundleError, match=r"expected a member 'network\.onnx'"):
+        load_fusion_bundle(target)
 
 
 def test_prediction_needs_neither_torch_nor_scikit_learn(folder: Path) -> None:
@@ -201,29 +235,3 @@ def test_prediction_needs_neither_torch_nor_scikit_learn(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("name", ["attention", "late"])
-def test_graph_of_the_seeds_equals_their_mean(name: str) -> None:
-    torch = pytest.importorskip("torch", reason="needs the extra train")
-    pytest.importorskip("onnxscript", reason="needs the extra train")
-    from fusion_batches import WIDTHS, batch_of, filled, network_of
-    from trivalent.lab.fusion_export import export_fusion
-
-    networks = [network_of(name, seed=seed) for seed in range(2)]
-    values, present = filled(batch_of(name), 0.0)
-    with torch.inference_mode():
-        expected = torch.stack([network(values, present) for network in networks]).mean(0).numpy()
-    bundle = FusionBundle(
-        "x",
-        small_bundle().data,
-        small_bundle().modalities,
-        small_bundle().answering,
-        {},
-        {},
-        export_fusion(networks),
-    )
-    inputs = {str(m): values[m].numpy() for m in WIDTHS}
-    inputs["present"] = torch.stack([present[m] for m in WIDTHS], 1).numpy()
-    found = bundle._session.run(["logits"], inputs)[0]
-    assert np.allclose(found, expected, atol=1e-4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ from trivalent.lab.networks import (  # noqa: E402
     functional_output,
     network_options,
 )
-from trivalent.lab.networks.base import PositionalInputs  # noqa: E402
 from trivalent.types import Modality  # noqa: E402
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])
@@ -260,31 +258,6 @@ def test_shapes_that_do_not_fit(case: str) -> None:
     if not case.startswith("mult"):
         with pytest.raises(FeatureError, match="average over steps or use the network 'mult'"):
             network({**features, audio: features[audio].unsqueeze(1)}, present)
-
-
-def test_onnx_graph_of_the_attention_network(tmp_path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript", reason="needs the extra train")
-    graph, path = PositionalInputs(network_of("attention")).eval(), tmp_path / "attention.onnx"
-    count = torch.export.Dim("batch")
-    torch.onnx.export(
-        graph,
-        (torch.ones(4, 3), *(torch.randn(4, n) for n in WIDTHS.values())),
-        str(path),
-        input_names=["present", *WIDTHS],
-        output_names=["logits"],
-        dynamic_shapes={"present": {0: count}, "features": tuple({0: count} for _ in WIDTHS)},
-        opset_version=18,
-        external_data=False,
-        dynamo=True,
-        verbose=False,
-    )
-    features, present = filled(batch_of("attention"), math.nan)
-    inputs = {"present": torch.stack([present[m] for m in WIDTHS], 1), **features}
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    logits = session.run(["logits"], {str(k): v.numpy() for k, v in inputs.items()})[0]
-    expected = network_of("attention")(features, present).detach().numpy()
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 @given(

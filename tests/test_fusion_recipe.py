@@ -75,6 +75,11 @@ def problem() -> Problem:
         ({"loss": "focla"}, "expected a known loss, got 'focla'; did you mean 'focal'"),
         ({"network": "atention"}, "did you mean 'attention'"),
         ({"resampling": "smotte"}, "did you mean 'smote'"),
+        (
+            {"resampling": "mixup", "resampling_options": {"k_neighbors": 3}},
+            "an option of mixup, got 'k_neighbors'; it has: alpha",
+        ),
+        ({"resampling_options": [1]}, "expected a mapping for resampling_options in demo"),
         ({"decision": "ration"}, "did you mean 'ratio'"),
         ({"calibration": "temprature"}, "did you mean 'temperature'"),
         ({"modalities": ["text", "fase"]}, "did you mean 'face'"),
@@ -88,7 +93,7 @@ def problem() -> Problem:
         ({"seeds": [-1]}, "expected different seeds"),
         ({"answered": 0.0}, r"expected answered in \(0, 1\], got 0"),
         ({"coverage": 1.0}, r"expected coverage in \(0, 0.999\]"),
-        ({"conformal_share": 1.0}, "expected conformal_share"),
+        ({"conformal_split": "alwys"}, "did you mean 'always'"),
         ({"allow_synthetic": "yes"}, "expected true or false for allow_synthetic"),
     ],
 )
@@ -100,6 +105,12 @@ def test_slips_are_named_before_data_are_read(content: dict, message: str) -> No
 def test_training_defaults_are_those_of_the_paper() -> None:
     config = recipe(training={"learning_rate": "1e-4"}).training_config()
     assert (config.learning_rate, config.optimizer, config.schedule) == (1e-4, "adam", "plateau")
+
+
+def test_options_of_the_resampler_reach_the_system() -> None:
+    overrides = ["resampling=modality_noise", "resampling_options={scale: 0.2}"]
+    parsed = parse_fusion(read_recipe(ATTENTION, overrides=overrides), where="demo")
+    assert parsed.system().resampling_options == {"scale": 0.2}
 
 
 def test_data_and_protocol_are_checked() -> None:
@@ -161,7 +172,7 @@ def test_one_seed_has_no_interval(problem: Problem) -> None:
 
 
 def test_groups_set_apart_for_the_prediction_sets(problem: Problem) -> None:
-    chosen = recipe(conformal_share=0.5)
+    chosen = recipe(conformal_split="always")
     selected = select(chosen, problem)
     apart, val = selected.apart, selected.problem.parts.val
     assert apart is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 from trivalent.cli.main import main
 from trivalent.errors import DataError, LeakageError, UsageError
-from trivalent.lab.benchmarks import paper_rows, paper_table
+from trivalent.lab.benchmarks import figures, paper_rows, paper_table
 from trivalent.lab.benchmarks.bench import Claim, judge
 from trivalent.lab.benchmarks.cross_validation import Candidate, cross_validate, joined
 from trivalent.lab.benchmarks.registry import mosei_data
@@ -111,6 +112,23 @@ def test_pool_of_opinions() -> None:
     sure, unsure = np.array([[0.9, 0.05, 0.05]]), np.full((1, 3), 1 / 3)
     np.testing.assert_allclose(pool(sure, unsure), sure)
     np.testing.assert_allclose(pool(sure, sure[:, ::-1]).sum(), 1)
+
+
+def test_pictures_say_which_part_they_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def look(figure: Any, path: Path) -> Path:
+        told.extend(text for axis in figure.axes for text in (axis.get_xlabel(), axis.get_ylabel()))
+        return path
+
+    monkeypatch.setattr(figures, "save", look)
+    figures.risk_coverage_curves({"a": (np.array([0.9, 0.6]), np.array([True, False]))}, tmp_path / "r")
+    assert told == [
+        "coverage: share of the validation samples that are answered",
+        "share of wrong answers on validation",
+    ]
+    figures.confusion_matrices({"a": np.eye(3, dtype=int)}, tmp_path / "c")
+    assert told[-1] == "true class, test part"
 
 
 def test_synthetic_features_are_refused(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("imblearn", reason="needs the extra train")
 
-from trivalent.errors import DataError, MissingExtraError, UsageError
+from trivalent.errors import DataError, MissingExtraError, RecipeError, UsageError
 from trivalent.lab.resampling import RESAMPLERS, Resampled, resample
 
 checked = settings(max_examples=40, deadline=None)
@@ -235,14 +235,22 @@ X6, Y6 = np.arange(12.0).reshape(6, 2), np.array([0, 0, 1, 1, 1, 2])
     ("name", "options", "error", "message"),
     [
         ("smot", {}, UsageError, "known resampler, got 'smot'; did you mean 'smote'"),
-        ("smote", {"k": 2}, UsageError, "known option of smote, got 'k'"),
-        ("random_over", {"seeds": 2}, UsageError, "known option of random_over"),
-        ("modality_noise", {}, UsageError, "expected the option 'modalities' of modality_noise"),
+        ("smote", {"k": 2}, RecipeError, "an option of smote, got 'k'; it has: target, k_neighbors"),
+        ("random_over", {"seeds": 2}, RecipeError, "an option of random_over, got 'seeds'; it has: target"),
+        ("unchanged", {"target": {}}, RecipeError, "got 'target'; it has none"),
+        ("smote", {"k_neighbors": 2.0}, RecipeError, "a whole number for k_neighbors .* the default is 5"),
+        ("smote", {"k_neighbors": True}, RecipeError, "a whole number for k_neighbors of smote, got True"),
+        ("mixup", {"alpha": "2e-1"}, RecipeError, "a number for alpha of mixup, got '2e-1'"),
+        ("modality_noise", {}, UsageError, "the modality of each column for modality_noise, got none"),
         ("modality_noise", {"modalities": ["text"]}, DataError, "modality of each of 2 columns"),
         ("modality_noise", {"modalities": ["a", "b"], "scale": -1}, UsageError, "scale of 0 or more"),
         ("random_over", {"target": {0: 1}}, DataError, "at least 2 for class 0, got 1; under-sample"),
         ("random_over", {"target": {7: 9}}, DataError, "got class 7; leave it out"),
         ("random_over", {"target": "more"}, UsageError, "got 'more'"),
+        ("random_over", {"target": {"negative": 9}}, DataError, "got class 'negative'"),
+        ("random_over", {"target": {0: "all"}}, UsageError, "whole numbers by class, got"),
+        ("random_over", {"target": 100}, UsageError, "whole numbers by class, got 100"),
+        ("weighted_sampler", {"size": "all"}, UsageError, "size of 1 or more, got 'all'"),
         ("random_under", {"target": {0: 5}}, DataError, "0 to 2 for class 0, got 5; over-sample"),
         ("smote", {"k_neighbors": 0}, UsageError, "k_neighbors of 1 or more, got 0"),
         ("borderline_smote", {"m_neighbors": 0}, UsageError, "m_neighbors of 1 or more, got 0"),
@@ -259,7 +267,7 @@ def test_what_cannot_be_resampled() -> None:
     gaps = X6.copy()
     gaps[0, 0] = np.nan
     for name in (*NEIGHBOURS, "mixup"):
-        with pytest.raises(DataError, match="got 1 that are not; impute"):
+        with pytest.raises(DataError, match=r"got 1 that are not; impute .* such as random_over"):
             resample(name, gaps, Y6, seed=0)
     with pytest.raises(DataError, match="table of samples by columns for SMOTE"):
         resample("smote", X6[..., None], Y6, seed=0)

@@ -1,4 +1,4 @@
-"""Model bundles: a folder (or .zip) of `bundle.json` and ONNX graphs; never pickled.
+"""Bundles of experts: a folder (or .zip) of `bundle.json` and ONNX graphs; never pickled.
 
 The runtime only reads bundles; the lab writes them. A bundle names, for each modality, the
 extractor it was made for, with version and columns; other columns are refused.
@@ -6,11 +6,7 @@ extractor it was made for, with version and columns; other columns are refused.
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import sha256_of
 from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.bundle_files import (
+    EXPERTS,
+    MANIFEST,
+    BundleFiles,
+    check_format,
+    check_hashes,
+    locate,
+    open_files,
+    read_manifest,
+)
 from trivalent.errors import BundleError, UsageError
 from trivalent.expert_spec import ExpertSpec, Inputs, check_columns
 from trivalent.features.frames import frames, without_spectrum
@@ -32,10 +37,9 @@ if TYPE_CHECKING:
     import onnxruntime
 
 IntArray = NDArray[np.integer[Any]]
-FORMAT = "trivalent.bundle/1"
+FORMAT = EXPERTS
 INSTALLED = PACKAGE_ROOT / "bundles"
 MIN_STEPS = 8  # of 20 ms: a graph over frames says nothing about less
-_MAX_FILE = 512 * 2**20
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "version": str,
@@ -157,16 +161,9 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
     BundleError
         Not found, malformed, damaged, or made for other feature columns.
     """
-    folder = _locate(where)
-    reader = _ZipReader(folder) if folder.is_file() else _FolderReader(folder)
-    manifest = _parse(reader.read("bundle.json"), str(folder))
-    for name, expected in manifest["files"].items():
-        actual = reader.sha256(name)
-        if actual != expected:
-            raise BundleError(
-                f"expected {name} with sha256 {expected[:12]}..., got {actual[:12]}... in {folder}; "
-                "the bundle is damaged: install it again"
-            )
+    files = open_bundle(where)
+    folder, manifest = files.where, _parse(files)
+    check_hashes(files, manifest["files"])
     experts = {}
     for key, entry in manifest["modalities"].items():
         if key not in list(Modality):
@@ -175,11 +172,11 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
         if spec.model not in manifest["files"]:
             raise BundleError(f"expected {spec.model} among the hashed files of {folder}, it is not listed")
         check_columns(spec, key)
-        experts[Modality(key)] = Expert(spec, _Reading(reader, spec.model), threads=threads)
+        experts[Modality(key)] = Expert(spec, _Reading(files, spec.model), threads=threads)
     return Bundle(
         manifest["name"],
         manifest["version"],
-        reader.sha256("bundle.json"),
+        files.sha256(MANIFEST),
         experts,
         FusionRule.from_dict(manifest["fusion"]),
         _decision(manifest, str(folder)),
@@ -187,35 +184,35 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
     )
 
 
-def _locate(where: str | Path) -> Path:
-    if isinstance(where, str) and (INSTALLED / where / "bundle.json").is_file():
-        return INSTALLED / where
-    path = Path(where)
-    if (path / "bundle.json").is_file() or (path.is_file() and zipfile.is_zipfile(path)):
-        return path
-    names = ", ".join(installed_bundles()) or "none"
-    raise BundleError(
-        f"expected the name of an installed bundle ({names}) or a folder or .zip with bundle.json, "
-        f"got {str(where)!r}"
-    )
+def open_bundle(where: str | Path) -> BundleFiles:
+    """Open the files of a bundle of any kind by installed name, folder or .zip.
+
+    Raises
+    ------
+    BundleError
+        Not found, or no .zip that can be read.
+    """
+    if isinstance(where, str) and where in installed_bundles():
+        return open_files(INSTALLED / where)
+    found = locate(Path(where))
+    if found is None:
+        names = ", ".join(installed_bundles()) or "none"
+        raise BundleError(
+            f"expected the name of an installed bundle ({names}) or a folder or .zip with {MANIFEST}, "
+            f"got {str(where)!r}"
+        )
+    return open_files(found)
 
 
-def _parse(raw: bytes, where: str) -> dict[str, Any]:
-    try:
-        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except (UnicodeDecodeError, ValueError) as error:
-        raise BundleError(f"expected JSON in bundle.json of {where}, got: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(f"expected format {FORMAT!r} in bundle.json of {where}, got {found!r}")
+def _parse(files: BundleFiles) -> dict[str, Any]:
+    manifest, where = read_manifest(files), files.where
+    check_format(manifest, FORMAT, where)
     absent = [key for key in _KEYS if key not in manifest]
     if absent:
-        raise BundleError(f"expected the keys {', '.join(absent)} in bundle.json of {where}")
+        raise BundleError(f"expected the keys {', '.join(absent)} in {MANIFEST} of {where}")
     wrong = [key for key, kind in _KEYS.items() if not isinstance(manifest[key], kind)]
     if wrong:
-        raise BundleError(
-            f"expected other types of values for {', '.join(wrong)} in bundle.json of {where}"
-        )
+        raise BundleError(f"expected other types of values for {', '.join(wrong)} in {MANIFEST} of {where}")
     if tuple(manifest["classes"]) != LABELS:
         raise BundleError(f"expected classes {list(LABELS)} in {where}, got {manifest['classes']}")
     return manifest
@@ -229,78 +226,13 @@ def _decision(manifest: dict[str, Any], where: str) -> DecisionRule:
         raise BundleError(f"expected valid thresholds and min_confidence in {where}: {error}") from error
 
 
-def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"duplicate keys {sorted({k for k in keys if keys.count(k) > 1})}")
-    return dict(pairs)
-
-
-class _FolderReader:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
-
-    def path(self, name: str) -> Path:
-        path = (self.folder / name).resolve()
-        if not path.is_relative_to(self.folder):
-            raise BundleError(
-                f"expected files inside {self.folder}, got the path {name!r}; do not use this bundle"
-            )
-        if not path.is_file() or path.stat().st_size > _MAX_FILE:
-            raise BundleError(
-                f"expected a file of at most {_MAX_FILE >> 20} MB at {name!r} in {self.folder}"
-            )
-        return path
-
-    def read(self, name: str) -> bytes:
-        return self.path(name).read_bytes()
-
-    def sha256(self, name: str) -> str:
-        return sha256_of(self.path(name))
-
-
-class _ZipReader:
-    """Reads members without extracting: no path can leave the archive."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self.members = {i.filename: i for i in archive.infolist()}
-        except (zipfile.BadZipFile, OSError) as error:
-            raise BundleError(
-                f"expected a readable .zip, got {path}: {error}; get the bundle again"
-            ) from error
-
-    def read(self, name: str) -> bytes:
-        info = self.members.get(name)
-        if info is None or info.file_size > _MAX_FILE:
-            raise BundleError(f"expected a member {name!r} of at most {_MAX_FILE >> 20} MB in {self.file}")
-        try:
-            with zipfile.ZipFile(self.file) as archive, archive.open(info) as stream:
-                # The size in the header is a claim; a zip bomb is cut off here.
-                data = stream.read(_MAX_FILE + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
-            raise BundleError(
-                f"expected a readable member {name!r} in {self.file}, got: {error}"
-            ) from error
-        if len(data) > _MAX_FILE:
-            raise BundleError(f"expected at most {_MAX_FILE >> 20} MB in member {name!r} of {self.file}")
-        return data
-
-    def sha256(self, name: str) -> str:
-        import hashlib
-
-        return hashlib.file_digest(io.BytesIO(self.read(name)), "sha256").hexdigest()
-
-
 @dataclass(frozen=True)
 class _Reading:
-    reader: _FolderReader | _ZipReader
+    files: BundleFiles
     name: str
 
     def __call__(self) -> bytes:
-        return self.reader.read(self.name)
+        return self.files.read(self.name)
 
 
 __all__ = [
@@ -313,4 +245,5 @@ __all__ = [
     "Inputs",
     "installed_bundles",
     "load_bundle",
+    "open_bundle",
 ]

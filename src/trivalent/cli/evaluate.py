@@ -16,7 +16,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
         description=__doc__,
         epilog="Data lie under --root DIR, else under $TRIVALENT_DATA.",
     )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that `trivalent train` wrote")
+    command.add_argument(
+        "bundle", type=Path, metavar="BUNDLE", help="folder that `trivalent train` wrote, or a .zip of it"
+    )
     command.add_argument("--data", required=True, metavar="NAME", help="see `trivalent data list`")
     command.add_argument("--protocol", metavar="P", help="default: the bundle's own, else the first")
     command.add_argument("--split", default="test", metavar="S", help="train, val or test (default)")

@@ -1,45 +1,73 @@
-"""`trivalent model`: the installed bundles and model files, their licences and metrics."""
+"""`trivalent model`: bundles and model files, their cards, licences and metrics; bundles as a .zip."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
-from trivalent.errors import UsageError
+from trivalent.errors import TrivalentError, UsageError
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
     """Add the command to the parser."""
     command: argparse.ArgumentParser = commands.add_parser(
-        "model", help="list bundles and model files, show a card", description=__doc__
+        "model", help="list bundles and model files, show a card, export a bundle", description=__doc__
     )
-    command.add_argument("action", choices=("list", "show"), metavar="list|show")
-    command.add_argument("name", nargs="?", metavar="NAME", help="bundle, for show")
+    command.add_argument("action", choices=("list", "show", "export"), metavar="list|show|export")
+    command.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME|PATH",
+        help="bundle: an installed name, a folder or a .zip; for list: a bundle or a folder of them",
+    )
+    command.add_argument("-o", "--output", type=Path, metavar="F.zip", help="for export")
     return command
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the registry or a card."""
-    from trivalent.bundle import load_bundle
+    """Print the registry or a card, or export a bundle."""
+    _check(arguments)
+    from trivalent.lab.bundles import describe, export_bundle, load_any
 
-    if arguments.action == "list":
-        return _list()
-    if arguments.name is None:
-        raise UsageError(
-            "expected the name or path of a bundle after 'model show'; see: trivalent model list"
-        )
-    bundle = load_bundle(arguments.name)
-    print(
-        json.dumps(
-            {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256, **bundle.card},
-            indent=1,
-        )
-    )
+    if arguments.action == "export":
+        print(export_bundle(arguments.name, arguments.output))
+    elif arguments.action == "show":
+        print(json.dumps(describe(load_any(arguments.name)), indent=1))
+    elif arguments.name is not None:
+        _list_place(Path(arguments.name))
+    else:
+        _list()
     return 0
 
 
-def _list() -> int:
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.action != "list" and arguments.name is None:
+        raise UsageError(
+            f"expected the name or path of a bundle after 'model {arguments.action}'; "
+            "see: trivalent model list"
+        )
+    if (arguments.action == "export") != (arguments.output is not None):
+        raise UsageError(
+            f"expected -o F.zip with 'model export' and only there, got {arguments.output} with "
+            f"{arguments.action!r}; for example: trivalent model export default -o default.zip"
+        )
+
+
+def _list_place(place: Path) -> None:
+    from trivalent.lab.bundles import describe, find_bundles, load_any
+
+    for path in find_bundles(place):
+        try:
+            told = describe(load_any(path))
+        except TrivalentError as error:  # it hides no other
+            print(f"{path}  cannot be read: {error}")
+        else:
+            print(f"{path}  {told['name']}  {told['kind']}  sha256 {told['sha256'][:16]}")
+
+
+def _list() -> None:
     from trivalent.assets import REGISTRY, find
     from trivalent.bundle import INSTALLED, installed_bundles
 
@@ -57,4 +85,3 @@ def _list() -> int:
             f"sha256 {asset.sha256[:16]}"
         )
         print(f"      {asset.use}; {asset.origin}")
-    return 0

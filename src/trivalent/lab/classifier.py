@@ -57,6 +57,8 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         none, sqrt, linear, square or effective; of losses that take them.
     resampling : str
         See `trivalent.lab.resampling.RESAMPLERS`.
+    resampling_options : dict, optional
+        See `trivalent.lab.resampling.resampler_options`.
     modalities : mapping, optional
         Modality (text, audio, face) to a number of columns, a slice, positions or names; see
         `trivalent.lab.classifier_inputs.column_groups`. Without, the columns are one block, or are
@@ -113,6 +115,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         loss_options: Mapping[str, Any] | None = None,
         class_weights: str = "none",
         resampling: str = "unchanged",
+        resampling_options: Mapping[str, Any] | None = None,
         modalities: Layout | None = None,
         epochs: int = 30,
         batch_size: int = 32,
@@ -135,6 +138,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         self.loss_options = loss_options
         self.class_weights = class_weights
         self.resampling = resampling
+        self.resampling_options = resampling_options
         self.modalities = modalities
         self.epochs = epochs
         self.batch_size = batch_size
@@ -291,6 +295,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
             loss,
             chosen,
             self.resampling,
+            dict(self.resampling_options or {}),
             self.modality_dropout,
             self.mixup,
             training,

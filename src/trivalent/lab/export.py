@@ -1,4 +1,4 @@
-"""Networks to ONNX graphs, full precision and int8, checked against torch."""
+"""The networks of the experts as ONNX graphs, full precision and int8, checked against torch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import BundleError
 from trivalent.features.text import encode, pad
+from trivalent.lab.graphs import check_graph, write_graph
 from trivalent.lab.networks.text import TextClassifier
 
 log = logging.getLogger(__name__)
-OPSET = 18
+BATCH = torch.export.Dim("batch")
 
 
 class _TextGraph(nn.Module):
@@ -43,33 +40,29 @@ def export_text(network: TextClassifier, path: Path, *, int8: bool = True) -> No
     BundleError
         The full-precision graph differs from the network by more than 1e-3.
     """
-    ids, mask = (
-        torch.from_numpy(t) for t in pad(encode(["a short text", "one that is a little longer, too"]))
-    )
     graph = _TextGraph(network).eval()
     full = path.with_suffix(".fp32.onnx")
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens", min=2, max=512)
-    torch.onnx.export(
+    axes = {0: BATCH, 1: torch.export.Dim("tokens", min=2, max=512)}
+    write_graph(
         graph,
-        (ids, mask),
-        str(full),
-        input_names=["ids", "mask"],
-        output_names=["logits", "sentence"],
-        dynamic_shapes={"ids": {0: batch, 1: tokens}, "mask": {0: batch, 1: tokens}},
-        opset_version=OPSET,
-        external_data=False,
-        dynamo=True,
-        verbose=False,
+        _tokens("a short text", "one that is a little longer, too"),
+        full,
+        inputs=("ids", "mask"),
+        outputs=("logits", "sentence"),
+        shapes={"ids": axes, "mask": axes},
     )
-    _without_traces(full)
-    with torch.inference_mode():
-        expected = graph(ids, mask)[0].numpy()
-    _compare(full, {"ids": ids.numpy(), "mask": mask.numpy()}, expected=expected)
+    texts = (["alone"], ["a short text", "one that is a little longer, too", "and a third"])
+    check_graph(full, graph, [dict(zip(("ids", "mask"), _tokens(*own), strict=True)) for own in texts])
     if int8:
         quantize(full, path)
         full.unlink()
     else:
         full.replace(path)
+
+
+def _tokens(*texts: str) -> tuple[Tensor, Tensor]:
+    ids, mask = pad(encode(texts))
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def quantize(full: Path, path: Path) -> None:
@@ -92,24 +85,21 @@ def quantize(full: Path, path: Path) -> None:
 
 
 def export_tabular(network: nn.Module, path: Path, *, inputs: int) -> None:
-    """Write a graph from `features` (batch, inputs) to `logits` (batch, 3)."""
-    example = torch.randn(3, inputs)
-    torch.onnx.export(
+    """Write a graph from `features` (batch, inputs) to `logits` (batch, 3).
+
+    Raises
+    ------
+    BundleError
+        The graph differs from the network by more than 1e-3.
+    """
+    write_graph(
         network.eval(),
-        (example,),
-        str(path),
-        input_names=["features"],
-        output_names=["logits"],
-        dynamic_shapes={"features": {0: torch.export.Dim("batch")}},
-        opset_version=OPSET,
-        external_data=False,
-        dynamo=True,
-        verbose=False,
+        (torch.randn(3, inputs),),
+        path,
+        inputs=("features",),
+        shapes={"features": {0: BATCH}},
     )
-    _without_traces(path)
-    with torch.inference_mode():
-        expected = network(example).numpy()
-    _compare(path, {"features": example.numpy()}, expected=expected)
+    check_graph(path, network, [{"features": torch.randn(size, inputs)} for size in (1, 5)])
 
 
 class _FramesGraph(nn.Module):
@@ -135,41 +125,11 @@ def export_frames(members: Sequence[nn.Module], path: Path, *, channels: int) ->
         The graph differs from the networks by more than 1e-3, at two lengths.
     """
     graph = _FramesGraph(members).eval()
-    batch, steps = torch.export.Dim("batch"), torch.export.Dim("steps", min=2)
-    torch.onnx.export(
+    write_graph(
         graph,
         (torch.randn(2, 50, channels),),
-        str(path),
-        input_names=["frames"],
-        output_names=["logits"],
-        dynamic_shapes={"frames": {0: batch, 1: steps}},
-        opset_version=OPSET,
-        external_data=False,
-        dynamo=True,
-        verbose=False,
+        path,
+        inputs=("frames",),
+        shapes={"frames": {0: BATCH, 1: torch.export.Dim("steps", min=2)}},
     )
-    _without_traces(path)
-    for shape in ((1, 9, channels), (3, 211, channels)):
-        example = torch.randn(shape)
-        with torch.inference_mode():
-            expected = graph(example).numpy()
-        _compare(path, {"frames": example.numpy()}, expected=expected)
-
-
-def _without_traces(path: Path) -> None:
-    """Drop the exporter's stack traces: they name the files of the machine that exported."""
-    model = onnx.load(path)
-    parts = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer]
-    for part in [*parts, *model.graph.input, *model.graph.output, *model.functions]:
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    onnx.save(model, path)
-
-
-def _compare(path: Path, inputs: dict[str, np.ndarray], *, expected: np.ndarray) -> None:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    error = float(np.abs(session.run(None, inputs)[0] - expected).max())
-    if error > 1e-3:
-        raise BundleError(
-            f"expected the graph {path.name} to equal its network, got a difference of {error:.1e}"
-        )
+    check_graph(path, graph, [{"frames": torch.randn(n, k, channels)} for n, k in ((1, 9), (3, 211))])

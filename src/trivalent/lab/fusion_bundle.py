@@ -1,4 +1,4 @@
-"""Bundles of fusion networks: a folder of bundle.json and one ONNX graph, used without torch.
+"""Bundles of fusion networks: a folder (or .zip) of bundle.json and one ONNX graph, used without torch.
 
 Not pickled, and every file's sha256 is checked. Pooled features of a data set go in, not
 recordings: `trivalent evaluate` reads such a bundle, `trivalent analyze` does not.
@@ -18,6 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent import __version__
+from trivalent.bundle_files import (
+    FUSION,
+    MANIFEST,
+    BundleFiles,
+    check_format,
+    check_hashes,
+    locate,
+    open_files,
+    read_manifest,
+)
 from trivalent.errors import BundleError, FeatureError
 from trivalent.features.cleaning import Cleaner
 from trivalent.files import write_bytes_atomic, write_text_atomic
@@ -27,11 +37,9 @@ from trivalent.types import LABELS, FloatArray, Modality
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = "trivalent.fusion-bundle/1"
+FORMAT = FUSION
 KIND = "fusion"
-MANIFEST = "bundle.json"
 GRAPH = "network.onnx"
-_MAX_FILE = 512 * 2**20
 _CHUNK = 4096  # rows that go through the graph at once
 _KEYS: dict[str, type] = {
     "kind": str,
@@ -200,42 +208,39 @@ class FusionBundle:
         return load_fusion_bundle(folder)
 
 
-def load_fusion_bundle(folder: str | Path) -> FusionBundle:
+def load_fusion_bundle(where: str | Path) -> FusionBundle:
     """Load a bundle and check the sha256 of its files.
 
     Parameters
     ----------
-    folder : path
-        With bundle.json, or the result folder of `trivalent train` around it.
+    where : path
+        A folder with bundle.json, the result folder of `trivalent train` around it, or a .zip.
 
     Raises
     ------
     BundleError
         Not found, of another kind, malformed or damaged.
     """
-    folder = Path(folder)
-    if not (folder / MANIFEST).is_file() and (folder / "bundle" / MANIFEST).is_file():
-        folder = folder / "bundle"
-    raw = _read(folder, MANIFEST)
-    manifest = _parse(raw, folder)
-    for name, expected in manifest["files"].items():
-        actual = hashlib.sha256(_read(folder, name)).hexdigest()
-        if actual != expected:
-            raise BundleError(
-                f"expected {name} with sha256 {str(expected)[:12]}..., got {actual[:12]}... in {folder}; "
-                "the bundle is damaged: get or train it again"
-            )
+    found = locate(Path(where))
+    if found is None:
+        raise BundleError(
+            f"expected a folder or .zip with {MANIFEST}, got {str(where)!r}; name the bundle that "
+            "`trivalent train` wrote"
+        )
+    files = open_files(found)
+    manifest = _parse(files)
+    check_hashes(files, manifest["files"])
     if GRAPH not in manifest["files"]:
-        raise BundleError(f"expected {GRAPH} among the hashed files of {folder}, it is not listed")
+        raise BundleError(f"expected {GRAPH} among the hashed files of {found}, it is not listed")
     return FusionBundle(
         manifest["name"],
-        _data_spec(manifest["data"], folder),
-        _modalities(manifest["modalities"], folder),
-        Answering.from_dict(manifest["answering"], where=str(folder)),
+        _data_spec(manifest["data"], found),
+        _modalities(manifest["modalities"], found),
+        Answering.from_dict(manifest["answering"], where=str(found)),
         manifest["metrics"],
         manifest["card"],
-        _read(folder, GRAPH),
-        hashlib.sha256(raw).hexdigest(),
+        files.read(GRAPH),
+        files.sha256(MANIFEST),
     )
 
 
@@ -248,34 +253,14 @@ def group_digest(group: str) -> str:
     return hashlib.sha256(group.encode("utf-8")).hexdigest()[:16]
 
 
-def _read(folder: Path, name: str) -> bytes:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise BundleError(f"expected files inside {folder}, got the path {name!r}; do not use this bundle")
-    if not path.is_file() or path.stat().st_size > _MAX_FILE:
-        raise BundleError(
-            f"expected a file of at most {_MAX_FILE >> 20} MB at {name!r} in {folder}, found none; "
-            "name the bundle folder that `trivalent train` wrote"
-        )
-    return path.read_bytes()
-
-
-def _parse(raw: bytes, folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, ValueError) as error:
-        raise BundleError(f"expected JSON in {MANIFEST} of {folder}, got: {error}; get it again") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-    if found != FORMAT:
-        raise BundleError(
-            f"expected format {FORMAT!r} in {MANIFEST} of {folder}, got {found!r}; name a bundle that a "
-            "recipe of kind fusion made"
-        )
+def _parse(files: BundleFiles) -> dict[str, Any]:
+    manifest = read_manifest(files)
+    check_format(manifest, FORMAT, files.where)
     wrong = [key for key, kind in _KEYS.items() if not isinstance(manifest.get(key), kind)]
     if wrong or manifest["kind"] != KIND or tuple(manifest["classes"]) != LABELS:
         raise BundleError(
             f"expected {', '.join(wrong) or f'kind {KIND!r} and classes {list(LABELS)}'} in {MANIFEST} of "
-            f"{folder}, got none or others; export the bundle anew"
+            f"{files.where}, got none or others; export the bundle anew"
         )
     return manifest
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import BundleError
-from trivalent.lab.export import OPSET, _without_traces
+from trivalent.lab.graphs import check_graph, write_graph
 from trivalent.lab.networks.base import FusionNetwork, PositionalInputs
 
 
@@ -29,13 +25,16 @@ class SeedMean(nn.Module):
         return torch.stack([member(present, *features) for member in self.members]).mean(0)
 
 
-def export_fusion(networks: Sequence[FusionNetwork]) -> bytes:
+def export_fusion(networks: Sequence[FusionNetwork], *, sequences: bool = False) -> bytes:
     """Make the graph: `present` (batch, modalities) and the features by modality to `logits` (batch, 3).
 
     Parameters
     ----------
     networks : sequence of FusionNetwork
         Of one form. Features of absent modalities may be any finite numbers.
+    sequences : bool
+        For `mult` alone: `present` is (batch, modalities, steps) and the features are (batch, steps,
+        width), aligned to the same two steps or more.
 
     Raises
     ------
@@ -44,51 +43,29 @@ def export_fusion(networks: Sequence[FusionNetwork]) -> bytes:
     """
     first = networks[0]
     graph = SeedMean(networks).eval()
-    batch = torch.export.Dim("batch")
-    count = len(first.modalities)
-    # It warns of torchvision, which is not needed.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    names = ("present", *map(str, first.modalities))
+    axes = {0: torch.export.Dim("batch")}
+    steps = torch.export.Dim("steps", min=2)
+    in_features = axes | ({1: steps} if sequences else {})
+    in_presence = axes | ({2: steps} if sequences else {})
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        torch.onnx.export(
+        write_graph(
             graph,
-            _example(first, 3),
-            str(path),
-            input_names=["present", *map(str, first.modalities)],
-            output_names=["logits"],
-            dynamic_shapes=({0: batch}, tuple({0: batch} for _ in range(count))),
-            opset_version=OPSET,
-            external_data=False,
-            dynamo=True,
-            verbose=False,
+            _example(first, 3, steps=(4,) if sequences else ()),
+            path,
+            inputs=names,
+            shapes=(in_presence, tuple(in_features for _ in first.modalities)),
         )
-        _without_traces(path)
-        content = path.read_bytes()
-    for size in (1, 5):
-        _check(content, graph, _example(first, size))
-    return content
+        examples = [_example(first, size, steps=(size + 1,) if sequences else ()) for size in (1, 5)]
+        check_graph(path, graph, [dict(zip(names, own, strict=True)) for own in examples])
+        return path.read_bytes()
 
 
-def _example(network: FusionNetwork, size: int) -> tuple[Tensor, ...]:
+def _example(network: FusionNetwork, size: int, *, steps: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Draw a batch in which modalities are absent here and there, in one sample all of them."""
     generator = torch.Generator().manual_seed(size)
-    count = len(network.modalities)
-    present = (torch.rand((size, count), generator=generator) < 0.7).float()
+    present = (torch.rand((size, len(network.modalities), *steps), generator=generator) < 0.7).float()
     present[-1] = float(size == 1)
-    return present, *(torch.randn((size, n), generator=generator) for n in network.widths.values())
-
-
-def _check(content: bytes, graph: SeedMean, inputs: tuple[Tensor, ...]) -> None:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
-    found = session.run(["logits"], dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0]
-    with torch.inference_mode():
-        error = float(np.abs(found - graph(*inputs).numpy()).max())
-    if not error <= 1e-3:
-        raise BundleError(
-            f"expected the graph to equal its networks, got a difference of {error:.1e}; report it"
-        )
+    widths = network.widths.values()
+    return present, *(torch.randn((size, *steps, n), generator=generator) for n in widths)

@@ -11,6 +11,7 @@ from trivalent.errors import DataError, RecipeError
 from trivalent.lab.answering import AnsweringConfig
 from trivalent.lab.choices import check_known
 from trivalent.lab.cleaning import CleaningConfig
+from trivalent.lab.conformal_split import ConformalSplit
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.root import data_root
@@ -19,7 +20,7 @@ from trivalent.lab.networks import NETWORKS
 from trivalent.lab.networks.registry import network_options
 from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.recipes import build
-from trivalent.lab.resampling import RESAMPLERS
+from trivalent.lab.resampling import check_resampling
 from trivalent.lab.systems import PAPER_TRAINING, System
 from trivalent.lab.training import TrainingConfig
 from trivalent.types import Modality
@@ -47,6 +48,7 @@ class FusionRecipe:
     network, loss : str
     network_options, loss_options : mapping
     resampling : str
+    resampling_options : mapping
     modality_dropout, mixup : float
         See `System`.
     training : mapping
@@ -56,9 +58,9 @@ class FusionRecipe:
     calibration, decision : str
     answered, coverage : float
         See `AnsweringConfig`.
-    conformal_share : float
-        Share of the validation groups that nothing but the prediction sets is fitted on. With 0 these
-        use all of it, and their coverage is approximate.
+    conformal_split : str
+        Whether half of the validation groups serves the prediction sets alone, without which their
+        coverage is approximate; see `ConformalSplit`.
     allow_synthetic : bool
         Train on features that were drawn at random: to test capacity, never accuracy.
     """
@@ -74,6 +76,7 @@ class FusionRecipe:
     loss: str = "cross_entropy"
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     resampling: str = "unchanged"
+    resampling_options: Mapping[str, Any] = field(default_factory=dict)
     modality_dropout: float = 0.0
     mixup: float = 0.0
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -82,13 +85,14 @@ class FusionRecipe:
     decision: str = "argmax"
     answered: float = 1.0
     coverage: float = 0.9
-    conformal_share: float = 0.0
+    conformal_split: str = "auto"
     allow_synthetic: bool = False
 
     def __post_init__(self) -> None:
         check_known("network", self.network, NETWORKS)
         check_known("loss", self.loss, LOSSES)
-        check_known("resampling", self.resampling, RESAMPLERS)
+        check_resampling(self.resampling, self.resampling_options)
+        check_known("conformal_split", self.conformal_split, ConformalSplit)
         for modality in self.modalities:
             check_known("modality", modality, Modality)
         for key in self.network_options:
@@ -99,10 +103,6 @@ class FusionRecipe:
         if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in self.seeds):
             raise RecipeError(
                 f"expected different seeds of 0 or more in {self.name}, got {list(self.seeds)}; name some"
-            )
-        if not 0 <= self.conformal_share < 1:
-            raise RecipeError(
-                f"expected conformal_share in [0, 1), got {self.conformal_share:g}; for example 0.5"
             )
 
     @property
@@ -127,6 +127,7 @@ class FusionRecipe:
             self.loss,
             self.loss_options,
             self.resampling,
+            self.resampling_options,
             self.modality_dropout,
             self.mixup,
             self.training_config(),

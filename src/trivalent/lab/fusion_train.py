@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.lab.answering import Answering, Answers, choose_answering
-from trivalent.lab.datasets.splits import split_by_group
+from trivalent.lab.conformal_split import split_validation
 from trivalent.lab.evaluation import TITLES, figures, report
 from trivalent.lab.fusion_bundle import DataSpec, FusionBundle, ModalitySpec, group_digest
 from trivalent.lab.fusion_export import export_fusion
 from trivalent.lab.fusion_recipe import FusionRecipe
 from trivalent.lab.fusion_results import check_drawing, write_results
-from trivalent.lab.guard import Part, Parts
+from trivalent.lab.guard import Part
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problem import Problem
@@ -85,7 +85,8 @@ def select(recipe: FusionRecipe, problem: Problem) -> Selected:
 
     The test part is not touched.
     """
-    problem, apart = _set_apart(problem, recipe.conformal_share)
+    val, apart = split_validation(problem.parts.val, recipe.conformal_split)
+    problem = replace(problem, parts=replace(problem.parts, val=val))
     trained = train_system(recipe.system(), problem, recipe.seeds)
     logits = trained.logits(problem.parts.val)
     aside = None if apart is None else trained.logits(apart)
@@ -164,22 +165,6 @@ def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | 
             found = seed_interval(values)
             means[name] = {"mean": found.mean, "low": found.low, "high": found.high}
     return means
-
-
-def _set_apart(problem: Problem, share: float) -> tuple[Problem, Part | None]:
-    """Take a share of the validation groups away, for the prediction sets alone."""
-    if not share:
-        return problem, None
-    val = problem.parts.val
-    split = split_by_group(val.groups, fractions=(1 - share, share, 0.0))
-    kept, apart = (_rows(val, rows) for rows in (split.train, split.validation))
-    parts = Parts(problem.parts.train, kept, problem.parts.test)
-    return replace(problem, parts=parts), apart
-
-
-def _rows(part: Part, rows: NDArray[np.intp]) -> Part:
-    features = {m: x[rows] for m, x in part.features.items()}
-    return Part(part.role, features, part.groups[rows], part.labels_to_select()[rows])
 
 
 def _bundle(recipe: FusionRecipe, selected: Selected, metrics: dict[str, Any]) -> FusionBundle:

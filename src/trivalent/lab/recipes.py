@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from trivalent.errors import MissingExtraError, RecipeError
 
@@ -98,6 +98,8 @@ def _fitted(key: str, value: Any, hint: Any, *, where: str) -> Any:
             return float(value)
         except (TypeError, ValueError):
             pass
+    if get_origin(hint) in (dict, Mapping) and not isinstance(value, Mapping):
+        raise RecipeError(f"expected a mapping for {key} in {where}, got {value!r}; change it")
     number = isinstance(value, int) and not isinstance(value, bool)
     fits = {int: number, float: False, bool: isinstance(value, bool), str: isinstance(value, str)}
     if not fits.get(hint, True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 
@@ -54,7 +55,8 @@ def checked(X: FloatArray, y: IntArray, *, finite: bool = False) -> tuple[FloatA
     if finite and not np.isfinite(X).all():
         raise DataError(
             f"expected finite values to interpolate, got {int((~np.isfinite(X)).sum())} that are not; "
-            "impute within the training fold first"
+            "impute within the training fold first, or choose a resampler that repeats samples, such as "
+            "random_over"
         )
     return X, y
 
@@ -110,7 +112,9 @@ def wanted_counts(counts: Mapping[int, int], target: Target, balanced: int) -> d
                 f"expected the target {BALANCE!r} or counts by class, got {target!r}; pass one"
             )
         return dict.fromkeys(counts, balanced)
+    if not isinstance(target, Mapping) or not all(isinstance(n, Integral) for n in target.values()):
+        raise UsageError(f"expected the target {BALANCE!r} or whole numbers by class, got {target!r}")
     for c in target:
         if c not in counts:
-            raise DataError(f"expected targets for classes with samples, got class {c}; leave it out")
+            raise DataError(f"expected targets for classes with samples, got class {c!r}; leave it out")
     return {c: int(target.get(c, n)) for c, n in counts.items()}

@@ -8,13 +8,14 @@ inside each training fold: made before the split, they carry test samples into t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from trivalent.errors import DataError, UsageError
-from trivalent.lab.choices import REQUIRED, check_known, keyword_options
+from trivalent.errors import DataError, RecipeError, UsageError
+from trivalent.lab.choices import check_known, keyword_options
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.resampled import (
     BALANCE,
@@ -37,11 +38,13 @@ __all__ = [
     "Resampled",
     "adasyn",
     "borderline_smote",
+    "check_resampling",
     "mixup",
     "modality_noise",
     "random_over",
     "random_under",
     "resample",
+    "resampler_options",
     "smote",
     "unchanged",
     "weighted_sampler",
@@ -69,8 +72,8 @@ def weighted_sampler(
     """
     X, y = checked(X, y)
     size = len(y) if size is None else size
-    if size < 1:
-        raise UsageError(f"expected a size of 1 or more, got {size}; leave it out for as many as given")
+    if not isinstance(size, Integral) or size < 1:
+        raise UsageError(f"expected a size of 1 or more, got {size!r}; leave it out for as many as given")
     _, position, counts = np.unique(y, return_inverse=True, return_counts=True)
     odds = counts[position].astype(float) ** -power
     return picked(X, y, np.random.default_rng(seed).choice(len(y), size=size, p=odds / odds.sum()))
@@ -219,13 +222,77 @@ RESAMPLERS: Mapping[str, Callable[..., Resampled]] = MappingProxyType(
 )
 
 
-def resample(name: str, X: FloatArray, y: IntArray, *, seed: Seed, **options: Any) -> Resampled:
-    """Resample training samples by the resampler's name.
+_GIVEN = ("seed", "modalities")  # by the run and the data, never chosen
+# By the type of the default.
+_KINDS: Mapping[type, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number")}
+
+
+def resampler_options(name: str) -> dict[str, Any]:
+    """Return what can be chosen of a resampler, with the defaults.
+
+    >>> resampler_options("modality_noise")
+    {'target': 'balance', 'scale': 0.1}
+    """
+    check_known("resampler", name, RESAMPLERS)
+    return {k: v for k, v in keyword_options(RESAMPLERS[name]).items() if k not in _GIVEN}
+
+
+def check_resampling(name: str, options: Mapping[str, Any]) -> None:
+    """Compare names and types of chosen options with what the resampler takes.
 
     Raises
     ------
     UsageError
-        Unknown resampler or option, or an option that it needs is absent.
+        Unknown resampler.
+    RecipeError
+        It has no such option, or a number is something else.
+
+    Examples
+    --------
+    >>> check_resampling("smote", {"alpha": 0.2})
+    Traceback (most recent call last):
+    ...
+    trivalent.errors.RecipeError: expected an option of smote, got 'alpha'; it has: target, k_neighbors
+    """
+    known = resampler_options(name)
+    for key, value in options.items():
+        if key not in known:
+            told = f"it has: {', '.join(known)}" if known else "it has none"
+            raise RecipeError(f"expected an option of {name}, got {key!r}; {told}")
+        kind, words = _KINDS.get(type(known[key]), (object, "anything"))
+        if not isinstance(value, kind) or (kind is not object and isinstance(value, bool)):
+            raise RecipeError(
+                f"expected {words} for {key} of {name}, got {value!r}; the default is {known[key]}"
+            )
+
+
+def resample(
+    name: str,
+    X: FloatArray,
+    y: IntArray,
+    *,
+    seed: Seed,
+    modalities: Sequence[str] | None = None,
+    **options: Any,
+) -> Resampled:
+    """Resample training samples by the resampler's name.
+
+    Parameters
+    ----------
+    name : str
+    X, y, seed
+        As of the resamplers.
+    modalities : sequence of str, optional
+        The modality of each column; of the resamplers, only `modality_noise` asks for it.
+    **options
+        See `resampler_options`.
+
+    Raises
+    ------
+    UsageError
+        Unknown resampler, or the modalities are asked for and absent.
+    RecipeError
+        An option is unknown or of another type.
 
     Examples
     --------
@@ -233,15 +300,13 @@ def resample(name: str, X: FloatArray, y: IntArray, *, seed: Seed, **options: An
     >>> more.y.tolist(), more.rows.tolist()
     ([0, 1, 1, 1, 0, 0], [0, 1, 2, 3, 0, 0])
     """
-    check_known("resampler", name, RESAMPLERS)
-    known = keyword_options(RESAMPLERS[name])
-    known.pop("seed")
-    for option in options:
-        check_known(f"option of {name}", option, known)
-    for option, default in known.items():
-        if default is REQUIRED and option not in options:
-            raise UsageError(f"expected the option {option!r} of {name}, got none; pass it")
-    return RESAMPLERS[name](X, y, seed=seed, **options)
+    check_resampling(name, options)
+    given: dict[str, Any] = {}
+    if "modalities" in keyword_options(RESAMPLERS[name]):
+        if modalities is None:
+            raise UsageError(f"expected the modality of each column for {name}, got none; pass modalities")
+        given["modalities"] = modalities
+    return RESAMPLERS[name](X, y, seed=seed, **given, **options)
 
 
 def _deviation(X: FloatArray) -> FloatArray:

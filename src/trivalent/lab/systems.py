@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, UsageError
+from trivalent.errors import UsageError
 from trivalent.fusion import softmax
 from trivalent.lab.batched import Members
 from trivalent.lab.fusion_task import FusionData, FusionTask
@@ -19,7 +19,7 @@ from trivalent.lab.losses import build_loss
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.networks import build_network
 from trivalent.lab.problem import Problem
-from trivalent.lab.resampling import Resampled, resample
+from trivalent.lab.resampling import Resampled, check_resampling, resample
 from trivalent.lab.training import TrainingConfig, fit
 from trivalent.types import Modality
 
@@ -50,9 +50,16 @@ class System:
     loss_options : mapping
     resampling : str
         See `trivalent.lab.resampling.RESAMPLERS`; on the training part, anew for each seed.
+    resampling_options : mapping
+        See `trivalent.lab.resampling.resampler_options`.
     modality_dropout, mixup : float
         See `FusionTask`.
     training : TrainingConfig
+
+    Raises
+    ------
+    RecipeError, UsageError
+        Unknown resampler, or an option that it does not have.
     """
 
     network: str = "attention"
@@ -60,9 +67,13 @@ class System:
     loss: str = "cross_entropy"
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     resampling: str = "unchanged"
+    resampling_options: Mapping[str, Any] = field(default_factory=dict)
     modality_dropout: float = 0.0
     mixup: float = 0.0
     training: TrainingConfig = PAPER_TRAINING
+
+    def __post_init__(self) -> None:
+        check_resampling(self.resampling, self.resampling_options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +142,7 @@ def train_system(
     Raises
     ------
     DataError
-        Synthetic samples are asked for where samples lack a modality.
+        Samples are to be interpolated where some lack a modality.
     RecipeError, UsageError
         An unknown network, loss, resampler or option, or rows together with a resampler.
     """
@@ -169,14 +180,15 @@ def _training_data(
     data = _fusion_data(part, labels)
     if system.resampling == "unchanged":
         return data, None
-    complete = all(present.all() for present in part.present.values())
-    joined = np.concatenate([np.nan_to_num(x) for x in part.features.values()], axis=1)
-    drawn = [resample(system.resampling, joined, labels, seed=seed) for seed in seeds]
-    if not complete and any((r.rows < 0).any() for r in drawn):
-        raise DataError(
-            f"expected samples with every modality for {system.resampling}, got some that lack one; "
-            "choose a sampler that repeats samples, such as random_over"
+    # NaN marks an absent modality, here as in the parts.
+    joined = np.concatenate([*part.features.values()], axis=1)
+    columns = [str(m) for m, x in part.features.items() for _ in range(x.shape[1])]
+    drawn = [
+        resample(
+            system.resampling, joined, labels, seed=seed, modalities=columns, **system.resampling_options
         )
+        for seed in seeds
+    ]
     shortest = min(len(r) for r in drawn)  # ADASYN makes a few more or fewer, depending on the seed
     return _with_made(
         data, [_cut(r, shortest, seed) for r, seed in zip(drawn, seeds, strict=True)], len(part)
@@ -206,14 +218,13 @@ def _with_made(
         made_w.append(own.weights[made])
     if end == count:
         return data, rows
-    x = torch.from_numpy(np.concatenate(made_x)).float()
-    cuts = [values.shape[1] for values in data.features.values()]
-    features = {
-        m: torch.cat([values, new])
-        for (m, values), new in zip(data.features.items(), x.split(cuts, 1), strict=True)
-    }
-    here = torch.ones(len(x), dtype=torch.bool)
-    present = {m: torch.cat([values, here]) for m, values in data.present.items()}
+    cuts = np.cumsum([values.shape[1] for values in data.features.values()])[:-1]
+    blocks = np.split(np.concatenate(made_x), cuts, axis=1)
+    features, present = {}, {}
+    for (m, values), block in zip(data.features.items(), blocks, strict=True):
+        features[m] = torch.cat([values, torch.from_numpy(np.nan_to_num(block)).float()])
+        here = torch.from_numpy(np.isfinite(block).any(axis=1))
+        present[m] = torch.cat([data.present[m], here])
     labels = torch.cat([data.labels, torch.from_numpy(np.concatenate(made_y))])
     # Samples of mixup count by their share, those of SMOTE and the like as real ones: 1.
     weights = torch.cat([torch.ones(count), torch.from_numpy(np.concatenate(made_w)).float()])

@@ -69,7 +69,7 @@ def confusion_matrices(confusions: Mapping[str, IntArray], path: Path) -> Path:
         axis.set_yticks(range(3), [label[:3] for label in LABELS])
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("predicted")
-    axes[0, 0].set_ylabel("true class")
+    axes[0, 0].set_ylabel("true class, test part")
     return save(figure, path)
 
 
@@ -118,14 +118,14 @@ def weight_map(
 
 
 def risk_coverage_curves(systems: Mapping[str, tuple[NDArray[np.float64], IntArray]], path: Path) -> Path:
-    """Draw the error among the most confident samples; (confidence, correct) of each system."""
+    """Draw the error among the most confident validation samples; (confidence, correct) of each system."""
     figure, axes = canvas(6.4, 3.6)
     axis = axes[0, 0]
     for name, (confidence, correct) in systems.items():
         curve = risk_coverage(confidence, correct.astype(bool))
         axis.plot(curve.coverage, curve.risk, label=f"{name}, area {curve.area:.3f}")
-    axis.set_xlabel("coverage: share of the samples that are answered")
-    axis.set_ylabel("share of wrong answers")
+    axis.set_xlabel("coverage: share of the validation samples that are answered")
+    axis.set_ylabel("share of wrong answers on validation")
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False)
     return save(figure, path)
