@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -155,11 +155,15 @@ class _Table:
         self._parquet: pq.ParquetWriter | None = None
 
     def __enter__(self) -> _Table:
-        self._lines = self._temporary("jsonl").open("w", encoding="utf-8", errors="replace")
-        if has_parquet():
-            import pyarrow.parquet as pq
+        try:
+            self._lines = self._temporary("jsonl").open("w", encoding="utf-8", errors="replace")
+            if has_parquet():
+                import pyarrow.parquet as pq
 
-            self._parquet = pq.ParquetWriter(self._temporary("parquet"), self._schema())
+                self._parquet = pq.ParquetWriter(self._temporary("parquet"), self._schema())
+        except BaseException:
+            self._discard()
+            raise
         return self
 
     def _temporary(self, kind: str) -> Path:
@@ -193,16 +197,23 @@ class _Table:
         try:
             if kind is None:
                 self._flush()
+                self._lines.close()
+                if self._parquet is not None:
+                    self._parquet.close()
+                for name, final in self._final.items():
+                    if (temporary := self._temporary(name)).exists():
+                        temporary.replace(final)
         finally:
-            self._lines.close()
-            if self._parquet is not None:
-                self._parquet.close()
-        for name, final in self._final.items():
-            temporary = self._temporary(name)
-            if kind is None and temporary.exists():
-                temporary.replace(final)
-            else:
-                temporary.unlink(missing_ok=True)
+            self._discard()
+
+    def _discard(self) -> None:
+        """Close what is open, whatever it says, and delete what was not put in its place."""
+        for opened in (self._lines, self._parquet):
+            with suppress(OSError):  # a full disk refuses what is still in a buffer
+                if opened is not None:
+                    opened.close()
+        for name in self._final:
+            self._temporary(name).unlink(missing_ok=True)
 
 
 def _readable(cell: Any) -> Any:
