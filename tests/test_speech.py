@@ -254,7 +254,7 @@ class Foreign(Recognizer):
 def test_other_language_is_named(takes, monkeypatch):
     monkeypatch.setattr(speech_module, "hear_language", lambda whisper, sounds: ("de", 0.9))
     monkeypatch.setattr(
-        speech_module, "hear", lambda *a, language: Heard([Word(language, 0, 1, 0.9)], kept_s=1)
+        speech_module, "hear", lambda *a, language, progress: Heard([Word(language, 0, 1, 0.9)], kept_s=1)
     )
     speech = Foreign("base").recognize(takes, duration_s=takes.duration_s)
     assert speech.language == "de"

@@ -1,14 +1,17 @@
 """The result of an analysis: a plain tree of dataclasses that every face renders.
 
-The JSON form is `schema: "trivalent.analysis/1"`; `Analysis.from_dict(a.to_dict())` is `a`
-(key frames apart, which are pictures and stay out of the JSON).
+The JSON form is `schema: "trivalent.analysis/1"`. Key frames are pictures and tracks are long, so
+both stay out of it, in a second document: `Analysis.from_dict(a.to_dict(), a.extras_to_dict())` is `a`.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from trivalent.errors import MissingExtraError
 from trivalent.types import FloatArray, Modality, Status, probabilities_array, probabilities_dict
@@ -84,6 +87,9 @@ class Evidence:
         Fused probabilities minus those without this modality: what it changed.
     quality : dict
         Measured facts about the input, such as `voiced_s`, `frames_with_face`, `words`.
+    reliability : float or None
+        How much there was to judge, in [0, 1]: the quality of the opinion that was fused; 0 without
+        an opinion. None in documents written before it was kept: they cannot be decided again.
     """
 
     status: Status
@@ -92,6 +98,7 @@ class Evidence:
     weight: float
     effect: FloatArray | None = None
     quality: dict[str, float] = field(default_factory=dict)
+    reliability: float | None = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Render as in the schema."""
@@ -105,6 +112,7 @@ class Evidence:
             "probabilities": named(self.probabilities),
             "weight": self.weight,
             "effect": named(self.effect),
+            "reliability": self.reliability,
             "quality": self.quality,
         }
 
@@ -122,6 +130,7 @@ class Evidence:
             data["weight"],
             array(data["effect"]),
             dict(data["quality"]),
+            data.get("reliability"),
         )
 
 
@@ -179,6 +188,47 @@ class KeyFrame:
     jpeg: bytes
     expressions: dict[str, float]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Render with the picture in base64."""
+        return vars(self) | {
+            "jpeg": base64.b64encode(self.jpeg).decode(),
+            "expressions": {**self.expressions},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> KeyFrame:
+        """Invert `to_dict`."""
+        jpeg = base64.b64decode(data["jpeg"], validate=True)
+        return cls(data["time_s"], data["utterance"], jpeg, dict(data["expressions"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A curve over the recording: `F0` in Hz or `energy` in dB.
+
+    Attributes
+    ----------
+    times_s, values : array of float64, shape (n,)
+        Evenly spaced times; NaN where there is no value: unvoiced, or not analysed.
+    """
+
+    name: str
+    unit: str
+    times_s: FloatArray
+    values: FloatArray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render with null for NaN."""
+        values = [None if np.isnan(x) else x for x in self.values.tolist()]
+        return {"name": self.name, "unit": self.unit, "times_s": self.times_s.tolist(), "values": values}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Track:
+        """Invert `to_dict`."""
+        return cls(
+            data["name"], data["unit"], np.array(data["times_s"], float), np.array(data["values"], float)
+        )
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -205,6 +255,7 @@ class Analysis:
     warnings: tuple[str, ...] = ()
     timing: Timing = Timing()
     keyframes: tuple[KeyFrame, ...] = ()
+    tracks: tuple[Track, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Render as schema `trivalent.analysis/1`: plain dicts, lists, strings and floats."""
@@ -218,9 +269,17 @@ class Analysis:
             "timing": vars(self.timing).copy(),
         }
 
+    def extras_to_dict(self) -> dict[str, Any]:
+        """Render what `to_dict` leaves out: key frames and tracks."""
+        return {
+            "keyframes": [k.to_dict() for k in self.keyframes],
+            "tracks": [t.to_dict() for t in self.tracks],
+        }
+
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Analysis:
-        """Invert `to_dict`; key frames are not part of the JSON."""
+    def from_dict(cls, data: Mapping[str, Any], extras: Mapping[str, Any] | None = None) -> Analysis:
+        """Invert `to_dict`, and `extras_to_dict` where there are extras."""
+        extras = extras or {}
         return cls(
             Source(**data["source"]),
             Model(**data["model"]),
@@ -228,6 +287,8 @@ class Analysis:
             tuple(UtteranceResult.from_dict(u) for u in data["utterances"]),
             tuple(data["warnings"]),
             Timing(**data["timing"]),
+            tuple(KeyFrame.from_dict(k) for k in extras.get("keyframes", ())),
+            tuple(Track.from_dict(t) for t in extras.get("tracks", ())),
         )
 
     def rows(self) -> list[dict[str, Any]]:

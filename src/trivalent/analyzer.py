@@ -9,30 +9,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from trivalent.analysis import (
-    Analysis,
-    Evidence,
-    KeyFrame,
-    Model,
-    Source,
-    Timing,
-    UtteranceResult,
-)
+from trivalent.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.bundle import Bundle, load_bundle
 from trivalent.errors import InputError, TextError, UsageError
 from trivalent.experts import Progress, Reading, language_problem, read_face, read_texts, read_voice
 from trivalent.features.text import has_words, normalize, pack
-from trivalent.fusion import DecisionRule, combine
 from trivalent.language import looks_english
-from trivalent.types import LABELS, FeatureTable, Modality, Status, Utterance
+from trivalent.types import FeatureTable, Modality, Utterance
+from trivalent.verdicts import Judge
 
 Stages = Callable[[str], Progress]
 MAX_TEXT_CHARACTERS = 200_000
+WORDS_SHARE = 0.1  # of the stage "speech": reading the words, after they were found
 TEXT_SUFFIXES = frozenset({".txt", ".md", ".text"})
+
+
+def _quiet(_: str) -> Progress:
+    """Stand in for progress bars."""
+    return lambda done: None
 
 
 class Analyzer:
@@ -74,9 +72,13 @@ class Analyzer:
         face_rate_hz: float = 5.0,
         threads: int = 2,
     ) -> None:
+        if modalities is not None and not modalities:
+            raise UsageError(f"expected modalities among {','.join(Modality)}, got none")
         self.bundle: Bundle = load_bundle(model, threads=threads)
-        self.modalities = _chosen(modalities, self.bundle)
-        self.decision = _decision(self.bundle.decision, thresholds, min_confidence)
+        self.judge = Judge.of(
+            self.bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence
+        )
+        self.modalities = self.judge.modalities
         self.face_rate_hz = face_rate_hz
         self.threads = threads
         from trivalent.speech import Recognizer
@@ -84,9 +86,26 @@ class Analyzer:
         self.recognizer = Recognizer(whisper, threads=threads)
 
     def analyze(
-        self, source: str | Path, *, transcript: str | Path | None = None, stages: Stages | None = None
+        self,
+        source: str | Path,
+        *,
+        name: str | None = None,
+        transcript: str | Path | None = None,
+        stages: Stages | None = None,
     ) -> Analysis:
         """Analyse a video, a recording or a text file.
+
+        Parameters
+        ----------
+        source : str or Path
+        name : str, optional
+            Shown instead of the file's own name, and its suffix tells a text from a recording.
+        transcript : str or Path, optional
+            .srt, .vtt or .txt instead of recognition.
+        stages : callable, optional
+            Called with the name of each stage as it begins (decode, speech, voice, face, fusion; of
+            a text speech and fusion alone); returns what is called with its progress in [0, 1].
+            What either raises ends the analysis.
 
         Raises
         ------
@@ -94,9 +113,11 @@ class Analyzer:
             The source is absent, unreadable or holds nothing to analyse.
         """
         path = Path(source)
-        if path.suffix.lower() in TEXT_SUFFIXES:
-            return self.analyze_text(_read_text(path), name=path.name)
-        return _Journey(self, path, stages).run(transcript)
+        shown = name or path.name
+        if Path(shown).suffix.lower() in TEXT_SUFFIXES:
+            return self._analyze_pieces([(shown, _read_text(path, shown))], stages or _quiet)[0]
+        analysis = _Journey(self, path, stages or _quiet).run(transcript)
+        return replace(analysis, source=replace(analysis.source, name=shown))
 
     def analyze_text(self, text: str, *, name: str = "text") -> Analysis:
         """Analyse a text: as one utterance if it fits the encoder, else sentence by sentence.
@@ -111,10 +132,10 @@ class Analyzer:
         return self._analyze_pieces([(name, text)])[0]
 
     def analyze_texts(self, texts: Sequence[str]) -> list[Analysis]:
-        """Analyse many texts in batches; the order is kept."""
+        """Analyse many texts; the order is kept, and each gets what it gets alone."""
         return self._analyze_pieces([(f"text {i + 1}", t) for i, t in enumerate(texts)])
 
-    def _analyze_pieces(self, named: Sequence[tuple[str, str]]) -> list[Analysis]:
+    def _analyze_pieces(self, named: Sequence[tuple[str, str]], stages: Stages = _quiet) -> list[Analysis]:
         if Modality.TEXT not in self.modalities:
             raise UsageError(
                 "expected the modality text for a text, got it switched off; add it to --modalities"
@@ -126,7 +147,8 @@ class Analyzer:
                 pieces = pack(_checked_text(text))
                 owners += [i] * len(pieces)
                 utterances += [Utterance(0, 0.0, 0.0, piece) for piece in pieces]
-            readings = read_texts(self.bundle.experts[Modality.TEXT], utterances)
+            expert = self.bundle.experts[Modality.TEXT]
+            readings = read_texts(expert, utterances, progress=stages("speech"))
         out = []
         for i, (name, text) in enumerate(named):
             rows = [k for k, owner in enumerate(owners) if owner == i]
@@ -140,7 +162,14 @@ class Analyzer:
                 [] if looks_english(text) else ["the text does not look English; do not rely on the result"]
             )
             out.append(
-                self._assemble(Source(name, "text", None), own, views=views, warnings=warnings, clock=clock)
+                self._assemble(
+                    Source(name, "text", None),
+                    own,
+                    views=views,
+                    warnings=warnings,
+                    clock=clock,
+                    progress=stages("fusion"),
+                )
             )
         return out
 
@@ -152,19 +181,18 @@ class Analyzer:
         views: dict[Modality, list[Reading]],
         warnings: Sequence[str],
         clock: _Clock,
+        progress: Progress,
         keyframes: Sequence[KeyFrame] = (),
+        tracks: Sequence[Track] = (),
     ) -> Analysis:
         """Fuse the readings and write everything down."""
         with clock.measure("fusion_s"):
-            results = [
-                self._utterance(u, {m: views[m][i] for m in views}) for i, u in enumerate(utterances)
-            ]
-            durations = [u.duration_s for u in utterances]
-            overall = self.decision.decide(combine([r.verdict.probabilities for r in results], durations))
-        heard = any(e.status is Status.OK for r in results for e in r.modalities.values())
-        if not heard:
-            overall = replace(overall, abstained=True)
-            warnings = [*warnings, "no modality could be used: the probabilities are only the prior"]
+            results = []
+            for i, utterance in enumerate(utterances):
+                progress(i / len(utterances))
+                results.append(self.judge.utterance(utterance, {m: views[m][i] for m in views}))
+            overall, notes = self.judge.overall(results)
+            progress(1.0)
         repaired = sum(r.repaired for column in views.values() for r in column)
         if repaired:
             warnings = [
@@ -176,124 +204,104 @@ class Analyzer:
             Model(self.bundle.name, self.bundle.version, self.bundle.sha256),
             overall,
             tuple(results),
-            tuple(warnings),
+            (*warnings, *notes),
             clock.timing(source.duration_s),
             tuple(keyframes),
+            tuple(tracks),
         )
-
-    def _utterance(self, utterance: Utterance, readings: dict[Modality, Reading]) -> UtteranceResult:
-        fused = self.bundle.fusion.fuse(
-            {m: r.opinion for m, r in readings.items() if r.opinion is not None}
-        )
-        verdict = self.decision.decide(fused.probabilities)
-        if not fused.weights:
-            verdict = replace(verdict, abstained=True)
-        modalities = {}
-        for m in Modality:
-            reading = readings.get(m) or self._unused(m)
-            modalities[m] = Evidence(
-                reading.status,
-                reading.reason,
-                None if reading.opinion is None else reading.opinion.probabilities,
-                fused.weights.get(m, 0.0),
-                fused.effects.get(m),
-                reading.facts,
-            )
-        return UtteranceResult(
-            utterance.index,
-            utterance.start_s,
-            utterance.end_s,
-            utterance.text,
-            verdict,
-            modalities,
-            fused.conflict,
-            fused.mixed,
-        )
-
-    def _unused(self, modality: Modality) -> Reading:
-        if modality not in self.bundle.experts:
-            return Reading.absent(f"the bundle {self.bundle.name!r} has no {modality} expert")
-        if modality not in self.modalities:
-            return Reading.absent("switched off", status=Status.OFF)
-        return Reading.absent("the source is a text")
 
 
 class _Journey:
     """One recording on its way through the rooms."""
 
-    def __init__(self, analyzer: Analyzer, path: Path, stages: Stages | None) -> None:
-        self.analyzer, self.path = analyzer, path
-        self.stages: Stages = stages or (lambda _: _ignore)
+    def __init__(self, analyzer: Analyzer, path: Path, stages: Stages) -> None:
+        self.analyzer, self.path, self.stages = analyzer, path, stages
         self.clock = _Clock()
+        self.warnings: list[str] = []
+        self.keyframes: list[KeyFrame] = []
+        self.tracks: tuple[Track, ...] = ()
 
     def run(self, transcript: str | Path | None) -> Analysis:
         from trivalent.media import open_recording
         from trivalent.transcripts import read_transcript
 
-        analyzer, clock = self.analyzer, self.clock
+        clock = self.clock
         given = None if transcript is None else read_transcript(Path(transcript))
         with clock.measure("decode_s"):
             self.recording = open_recording(self.path, progress=self.stages("decode"))
-        recording = self.recording
+        recording, tell = self.recording, self.stages("speech")
         with clock.measure("speech_s"):
-            speech = analyzer.recognizer.recognize(
+            self.speech = self.analyzer.recognizer.recognize(
                 recording.audio,
                 duration_s=recording.duration_s,
                 transcript=given,
-                progress=self.stages("speech"),
+                progress=lambda done: tell((1 - WORDS_SHARE) * done),
             )
-        self.utterances = speech.utterances
-        warnings = list(speech.warnings)
+        self.utterances = self.speech.utterances
+        self.warnings += self.speech.warnings
         views: dict[Modality, list[Reading]] = {}
-        if Modality.TEXT in analyzer.modalities:
+        if Modality.TEXT in self.analyzer.modalities:
             with clock.measure("text_s"):
-                views[Modality.TEXT] = self._words(speech.language, warnings)
-        if Modality.AUDIO in analyzer.modalities:
+                views[Modality.TEXT] = self._words(lambda done: tell(1 - WORDS_SHARE * (1 - done)))
+        tell(1.0)
+        if Modality.AUDIO in self.analyzer.modalities:
             with clock.measure("audio_s"):
-                expert = analyzer.bundle.experts[Modality.AUDIO]
-                views[Modality.AUDIO] = read_voice(
-                    expert, self.utterances, audio=recording.audio, progress=self.stages("voice")
-                )
-        keyframes: list[KeyFrame] = []
-        if Modality.FACE in analyzer.modalities:
+                views[Modality.AUDIO] = self._voices()
+        if Modality.FACE in self.analyzer.modalities:
             with clock.measure("face_s"):
-                views[Modality.FACE], keyframes = self._faces(warnings)
-        # Decoding the pictures may have added to the recording's warnings.
-        warnings = [*recording.warnings, *warnings]
-        return analyzer._assemble(
+                views[Modality.FACE] = self._faces()
+        return self.analyzer._assemble(
             Source(recording.name, recording.kind, recording.duration_s),
             self.utterances,
             views=views,
-            warnings=warnings,
+            # Decoding the pictures may have added to the recording's warnings.
+            warnings=[*recording.warnings, *self.warnings],
             clock=clock,
-            keyframes=keyframes,
+            progress=self.stages("fusion"),
+            keyframes=self.keyframes,
+            tracks=self.tracks,
         )
 
-    def _words(self, language: str | None, warnings: list[str]) -> list[Reading]:
-        problem = language_problem(self.utterances, language)
+    def _words(self, progress: Progress) -> list[Reading]:
+        problem = language_problem(self.utterances, self.speech.language)
         if problem is not None:
-            warnings.append(f"text not used: {problem}")
+            self.warnings.append(f"text not used: {problem}")
             return [Reading.absent(problem) for _ in self.utterances]
-        return read_texts(self.analyzer.bundle.experts[Modality.TEXT], self.utterances)
+        expert = self.analyzer.bundle.experts[Modality.TEXT]
+        return read_texts(expert, self.utterances, progress=progress)
 
-    def _faces(self, warnings: list[str]) -> tuple[list[Reading], list[KeyFrame]]:
+    def _voices(self) -> list[Reading]:
+        from trivalent.tracks import TrackRecorder
+
+        audio, recorder = self.recording.audio, TrackRecorder(self.recording.duration_s)
+        readings = read_voice(
+            self.analyzer.bundle.experts[Modality.AUDIO],
+            self.utterances,
+            audio=audio,
+            progress=self.stages("voice"),
+            on_voice=recorder.consider,
+        )
+        self.tracks = recorder.tracks(audio)
+        return readings
+
+    def _faces(self) -> list[Reading]:
         from trivalent.features.face import FaceExtractor
         from trivalent.keyframes import KeyFrames
 
         expert = self.analyzer.bundle.experts[Modality.FACE]
         if self.recording.kind != "video":
             reason = "the recording has no video track"
-            return [Reading.absent(reason) for _ in self.utterances], []
-        keyframes = KeyFrames(self.utterances)
+            return [Reading.absent(reason) for _ in self.utterances]
+        keyframes, extractor = KeyFrames(self.utterances), FaceExtractor(threads=self.analyzer.threads)
         frames = self.recording.frames(
             rate_hz=self.analyzer.face_rate_hz, max_side=1280, progress=self.stages("face")
         )
-        table: FeatureTable = FaceExtractor(threads=self.analyzer.threads).extract(
-            frames, on_face=keyframes.consider
-        )
+        with closing(frames):  # the file too, should an error stop the extractor between two frames
+            table: FeatureTable = extractor.extract(frames, on_face=keyframes.consider)
         table.meta["rate_hz"] = self.analyzer.face_rate_hz
-        warnings += table.meta.get("warnings", [])
-        return read_face(expert, self.utterances, table=table), keyframes.chosen()
+        self.warnings += table.meta.get("warnings", [])
+        self.keyframes = keyframes.chosen()
+        return read_face(expert, self.utterances, table=table)
 
 
 class _Clock:
@@ -313,36 +321,6 @@ class _Clock:
         return Timing(**self.spent, total_s=total, realtime_factor=factor)
 
 
-def _ignore(_: float) -> None:
-    """Stand in for a progress bar."""
-
-
-def _chosen(names: Sequence[str] | None, bundle: Bundle) -> tuple[Modality, ...]:
-    if names is None:
-        return tuple(m for m in Modality if m in bundle.experts)
-    known = [str(m) for m in Modality]
-    wrong = [n for n in names if n not in known]
-    if wrong or not names:
-        raise UsageError(f"expected modalities among {','.join(known)}, got {','.join(wrong) or 'none'}")
-    lacking = [n for n in names if Modality(n) not in bundle.experts]
-    if lacking:
-        raise UsageError(
-            f"expected modalities of the bundle {bundle.name!r}, which has no {','.join(lacking)}"
-        )
-    return tuple(m for m in Modality if m in names)
-
-
-def _decision(
-    default: DecisionRule, thresholds: Sequence[float] | None, min_confidence: float | None
-) -> DecisionRule:
-    if thresholds is not None and len(thresholds) != len(LABELS):
-        raise UsageError(f"expected {len(LABELS)} thresholds ({','.join(LABELS)}), got {len(thresholds)}")
-    return DecisionRule(
-        default.thresholds if thresholds is None else (thresholds[0], thresholds[1], thresholds[2]),
-        default.min_confidence if min_confidence is None else min_confidence,
-    )
-
-
 def _checked_text(text: str) -> str:
     clean = normalize(text) if len(text) <= MAX_TEXT_CHARACTERS else text
     if len(text) > MAX_TEXT_CHARACTERS:
@@ -359,7 +337,7 @@ def _checked_text(text: str) -> str:
     return text if len(clean) == len(text) else clean
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, shown: str) -> str:
     from trivalent.transcripts import parse_transcript
 
     try:
@@ -368,7 +346,7 @@ def _read_text(path: Path) -> str:
         raise InputError(
             f"expected a readable text file, got {path}: {error.strerror}; check the path"
         ) from error
-    return parse_transcript(raw, suffix=".txt", name=path.name).text
+    return parse_transcript(raw, suffix=".txt", name=shown).text
 
 
 def _shorten(text: str, limit: int = 40) -> str:

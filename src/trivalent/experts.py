@@ -20,12 +20,12 @@ from trivalent.fusion import Opinion
 from trivalent.types import FeatureTable, FloatArray, Status, Utterance
 
 Progress = Callable[[float], None]
+OnVoice = Callable[[float, FeatureTable], None]
 
 MIN_VOICED_S = 0.25  # fewer voiced frames than this describe a cough, not a voice
 FULL_VOICED_S = 1.0  # from here on the voice counts fully
 FULL_FACE_FRAMES = 5
 FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
-_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,10 @@ class Reading:
         return cls(status, reason, None, facts or {})
 
 
-def read_texts(expert: Expert, utterances: Sequence[Utterance]) -> list[Reading]:
-    """Classify the words of utterances, batched by length.
+def read_texts(
+    expert: Expert, utterances: Sequence[Utterance], *, progress: Progress | None = None
+) -> list[Reading]:
+    """Classify the words of utterances.
 
     A text longer than the encoder's window is cut at sentences and its pieces averaged by
     their number of tokens.
@@ -71,7 +73,9 @@ def read_texts(expert: Expert, utterances: Sequence[Utterance]) -> list[Reading]
             pieces += ids
             owners += [i] * len(ids)
     if pieces:
-        _classify_pieces(expert, pieces, owners=owners, utterances=utterances, readings=readings)
+        _classify_pieces(
+            expert, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
+        )
     return readings
 
 
@@ -82,13 +86,16 @@ def _classify_pieces(
     owners: Sequence[int],
     utterances: Sequence[Utterance],
     readings: list[Reading],
+    progress: Progress | None,
 ) -> None:
     lengths = np.array([len(p) for p in pieces])
     probabilities = np.empty((len(pieces), 3))
-    order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        probabilities[rows] = expert.from_tokens(*pad([pieces[i] for i in rows]))
+    # One at a time: the int8 graph scales its activations over the whole batch, so that a text would
+    # be judged differently beside other texts.
+    for k, piece in enumerate(pieces):
+        probabilities[k] = expert.from_tokens(*pad([piece]))[0]
+        if progress:
+            progress((k + 1) / len(pieces))
     owner = np.asarray(owners)
     for i in np.unique(owner):
         rows = owner == i
@@ -115,26 +122,47 @@ def language_problem(utterances: Sequence[Utterance], language: str | None) -> s
 
 
 def read_voice(
-    expert: Expert, utterances: Sequence[Utterance], *, audio: AudioTrack | None, progress: Progress | None
+    expert: Expert,
+    utterances: Sequence[Utterance],
+    *,
+    audio: AudioTrack | None,
+    progress: Progress | None,
+    on_voice: OnVoice | None = None,
 ) -> list[Reading]:
-    """Classify the voice of utterances from COVAREP columns, one utterance at a time."""
+    """Classify the voice of utterances from COVAREP columns, one utterance at a time.
+
+    `on_voice` is called with the start in seconds and the columns of every utterance.
+    """
     if audio is None:
         return [Reading.absent("the recording has no audio track") for _ in utterances]
     readings = []
     for i, utterance in enumerate(utterances):
-        readings.append(_one_voice(expert, audio.read(utterance.start_s, utterance.end_s)))
+        table = _voice_columns(expert, audio.read(utterance.start_s, utterance.end_s))
+        if on_voice:
+            on_voice(utterance.start_s, table)
+        readings.append(_one_voice(expert, table))
         if progress:
             progress((i + 1) / len(utterances))
     return readings
 
 
-def _one_voice(expert: Expert, samples: FloatArray) -> Reading:
+def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
     from trivalent.features.covarep import covarep
 
+    spec = expert.spec
     try:
-        table = covarep(samples, SAMPLE_RATE, columns=expert.spec.columns)
+        return covarep(samples, SAMPLE_RATE, columns=spec.columns)
     except FeatureError as error:
-        return Reading.absent(str(error), status=Status.FAILED)
+        return FeatureTable.absent(
+            spec.extractor,
+            spec.extractor_version,
+            columns=spec.columns,
+            reason=str(error),
+            status=Status.FAILED,
+        )
+
+
+def _one_voice(expert: Expert, table: FeatureTable) -> Reading:
     if table.status is not Status.OK:
         return Reading.absent(table.reason or "no voice features", status=table.status)
     voiced_s = voiced_seconds(table)

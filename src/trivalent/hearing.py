@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +72,18 @@ class Heard:
         return found
 
 
-def hear(whisper: WhisperModel, pack: Pack, audio: AudioTrack, *, language: str) -> Heard:
-    """Recognise the words of a pack, with the recording's times."""
+def hear(
+    whisper: WhisperModel,
+    pack: Pack,
+    audio: AudioTrack,
+    *,
+    language: str,
+    progress: Callable[[float], None] | None = None,
+) -> Heard:
+    """Recognise the words of a pack, with the recording's times.
+
+    `progress` gets the share of the pack that is done, 0 to 1, after each segment that was heard.
+    """
     segments, _ = whisper.transcribe(
         pack.read(audio),
         language=language,
@@ -88,6 +98,8 @@ def hear(whisper: WhisperModel, pack: Pack, audio: AudioTrack, *, language: str)
     heard = Heard()
     kept_s = lost_s = 0.0
     for segment in segments:
+        if progress is not None:
+            progress(min(1.0, segment.end / pack.duration_s))
         length_s = segment.end - segment.start
         if _loops(segment):
             heard.loops += 1

@@ -7,7 +7,7 @@ the earlier of the two tracks. What cannot be decoded is left out and told in `w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -74,7 +75,7 @@ class Recording:
 
     def frames(
         self, *, rate_hz: float = 5.0, max_side: int | None = None, progress: Progress | None = None
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, None, None]:
         """Stream pictures, at most `rate_hz` a second, sampled by their timestamps.
 
         The first picture at or after each multiple of 1 / rate_hz is converted; no picture
@@ -111,6 +112,7 @@ class Recording:
     def _sample(self, rate_hz: float, max_side: int | None, progress: Progress | None) -> Iterator[Frame]:
         errors = _Errors()
         due, last_s = 0.0, -np.inf
+        scaler = VideoReformatter()  # one for all: a frame's own would start threads for every frame
         with open_container(self.path) as container:
             stream = _video_stream(container)
             if stream is None:
@@ -127,7 +129,7 @@ class Recording:
                 if time_s < due - 0.002:
                     continue
                 due = (np.floor((time_s + 0.002) * rate_hz) + 1) / rate_hz
-                yield Frame(max(0.0, time_s), _to_rgb(frame, aspect, max_side))
+                yield Frame(max(0.0, time_s), _to_rgb(frame, scaler, aspect=aspect, max_side=max_side))
                 if progress is not None and self.duration_s > 0:
                     progress(min(1.0, time_s / self.duration_s))
         for message in errors.messages("video"):
@@ -219,8 +221,8 @@ class _Scan:
             else:
                 self._picture(packet)
             done_s = max(self.builder.duration_s, self.video_end_s)
-            if progress is not None and self.announced_s and done_s >= next_tell:
-                progress(min(1.0, done_s / self.announced_s))
+            if progress is not None and done_s >= next_tell:
+                progress(min(1.0, done_s / self.announced_s) if self.announced_s else 0.0)
                 next_tell = done_s + 1.0
         track = self.builder.finish()
         self.track = track if len(track.samples) else None
@@ -333,7 +335,9 @@ def _frame_time(frame: av.VideoFrame, stream: VideoStream, origin_s: float) -> f
     return None if stamp is None or base is None else float(stamp * base) - origin_s
 
 
-def _to_rgb(frame: av.VideoFrame, aspect: float, max_side: int | None) -> NDArray[np.uint8]:
+def _to_rgb(
+    frame: av.VideoFrame, scaler: VideoReformatter, *, aspect: float, max_side: int | None
+) -> NDArray[np.uint8]:
     """Convert, square the pixels, shrink and turn upright; the scaler does the first three."""
     width, height = frame.width, frame.height
     if 0.25 < aspect < 4:
@@ -341,7 +345,7 @@ def _to_rgb(frame: av.VideoFrame, aspect: float, max_side: int | None) -> NDArra
     if max_side is not None and max(width, height) > max_side:
         shrink = max_side / max(width, height)
         width, height = max(1, round(width * shrink)), max(1, round(height * shrink))
-    scaled = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA")
+    scaled = scaler.reformat(frame, width, height, "rgb24", interpolation="AREA")
     image = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
     return _upright(image, _display_matrix(frame))
 

@@ -7,10 +7,13 @@ track is as wide as its reader's window and its glyphs keep their size.
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
-from trivalent.analysis import Analysis, Evidence, UtteranceResult
+import numpy as np
+
+from trivalent.analysis import Analysis, Evidence, Track, UtteranceResult
 from trivalent.markup import esc
-from trivalent.types import LABELS, Modality, Status
+from trivalent.types import LABELS, FloatArray, Modality, Status
 from trivalent.wording import (
     GLYPHS,
     MIXED,
@@ -27,6 +30,8 @@ from trivalent.wording import (
 
 FUSED_TOP, FUSED_HEIGHT = 18, 60  # px: marks above, stacked probabilities below
 TRACK_HEIGHT, THIN, THICK = 30, 8, 18  # px: a block is THIN + weight * THICK high
+CURVE_HEIGHT, CURVE_WIDTH = 34, 10_000  # px, and units that stretch to the width of the window
+CURVE_NAMES = {"F0": "Pitch", "energy": "Energy"}
 GLYPH_SHARE = 0.022  # narrower blocks leave no room for a sign
 MARK_SHARE = 0.012  # nor for a question mark above: their hatching says it
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
@@ -57,6 +62,7 @@ def timeline(analysis: Analysis, *, prefix: str) -> str:
         share = sum(u.modalities[modality].weight for u in analysis.utterances if modality in u.modalities)
         note = f"{percent(share / len(analysis.utterances))} weight" if share else "not used"
         rows.append(_row(MODALITY_NAMES[modality], note, _track(analysis, modality, length, prefix)))
+    rows += [_curve_row(track, length) for track in analysis.tracks if np.isfinite(track.values).any()]
     count = len(analysis.utterances)
     dense, factor = next(((name, f) for n, name, f in DENSITIES if count > n), ("", 1))
     rows.append(_row("", "", _axis(length, MAX_TICKS * factor)))
@@ -158,6 +164,36 @@ def _track_block(u: UtteranceResult, modality: Modality, e: Evidence, length: fl
         shape += _glyph(x + width / 2, middle, GLYPHS[label], "sign")
     said = f"{label} at {percent(float(e.probabilities.max()))}, weight {percent(e.weight)}"
     return _link(u, prefix, f"{name}, {_when(u)}: {said}", shape, tab=False)
+
+
+def _curve_row(track: Track, length: float) -> str:
+    low, high = float(np.nanmin(track.values)), float(np.nanmax(track.values))
+    said = f"{_signed(low)} to {_signed(high)} {track.unit}"
+    name = CURVE_NAMES.get(track.name, track.name)
+    # pitch is heard in octaves, and decibels are a logarithm already
+    scale = np.log2 if track.unit == "Hz" else np.positive
+    bottom, span = scale(low), scale(high) - scale(low)
+    heights = (scale(track.values) - bottom) / (span or 1.0)
+    svg = (
+        f'<svg class="curve" height="{CURVE_HEIGHT}" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" '
+        f'preserveAspectRatio="none" role="img" aria-label="{esc(f"{name}, {said}")}">'
+        f'<path d="{_path(track.times_s / length, heights)}"/></svg>'
+    )
+    return _row(name, said, svg)
+
+
+def _path(x: FloatArray, y: FloatArray) -> str:
+    """Line through points given as shares [0, 1], broken where y is NaN; a lone point is a dot."""
+    points = [
+        f"{CURVE_WIDTH * min(max(a, 0.0), 1.0):.0f},{CURVE_HEIGHT - 2 - (CURVE_HEIGHT - 4) * b:.1f}"
+        for a, b in zip(x.tolist(), y.tolist(), strict=True)
+    ]
+    runs = (list(run) for known, run in groupby(range(len(y)), lambda i: bool(np.isfinite(y[i]))) if known)
+    return "".join(f"M{points[run[0]]}h0L{' '.join(points[i] for i in run)}" for run in runs)
+
+
+def _signed(number: float) -> str:
+    return f"{number:.0f}".replace("-", "−")
 
 
 def _axis(length: float, most: int) -> str:

@@ -54,6 +54,8 @@ class Settings:
         Jobs that may wait or run before new ones are refused.
     time_limit_s, memory_limit_mb : float
         Of one file, in the child process that reads it.
+    language : str, optional
+        First language of the app, `en` or `zh`; by default the browser's.
     """
 
     home: Path = field(default_factory=default_home)
@@ -68,6 +70,7 @@ class Settings:
     time_limit_s: float = 3600
     memory_limit_mb: float = 4096
     threads: int = 2
+    language: str | None = None
 
     @property
     def database_url(self) -> str:

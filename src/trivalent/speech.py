@@ -128,9 +128,13 @@ class Recognizer:
         spoken_s = sum(high - low for low, high in spans)
         language, warnings = self._language(whisper, audio, packs)
         heard = Heard()
-        for i, pack in enumerate(packs, 1):
-            heard.add(hear(whisper, pack, audio, language=language or "en"))
-            tell(i / len(packs))
+        for i, pack in enumerate(packs):
+
+            def tell_pack(done: float, before: int = i) -> None:
+                tell((before + done) / len(packs))
+
+            heard.add(hear(whisper, pack, audio, language=language or "en", progress=tell_pack))
+            tell_pack(1.0)
         warnings += heard.warnings()
         if not heard.words:
             utterances = _wordless(spans, duration_s)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trivalent.assets import asset_path, cache_folder, sha256_of, verify
+from trivalent.assets import asset_path, cache_folder, find, sha256_of, verify
 from trivalent.errors import AssetError, UsageError
 
 SIZES = (
@@ -47,6 +47,17 @@ def model_folder(name: str) -> Path:
     if name == "base" and (parts := _base_parts()):
         return _join_base(folder, parts)
     return _download(folder, name)
+
+
+def is_present(name: str) -> bool:
+    """Tell whether a size is on this machine, so that using it downloads nothing.
+
+    >>> is_present("tiny.en"), is_present("enormous")
+    (True, False)
+    """
+    if name == "tiny.en" or (cache_folder() / f"whisper-{name}" / "model.bin").is_file():
+        return name in SIZES
+    return name == "base" and all(find(part) is not None for part in _BASE_PARTS)
 
 
 def _base_parts() -> list[Path] | None:
