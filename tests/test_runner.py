@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="the extra app is not installed")
 
 from media_samples import write_media
+from trivalent.assets.registry import PACKAGE_ROOT
 from trivalent.runner import JobRunner
 from trivalent.settings import Settings
 from trivalent.store import JobState, Query, Store, User, open_store
@@ -74,6 +76,24 @@ def test_jobs_become_analyses(store, runner):
     assert failed.state is JobState.FAILED
     assert failed.error.startswith("expected sound or video, got a text file")
     assert runner.alive
+
+
+def test_models_are_named_and_never_paths(store, runner, tmp_path):
+    wrong = submit(store, "a.txt", b"Fine.", options={**WORDS, "model": str(tmp_path)})
+    added = submit(store, "b.txt", b"Fine.", options={**WORDS, "model": "mine"})
+    shutil.copytree(PACKAGE_ROOT / "bundles" / "default", tmp_path / "home" / "bundles" / "mine")
+    runner.start()
+    wait(over(store, wrong, added))
+    assert (state(store, wrong), state(store, added)) == (JobState.FAILED, JobState.DONE)
+
+
+def test_a_damaged_file_is_called_by_its_name(store, runner):
+    job = submit(store, "talk.mp4", b"\x00\x00\x00\x18ftypmp42 and no more")
+    runner.start()
+    wait(over(store, job))
+    error = store.jobs.get(store.accounts.local_user(), job).error
+    assert "talk.mp4" in error
+    assert job not in error
 
 
 def test_media_only_where_wanted(store, runner, tmp_path):

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
+from trivalent.bundle_store import resolve
 from trivalent.errors import CancelledError, StoreError, TrivalentError
 from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
 from trivalent.settings import Settings
@@ -128,10 +129,11 @@ class _Work:
         options = claim.job.options
         try:
             chosen = AnalyzerOptions.from_dict({"model": settings.model, **options})
+            model = self._bundle(chosen.model)
             analysis = self.analyzer.analyze(
                 claim.path,
                 name=claim.job.name,
-                options=replace(chosen, threads=settings.threads),
+                options=replace(chosen, model=model, threads=settings.threads),
                 transcript=options.get("transcript"),
                 report=self._report,
                 cancelled=self._stopped,
@@ -144,9 +146,15 @@ class _Work:
         except StoreError:
             raise
         except TrivalentError as error:
-            self.jobs.fail(claim, str(error))
+            # the name under which the store keeps a file means nothing to its owner
+            self.jobs.fail(claim, str(error).replace(claim.path.name, claim.job.name))
             return
         self.jobs.finish(claim, analysis)
+
+    def _bundle(self, name: str) -> str:
+        """Take the settings' model as it is; users name an installed or an added one, never a path."""
+        settings = self.runner.settings
+        return name if name == settings.model else str(resolve(name, settings.home))
 
     def _report(self, stage: str, share: float) -> None:
         if stage != self.stage:

@@ -9,10 +9,23 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from trivalent import __version__
-from trivalent.cli import analyze, benchmark, data, evaluate, extract, model, train
+from trivalent.cli import (
+    analyze,
+    app,
+    batch,
+    benchmark,
+    data,
+    evaluate,
+    extract,
+    key,
+    model,
+    serve,
+    train,
+    user,
+)
 from trivalent.errors import TrivalentError
 
-COMMANDS = (analyze, extract, data, train, evaluate, benchmark, model)
+COMMANDS = (analyze, batch, extract, data, train, evaluate, benchmark, model, app, serve, user, key)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,0 +1,39 @@
+"""`trivalent app`: the app in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib.util import find_spec
+from typing import Any
+
+from trivalent.cli.settings_options import add_server_options, settings_from
+from trivalent.errors import MissingExtraError
+from trivalent.settings import VARIABLE, Auth, check_binding
+
+
+def register(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "app", help="open the app in the browser", description=__doc__
+    )
+    add_server_options(command, port=8501, auths=tuple(Auth))
+    command.add_argument(
+        "--language", choices=("en", "zh"), help="language of the first visit (the browser's)"
+    )
+    command.add_argument("--no-browser", action="store_true", help="do not open a window")
+    return command
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the app until SIGINT or SIGTERM."""
+    settings = settings_from(arguments)
+    check_binding(arguments.host, settings.auth, force=arguments.force)
+    for package in ("streamlit", "sqlalchemy", "argon2"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "app")
+    os.environ[VARIABLE] = settings.to_json()
+    from trivalent.web.server import serve
+
+    serve(settings, host=arguments.host, port=arguments.port, browser=not arguments.no_browser)
+    return 0

@@ -1,0 +1,139 @@
+"""Options of the commands that keep a history: where it lies, and how a server over it behaves."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trivalent.errors import MissingExtraError, NotFoundError, UsageError
+from trivalent.settings import Auth, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trivalent.store import Accounts, User
+
+_DEFAULTS = Settings(home=Path())
+
+
+def add_store_options(command: argparse.ArgumentParser) -> None:
+    """Add what tells where accounts, jobs and analyses are kept."""
+    command.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="media, uploads and the default database; $TRIVALENT_HOME or the user's data folder",
+    )
+    command.add_argument("--database", metavar="URL", help="SQLAlchemy URL instead of SQLite in --home")
+
+
+def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Sequence[Auth]) -> None:
+    """Add what tells how a server listens, who may use it, and how much it takes."""
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    command.add_argument("--port", type=int, default=port, help="%(default)s; 0 takes a free one")
+    command.add_argument(
+        "--force", action="store_true", help="listen on a public address although there are no accounts"
+    )
+    command.add_argument(
+        "--auth",
+        choices=[str(a) for a in auths],
+        default=str(Auth.NONE),
+        help="none: one local user (default); " + "; ".join(_MEANING[a] for a in auths if a in _MEANING),
+    )
+    add_store_options(command)
+    command.add_argument(
+        "--model", default=_DEFAULTS.model, metavar="NAME|PATH", help="bundle used unless another is named"
+    )
+    command.add_argument("--keep-media", action="store_true", help="keep recordings after their analysis")
+    command.add_argument(
+        "--retention-days", type=int, metavar="N", help="delete analyses that are older (kept without end)"
+    )
+    numbers: tuple[tuple[str, type, str, str], ...] = (
+        ("--max-upload-mb", float, "MB", "largest file taken"),
+        ("--workers", int, "N", "recordings analysed at the same time"),
+        ("--queue-limit", int, "N", "recordings that may wait or run"),
+        ("--time-limit", float, "S", "seconds that one recording may take"),
+        ("--memory-limit", float, "MB", "memory that one recording may take"),
+        ("--threads", int, "N", "threads of each model"),
+    )
+    for flag, kind, unit, words in numbers:
+        field = _FIELDS.get(flag, flag[2:].replace("-", "_"))
+        default = getattr(_DEFAULTS, field)
+        command.add_argument(
+            flag, type=kind, default=default, dest=field, metavar=unit, help=f"{words} ({default:g})"
+        )
+
+
+_MEANING = {
+    Auth.LOCAL: "local: accounts of our own",
+    Auth.OIDC: "oidc: accounts of an identity provider",
+}
+_FIELDS = {"--time-limit": "time_limit_s", "--memory-limit": "memory_limit_mb"}
+_AT_LEAST = {"workers": 1, "queue_limit": 1, "threads": 1, "retention_days": 1}
+_ABOVE_ZERO = ("max_upload_mb", "time_limit_s", "memory_limit_mb")
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Build the settings from whichever of these options a command has.
+
+    Raises
+    ------
+    UsageError
+        A number is too small.
+    """
+    names = {f.name for f in fields(Settings)}
+    given = {k: v for k, v in vars(arguments).items() if k in names and v is not None}
+    for name, lowest in _AT_LEAST.items():
+        if given.get(name, lowest) < lowest:
+            raise UsageError(f"expected {_flag(name)} of at least {lowest}, got {given[name]}")
+    for name in _ABOVE_ZERO:
+        if not given.get(name, 1) > 0:  # NaN is not above zero either
+            raise UsageError(f"expected {_flag(name)} above 0, got {given[name]:g}")
+    if "home" in given:
+        given["home"] = given["home"].expanduser()
+    if "auth" in given:
+        given["auth"] = Auth(given["auth"])
+    return Settings(**given)
+
+
+def _flag(name: str) -> str:
+    flags = {field: flag for flag, field in _FIELDS.items()}
+    return flags.get(name, "--" + name.replace("_", "-"))
+
+
+@contextmanager
+def opened_accounts(arguments: argparse.Namespace) -> Iterator[Accounts]:
+    """Open the accounts of the database that the options name.
+
+    Raises
+    ------
+    MissingExtraError
+        The extra `app` is not installed.
+    """
+    try:
+        from trivalent.store import open_store
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "sqlalchemy", "app") from error
+    store = open_store(settings_from(arguments))
+    try:
+        yield store.accounts
+    finally:
+        store.close()
+
+
+def user_named(accounts: Accounts, name: str) -> User:
+    """Find an account by its name, whatever its case.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    """
+    for user in accounts.users():
+        if user.name.casefold() == name.strip().casefold():
+            return user
+    raise NotFoundError(f"expected the name of an account, got {name!r}; see: trivalent user list")

@@ -1,0 +1,106 @@
+"""`trivalent user`: the accounts of an app or service that runs with `--auth local`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from typing import TYPE_CHECKING, Any
+
+from trivalent.cli.settings_options import add_store_options, opened_accounts, user_named
+from trivalent.errors import PermissionDeniedError, UsageError
+
+if TYPE_CHECKING:
+    from trivalent.store import Accounts
+
+
+def register(commands: Any) -> argparse.ArgumentParser:
+    """Add the command and its actions to the parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "user", help="make, list and delete accounts", description=__doc__
+    )
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    words = {
+        "add": "make an account; the first one must be an administrator",
+        "list": "name the accounts",
+        "password": "set another password",
+        "activate": "let a deactivated account in again",
+        "deactivate": "keep an account out without deleting anything",
+        "delete": "delete an account with all its analyses",
+    }
+    parsers = {name: actions.add_parser(name, help=help_) for name, help_ in words.items()}
+    for name, parser in parsers.items():
+        if name != "list":
+            parser.add_argument("name", metavar="NAME")
+        if name in ("add", "password"):
+            parser.add_argument(
+                "--password-stdin", action="store_true", help="read it from one line of standard input"
+            )
+        add_store_options(parser)
+    parsers["add"].add_argument("--administrator", action="store_true", help="may manage accounts")
+    parsers["delete"].add_argument("--yes", action="store_true", help="do not ask")
+    return command
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one thing to one account."""
+    with opened_accounts(arguments) as accounts:
+        match arguments.action:
+            case "add":
+                _add(accounts, arguments)
+            case "list":
+                _list(accounts)
+            case "password":
+                user = user_named(accounts, arguments.name)
+                accounts.set_password(user.id, _password(arguments))
+                print(f"{user.name}: password set")
+            case "activate" | "deactivate" as action:
+                user = user_named(accounts, arguments.name)
+                accounts.set_active(user.id, action == "activate")
+                print(f"{user.name}: {action}d")
+            case "delete":
+                _delete(accounts, arguments)
+    return 0
+
+
+def _add(accounts: Accounts, arguments: argparse.Namespace) -> None:
+    from trivalent.store import Role
+
+    role = Role.ADMINISTRATOR if arguments.administrator else Role.USER
+    if role is Role.USER and not any(u.role is Role.ADMINISTRATOR for u in accounts.users()):
+        raise PermissionDeniedError(
+            "expected an administrator as the first account, since somebody must manage the others; "
+            f"run: trivalent user add {arguments.name} --administrator"
+        )
+    user = accounts.create(arguments.name, _password(arguments), role=role)
+    print(f"{user.name}: {user.role} added")
+
+
+def _list(accounts: Accounts) -> None:
+    for user in accounts.users():
+        state = "active" if user.active else "deactivated"
+        print(f"{user.name}  {user.role}  {state}  since {user.created:%Y-%m-%d}")
+
+
+def _delete(accounts: Accounts, arguments: argparse.Namespace) -> None:
+    user = user_named(accounts, arguments.name)
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("expected --yes, since there is no terminal to ask for a confirmation")
+        typed = input(f"All analyses of {user.name} will be deleted. Type the name to go on: ")
+        if typed.strip().casefold() != user.name.casefold():
+            raise UsageError(f"expected the name {user.name!r} as confirmation; nothing was deleted")
+    accounts.delete(user.id)
+    print(f"{user.name}: deleted")
+
+
+def _password(arguments: argparse.Namespace) -> str:
+    """Read a password, twice when a person types it."""
+    if arguments.password_stdin:
+        return sys.stdin.readline().removesuffix("\n")
+    if not sys.stdin.isatty():
+        raise UsageError("expected a terminal to type a password in; give it with --password-stdin")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise UsageError("expected the same password twice, got two; nothing was changed")
+    return password

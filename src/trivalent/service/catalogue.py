@@ -1,0 +1,75 @@
+"""The model bundles that a request may name: those of the package, the added ones, and the server's own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from trivalent.bundle import INSTALLED, Bundle, installed_bundles, load_bundle
+from trivalent.bundle_store import added_bundles, resolve
+from trivalent.errors import BundleError, NotFoundError
+from trivalent.settings import Settings
+
+Version = tuple[str, int]  # where a bundle lies, and when its bundle.json was written (ns)
+
+
+class Catalogue:
+    """Finds bundles by name: a request never names a path."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._load = lru_cache(maxsize=16)(_load)
+        self.default_name = settings.model
+        if settings.model not in self._by_name():  # the operator, unlike a request, may name a path
+            self._own: dict[str, str | Path] = {load_bundle(settings.model).name: settings.model}
+            self.default_name = next(iter(self._own))
+        else:
+            self._own = {}
+
+    def names(self) -> list[str]:
+        """Names of the bundles, sorted."""
+        return sorted({*self._by_name(), *self._own})
+
+    def version(self, name: str | None) -> Version:
+        """Tell where a bundle lies and when it was put there; None stands for the server's default.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such bundle.
+        """
+        wanted = name or self.default_name
+        where = self._own.get(wanted)
+        if where is None:
+            try:
+                where = resolve(wanted, self._settings.home)
+            except BundleError as error:
+                raise NotFoundError(str(error)) from error
+        return str(where), _written(where)
+
+    def bundle(self, name: str | None) -> Bundle:
+        """Load a bundle, once for each version of it.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such bundle.
+        BundleError
+            It is damaged.
+        """
+        return self._load(self.version(name))
+
+    def _by_name(self) -> set[str]:
+        return {*installed_bundles(), *added_bundles(self._settings.home)}
+
+
+def _load(version: Version) -> Bundle:
+    return load_bundle(version[0], threads=1)
+
+
+def _written(where: str | Path) -> int:
+    """Time of the last change, so that a replaced bundle is loaded again."""
+    for path in (INSTALLED / where / "bundle.json", Path(where) / "bundle.json", Path(where)):
+        if path.is_file():
+            return path.stat().st_mtime_ns
+    return 0

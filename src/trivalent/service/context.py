@@ -1,0 +1,47 @@
+"""What all requests of one server share."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from trivalent.runner import JobRunner
+from trivalent.service.catalogue import Catalogue
+from trivalent.service.limits import TokenBuckets
+from trivalent.service.metrics import Metrics
+from trivalent.service.texts import Texts
+from trivalent.settings import Settings
+from trivalent.store import Store
+
+
+@dataclass
+class Service:
+    """The store, its workers and the counters of one server.
+
+    Attributes
+    ----------
+    requests : TokenBuckets
+        By the id of an API key.
+    failures : TokenBuckets
+        Failed authentications, by the client's address.
+    draining : threading.Event
+        Set when the server stops: it is no longer ready.
+    """
+
+    store: Store
+    settings: Settings
+    runner: JobRunner
+    catalogue: Catalogue
+    texts: Texts
+    metrics: Metrics
+    requests: TokenBuckets = field(default_factory=TokenBuckets)
+    failures: TokenBuckets = field(default_factory=TokenBuckets)
+    draining: threading.Event = field(default_factory=threading.Event)
+
+
+def service_of(request: Request) -> Service:
+    """Find the service of a request's application."""
+    found: Service = request.app.state.service
+    return found

@@ -1,0 +1,62 @@
+"""Health, readiness, metrics and the page at /docs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from trivalent.errors import TrivalentError
+from trivalent.service.caller import TheService, administrator
+from trivalent.service.docs_page import docs_page
+from trivalent.service.openapi import KEYED, problems
+from trivalent.service.schemas import Health, Readiness
+from trivalent.service.submission import has_room
+
+router = APIRouter(tags=["operation"])
+RETRY_S = "5"
+
+
+@router.get("/healthz", operation_id="getHealth", responses=problems())
+async def get_health() -> Health:
+    """Tell that the process answers."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    response_model=Readiness,
+    responses={**problems(), 503: {"model": Readiness, "description": "Not ready"}},
+)
+def get_readiness(service: TheService) -> Response:
+    """Tell whether new work is taken: the database answers, workers live, the queue has room."""
+    try:
+        queue, database = has_room(service), True
+    except TrivalentError:
+        queue = database = False
+    workers = service.runner.alive and not service.draining.is_set()
+    ready = database and workers and queue
+    state = Readiness(
+        status="ready" if ready else "not ready", database=database, workers=workers, queue=queue
+    )
+    headers = None if ready else {"Retry-After": RETRY_S}
+    return JSONResponse(state.model_dump(), 200 if ready else 503, headers=headers)
+
+
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    dependencies=[Depends(administrator)],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems(*KEYED)},
+)
+def get_metrics(service: TheService) -> Response:
+    """Read figures for Prometheus; with accounts, an administrator's key is needed."""
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/docs", include_in_schema=False)
+def get_docs(request: Request) -> HTMLResponse:
+    """Show the operations with examples."""
+    return HTMLResponse(docs_page(request.app.openapi(), base=str(request.base_url).rstrip("/")))

@@ -1,0 +1,68 @@
+"""History, accounts and jobs: what the app and the service remember.
+
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> from trivalent.settings import Settings
+>>> with TemporaryDirectory() as folder:
+...     store = open_store(Settings(home=Path(folder)))
+...     history = store.history(store.accounts.local_user())
+...     history.search(Query(text="wonderful")).total
+...     store.close()
+0
+"""
+
+from __future__ import annotations
+
+from trivalent.errors import MissingExtraError
+
+try:
+    import alembic  # noqa: F401
+    import argon2  # noqa: F401
+    import sqlalchemy  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError(str(error.name), "app") from error
+
+from trivalent.store.accounts import Accounts
+from trivalent.store.entities import (
+    ApiKey,
+    Batch,
+    BatchSummary,
+    Beat,
+    Claim,
+    Deleted,
+    Job,
+    JobPage,
+    JobState,
+    Order,
+    Page,
+    Query,
+    Record,
+    Role,
+    User,
+)
+from trivalent.store.history import History
+from trivalent.store.jobs import Jobs
+from trivalent.store.store import Store, open_store
+
+__all__ = [
+    "Accounts",
+    "ApiKey",
+    "Batch",
+    "BatchSummary",
+    "Beat",
+    "Claim",
+    "Deleted",
+    "History",
+    "Job",
+    "JobPage",
+    "JobState",
+    "Jobs",
+    "Order",
+    "Page",
+    "Query",
+    "Record",
+    "Role",
+    "Store",
+    "User",
+    "open_store",
+]

@@ -1,0 +1,135 @@
+"""Sessions of browsers and keys of the service: random tokens, of which only digests are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+
+from trivalent.errors import AuthenticationError, UsageError
+from trivalent.store import mapping, passwords
+from trivalent.store.database import Database
+from trivalent.store.entities import ApiKey, User
+from trivalent.store.folders import Folders
+from trivalent.store.ownership import of, one
+from trivalent.store.schema import KeyRow, SessionRow, UserRow
+
+TOUCH = timedelta(minutes=1)  # how exactly the last use of a key is noted
+
+
+class Access:
+    """Sessions and keys; the part of `Accounts` that knows tokens rather than passwords."""
+
+    def __init__(self, database: Database, folders: Folders) -> None:
+        self._database, self._folders = database, folders
+
+    def open_session(self, user: User, *, days: float = 30, now: datetime | None = None) -> str:
+        """Sign an account in; return the token, which is not stored and shown only here."""
+        now = mapping.utc_now(now)
+        token = passwords.new_token()
+        with self._database.write() as session:
+            session.execute(delete(SessionRow).where(SessionRow.expires <= now))
+            session.add(
+                SessionRow(
+                    owner_id=user.id,
+                    token_sha256=passwords.sha256(token),
+                    created=now,
+                    expires=now + timedelta(days=days),
+                )
+            )
+        return token
+
+    def session_user(self, token: str, *, now: datetime | None = None) -> User | None:
+        """Find who is signed in with a token; None when nobody is, any more."""
+        statement = (
+            select(UserRow)
+            .join(SessionRow, SessionRow.owner_id == UserRow.id)
+            .where(
+                SessionRow.token_sha256 == passwords.sha256(token),
+                SessionRow.expires > mapping.utc_now(now),
+                UserRow.active.is_(True),
+            )
+        )
+        with self._database.read() as session:
+            row = session.scalar(statement)
+            return None if row is None else mapping.user(row)
+
+    def close_session(self, token: str) -> None:
+        """Sign out; a token of nobody changes nothing."""
+        with self._database.write() as session:
+            session.execute(delete(SessionRow).where(SessionRow.token_sha256 == passwords.sha256(token)))
+
+    def create_key(self, user: User, label: str, *, per_minute: int = 60) -> tuple[ApiKey, str]:
+        """Make a key; the secret, second in the pair, is not stored and shown only here.
+
+        Raises
+        ------
+        UsageError
+            The label is empty or too long, or the rate is not 1 to 1000000.
+        """
+        if not 1 <= per_minute <= 1_000_000:
+            raise UsageError(f"expected 1 to 1000000 requests a minute, got {per_minute}")
+        secret = passwords.KEY_PREFIX + passwords.new_token()
+        row = KeyRow(
+            id=mapping.new_id(),
+            owner_id=user.id,
+            label=mapping.clean_name(label, what="key"),
+            prefix=secret[:8],
+            secret_sha256=passwords.sha256(secret),
+            per_minute=per_minute,
+            created=mapping.utc_now(),
+        )
+        with self._database.write() as session:
+            session.add(row)
+            session.flush()
+            return mapping.api_key(row), secret
+
+    def verify_key(self, secret: str, *, now: datetime | None = None) -> tuple[User, ApiKey]:
+        """Find whose key this is.
+
+        Raises
+        ------
+        AuthenticationError
+            It is none, it was revoked, or its account is not active.
+        """
+        now = mapping.utc_now(now)
+        statement = (
+            select(KeyRow, UserRow)
+            .join(UserRow, UserRow.id == KeyRow.owner_id)
+            .where(
+                KeyRow.secret_sha256 == passwords.sha256(secret),
+                KeyRow.revoked.is_(None),
+                UserRow.active.is_(True),
+            )
+        )
+        with self._database.read() as session:
+            found = session.execute(statement).first()
+        if found is None:
+            raise AuthenticationError("expected an API key that is valid, got another; make one")
+        key, owner = found
+        if key.last_used is None or now - key.last_used >= TOUCH:
+            with self._database.write() as session:
+                row = session.get(KeyRow, key.id)
+                if row is not None:
+                    row.last_used = now
+        return mapping.user(owner), mapping.api_key(key)
+
+    def keys(self, user: User) -> Sequence[ApiKey]:
+        """List the keys of an account, newest first, with those that were revoked."""
+        statement = select(KeyRow).where(of(user.id, KeyRow)).order_by(KeyRow.created.desc(), KeyRow.id)
+        with self._database.read() as session:
+            return [mapping.api_key(row) for row in session.scalars(statement)]
+
+    def revoke_key(self, user: User, key_id: str) -> ApiKey:
+        """End a key at once.
+
+        Raises
+        ------
+        NotFoundError
+            It is none of this account's.
+        """
+        with self._database.write() as session:
+            row = one(session, KeyRow, user.id, id_=key_id)
+            row.revoked = row.revoked or mapping.utc_now()
+            return mapping.api_key(row)

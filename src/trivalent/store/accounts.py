@@ -1,0 +1,288 @@
+"""Who may sign in, and how: accounts and passwords."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from trivalent.errors import (
+    AuthenticationError,
+    LockedError,
+    NotFoundError,
+    PermissionDeniedError,
+    StoreError,
+    UsageError,
+)
+from trivalent.store import mapping, passwords
+from trivalent.store.access import Access
+from trivalent.store.database import ConflictError
+from trivalent.store.entities import Role, User
+from trivalent.store.ownership import of, possible
+from trivalent.store.removal import removal
+from trivalent.store.schema import FailureRow, JobRow, SessionRow, UserRow
+
+TRIES = 5
+LOCK_S, LONGEST_LOCK_S = 300.0, 3600.0
+FORGET = timedelta(days=1)  # failures that are older count no more
+LOCAL = "local"  # issuer of the single user of a program without accounts
+LONGEST_RETENTION_DAYS = 36_500
+
+_REFUSED = "expected the name and password of an active account, got others; check both"
+
+
+class Accounts(Access):
+    """Accounts, with passwords of our own or of an identity provider; sessions and keys: `Access`."""
+
+    def create(self, name: str, password: str, *, role: Role = Role.USER) -> User:
+        """Make an account that signs in with a password.
+
+        Raises
+        ------
+        UsageError
+            The name has not 1 to 64 visible characters, or the password not 10 to 1000.
+        StoreError
+            The name is taken; case does not distinguish names.
+        """
+        cleaned = passwords.clean_account_name(name)
+        row = _user_row(cleaned, role)
+        row.name_key, row.password_hash = passwords.name_key(cleaned), passwords.hash_password(password)
+        try:
+            return self._insert(row)
+        except ConflictError as error:
+            raise StoreError(
+                f"expected a name that is free, got {cleaned!r}, which is taken; choose another"
+            ) from error
+
+    def verify(self, name: str, password: str, *, now: datetime | None = None) -> User:
+        """Check a name and password.
+
+        An unknown name takes as long, fails with the same message, and locks in the same way as a
+        wrong password. Each attempt is counted before it is checked, so that many at once gain
+        nothing; the fifth failure locks the name for 5 minutes, each further one twice as long,
+        up to an hour.
+
+        Raises
+        ------
+        AuthenticationError
+            The name is unknown, the password wrong, or the account not active.
+        LockedError
+            Too many failures.
+        """
+        now = mapping.utc_now(now)
+        key = passwords.name_key(name)
+        attempt = passwords.sha256(key)
+        self._count(attempt, now)
+        with self._database.read() as session:
+            row = session.scalar(select(UserRow).where(UserRow.name_key == mapping.storable(key)))
+            hashed = row.password_hash if row is not None and row.active else None
+        if not passwords.matches(password, hashed) or row is None:
+            raise AuthenticationError(_REFUSED)
+        with self._database.write() as session:
+            session.execute(delete(FailureRow).where(FailureRow.name_sha256 == attempt))
+            if hashed is not None and passwords.is_outdated(hashed):
+                self._user(session, row.id).password_hash = passwords.hash_password(password)
+        return mapping.user(row)
+
+    def _count(self, attempt: str, now: datetime) -> None:
+        with self._database.write() as session:
+            session.execute(delete(FailureRow).where(FailureRow.last < now - FORGET))
+            row = session.get(FailureRow, attempt)
+            if row is None:
+                row = FailureRow(name_sha256=attempt, failures=0, last=now)
+                session.add(row)
+            if row.locked_until is not None and row.locked_until > now:
+                seconds = (row.locked_until - now).total_seconds()
+                raise LockedError(
+                    f"expected a pause after {TRIES} failures, got another attempt; "
+                    f"try again in {_in_words(seconds)}",
+                    retry_after_s=seconds,
+                )
+            row.failures, row.last = row.failures + 1, now
+            if row.failures >= TRIES:
+                lock = min(LOCK_S * 2.0 ** min(row.failures - TRIES, 10), LONGEST_LOCK_S)
+                row.locked_until = now + timedelta(seconds=lock)
+
+    def set_password(self, user_id: str, password: str) -> None:
+        """Set another password, and sign the account out everywhere.
+
+        Raises
+        ------
+        NotFoundError
+        UsageError
+            The password has not 10 to 1000 characters.
+        PermissionDeniedError
+            The account signs in at an identity provider.
+        """
+        hashed = passwords.hash_password(password)
+        with self._database.write() as session:
+            row = self._user(session, user_id)
+            if row.issuer is not None:
+                raise PermissionDeniedError(
+                    f"expected an account with a password, got {row.name!r}, which signs in elsewhere; "
+                    "change the password there"
+                )
+            row.password_hash = hashed
+            session.execute(delete(SessionRow).where(of(user_id, SessionRow)))
+
+    def set_role(self, user_id: str, role: Role) -> User:
+        """Change what an account may do.
+
+        Raises
+        ------
+        NotFoundError
+        PermissionDeniedError
+            It is the last active administrator.
+        """
+        with self._database.write() as session:
+            row = self._user(session, user_id)
+            if role is not Role.ADMINISTRATOR:
+                _keep_an_administrator(session, row)
+            row.role = str(role)
+            return mapping.user(row)
+
+    def set_active(self, user_id: str, active: bool) -> User:
+        """Let an account in, or keep it out and sign it out everywhere; its data stay.
+
+        Raises
+        ------
+        NotFoundError
+        PermissionDeniedError
+            It is the last active administrator.
+        """
+        with self._database.write() as session:
+            row = self._user(session, user_id)
+            if not active:
+                _keep_an_administrator(session, row)
+                session.execute(delete(SessionRow).where(of(user_id, SessionRow)))
+            row.active = active
+            return mapping.user(row)
+
+    def set_preferences(self, user_id: str, *, keep_media: bool | None, retention_days: int | None) -> User:
+        """Set the user's own choices; None leaves them to the program's settings.
+
+        Raises
+        ------
+        NotFoundError
+        UsageError
+            The days are not 1 to 36500.
+        """
+        if retention_days is not None and not 1 <= retention_days <= LONGEST_RETENTION_DAYS:
+            raise UsageError(
+                f"expected 1 to {LONGEST_RETENTION_DAYS} days of retention, got {retention_days}"
+            )
+        with self._database.write() as session:
+            row = self._user(session, user_id)
+            row.keep_media, row.retention_days = keep_media, retention_days
+            return mapping.user(row)
+
+    def users(self) -> list[User]:
+        """List the accounts by name, without the single user of a program without accounts."""
+        with self._database.read() as session:
+            found = [mapping.user(row) for row in session.scalars(select(UserRow).where(_is_account()))]
+        return sorted(found, key=lambda user: (mapping.folded(user.name), user.id))
+
+    def get(self, user_id: str) -> User:
+        """Fetch an account.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        with self._database.read() as session:
+            return mapping.user(self._user(session, user_id))
+
+    def delete(self, user_id: str) -> None:
+        """Delete an account with its analyses, jobs, media, sessions and keys.
+
+        Raises
+        ------
+        NotFoundError
+        PermissionDeniedError
+            It is the last active administrator.
+        """
+        with removal(self._database, self._folders) as gone:
+            row = self._user(gone.session, user_id)
+            _keep_an_administrator(gone.session, row)
+            gone.delete_jobs(of(user_id, JobRow))
+            gone.session.delete(row)  # the rest goes with it, by the foreign keys
+        self._folders.remove_owner(user_id)
+
+    def local_user(self) -> User:
+        """Return the single user of a program without accounts, who may do everything."""
+        return self._known(LOCAL, LOCAL, name=LOCAL, role=Role.ADMINISTRATOR)
+
+    def external_user(self, issuer: str, subject: str, name: str) -> User:
+        """Return the account of somebody whom an identity provider signed in; made at the first time.
+
+        Parameters
+        ----------
+        issuer, subject : str
+            Claims `iss` and `sub` of the provider, which together never change hands.
+        name : str
+            Shown only; two accounts may have the same.
+
+        Raises
+        ------
+        AuthenticationError
+            The account was deactivated here.
+        """
+        shown = mapping.one_line(name)[: passwords.NAME_LIMIT].strip() or subject[:64]
+        # the prefix keeps a provider from naming itself as the local user's
+        found = self._known(f"oidc:{issuer}", subject, name=shown, role=Role.USER)
+        if not found.active:
+            raise AuthenticationError(_REFUSED)
+        return found
+
+    def _known(self, issuer: str, subject: str, *, name: str, role: Role) -> User:
+        issuer, subject = mapping.storable(issuer), mapping.storable(subject)
+        statement = select(UserRow).where(UserRow.issuer == issuer, UserRow.subject == subject)
+        with self._database.read() as session:
+            row = session.scalar(statement)
+        if row is not None and row.name == name:
+            return mapping.user(row)
+        with self._database.write() as session:
+            row = session.scalar(statement)
+            if row is None:
+                row = _user_row(name, role)
+                row.issuer, row.subject = issuer, subject
+                session.add(row)
+            row.name = name
+            return mapping.user(row)
+
+    def _insert(self, row: UserRow) -> User:
+        with self._database.write() as session:
+            session.add(row)
+            session.flush()
+            return mapping.user(row)
+
+    def _user(self, session: Session, user_id: str) -> UserRow:
+        row = session.get(UserRow, user_id) if possible([user_id]) else None
+        if row is None:
+            raise NotFoundError(f"expected the id of an account, got {user_id[:40]!r}, which is none")
+        return row
+
+
+def _user_row(name: str, role: Role) -> UserRow:
+    return UserRow(id=mapping.new_id(), name=name, role=str(role), created=mapping.utc_now(), active=True)
+
+
+def _is_account() -> ColumnElement[bool]:
+    return UserRow.issuer.is_distinct_from(LOCAL)
+
+
+def _keep_an_administrator(session: Session, row: UserRow) -> None:
+    """Refuse to take away the last account that can manage the others."""
+    active = select(func.count()).where(
+        _is_account(), UserRow.active.is_(True), UserRow.role == str(Role.ADMINISTRATOR)
+    )
+    managing = row.active and row.role == Role.ADMINISTRATOR and row.issuer != LOCAL
+    if managing and session.scalar(active) == 1:
+        raise PermissionDeniedError(
+            f"expected another active administrator beside {row.name!r}, got none; make one first"
+        )
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

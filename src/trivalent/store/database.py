@@ -1,0 +1,193 @@
+"""Transactions on SQLite or PostgreSQL; whatever goes wrong there is one `StoreError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    CursorResult,
+    Delete,
+    Engine,
+    Update,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.orm import Session
+
+from trivalent.errors import MissingExtraError, StoreError, UsageError
+
+WAIT_S = 30.0  # for other writers, before giving up
+#: Key of PostgreSQL's advisory lock; the number itself means nothing.
+LOCK = 0x7269_7661
+_IMMEDIATE = "trivalent_immediate"
+
+
+class Database:
+    """An SQLite file or a PostgreSQL database, with any number of readers and one writer at a time.
+
+    That is how SQLite works, in WAL mode; in PostgreSQL an advisory lock makes it the same, so that
+    there is one behaviour to understand. Writers take their lock first, where they can wait for it,
+    and transactions are short.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL, `sqlite:///file` or `postgresql://user@host/name`.
+
+    Raises
+    ------
+    UsageError
+        The URL is malformed, or of another kind of database.
+    MissingExtraError
+        The driver of PostgreSQL is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _checked(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        arguments: dict[str, Any] = {"timeout": WAIT_S} if self.is_sqlite else {"connect_timeout": 10}
+        try:
+            self.engine: Engine = create_engine(
+                self.url,
+                connect_args=arguments,
+                pool_pre_ping=not self.is_sqlite,
+                max_overflow=40,
+                hide_parameters=True,  # words of users do not belong into logs
+            )
+        except ImportError as error:
+            raise MissingExtraError("psycopg", "postgres") from error
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _configure)
+            event.listen(self.engine, "begin", _begin)
+        self._writer = self.engine.execution_options(**{_IMMEDIATE: True})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that only reads.
+
+        Raises
+        ------
+        StoreError
+            The database is absent, damaged or cannot be reached.
+        """
+        with self.explained(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a session whose changes are committed at its end, all or none.
+
+        Raises
+        ------
+        StoreError
+            The database is absent, read-only, full, damaged, locked or cannot be reached.
+        ConflictError
+            A rule of the schema would be broken.
+        """
+        with self.explained(), Session(self._writer) as session, session.begin():
+            if not self.is_sqlite:
+                lock_postgresql(session.connection())
+            yield session
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn errors of the database into a StoreError of one line."""
+        try:
+            yield
+        except IntegrityError as error:
+            raise ConflictError(
+                f"expected what belongs to this change to be there still, got {_line(error)!r}; "
+                "look again, it was deleted or taken meanwhile"
+            ) from error
+        except (SQLAlchemyError, UnicodeError) as error:
+            raise StoreError(explain(error, self.place)) from error
+
+    @property
+    def place(self) -> str:
+        """Where the data lie, without a password."""
+        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+class ConflictError(StoreError):
+    """A change would break a rule of the schema: something is taken, or has gone meanwhile."""
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError) as error:
+        raise UsageError(
+            "expected a database URL such as sqlite:///history.sqlite or postgresql://user@host/name, "
+            "got one that cannot be read"  # not repeated: it may hold a password
+        ) from error
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise UsageError(f"expected a database of SQLite or PostgreSQL, got {backend}")
+    if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
+        raise UsageError(f"expected the path of an SQLite file, got {url}; give sqlite:///PATH")
+    return parsed
+
+
+def _configure(connection: Any, record: Any) -> None:
+    # Python's driver would begin transactions by itself, and never immediate ones
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_IMMEDIATE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+_CAUSES = (
+    # part of SQLite's message, what was expected, what to do
+    ("locked", f"nobody else to write for {WAIT_S:.0f} s", "stop the other program, or try again"),
+    ("lock timeout", f"nobody else to write for {WAIT_S:.0f} s", "look for a session that hangs"),
+    ("not a database", "an SQLite file", "give another file, or move this one away"),
+    ("malformed", "an undamaged SQLite file", "restore it from a backup"),
+    ("unable to open", "a file in a folder that can be written", "check that the folder exists"),
+    ("readonly", "a file that can be written", "check its permissions and those of its folder"),
+    ("full", "room on the disk", "make some"),
+    ("no such table", "the tables of Trivalent", "the file was emptied or replaced: start again"),
+)
+
+
+def lock_postgresql(connection: Connection) -> None:
+    """Become the one writer until the end of the transaction."""
+    seconds = f"{WAIT_S:.3f}s"
+    connection.execute(text("SELECT set_config('lock_timeout', :time, true)"), {"time": seconds})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+
+
+def changed(session: Session, statement: Update | Delete) -> int:
+    """Execute an UPDATE or DELETE; count the rows that it met."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(result, CursorResult)  # noqa: S101 - for the types
+    return result.rowcount
+
+
+def explain(error: Exception, place: str) -> str:
+    """Say in one line what was expected of the database, what came, and what to do."""
+    cause = _line(error)
+    for mark, expected, remedy in _CAUSES:
+        if mark in cause:
+            return f"expected {expected} at {place!r}, got {cause!r}; {remedy}"
+    return f"expected the database {place!r} to answer, got {cause!r}; check that it runs and the URL"
+
+
+def _line(error: Exception) -> str:
+    original = error.orig if isinstance(error, StatementError) and error.orig else error
+    return " ".join(str(original).split())[:300]

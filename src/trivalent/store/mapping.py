@@ -1,0 +1,231 @@
+"""Rows to entities and back: the one place that knows both."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import unicodedata
+import zlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from trivalent.analysis import Analysis
+from trivalent.errors import StoreError, UsageError
+from trivalent.store.entities import ApiKey, Job, JobState, Record, Role, User
+from trivalent.store.schema import AnalysisRow, DocumentRow, JobRow, KeyRow, TagRow, TextRow, UserRow
+from trivalent.types import probabilities_dict
+
+NAME_LIMIT = 255  # characters
+TAG_LIMIT = 64
+TAGS_LIMIT = 50  # tags of one analysis
+# lone surrogates (of undecodable file names) and NUL, which no database takes
+_UNSTORABLE = re.compile("[\ud800-\udfff\x00]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def new_id() -> str:
+    """Make an id that cannot be guessed: 128 random bits, 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def utc_now(now: datetime | None = None) -> datetime:
+    """`now`, which tests give, else the clock."""
+    return now or datetime.now(UTC)
+
+
+def storable(text: str) -> str:
+    """Replace what no database takes by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def folded(text: str) -> str:
+    """Text as it is searched and sorted.
+
+    >>> folded("Straße ÉTÉ ｆｕｌｌ")
+    'strasse été full'
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", storable(text)).casefold())
+
+
+def one_line(text: str) -> str:
+    """Text for a label: NFC, one space between words, no control characters.
+
+    >>> one_line("  two   words ")
+    'two words'
+    """
+    return _CONTROL.sub("\ufffd", " ".join(unicodedata.normalize("NFC", storable(text)).split()))
+
+
+def clean_name(text: str, *, what: str) -> str:
+    """Strip a name that a user gave to something; it stays on one line.
+
+    Raises
+    ------
+    UsageError
+        Nothing visible is left, or more than 255 characters.
+    """
+    name = one_line(text)
+    if not name or len(name) > NAME_LIMIT:
+        raise UsageError(
+            f"expected a name of the {what} with 1 to {NAME_LIMIT} characters, got {len(name)}; "
+            "choose another"
+        )
+    return name
+
+
+def clean_tags(tags: Iterable[str]) -> list[str]:
+    """Strip tags, drop the empty ones and repetitions, sort.
+
+    Raises
+    ------
+    UsageError
+        One has more than 64 characters, or there are more than 50.
+    """
+    cleaned = {one_line(tag) for tag in tags} - {""}
+    if long := [tag for tag in cleaned if len(tag) > TAG_LIMIT]:
+        raise UsageError(f"expected tags of at most {TAG_LIMIT} characters, got one of {len(long[0])}")
+    if len(cleaned) > TAGS_LIMIT:
+        raise UsageError(f"expected at most {TAGS_LIMIT} tags, got {len(cleaned)}; remove some")
+    return sorted(cleaned)
+
+
+def user(row: UserRow) -> User:
+    """Read an account."""
+    return User(
+        row.id,
+        row.name,
+        Role(row.role),
+        row.created,
+        row.active,
+        row.keep_media,
+        row.retention_days,
+        row.password_hash is not None,
+    )
+
+
+def api_key(row: KeyRow) -> ApiKey:
+    """Read a key."""
+    return ApiKey(row.id, row.label, row.prefix, row.per_minute, row.created, row.last_used, row.revoked)
+
+
+def record(row: AnalysisRow) -> Record:
+    """Read an analysis as the history lists it."""
+    return Record(
+        id=row.id,
+        created=row.created,
+        name=row.name,
+        kind=row.kind,
+        label=row.label,
+        confidence=row.confidence,
+        abstained=row.abstained,
+        probabilities=dict(row.probabilities),
+        model_name=row.model_name,
+        model_version=row.model_version,
+        model_sha256=row.model_sha256,
+        duration_s=row.duration_s,
+        utterances=row.utterances,
+        tags=tuple(tag.tag for tag in row.tags),
+        origin=row.origin,
+        batch=row.batch_id,
+        has_media=row.media_suffix is not None,
+    )
+
+
+def job(row: JobRow) -> Job:
+    """Read a job."""
+    return Job(
+        id=row.id,
+        owner_id=row.owner_id,
+        batch=row.batch_id,
+        name=row.name,
+        state=JobState(row.state),
+        stage=row.stage,
+        progress=row.progress,
+        created=row.created,
+        started=row.started,
+        finished=row.finished,
+        attempts=row.attempts,
+        error=row.error,
+        analysis_id=row.analysis_id,
+        options=dict(row.options),
+        keep_media=row.keep_media,
+        origin=row.origin,
+        tags=tuple(row.tags),
+    )
+
+
+def analysis(document: DocumentRow) -> Analysis:
+    """Read an analysis in full."""
+    return Analysis.from_dict(_unpacked(document.body), _unpacked(document.extras))
+
+
+def analysis_row(
+    analysis: Analysis,
+    *,
+    owner_id: str,
+    record_id: str,
+    created: datetime,
+    name: str | None,
+    tags: Iterable[str],
+    origin: str,
+    batch: str | None,
+    media_suffix: str | None,
+) -> AnalysisRow:
+    """Write an analysis; without media its key frames stay out, which are pictures of a face.
+
+    Raises
+    ------
+    StoreError
+        A number in it is NaN or infinite.
+    UsageError
+        A name or tag is not allowed.
+    """
+    if media_suffix is None:
+        analysis = replace(analysis, keyframes=())
+    overall, source, model = analysis.overall, analysis.source, analysis.model
+    title = one_line(source.name)[:NAME_LIMIT].strip() or source.kind
+    title = title if name is None else clean_name(name, what="analysis")
+    said = "\n".join(u.text for u in analysis.utterances)
+    return AnalysisRow(
+        id=record_id,
+        owner_id=owner_id,
+        created=created,
+        name=title,
+        name_key=folded(title),
+        kind=source.kind,
+        label=overall.label,
+        confidence=float(overall.confidence),
+        abstained=bool(overall.abstained),
+        probabilities=probabilities_dict(overall.probabilities),
+        model_name=storable(model.name),
+        model_version=storable(model.version),
+        model_sha256=storable(model.sha256),
+        duration_s=source.duration_s,
+        utterances=len(analysis.utterances),
+        origin=origin,
+        media_suffix=media_suffix,
+        batch_id=batch,
+        tags=[TagRow(owner_id=owner_id, tag=tag) for tag in clean_tags(tags)],
+        text=TextRow(owner_id=owner_id, words="\n".join([folded(title), folded(said)])),
+        document=DocumentRow(body=_packed(analysis.to_dict()), extras=_packed(analysis.extras_to_dict())),
+    )
+
+
+def _packed(document: dict[str, Any]) -> bytes:
+    """Compress JSON: the evidence of an analysis repeats itself, and nothing searches in it."""
+    try:
+        # in ASCII, so that lone surrogates and NULs of file names survive as escapes
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise StoreError(
+            f"expected finite numbers in the analysis, got NaN or infinity ({error}); "
+            "the model bundle is at fault: try another"
+        ) from error
+    return zlib.compress(text.encode("ascii"))
+
+
+def _unpacked(data: bytes) -> Any:
+    return json.loads(zlib.decompress(data))

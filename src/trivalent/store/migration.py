@@ -1,0 +1,105 @@
+"""Brings a database to the schema of this version, whoever starts first."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import OperationalError
+
+from trivalent.errors import StoreError
+from trivalent.store.database import WAIT_S, Database, lock_postgresql
+
+_ALEMBIC = threading.Lock()  # its context is one of the whole process
+
+
+def configuration() -> Config:
+    """Alembic's configuration, which needs no file: the scripts lie in this package."""
+    config = Config()
+    config.set_main_option("script_location", "trivalent.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Create or upgrade the tables, in one transaction and in one process at a time.
+
+    Raises
+    ------
+    StoreError
+        The database is of a newer version or of another program, or cannot be used.
+    """
+    config = configuration()
+    with _ALEMBIC, database.explained(), database.engine.connect() as connection:
+        if database.is_sqlite:
+            _prepare_sqlite(connection)
+        with connection.begin():
+            if not database.is_sqlite:
+                lock_postgresql(connection)
+            if not _is_current(connection, ScriptDirectory.from_config(config), database.place):
+                config.attributes["connection"] = connection
+                command.upgrade(config, revision)
+                _check_references(connection, database)
+    # the pool keeps the connection, on which foreign keys are off
+    database.engine.dispose()
+
+
+def _prepare_sqlite(connection: Connection) -> None:
+    raw = connection.connection.driver_connection
+    assert raw is not None  # noqa: S101 - for the types: a connection that is open has a driver
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            # kept in the file; needs the file alone, and does not wait for it by itself
+            mode = raw.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except raw.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise OperationalError("PRAGMA journal_mode", None, error) from error
+            time.sleep(0.05)
+        except raw.DatabaseError as error:
+            raise OperationalError("PRAGMA journal_mode", None, error) from error
+    if mode != "wal":
+        raise StoreError(
+            f"expected a file system on which SQLite can share a file (WAL), got journal mode {mode!r}; "
+            "choose a local folder with --home, or PostgreSQL with --database"
+        )
+    # altering a table means to copy and drop it, which must not delete the rows that refer to it
+    raw.execute("PRAGMA foreign_keys = OFF")
+    # the whole migration is one write
+    connection.execution_options(trivalent_immediate=True)
+
+
+def _is_current(connection: Connection, scripts: ScriptDirectory, place: str) -> bool:
+    head = scripts.get_current_head()
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found == head:
+        return True
+    known = {script.revision for script in scripts.walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"expected a database with schema {head} or older at {place!r}, got {found}: a newer version "
+            "of Trivalent wrote it; upgrade this one: pip install --upgrade trivalent"
+        )
+    if found is None and (tables := inspect(connection).get_table_names()):
+        raise StoreError(
+            f"expected an empty database or one of Trivalent at {place!r}, got one with the tables "
+            f"{', '.join(sorted(tables)[:5])}; give Trivalent one of its own"
+        )
+    return False
+
+
+def _check_references(connection: Connection, database: Database) -> None:
+    if not database.is_sqlite:
+        return  # PostgreSQL checks while it migrates
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        raise StoreError(
+            f"expected every row at {database.place!r} to refer to existing ones, got {len(broken)} that "
+            f"do not, first in table {broken[0][0]!r}; nothing was changed: restore a backup"
+        )

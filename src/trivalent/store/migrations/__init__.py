@@ -1,0 +1,1 @@
+"""Alembic's scripts: `versions/` leads from an empty database to the present schema."""

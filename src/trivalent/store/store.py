@@ -1,0 +1,120 @@
+"""The store as a whole."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from trivalent.errors import UsageError
+from trivalent.settings import Settings
+from trivalent.store import mapping
+from trivalent.store.accounts import Accounts
+from trivalent.store.database import Database
+from trivalent.store.entities import OPEN, User
+from trivalent.store.folders import Folders
+from trivalent.store.history import History
+from trivalent.store.jobs import Jobs
+from trivalent.store.migration import upgrade
+from trivalent.store.ownership import of
+from trivalent.store.removal import kept_media, removal
+from trivalent.store.schema import AnalysisRow, BatchRow, JobRow, UserRow
+from trivalent.types import LABELS
+
+
+class Store:
+    """Accounts, the analyses of each, and the queue; safe to use from several threads and processes.
+
+    Attributes
+    ----------
+    accounts : Accounts
+    jobs : Jobs
+    """
+
+    def __init__(self, database: Database, folders: Folders) -> None:
+        self._database, self._folders = database, folders
+        self.accounts = Accounts(database, folders)
+        self.jobs = Jobs(database, folders)
+
+    def history(self, owner: User) -> History:
+        """Open the analyses of one account."""
+        return History(self._database, self._folders, owner=owner)
+
+    def upload_path(self) -> Path:
+        """Name a file for an upload that comes in; `jobs.submit` takes it over by renaming it.
+
+        One that is never submitted is deleted by `sweep` after a day.
+        """
+        return self._folders.new_upload()
+
+    def apply_retention(self, days: int | None, *, now: datetime | None = None) -> int:
+        """Delete what is older than its account keeps it; return the number of analyses.
+
+        Parameters
+        ----------
+        days : int, optional
+            Limit for all accounts; an account's own `retention_days` may be shorter. Jobs that are
+            over go by the same age.
+
+        Raises
+        ------
+        UsageError
+            The days are not positive.
+        """
+        if days is not None and days < 1:
+            raise UsageError(f"expected at least 1 day of retention, got {days}")
+        now = mapping.utc_now(now)
+        count = 0
+        for user_id, limit in self._limits(days):
+            before = now - timedelta(days=limit)
+            with removal(self._database, self._folders) as gone:
+                gone.delete_analyses(of(user_id, AnalysisRow), AnalysisRow.created < before)
+                over = JobRow.state.not_in([str(state) for state in OPEN])
+                gone.delete_jobs(of(user_id, JobRow), over, JobRow.finished < before)
+                gone.delete_empty_batches(of(user_id, BatchRow), BatchRow.created < before)
+            count += gone.analyses
+        return count
+
+    def _limits(self, days: int | None) -> list[tuple[str, int]]:
+        with self._database.read() as session:
+            rows = session.execute(select(UserRow.id, UserRow.retention_days)).all()
+        limits = [(user_id, [d for d in (own, days) if d is not None]) for user_id, own in rows]
+        return [(user_id, min(given)) for user_id, given in limits if given]
+
+    def counts_by_label(self) -> dict[str, int]:
+        """Count the analyses of all accounts by label; every label is there."""
+        counted = select(AnalysisRow.label, func.count()).group_by(AnalysisRow.label)
+        with self._database.read() as session:
+            found = {label: count for label, count in session.execute(counted)}
+        return {label: found.get(label, 0) for label in LABELS}
+
+    def sweep(self) -> int:
+        """Delete files that an interruption left without a row; return how many."""
+        removed = self.jobs.sweep()
+        with self._database.write() as session:
+            return removed + self._folders.sweep_media(set(kept_media(session, self._folders)))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store of some settings; make or upgrade it first.
+
+    Raises
+    ------
+    StoreError
+        The folder or the database cannot be used, or a newer version wrote it.
+    UsageError
+        The database's URL is not sound.
+    """
+    folders = Folders(settings.home)
+    database = Database(settings.database_url)
+    try:
+        upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database, folders)
