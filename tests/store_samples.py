@@ -126,7 +126,7 @@ def new_postgresql(*, template: str = "template0") -> str:
 
 
 @cache
-def migrated_template() -> str:
+def migrated_postgresql() -> str:
     """Name of a database that has our tables; copying it is quicker than migrating."""
     url = new_postgresql()
     with closing(Database(url)) as database:

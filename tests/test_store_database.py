@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 import analyses
-from store_samples import new_postgresql, postgresql_url
+from store_samples import a_file, new_postgresql, postgresql_url
 from trivalent.errors import MissingExtraError, StoreError, UsageError
 from trivalent.settings import Settings
 from trivalent.store import JobState, Query, open_store
@@ -192,6 +192,23 @@ def test_times_keep_their_instant_and_naive_ones_are_refused(empty_settings: Set
         assert (found, found.tzinfo) == (time, UTC)
         with pytest.raises(StoreError, match="aware"), database.write() as session:
             session.add(UserRow(**{**row, "id": "b" * 32}, created=time.replace(tzinfo=None)))
+
+
+def test_recordings_of_another_database_are_not_swept_away(
+    empty_settings: Settings, tmp_path: Path
+) -> None:
+    with closing(open_store(empty_settings)) as store:
+        history = store.history(store.accounts.local_user())
+        record = history.add(analyses.video(), media=a_file(tmp_path))
+    another = replace(empty_settings, database=f"sqlite:///{tmp_path}/another.sqlite")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="got another; give that one with --database"):
+            open_store(another)
+    with closing(open_store(empty_settings)) as store:
+        assert store.sweep() == 0
+        history.delete([record.id])
+    with closing(open_store(another)) as store:  # there is nothing left to lose
+        assert store.accounts.users() == []
 
 
 # Only SQLite

@@ -93,7 +93,7 @@ ON_RECORDS: dict[str, Operation] = {
     "submit_to_batch": lambda s, u, i, f: s.jobs.submit(u, "x", a_file(f), batch=i),
     "revoke_key": lambda s, u, i, _: s.accounts.revoke_key(u, i),
 }
-many = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many

@@ -488,7 +488,7 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestQueue.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 
 
 def test_the_store_may_be_opened_twice(store_settings: Settings, tmp_path: Path) -> None:

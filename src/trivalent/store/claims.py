@@ -58,8 +58,9 @@ class Claims:
             dead = session.scalars(
                 select(JobRow.id).where(_expired(now), JobRow.attempts >= ATTEMPTS)
             ).all()
-            failed = {"state": str(JobState.FAILED), "error": DIED, "finished": now}
-            changed(session, update(JobRow).where(JobRow.id.in_(dead)).values(**failed))
+            if dead:
+                failed = {"state": str(JobState.FAILED), "error": DIED, "finished": now}
+                changed(session, update(JobRow).where(JobRow.id.in_(dead)).values(**failed))
             if (job_id := session.scalar(_next(now))) is not None:
                 claim = self._take(session, job_id, worker, now=now, until=now + timedelta(seconds=lease_s))
         remove(self._folders.spool(job_id) for job_id in dead)

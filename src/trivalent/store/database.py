@@ -154,13 +154,14 @@ def _begin(connection: Connection) -> None:
 
 _CAUSES = (
     # part of SQLite's message, what was expected, what to do
-    ("locked", f"nobody else to write for {WAIT_S:.0f} s", "stop the other program, or try again"),
+    ("is locked", f"nobody else to write for {WAIT_S:.0f} s", "stop the other program, or try again"),
     ("lock timeout", f"nobody else to write for {WAIT_S:.0f} s", "look for a session that hangs"),
     ("not a database", "an SQLite file", "give another file, or move this one away"),
     ("malformed", "an undamaged SQLite file", "restore it from a backup"),
-    ("unable to open", "a file in a folder that can be written", "check that the folder exists"),
-    ("readonly", "a file that can be written", "check its permissions and those of its folder"),
-    ("full", "room on the disk", "make some"),
+    ("unable to open database", "a file in a folder that can be written", "check that the folder exists"),
+    ("readonly database", "a file that can be written", "check its permissions and those of its folder"),
+    ("disk is full", "room on the disk", "make some"),
+    ("No space left", "room on the disk", "make some"),
     ("no such table", "the tables of Trivalent", "the file was emptied or replaced: start again"),
 )
 

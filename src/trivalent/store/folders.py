@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from trivalent.errors import StoreError
+from trivalent.files import write_text_atomic
 
 #: Kept from a user's file name, since players go by it; anything else becomes `.bin`.
 SUFFIXES = frozenset(
@@ -74,6 +75,28 @@ class Folders:
             probe = self.spool_root / f"{PARTIAL}{secrets.token_hex(8)}"
             probe.touch(exist_ok=False)
             probe.unlink()
+
+    def belong_to(self, identity: str) -> None:
+        """Note whose files these are, since a sweep deletes those that its database does not know.
+
+        Raises
+        ------
+        StoreError
+            There are files of another database.
+        """
+        marker = self.home / "database-id"
+        with explained(marker):
+            found = marker.read_text(encoding="utf-8") if marker.exists() else identity
+            if found != identity and any(self._files()):
+                raise StoreError(
+                    f"expected the database to which the recordings in {str(self.home)!r} belong, "
+                    "got another; give that one with --database, or another folder with --home"
+                )
+        write_text_atomic(marker, identity)
+
+    def _files(self) -> Iterator[Path]:
+        yield from self.spool_root.iterdir()
+        yield from self.media_root.glob("*/*")
 
     def spool(self, job_id: str) -> Path:
         """File of a job."""

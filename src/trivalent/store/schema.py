@@ -74,6 +74,14 @@ class Owned:
         return mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
 
 
+class IdentityRow(Base):
+    """One row, written when the tables are made: which database this is, wherever it is moved."""
+
+    __tablename__ = "identity"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+
+
 class UserRow(Base):
     """An account; `name_key` is unique among those that sign in with a password."""
 

@@ -19,7 +19,7 @@ from trivalent.store.jobs import Jobs
 from trivalent.store.migration import upgrade
 from trivalent.store.ownership import of
 from trivalent.store.removal import kept_media, removal
-from trivalent.store.schema import AnalysisRow, BatchRow, JobRow, UserRow
+from trivalent.store.schema import AnalysisRow, BatchRow, IdentityRow, JobRow, UserRow
 from trivalent.types import LABELS
 
 
@@ -106,7 +106,8 @@ def open_store(settings: Settings) -> Store:
     Raises
     ------
     StoreError
-        The folder or the database cannot be used, or a newer version wrote it.
+        The folder or the database cannot be used, a newer version wrote it, or the two do not
+        belong together.
     UsageError
         The database's URL is not sound.
     """
@@ -114,6 +115,8 @@ def open_store(settings: Settings) -> Store:
     database = Database(settings.database_url)
     try:
         upgrade(database)
+        with database.read() as session:
+            folders.belong_to(session.scalars(select(IdentityRow.id)).one())
     except BaseException:
         database.close()
         raise

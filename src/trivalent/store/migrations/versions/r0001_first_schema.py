@@ -1,6 +1,8 @@
-"""Accounts with API keys, analyses with their tags, jobs."""
+"""The database's identity, accounts with API keys, analyses with their tags, jobs."""
 
 from __future__ import annotations
+
+import secrets
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +26,8 @@ def _analysis() -> sa.Column[str]:
 
 def upgrade() -> None:
     """Create the tables."""
+    identity = op.create_table("identity", sa.Column("id", ID, primary_key=True))
+    op.bulk_insert(identity, [{"id": secrets.token_hex(16)}])
     op.create_table(
         "users",
         sa.Column("id", ID, primary_key=True),
