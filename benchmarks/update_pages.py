@@ -1,4 +1,4 @@
-"""Fill the marked parts of README.md and docs/*.md from benchmarks/results and from real output.
+"""Fill the marked parts of README*.md and docs/*.md from benchmarks/results and from real output.
 
 Usage: TRIVALENT_DATA=DIR python benchmarks/update_pages.py
 """
@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,16 @@ def cell(value: dict[str, Any] | None) -> str:
 
 def output(words: list[str]) -> str:
     """Run `trivalent analyze --sample` as in a terminal of 100 columns."""
+    return "\n".join(["```console", f"$ {' '.join(words)}", *sample_lines(), "```"])
+
+
+@cache
+def sample_lines() -> list[str]:
+    """Analyse the sample once, so that every page shows the same run."""
     command = [sys.executable, "-m", "trivalent.cli.main", "analyze", "--sample"]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    shown = [f"$ {' '.join(words)}", *(line.rstrip() for line in run.stdout.strip("\n").splitlines())]
-    return "\n".join(["```console", *shown, "```"])
+    return [line.rstrip() for line in run.stdout.strip("\n").splitlines()]
 
 
 def columns(words: list[str]) -> str:
@@ -137,7 +143,7 @@ def main() -> None:
         return f"{match[1]}{makers[match[2]](match[3].split())}\n{match[4]}"
 
     root = Path(REPOSITORY)
-    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+    for path in (*sorted(root.glob("README*.md")), *sorted((root / "docs").glob("*.md"))):
         page = path.read_text(encoding="utf-8")
         if _BLOCK.search(page):
             write_text_atomic(path, _BLOCK.sub(fill, page))

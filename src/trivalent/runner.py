@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from trivalent.bundle_store import resolve
+from trivalent.bundle_store import locate
 from trivalent.errors import CancelledError, StoreError, TrivalentError
 from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
 from trivalent.settings import Settings
@@ -129,7 +129,7 @@ class _Work:
         options = claim.job.options
         try:
             chosen = AnalyzerOptions.from_dict({"model": settings.model, **options})
-            model = self._bundle(chosen.model)
+            model = str(locate(chosen.model, settings))
             analysis = self.analyzer.analyze(
                 claim.path,
                 name=claim.job.name,
@@ -150,11 +150,6 @@ class _Work:
             self.jobs.fail(claim, str(error).replace(claim.path.name, claim.job.name))
             return
         self.jobs.finish(claim, analysis)
-
-    def _bundle(self, name: str) -> str:
-        """Take the settings' model as it is; users name an installed or an added one, never a path."""
-        settings = self.runner.settings
-        return name if name == settings.model else str(resolve(name, settings.home))
 
     def _report(self, stage: str, share: float) -> None:
         if stage != self.stage:

@@ -14,6 +14,7 @@ from trivalent.cli import (
     app,
     batch,
     benchmark,
+    compress,
     data,
     evaluate,
     extract,
@@ -25,7 +26,21 @@ from trivalent.cli import (
 )
 from trivalent.errors import TrivalentError
 
-COMMANDS = (analyze, batch, extract, data, train, evaluate, benchmark, model, app, serve, user, key)
+COMMANDS = (
+    analyze,
+    batch,
+    extract,
+    data,
+    train,
+    evaluate,
+    benchmark,
+    compress,
+    model,
+    app,
+    serve,
+    user,
+    key,
+)
 
 
 class _Parser(argparse.ArgumentParser):

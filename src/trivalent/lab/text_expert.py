@@ -47,14 +47,9 @@ def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
     return _calibrated(network, task, path)
 
 
-def logits_of(expert: Expert, texts: Sequence[str], *, batch_size: int = 32) -> FloatArray:
-    """Return the uncalibrated logits of a text graph, shape (n, 3), in order."""
-    ids = encode(texts)
-    order = np.argsort([len(t) for t in ids], kind="stable")
-    out = np.empty((len(ids), 3))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        out[rows] = np.log(expert.from_tokens(*pad([ids[i] for i in rows])))
+def logits_of(expert: Expert, texts: Sequence[str]) -> FloatArray:
+    """Return the uncalibrated logits of a text graph, shape (n, 3), one text at a time as in use."""
+    out = np.array([np.log(expert.from_tokens(*pad([ids]))[0]) for ids in encode(texts)])
     return out * expert.spec.temperature
 
 

@@ -1,0 +1,92 @@
+"""Reliability of the default bundle's experts: how often an answer is right, by its confidence.
+
+Usage: python benchmarks/reliability.py [--root DIR] [--model NAME|PATH]
+
+Writes results/reliability.*: for each expert and test part (those of experts.py) the mean confidence
+and the share of right answers in fifteen bins of equal width, whose weighted gap is the ECE of
+results/expert-*. The app draws it. Nothing is chosen by these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from experts import normalized
+from results_file import Result, Value
+from trivalent.bundle import Bundle, load_bundle
+from trivalent.fusion import softmax
+from trivalent.lab.datasets.ravdess import TEST_ACTORS
+from trivalent.lab.datasets.root import data_root
+from trivalent.lab.datasets.text import load_corpus
+from trivalent.lab.frames_expert import load_takes
+from trivalent.lab.frames_task import FramesTaskConfig
+from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error
+from trivalent.lab.recipes import build, load_recipe
+from trivalent.lab.tabular_expert import load_tabular
+from trivalent.lab.text_expert import logits_of
+from trivalent.lab.uncertainty import reliability
+from trivalent.types import FloatArray, Modality
+
+BINS = 15
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+Part = tuple[str, str, IntArray, FloatArray, np.ndarray]  # modality, corpus, labels, probabilities, groups
+
+
+def parts(bundle: Bundle, root: Path) -> Iterator[Part]:
+    """Ask every expert about its test parts."""
+    text, audio, face = (bundle.experts[m] for m in Modality)
+    for corpus in ("sst5", "meld", "tweeteval", "mosei"):
+        data = load_corpus(corpus, "test", root=root)
+        p = softmax(logits_of(text, data.texts) / text.spec.temperature)
+        yield "text", corpus, data.labels, p, np.array(data.groups)
+    pictures, _, test = load_tabular("faces", pooling=face.spec.pooling, root=root)
+    x = normalized(pictures, face.spec)
+    for source in np.unique(pictures.sources):
+        rows = test & (pictures.sources == source)
+        p = face.calibrate(face.run(x[rows]))
+        yield "face", str(source), pictures.labels[rows], p, pictures.groups[rows]
+    config = build(FramesTaskConfig, load_recipe(RECIPES / "voice.yaml").task, where="voice.yaml")
+    takes = load_takes(config, root=root, actors=TEST_ACTORS, variants=False)
+    frames = [audio.normalize_frames(own[0])[None] for own in takes.copies]
+    p = audio.calibrate(np.concatenate([audio.run_frames(own) for own in frames]))
+    yield "audio", "ravdess", takes.labels, p, takes.actors
+
+
+def main() -> None:
+    """Write the bins of every expert and test part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, default=None)
+    parser.add_argument("--model", default="default")
+    arguments = parser.parse_args()
+    bundle = load_bundle(arguments.model, threads=1)
+    result = Result("reliability", "the test parts of expert-text, expert-voice and expert-face")
+    result.extra["bundle"] = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    for modality, corpus, labels, p, groups in parts(bundle, data_root(arguments.root)):
+        low, high = bootstrap_interval(
+            expected_calibration_error, labels, probabilities=p, groups=groups, rounds=300
+        )
+        ece = Value(expected_calibration_error(labels, p), low, high)
+        result.add(f"{modality}, {corpus}: all", n=float(len(labels)), ece=ece)
+        found = reliability(p.max(1), p.argmax(1) == labels, bins=BINS)
+        for i in np.flatnonzero(found.count):
+            result.add(
+                f"{modality}, {corpus}: {i / BINS:.3f} to {(i + 1) / BINS:.3f}",
+                n=float(found.count[i]),
+                confidence=float(found.confidence[i]),
+                right=float(found.frequency[i]),
+            )
+    result.caveats += [
+        "Each expert alone. The fused answer has no such table: the recordings of a test set with all "
+        "three modalities and a sentiment are not available to us.",
+        "Bins with few answers say little; n tells how many there are.",
+        "Intervals are 95 % bootstrap intervals over dialogues, videos or people.",
+    ]
+    result.write()
+
+
+if __name__ == "__main__":
+    main()

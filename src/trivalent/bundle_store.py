@@ -1,0 +1,227 @@
+"""Bundles that users add: unpacked with distrust, tried in another process, then moved into place.
+
+They lie in `home/bundles/NAME`. A bundle of the package cannot be shadowed by one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from trivalent.bundle import Bundle, installed_bundles, load_bundle
+from trivalent.errors import BundleError, NotFoundError
+from trivalent.settings import Settings
+
+MAX_MEMBERS = 64
+MAX_BYTES = 1 << 30  # unpacked, all members together
+MAX_RATIO = 200  # weights hardly shrink; a bomb does, a thousandfold
+TRIAL_S = 180
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_CHUNK = 1 << 20
+
+
+def folder_of(home: Path) -> Path:
+    """Where the added bundles lie."""
+    return home / "bundles"
+
+
+def added_bundles(home: Path) -> list[str]:
+    """Names of the bundles that were added, sorted."""
+    found = folder_of(home).glob("*/bundle.json")
+    return sorted(p.parent.name for p in found if _NAME.fullmatch(p.parent.name))
+
+
+def resolve(name: str, home: Path) -> str | Path:
+    """Turn a bundle's name, never a path, into what `load_bundle` takes.
+
+    Raises
+    ------
+    BundleError
+        Neither the package nor `home` has it.
+    """
+    if name in installed_bundles():
+        return name
+    if name in (added := added_bundles(home)):
+        return folder_of(home) / name
+    known = ", ".join([*installed_bundles(), *added])
+    raise BundleError(f"expected the name of a bundle among {known}, got {name!r}")
+
+
+def locate(name: str, settings: Settings) -> str | Path:
+    """Turn a user's choice into what `load_bundle` takes; only the settings' own model may be a path.
+
+    Raises
+    ------
+    BundleError
+        As `resolve`.
+    """
+    own = Path(settings.model)
+    if name in (*installed_bundles(), *added_bundles(settings.home)) or not own.exists():
+        return resolve(name, settings.home)
+    return own if name in (str(own), load_bundle(own).name) else resolve(name, settings.home)
+
+
+def install(archive: Path, home: Path, *, replace: bool = False) -> Bundle:
+    """Add a bundle from a .zip.
+
+    The archive is checked before anything is written (number of members, sizes, ratio, paths, links,
+    names that occur twice), and the unpacked folder is tried in a process with limits: every file
+    with the sha256 that bundle.json states and no other, graphs without external data, experts that
+    answer. Then it is renamed into place, so that there is never half a bundle.
+
+    Parameters
+    ----------
+    archive : Path
+        A .zip with bundle.json at its top or in its only folder. Its file name has no meaning.
+    home : Path
+        As in the settings.
+    replace : bool
+        Whether an added bundle of the same name gives way.
+
+    Raises
+    ------
+    BundleError
+        Says what is wrong with it, or that the name is taken.
+    """
+    folder = folder_of(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as scratch:
+        unpacked = Path(scratch) / "new"
+        _unpack(archive, unpacked)
+        name = _try(unpacked)["name"]
+        target = folder / _checked_name(name)
+        _place(unpacked, target, old=Path(scratch) / "old" if replace else None)
+    return load_bundle(target)
+
+
+def _place(unpacked: Path, target: Path, *, old: Path | None) -> None:
+    """Rename into place; with `old`, what was there is first moved to it."""
+    if target.exists():
+        if old is None:
+            raise BundleError(
+                f"expected a new name, got {target.name!r}, which is taken; replace it or rename"
+            )
+        target.rename(old)
+    try:
+        unpacked.rename(target)
+    except OSError as error:  # somebody else added one of this name meanwhile, or the disk failed
+        if old is not None and old.exists() and not target.exists():
+            old.rename(target)
+        reason = error.strerror
+        raise BundleError(f"expected to move {target.name!r} into place, got {reason}; retry") from error
+
+
+def remove(name: str, home: Path) -> None:
+    """Delete an added bundle; analyses made with it stay.
+
+    Raises
+    ------
+    NotFoundError
+        No such bundle was added.
+    """
+    if name not in added_bundles(home):
+        raise NotFoundError(f"expected an added bundle, got {name!r}; those of the package stay")
+    with tempfile.TemporaryDirectory(prefix=".outgoing-", dir=folder_of(home)) as scratch:
+        (folder_of(home) / name).rename(Path(scratch) / name)  # gone at once, for everybody
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise BundleError(
+            f"expected a name of a-z, 0-9, - and _ in bundle.json, at most 64 long, got {name[:80]!r}"
+        )
+    if name in installed_bundles():
+        raise BundleError(f"expected a name of its own, got {name!r} of the package; rename it")
+    return name
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = _member_names(opened.infolist())
+            for info, name in names.items():
+                path = target / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _copy(opened, info, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"expected a readable .zip, got: {error}; make or download it again") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"expected to unpack the .zip, got: {reason}") from error
+
+
+def _member_names(members: list[zipfile.ZipInfo]) -> dict[zipfile.ZipInfo, PurePosixPath]:
+    """Check the directory of the archive; return where each file goes."""
+    files = [info for info in members if not info.is_dir()]
+    if not files or len(members) > MAX_MEMBERS:
+        raise BundleError(f"expected 1 to {MAX_MEMBERS} members in the .zip, got {len(members)}")
+    names = {info: _safe(info) for info in files}
+    lowered = [str(name).lower() for name in names.values()]
+    if twice := sorted({name for name in lowered if lowered.count(name) > 1}):
+        raise BundleError(f"expected every name once in the .zip, got {twice[0]} more than once")
+    total = sum(info.file_size for info in files)
+    packed = sum(info.compress_size for info in files)
+    if total > MAX_BYTES:
+        raise BundleError(f"expected at most {MAX_BYTES >> 20} MiB unpacked, got {total >> 20} MiB")
+    if total > MAX_RATIO * max(packed, 1):
+        raise BundleError(
+            f"expected at most {MAX_RATIO} times the packed size, got {total // max(packed, 1)} times"
+        )
+    tops = {name.parts[0] for name in names.values()}
+    if len(tops) == 1 and all(len(name.parts) > 1 for name in names.values()):
+        names = {info: PurePosixPath(*name.parts[1:]) for info, name in names.items()}
+    if PurePosixPath("bundle.json") not in names.values():
+        raise BundleError("expected bundle.json in the .zip, got none; pack the folder that holds it")
+    return names
+
+
+def _safe(info: zipfile.ZipInfo) -> PurePosixPath:
+    name = info.orig_filename  # `filename` has lost what comes after a NUL
+    parts = name.split("/")
+    if len(parts) > 4 or not all(_PART.fullmatch(part) for part in parts):
+        raise BundleError(f"expected plain relative names in the .zip, got {name[:80]!r}")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise BundleError(f"expected only files in the .zip, got a link or device at {name!r}")
+    if info.flag_bits & 0x1:
+        raise BundleError(f"expected a .zip without a password, got {name!r} encrypted")
+    return PurePosixPath(name)
+
+
+def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
+    """Unpack one member; the size in the directory is a claim, at which the reading is cut off."""
+    left = info.file_size
+    with archive.open(info) as source, path.open("xb") as sink:
+        while chunk := source.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise BundleError(f"expected {info.file_size} bytes in {info.filename!r}, got more")
+            sink.write(chunk)
+
+
+def _try(folder: Path) -> dict[str, str]:
+    command = [sys.executable, "-m", "trivalent.bundle_trial", str(folder)]
+    try:
+        run = subprocess.run(  # noqa: S603 - our own interpreter and module, a path that we chose
+            command, capture_output=True, text=True, timeout=TRIAL_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(f"expected a bundle that answers within {TRIAL_S} s, got no answer") from error
+    lines = run.stdout.strip().splitlines()
+    if run.returncode != 0 or not lines:
+        raise BundleError(
+            f"expected a bundle that can be loaded, got a crash (exit status {run.returncode}); "
+            "it needs too much memory or is malformed"
+        )
+    answer: dict[str, str] = json.loads(lines[-1])
+    if "error" in answer:
+        raise BundleError(answer["error"])
+    return answer

@@ -1,0 +1,113 @@
+"""What every page has around it: language, navigation, the user's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from trivalent.settings import Auth
+from trivalent.web import login, state
+from trivalent.web.i18n import LANGUAGE_NAMES, Language, language, t
+from trivalent.web.pages import ENTRIES, Entry
+from trivalent.web.views.notices import plain
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
+ICON = Path(__file__).with_name("icon.svg")
+LOGO = Path(__file__).with_name("logo.svg")
+
+
+def prepare() -> None:
+    """Set up the page before anything is on it."""
+    st.session_state.setdefault("language", _first_language())
+    st.set_page_config(page_title=t("common.product"), page_icon=str(ICON), layout="wide")
+
+
+def _first_language() -> Language:
+    """Language of a new session: the address, the cookie, the server's choice, the browser's."""
+    wanted = [st.query_params.get("lang"), st.context.cookies.get("trivalent_language")]
+    wanted += [state.settings().language, (st.context.locale or "").split("-")[0].lower()]
+    known = [code for code in wanted if code in list(Language)]
+    return Language(known[0]) if known else Language.ENGLISH
+
+
+def language_switch(place: str) -> None:
+    """Let the user choose the language; everything follows at once.
+
+    Parameters
+    ----------
+    place : str
+        Tells the switch of one place from that of another: a widget that moves loses its value.
+    """
+    key = f"language-{place}"
+    st.segmented_control(
+        t("common.language"),
+        list(Language),
+        default=language(),
+        key=key,
+        format_func=LANGUAGE_NAMES.__getitem__,
+        label_visibility="collapsed",
+        required=True,
+        on_change=_speak,
+        args=(key,),
+    )
+
+
+def _speak(key: str) -> None:
+    st.session_state["language"] = st.session_state[key]
+
+
+def page_of(name: str) -> StreamlitPage:
+    """Page of the navigation, for `st.page_link`."""
+    entry = next(e for e in ENTRIES if e.name == name)
+    return _page(entry)
+
+
+def go(name: str) -> None:
+    """Switch to another page."""
+    st.switch_page(page_of(name))
+
+
+def _page(entry: Entry) -> StreamlitPage:
+    return st.Page(
+        entry.show,
+        title=t(f"common.page_{entry.name}"),
+        icon=entry.icon,
+        url_path=entry.name,
+        default=entry is ENTRIES[0],
+    )
+
+
+def hide_navigation() -> None:
+    """Keep the addresses of the pages, so that a login leads to the one that was asked for."""
+    st.navigation([_page(entry) for entry in ENTRIES], position="hidden")
+
+
+def navigate() -> None:
+    """Show the navigation and the page that was chosen."""
+    st.logo(str(LOGO), size="large", icon_image=str(ICON))
+    allowed = [e for e in ENTRIES if e.allowed(state.settings(), state.user())]
+    sections: dict[str, list[StreamlitPage]] = {}
+    for entry in allowed:
+        sections.setdefault(t(f"common.section_{entry.section}"), []).append(_page(entry))
+    chosen = st.navigation(sections)
+    with st.sidebar:
+        _below_the_navigation()
+    chosen.run()
+
+
+def _below_the_navigation() -> None:
+    with st.container(key="tv-side"):
+        if state.settings().auth is not Auth.NONE:
+            st.markdown(f":material/person: {plain(state.user().name)}")
+            st.button(
+                t("login.leave"),
+                icon=":material/logout:",
+                on_click=login.log_out,
+                width="stretch",
+                key="log-out",
+            )
+        language_switch("side")

@@ -1,0 +1,165 @@
+"""The guide: how to read a result, what it cannot know, and what happens to the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from trivalent.bundle import Bundle
+from trivalent.markup import esc
+from trivalent.settings import Auth
+from trivalent.types import LABELS, Modality
+from trivalent.web import figures, state
+from trivalent.web.i18n import t
+from trivalent.web.views.bars import badge
+from trivalent.web.views.notices import plain
+from trivalent.web.views.tables import table
+from trivalent.web.views.words import modality_name, percent
+from trivalent.wording import MIXED, UNSURE
+
+_TESTS = {"expert-text": Modality.TEXT, "expert-voice": Modality.AUDIO, "expert-face": Modality.FACE}
+
+
+def show() -> None:
+    """Make the page."""
+    bundle = state.bundle(state.chosen_model())
+    sections: dict[str, Callable[[Bundle], None]] = {
+        "reading": _reading,
+        "confidence": _confidence,
+        "mixed": _mixed,
+        "weights": _weights,
+        "quality": _quality,
+        "limits": _limits,
+        "privacy": _privacy,
+        "fairness": _fairness,
+        "licences": _licences,
+    }
+    with st.container(key="tv-guide"):
+        st.title(t("common.page_guide"))
+        st.markdown(t("guide.intro", model=plain(bundle.name), version=plain(bundle.version)))
+        links = "\n".join(f"- [{t(f'guide.h_{name}')}](#{name})" for name in sections)
+        st.markdown(f"**{t('guide.contents')}**\n\n{links}")
+        for name, section in sections.items():
+            st.header(t(f"guide.h_{name}"), anchor=name)
+            section(bundle)
+
+
+def _reading(_: Bundle) -> None:
+    st.markdown(t("guide.reading"))
+    plain_signs = [(UNSURE, t("common.unsure")), (MIXED, t("common.mixed"))]
+    signs = "".join(badge(label) for label in LABELS)
+    signs += "".join(
+        f'<span class="tv-badge tv-plain"><i>{sign}</i>{esc(words)}</span>' for sign, words in plain_signs
+    )
+    st.html(f'<p class="tv-signs"><span>{esc(t("guide.signs"))}</span> {signs}</p>')
+
+
+def _confidence(bundle: Bundle) -> None:
+    st.markdown(t("guide.confidence"))
+    measured = figures.reliabilities(bundle.sha256)
+    if measured:
+        st.markdown(t("guide.calibration_measured"))
+        head = [t("guide.column_test"), t("guide.column_count"), t("guide.column_gap")]
+        rows = [
+            (f"{modality_name(Modality(m.modality))}, {m.corpus}", f"{m.count:,}", str(m.ece))
+            for m in measured
+        ]
+        st.html(table(head, rows))
+        _origin("reliability")
+    else:
+        st.markdown(t("guide.calibration_absent"))
+    least = bundle.decision.min_confidence
+    usual = t("guide.abstains_below", min_confidence=percent(least)) if least else t("guide.abstains_never")
+    st.markdown(t("guide.abstaining", usual=usual))
+
+
+def _mixed(bundle: Bundle) -> None:
+    st.markdown(t("guide.mixed", mixed_above=f"{bundle.fusion.mixed_above:g}"))
+
+
+def _weights(bundle: Bundle) -> None:
+    fusion = bundle.fusion
+    said = ", ".join(f"{modality_name(m)} {w:.2f}" for m, w in fusion.weights.items())
+    st.markdown(t("guide.weights", weights=said, beside_words=f"{fusion.beside_words:.2f}"))
+    found = figures.result("fusion")
+    if found is None or bundle.name != "default":
+        return
+    rows = found.rows()
+    worth = {m: rows.get(f"worth: {m}", {}).get("correlation") for m in Modality}
+    told = ", ".join(f"{modality_name(m)} {r.mean:.2f}" for m, r in worth.items() if r is not None)
+    if told:
+        st.markdown(t("guide.weights_measured", correlations=told, data=plain(found.content["data"])))
+        _origin("fusion")
+
+
+def _quality(bundle: Bundle) -> None:
+    rows = [row for name, modality in _TESTS.items() for row in _test_rows(name, modality)]
+    if not rows:
+        st.markdown(t("guide.results_absent", variable=figures.VARIABLE))
+        return
+    st.markdown(t("guide.quality"))
+    if bundle.name != "default":
+        st.warning(t("guide.other_model"))
+    columns = ("test", "count", "f1", "constant")
+    st.html(table([t(f"guide.column_{c}") for c in columns], rows))
+    _origin(*_TESTS)
+
+
+def _test_rows(name: str, modality: Modality) -> Sequence[tuple[str, ...]]:
+    """Our expert beside the constant answer, for each corpus of a result file."""
+    found = figures.result(name)
+    if found is None:
+        return []
+    rows = found.rows()
+    made = []
+    for row, metrics in rows.items():
+        corpus, _, system = row.partition(": ")
+        constant = rows.get(f"{corpus}: constant")
+        if system.startswith("trivalent ") and constant is not None:
+            words = f"{modality_name(modality)}, {corpus}"
+            made.append(
+                (words, str(metrics["n"]), str(metrics["macro_f1"]), f"{constant['macro_f1'].mean:.3f}")
+            )
+    return made
+
+
+def _origin(*names: str) -> None:
+    found = [r for name in names if (r := figures.result(name)) is not None]
+    values = {
+        "files": ", ".join(r.path.name for r in found),
+        "dates": ", ".join(sorted({str(r.content["date"]) for r in found})),
+        "machine": plain(str(found[0].content["machine"])),
+    }
+    st.caption(t("guide.origin", **values))
+
+
+def _limits(bundle: Bundle) -> None:
+    st.markdown(t("guide.limits"))
+    limits = bundle.card.get("limits")
+    if isinstance(limits, dict):
+        known = {str(m): modality_name(m) for m in Modality}
+        lines = [f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in limits.items()]
+        st.markdown("\n".join(lines))
+
+
+def _privacy(_: Bundle) -> None:
+    settings, user = state.settings(), state.user()
+    days = user.retention_days or settings.retention_days
+    local = settings.auth is Auth.NONE
+    st.markdown(
+        t(
+            "guide.privacy",
+            place=t("guide.place_local" if local else "guide.place_server"),
+            retention=t("guide.retention_days", count=days) if days else t("guide.retention_none"),
+            who=t("guide.who_local", home=str(settings.home)) if local else t("guide.who_accounts"),
+        )
+    )
+
+
+def _fairness(_: Bundle) -> None:
+    st.markdown(t("guide.fairness"))
+
+
+def _licences(_: Bundle) -> None:
+    st.markdown(t("guide.licences"))

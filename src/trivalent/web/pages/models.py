@@ -1,0 +1,218 @@
+"""The model bundles: what they are made of, how good they are, and which one is used."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from trivalent import bundle_store
+from trivalent.bundle import Bundle, installed_bundles
+from trivalent.errors import TrivalentError
+from trivalent.settings import Auth
+from trivalent.store import Role
+from trivalent.types import Modality
+from trivalent.web import figures, state
+from trivalent.web.i18n import t
+from trivalent.web.views.notices import plain, show_error
+from trivalent.web.views.reliability import plot
+from trivalent.web.views.tables import table
+from trivalent.web.views.words import modality_name
+
+_METRICS = ("macro_f1", "weighted_f1", "negative_recall", "ece")
+
+
+def show() -> None:
+    """Make the page."""
+    st.title(t("common.page_models"))
+    st.markdown(t("models.intro"))
+    if message := st.session_state.pop("models-message", None):
+        st.success(message, icon=":material/check:")
+    added = bundle_store.added_bundles(state.settings().home)
+    names = [*installed_bundles(), *added]
+    if (own := state.settings().model) not in names:
+        names.insert(0, own)  # a path that the server was started with
+    for name in names:
+        with st.container(border=True):
+            _card(name, removable=name in added)
+    if _may_change():
+        _add()
+    else:
+        st.caption(t("models.only_administrators"))
+
+
+def _may_change() -> bool:
+    return state.settings().auth is Auth.NONE or state.user().role is Role.ADMINISTRATOR
+
+
+def _card(name: str, *, removable: bool) -> None:
+    try:
+        bundle, manifest = state.bundle(name), figures.manifest(_where(name))
+    except TrivalentError as error:
+        st.subheader(plain(name))
+        st.warning(t("models.damaged"))
+        show_error(error)
+        if removable and _may_change():
+            _remove_button(name)
+        return
+    _head(name, bundle, removable=removable)
+    summary = bundle.card.get("summary")
+    if isinstance(summary, str):
+        st.markdown(plain(summary))
+    _experts(bundle)
+    for key, title in (("licence", "licence"), ("limits", "limits"), ("data", "training")):
+        st.markdown(f"**{t(f'models.{title}')}**")
+        st.markdown(_said(bundle.card.get(key)))
+    used = name == state.chosen_model()
+    with st.expander(t("models.metrics"), expanded=used, icon=":material/table_chart:"):
+        _metrics(manifest.get("metrics"))
+    with st.expander(t("models.calibration"), expanded=used, icon=":material/show_chart:"):
+        _calibration(bundle)
+    with st.expander(t("models.files"), icon=":material/fingerprint:"):
+        st.caption(t("models.sha256"))
+        st.code(bundle.sha256, language=None, wrap_lines=True)
+        rows = [(file, digest) for file, digest in manifest["files"].items()]
+        st.html(table([t("models.file"), "sha256"], rows, numbers_from=2))
+
+
+def _where(name: str) -> str | Path:
+    return bundle_store.locate(name, state.settings())
+
+
+def _head(name: str, bundle: Bundle, *, removable: bool) -> None:
+    size = figures.bundle_bytes(_where(name)) / 1e6
+    known = "package" if name in installed_bundles() else "added" if removable else "server"
+    origin = t(f"models.origin_{known}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(plain(bundle.name), anchor=False)
+        if name == state.chosen_model():
+            st.badge(t("models.in_use"), icon=":material/check:", color="primary")
+        elif st.button(t("models.use"), key=f"use-{name}"):
+            state.choose_model(name)
+            st.session_state["models-message"] = t("models.chosen", name=plain(name))
+            st.rerun()
+        if removable and _may_change():
+            _remove_button(name)
+    st.caption(t("models.facts", version=plain(bundle.version), size=f"{size:.1f}", origin=origin))
+
+
+def _experts(bundle: Bundle) -> None:
+    rows = []
+    for modality, expert in bundle.experts.items():
+        spec = expert.spec
+        weight = bundle.fusion.weights.get(modality, 0.0)
+        features = f"{spec.extractor} {spec.extractor_version}"
+        rows.append((modality_name(modality), features, f"{weight:.2f}", f"{spec.temperature:.2f}"))
+    head = [t(f"models.{c}") for c in ("modality", "extractor", "weight", "temperature")]
+    st.html(table(head, rows, numbers_from=2))
+
+
+def _metrics(metrics: Any) -> None:
+    """Tabulate whatever the bundle records that has a macro-F1, at any depth."""
+    rows = []
+    for modality in Modality:
+        recorded = metrics.get(modality) if isinstance(metrics, Mapping) else None
+        for where, scores in _scores(recorded, ()):
+            cells = [_number(scores.get(m)) for m in _METRICS]
+            count = scores.get("n")
+            items = f"{count:,.0f}" if isinstance(count, int | float) else ""
+            rows.append((modality_name(modality), where, items, *cells))
+    if not rows:
+        st.markdown(t("models.metrics_none"))
+        return
+    head = [t(f"models.{c}") for c in ("modality", "evaluated_on", "items", *_METRICS)]
+    st.html(table(head, rows, numbers_from=2))
+    st.caption(t("models.metrics_note"))
+
+
+def _scores(recorded: Any, path: tuple[str, ...]) -> list[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(recorded, Mapping) or len(path) > 4:
+        return []
+    if "macro_f1" in recorded:
+        return [(" ".join(path).replace("_", " "), recorded)]
+    return [found for key, value in recorded.items() for found in _scores(value, (*path, str(key)))]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else ""
+
+
+def _calibration(bundle: Bundle) -> None:
+    measured = figures.reliabilities(bundle.sha256)
+    if not measured:
+        st.markdown(t("models.calibration_missing"))
+        return
+    st.caption(t("models.calibration_note"))
+    for modality in Modality:
+        own = [r for r in measured if r.modality == modality]
+        if own:
+            plots = "".join(plot(r) for r in own)
+            st.html(
+                f'<p class="tv-kicker">{modality_name(modality)}</p><div class="tv-plots">{plots}</div>'
+            )
+    found = figures.result("reliability")
+    if found is not None:
+        st.markdown("\n".join(f"- {plain(str(c))}" for c in found.content["caveats"]))
+    if st.toggle(t("models.figures"), key=f"figures-{bundle.sha256}"):
+        columns = ("test_set", "confidence_range", "answers", "mean_confidence", "axis_right")
+        rows = [
+            (
+                r.corpus,
+                f"{b.low:.0%} – {b.high:.0%}",
+                f"{b.count:,}",
+                f"{b.confidence:.3f}",
+                f"{b.right:.3f}",
+            )
+            for r in measured
+            for b in r.bins
+        ]
+        st.html(table([t(f"models.{c}") for c in columns], rows))
+
+
+def _said(card: Any) -> str:
+    """One line per modality of what a card says, in its own words."""
+    if isinstance(card, Mapping):
+        known = {str(m): modality_name(m) for m in Modality}
+        return "\n".join(f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in card.items())
+    return plain(str(card)) if card else t("models.not_stated")
+
+
+def _remove_button(name: str) -> None:
+    with st.popover(t("models.remove"), icon=":material/delete:", key=f"remove-{name}"):
+        st.markdown(t("models.remove_ask", name=f"**{plain(name)}**"))
+        if st.button(t("models.remove"), type="primary", key=f"remove-sure-{name}"):
+            try:
+                bundle_store.remove(name, state.settings().home)
+            except TrivalentError as error:
+                show_error(error)
+                return
+            if state.chosen_model() == name:
+                state.choose_model(state.settings().model)
+            st.session_state["models-message"] = t("models.removed", name=plain(name))
+            st.rerun()
+
+
+def _add() -> None:
+    st.subheader(t("models.add"), anchor=False)
+    with st.form("add-bundle", border=True):
+        st.markdown(t("models.add_note"))
+        file = st.file_uploader(t("models.add_file"), type=["zip"])
+        replace = st.checkbox(t("models.add_replace"))
+        sent = st.form_submit_button(t("models.add_button"), type="primary")
+    if not sent or file is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch, st.spinner(t("models.add_working")):
+        archive = Path(scratch) / "bundle.zip"  # the name it was uploaded under has no meaning
+        archive.write_bytes(file.getbuffer())
+        try:
+            bundle = bundle_store.install(archive, state.settings().home, replace=replace)
+        except TrivalentError as error:
+            show_error(error)
+            return
+    st.session_state["models-message"] = t(
+        "models.added", name=plain(bundle.name), version=plain(bundle.version)
+    )
+    st.rerun()

@@ -1,0 +1,116 @@
+"""Handing work to the runner, and keeping for this session what is not to be kept."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from trivalent.errors import TrivalentError
+from trivalent.store import Job, Record
+from trivalent.store.folders import suffix_of
+from trivalent.transcripts import parse_transcript, to_srt
+from trivalent.web import state
+from trivalent.web.scratch import use
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a recording is to be analysed, as its options in the store."""
+
+    modalities: Sequence[str] | None = None
+    whisper: str = "tiny.en"
+    transcript: str | None = None
+    keep_media: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Render for the job."""
+        return {
+            "model": state.chosen_model(),
+            "modalities": None if self.modalities is None else list(self.modalities),
+            "whisper": self.whisper,
+            "transcript": self.transcript,
+        }
+
+
+def submit(name: str, content: bytes | Path, wishes: Wishes) -> Job:
+    """Queue a recording; this session keeps a copy to play.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls it.
+    content : bytes or Path
+        A path is copied and stays where it is.
+
+    Raises
+    ------
+    StoreError
+        The queue is full, or the file cannot be stored.
+    """
+    copy = state.session_folder() / f"{secrets.token_hex(8)}{suffix_of(name)}"
+    _write(content, copy)
+    waiting = copy.with_name(f"{copy.stem}.waiting")
+    shutil.copyfile(copy, waiting)  # the store takes its file away
+    try:
+        job = state.store().jobs.submit(
+            state.user(),
+            name,
+            waiting,
+            options=wishes.options(),
+            keep_media=wishes.keep_media,
+            limit=state.settings().queue_limit,
+        )
+    except TrivalentError:
+        waiting.unlink(missing_ok=True)
+        copy.unlink()
+        raise
+    _copies()[job.id] = copy
+    state.runner().wake()
+    return job
+
+
+def _write(content: bytes | Path, target: Path) -> None:
+    if isinstance(content, Path):
+        shutil.copyfile(content, target)
+    else:
+        target.write_bytes(content)
+
+
+def finished(job: Job) -> None:
+    """Carry this session's copy over from a job to its analysis."""
+    if job.analysis_id is not None and job.id in _copies():
+        _copies()[job.analysis_id] = _copies().pop(job.id)
+
+
+def recording(record: Record) -> Path | None:
+    """Find the recording of an analysis: the one that was kept, or what this session still has."""
+    kept = state.history().media(record.id) if record.has_media else None
+    copy = _copies().get(record.id)
+    if kept is not None or copy is None or not copy.is_file():
+        return kept
+    use(copy)
+    return copy
+
+
+def _copies() -> dict[str, Path]:
+    found: dict[str, Path] = st.session_state.setdefault("copies", {})
+    return found
+
+
+def transcript_text(data: bytes, name: str) -> str:
+    """Check a transcript file and render it as the job takes it.
+
+    Raises
+    ------
+    TranscriptError
+        Malformed, or without words.
+    """
+    suffix = Path(name).suffix.lower()
+    parsed = parse_transcript(data, suffix=suffix, name=name)
+    return to_srt(parsed.cues) if parsed.timed else "\n".join(cue.text for cue in parsed.cues)

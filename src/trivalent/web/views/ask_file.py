@@ -1,0 +1,99 @@
+"""The tab for files, and the options that recordings share."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from trivalent.errors import TrivalentError
+from trivalent.transcripts import SUFFIXES
+from trivalent.types import Modality
+from trivalent.web import state, submission
+from trivalent.web.i18n import t
+from trivalent.web.submission import Wishes
+from trivalent.web.views.ask_text import Target
+from trivalent.web.views.notices import show_error
+from trivalent.web.views.words import modality_name
+
+TRANSCRIPT_MB = 16  # as much as the library reads
+RECOGNISERS = ("tiny.en", "base.en", "base", "small.en", "small")
+
+
+def ask_file() -> Target | None:
+    """Take a file, or the clip of the package; returns the state to which the page should turn."""
+    file = st.file_uploader(t("analyze.file_label"), key="file", help=t("analyze.file_help"))
+    wishes = ask_wishes("file")
+    with st.container(horizontal=True, key="tv-file-buttons"):
+        pressed = st.button(
+            t("analyze.start"),
+            type="primary",
+            icon=":material/play_arrow:",
+            key="analyze-file",
+            disabled=file is None or wishes is None,
+        )
+        sample = st.button(t("analyze.sample"), icon=":material/movie:", key="analyze-sample")
+    try:
+        if sample:
+            # nobody's recording: kept, so that it still plays after a reload
+            job = submission.submit("sample.mp4", state.sample(), Wishes(keep_media=True))
+            return "job", job.id
+        if pressed and file is not None and wishes is not None:
+            return "job", submission.submit(file.name, file.getvalue(), wishes).id
+    except TrivalentError as error:
+        show_error(error)
+    return None
+
+
+def ask_wishes(key: str) -> Wishes | None:
+    """Ask how to analyse and whether to keep; nothing while the answer is impossible.
+
+    Parameters
+    ----------
+    key : str
+        Tells the widgets of one tab from those of another.
+    """
+    keep = st.checkbox(
+        t("analyze.keep"), value=usually_kept(), key=f"{key}-keep", help=t("analyze.keep_help")
+    )
+    with st.expander(t("analyze.options"), icon=":material/tune:"):
+        modalities = st.pills(
+            t("analyze.modalities"),
+            list(Modality),
+            selection_mode="multi",
+            default=list(Modality),
+            format_func=modality_name,
+            key=f"{key}-modalities",
+        )
+        whisper = st.selectbox(
+            t("analyze.recogniser"),
+            RECOGNISERS,
+            format_func=lambda size: t(f"analyze.recogniser_{size.replace('.', '_')}"),
+            key=f"{key}-whisper",
+            help=t("analyze.recogniser_help"),
+        )
+        file = st.file_uploader(
+            t("analyze.transcript"),
+            type=[suffix.lstrip(".") for suffix in SUFFIXES],
+            key=f"{key}-transcript",
+            max_upload_size=TRANSCRIPT_MB,
+            help=t("analyze.transcript_help"),
+        )
+    if not modalities:
+        st.warning(t("analyze.no_modality"), icon=":material/warning:")
+        return None
+    try:
+        transcript = None if file is None else submission.transcript_text(file.getvalue(), file.name)
+    except TrivalentError as error:
+        show_error(error)
+        return None
+    return Wishes(_unless_all(modalities), whisper, transcript, keep)
+
+
+def _unless_all(modalities: list[Modality]) -> list[str] | None:
+    """All is what the bundle has, which may be less."""
+    return None if len(modalities) == len(Modality) else [str(m) for m in Modality if m in modalities]
+
+
+def usually_kept() -> bool:
+    """Whether recordings stay unless the user says otherwise here."""
+    choice = state.user().keep_media
+    return state.settings().keep_media if choice is None else choice

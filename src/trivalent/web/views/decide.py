@@ -1,0 +1,188 @@
+"""Deciding a finished analysis again: switches and sliders that need no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from trivalent.analysis import Analysis
+from trivalent.bundle import Bundle
+from trivalent.errors import TrivalentError
+from trivalent.redecision import redecide
+from trivalent.types import LABELS, Modality, Status
+from trivalent.web import state
+from trivalent.web.i18n import t, translate
+from trivalent.web.views.notices import capital, plain
+from trivalent.web.views.words import label_name, modality_name
+from trivalent.wording import GLYPHS
+
+STEP = 0.01
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user set, or the bundle's own choice."""
+
+    modalities: tuple[str, ...]
+    thresholds: tuple[float, float, float]
+    min_confidence: float
+
+
+def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
+    """Show the controls and apply them.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        As it was stored.
+    key : str
+        Of the controls: the record's id.
+
+    Returns
+    -------
+    analysis : Analysis
+        Decided as the controls say.
+    changed : bool
+        Whether that differs from the first decision.
+    """
+    usual, problem = _usual(analysis)
+    if usual is None:
+        _controls(Choices(tuple(_analysed(analysis)), (1 / 3, 1 / 3, 1 / 3), 0.0), key=key, off=True)
+        st.caption(plain(problem))
+        return analysis, False
+    bundle, first = usual
+    chosen = _controls(first, key=key, off=False)
+    if chosen == first:
+        return analysis, False
+    try:
+        again = redecide(
+            analysis,
+            bundle,
+            modalities=_with_silent(analysis, bundle, chosen.modalities),
+            thresholds=chosen.thresholds,
+            min_confidence=chosen.min_confidence,
+        )
+    except TrivalentError as error:
+        st.caption(plain(capital(translate(str(error)))))
+        return analysis, False
+    return again, True
+
+
+def _usual(analysis: Analysis) -> tuple[tuple[Bundle, Choices] | None, str]:
+    """Find the bundle that made the analysis and its own choices, or say why there is none."""
+    try:
+        bundle = state.bundle(analysis.model.name)
+        if not _fits(analysis, bundle):
+            redecide(analysis, bundle)  # says why not
+    except TrivalentError as error:
+        return None, capital(translate(str(error)))
+    decision = bundle.decision
+    return (bundle, Choices(tuple(_analysed(analysis)), decision.thresholds, decision.min_confidence)), ""
+
+
+def _fits(analysis: Analysis, bundle: Bundle) -> bool:
+    told = all(e.reliability is not None for u in analysis.utterances for e in u.modalities.values())
+    return told and bundle.sha256 == analysis.model.sha256
+
+
+def _with_silent(analysis: Analysis, bundle: Bundle, chosen: tuple[str, ...]) -> list[str]:
+    """Add the channels that had nothing to say, so that they keep telling their own reason."""
+    analysed = _analysed(analysis)
+    off = {str(m) for u in analysis.utterances for m, e in u.modalities.items() if e.status is Status.OFF}
+    return [str(m) for m in bundle.experts if m in chosen or (m not in analysed and m not in off)]
+
+
+def _analysed(analysis: Analysis) -> list[str]:
+    """Channels with an opinion on at least one utterance."""
+    return [
+        str(m)
+        for m in Modality
+        if any(u.modalities[m].status is Status.OK for u in analysis.utterances if m in u.modalities)
+    ]
+
+
+def _controls(first: Choices, *, key: str, off: bool) -> Choices:
+    with st.container(horizontal=True, vertical_alignment="center", key="tv-decide-head"):
+        st.markdown(f"**{t('result.decide')}**", width="content", help=t("result.decide_help"))
+        again = st.container(width="content")
+    with st.container(horizontal=True, key="tv-decide-row"):
+        modalities = _channels(first, key=key, off=off)
+        confidence = st.slider(
+            t("result.min_confidence"),
+            0.0,
+            1.0,
+            round(first.min_confidence, 2),
+            STEP,
+            key=f"confidence-{key}",
+            disabled=off,
+            help=t("result.min_confidence_help"),
+        )
+        thresholds = [_threshold(label, usual, key=key, off=off) for label, usual in _by_label(first)]
+    chosen = _unless_untouched(first, modalities, tuple(thresholds), confidence)
+    again.button(
+        t("result.reset"),
+        icon=":material/restart_alt:",
+        type="tertiary",
+        disabled=chosen == first,
+        key=f"reset-{key}",
+        on_click=reset,
+        args=(key,),
+    )
+    return chosen
+
+
+def _channels(first: Choices, *, key: str, off: bool) -> tuple[str, ...]:
+    """Switches of the channels that had something to say; one alone needs none."""
+    if len(first.modalities) < 2:
+        return first.modalities
+    chosen = st.pills(
+        t("result.channels"),
+        first.modalities,
+        selection_mode="multi",
+        default=first.modalities,
+        format_func=lambda m: modality_name(Modality(m)),
+        key=f"modalities-{key}",
+        disabled=off,
+        help=t("result.channels_help"),
+    )
+    return tuple(chosen)
+
+
+def _threshold(label: str, usual: float, *, key: str, off: bool) -> float:
+    return st.slider(
+        t("result.threshold", sign=GLYPHS[label], label=label_name(label)),
+        STEP,
+        1.0,
+        round(usual, 2),
+        STEP,
+        key=f"threshold-{label}-{key}",
+        disabled=off,
+    )
+
+
+def _by_label(choices: Choices) -> list[tuple[str, float]]:
+    return list(zip(LABELS, choices.thresholds, strict=True))
+
+
+def _unless_untouched(
+    first: Choices, modalities: tuple[str, ...], thresholds: tuple[float, ...], confidence: float
+) -> Choices:
+    """Keep the bundle's exact numbers where the slider stands on their rounding."""
+    kept = [
+        usual if chosen == round(usual, 2) else chosen
+        for chosen, usual in zip(thresholds, first.thresholds, strict=True)
+    ]
+    sure = first.min_confidence if confidence == round(first.min_confidence, 2) else confidence
+    ordered = tuple(m for m in first.modalities if m in modalities)
+    return Choices(ordered, (kept[0], kept[1], kept[2]), sure)
+
+
+def reset(key: str) -> None:
+    """Go back to the bundle's own choices; a callback."""
+    for name in [
+        f"modalities-{key}",
+        f"confidence-{key}",
+        *(f"threshold-{label}-{key}" for label in LABELS),
+    ]:
+        st.session_state.pop(name, None)

@@ -1,0 +1,48 @@
+"""Empty states and errors, designed rather than left over."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from trivalent.errors import TrivalentError
+from trivalent.web.i18n import t, translate
+
+
+def plain(text: str) -> str:
+    r"""Escape a text for Streamlit's Markdown, so that it is shown as it was written.
+
+    >>> plain("a *b* [c](d) :smile: $x$")
+    'a \\*b\\* \\[c\\](d) \\:smile\\: \\$x\\$'
+    """
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#+|~$:!" else c for c in text)
+
+
+def show_error(error: TrivalentError) -> None:
+    """Say what was expected, what came and what to do, in the language of the page."""
+    st.error(plain(capital(translate(str(error)))), icon=":material/error:")
+
+
+def empty(icon: str, title: str, text: str) -> None:
+    """Say in the middle of the page why there is nothing yet and what to do.
+
+    Parameters
+    ----------
+    icon : str
+        Name of a Material symbol, such as `history`.
+    title, text : str
+        Translated; Markdown in `text` is allowed.
+    """
+    with st.container(horizontal_alignment="center", key=f"tv-empty-{icon}"):
+        st.markdown(f":material/{icon}:", text_alignment="center")
+        st.markdown(f"**{title}**", text_alignment="center")
+        st.caption(text, text_alignment="center")
+
+
+def capital(sentence: str) -> str:
+    """Begin a sentence with a capital letter."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def unexpected(error: Exception) -> None:
+    """Say that something broke which is not the user's doing."""
+    st.error(t("common.unexpected", kind=type(error).__name__), icon=":material/error:")

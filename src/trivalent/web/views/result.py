@@ -1,0 +1,160 @@
+"""One analysis in full: verdict, evidence, timeline, transcript; decided again at will."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from trivalent.analysis import Analysis
+from trivalent.errors import TrivalentError
+from trivalent.markup import esc
+from trivalent.occlusion import WordEffect, word_effects
+from trivalent.store import Record
+from trivalent.types import Modality
+from trivalent.web import state, submission
+from trivalent.web.components import component
+from trivalent.web.i18n import t
+from trivalent.web.routes import MEDIA_TYPES
+from trivalent.web.views import decide, downloads
+from trivalent.web.views.notices import show_error
+from trivalent.web.views.timeline import timeline
+from trivalent.web.views.transcript import keyframes, page_of, pages, transcript
+from trivalent.web.views.verdict import verdict_card, warnings_card
+from trivalent.web.views.word_effects import word_map
+from trivalent.web.views.words import model_words, source_line, when
+from trivalent.wording import seconds_words
+
+LOADED = 3  # analyses that a session keeps at hand
+
+
+def show_result(record: Record) -> None:
+    """Show an analysis of the current user, with its recording where it is still there.
+
+    Parameters
+    ----------
+    record : Record
+        From the user's own history.
+    """
+    _result(record, _load(record.id), submission.recording(record))
+
+
+def _load(record_id: str) -> Analysis:
+    """Fetch an analysis of the current user, or the copy that this session has just fetched."""
+    loaded: OrderedDict[str, Analysis] = st.session_state.setdefault("loaded", OrderedDict())
+    if record_id not in loaded:
+        loaded[record_id] = state.history().analysis(record_id)
+        while len(loaded) > LOADED:
+            loaded.popitem(last=False)
+    return loaded[record_id]
+
+
+@st.fragment
+def _result(record: Record, stored: Analysis, media: Path | None) -> None:
+    head = st.container(horizontal=True, vertical_alignment="center", key="tv-head")
+    verdict, below = st.container(), st.container()
+    with st.container(border=True, key="tv-decide"):
+        analysis, changed = decide.decided_again(stored, key=record.id)
+    with head:
+        st.html(_head(record, stored))
+        downloads.buttons(record, analysis)
+    verdict.html(verdict_card(analysis))
+    if notes := warnings_card(analysis):
+        below.html(notes)
+    if changed:
+        below.caption(f":material/tune: {t('result.changed_note')}")
+    _evidence(record, analysis, media)
+
+
+def _head(record: Record, analysis: Analysis) -> str:
+    facts = [source_line(analysis), when(record.created), model_words(analysis.model)]
+    if analysis.timing.total_s > 0:
+        facts.append(t("result.took", time=seconds_words(analysis.timing.total_s)))
+    line = "".join(f"<span>{esc(fact)}</span>" for fact in facts)
+    name = f'<h2 dir="auto">{esc(record.name)}</h2>'
+    return f'<header class="tv-head">{name}<p class="tv-facts">{line}</p></header>'
+
+
+def _evidence(record: Record, analysis: Analysis, media: Path | None) -> None:
+    key = f"player-{record.id}"
+    page = min(st.session_state.get(f"page-{record.id}", 0), pages(analysis) - 1)
+    component("player")(
+        key=key,
+        data={
+            "media": _media(media, analysis),
+            "timeline": _section(t("result.timeline"), timeline(analysis)),
+            "frames": _section(t("result.keyframes"), keyframes(analysis)),
+            "transcript": _section(_transcript_title(analysis), transcript(analysis, page=page)),
+            "words": _words(record.id, analysis),
+            "reveal": st.session_state.get(f"reveal-{record.id}"),
+        },
+        on_words_change=lambda: _explain(key, record.id, analysis),
+        on_reveal_change=lambda: _turn_to(key, record.id, analysis),
+    )
+    if pages(analysis) > 1:
+        st.segmented_control(
+            t("result.page"),
+            range(pages(analysis)),
+            key=f"page-{record.id}",
+            default=page,
+            format_func=lambda number: str(number + 1),
+            required=True,
+        )
+
+
+def _transcript_title(analysis: Analysis) -> str:
+    return t("result.by_sentence" if analysis.source.kind == "text" else "result.transcript")
+
+
+def _section(title: str, body: str) -> str:
+    return f'<section class="tv-card"><h3>{esc(title)}</h3>{body}</section>' if body else ""
+
+
+def _media(path: Path | None, analysis: Analysis) -> dict[str, Any] | None:
+    if path is None or path.suffix.lower() not in MEDIA_TYPES:
+        return None
+    return {
+        "url": state.media_url(path),
+        "kind": "video" if analysis.source.kind == "video" else "audio",
+        "label": analysis.source.name,
+        "unplayable": t("result.unplayable"),
+    }
+
+
+def _explained(record_id: str) -> dict[int, tuple[WordEffect, ...]]:
+    found: dict[int, tuple[WordEffect, ...]] = st.session_state.setdefault(f"explained-{record_id}", {})
+    return found
+
+
+def _words(record_id: str, analysis: Analysis) -> dict[str, str]:
+    """Markup of the utterances whose words were asked for."""
+    texts = {u.index: u.text for u in analysis.utterances}
+    return {
+        str(i): word_map(texts[i], effects) for i, effects in _explained(record_id).items() if i in texts
+    }
+
+
+def _explain(key: str, record_id: str, analysis: Analysis) -> None:
+    """Find out which words of an utterance matter; a callback of the component."""
+    index = st.session_state[key].get("words")
+    utterance = next((u for u in analysis.utterances if u.index == index), None)
+    if utterance is None or not utterance.text.strip() or index in _explained(record_id):
+        return
+    try:
+        bundle = state.bundle(analysis.model.name)
+        if bundle.sha256 == analysis.model.sha256 and Modality.TEXT in bundle.experts:
+            _explained(record_id)[utterance.index] = word_effects(
+                bundle.experts[Modality.TEXT], utterance.text
+            )
+    except TrivalentError as error:
+        show_error(error)
+
+
+def _turn_to(key: str, record_id: str, analysis: Analysis) -> None:
+    """Turn to the page of an utterance that was chosen on the timeline; a callback of the component."""
+    index = st.session_state[key].get("reveal")
+    if index is not None:
+        st.session_state[f"page-{record_id}"] = page_of(analysis, int(index))
+        st.session_state[f"reveal-{record_id}"] = int(index)

@@ -1,0 +1,209 @@
+"""Texts of the app: complete in both languages, used, and nowhere but in `web/texts`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import trivalent
+from trivalent.errors import UsageError
+from trivalent.web.i18n import Language, catalogue, speaking, t, translate
+
+PACKAGE = Path(trivalent.__file__).parent
+WEB = PACKAGE / "web"
+SOURCES = sorted(WEB.rglob("*.py"))
+PLACEHOLDER = re.compile(r"{(\w+)}")
+HAN = re.compile("[\u4e00-\u9fff]")
+SAME_IN_BOTH = {"common.product", "result.download_json", "result.download_csv"}
+
+# modules of the library whose sentences a page may show
+SPOKEN = (
+    "analyzer", "experts", "verdicts", "redecision", "occlusion", "speech", "hearing", "media",
+    "media_probe", "utterances", "transcripts", "isolated", "bundle_store", "store/jobs",
+)  # fmt: skip
+# for callers of the library, not for users of the app
+INTERNAL = re.compile("rate_hz|thresholds|another kind of value|modalities among")
+
+
+def literals(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Strings of a module but for docstrings, errors and logs."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise | ast.Assert) or (
+            isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("log.", "re.", "print"))
+        ):
+            skipped |= {id(n) for n in ast.walk(node)}
+        elif isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr):
+                skipped |= {id(n) for n in ast.walk(body[0])}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node
+
+
+def keys_of(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """Keys that a module names in full, and starts of those that it puts together."""
+    whole, starts = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            starts.add(str(node.values[0].value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            whole.add(node.value)
+    return whole, {s for s in starts if "." in s}
+
+
+def problems(key: str, text: dict[str, str]) -> Iterator[str]:
+    if not {"en", "zh"} <= set(text) <= {"en", "zh", "one"} or not all(text.values()):
+        yield "expected en, zh and at most `one`"
+        return
+    names = {code: set(PLACEHOLDER.findall(words)) for code, words in text.items()}
+    same = names["zh"] <= names["en"] if key.startswith("messages.") else names["zh"] == names["en"]
+    if not same:
+        yield "placeholders differ"
+    if "one" in text and names["one"] | {"count"} != names["en"] | {"count"}:
+        yield "placeholders of the singular differ"
+    if key not in SAME_IN_BOTH and not key.startswith("examples."):
+        if re.search("[A-Za-z]", PLACEHOLDER.sub("", text["en"])) and not HAN.search(text["zh"]):
+            yield "the Chinese text is not Chinese"
+        if HAN.search(text["en"]):
+            yield "the English text is not English"
+
+
+def test_texts_are_complete() -> None:
+    found = {key: told for key, text in catalogue().items() if (told := list(problems(key, text)))}
+    assert not found
+
+
+def test_english_has_a_singular() -> None:
+    assert t("result.utterances", count=1) == "1 utterance"
+    assert t("result.utterances", count=2) == "2 utterances"
+    with speaking(Language.CHINESE):
+        assert t("result.utterances", count=1) == "1 个语段"
+
+
+def test_values_are_not_templates() -> None:
+    assert t("analyze.cancelled", name="{name} {count}") == "The analysis of {name} {count} was cancelled."
+
+
+def test_unknown_text_is_an_error() -> None:
+    with pytest.raises(UsageError, match=r"nothing\.here"):
+        t("nothing.here")
+
+
+def test_every_text_that_is_asked_for_exists_and_every_text_is_asked_for() -> None:
+    whole: set[str] = set()
+    starts: set[str] = set()
+    for source in SOURCES:
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        found, begun = keys_of(tree)
+        whole |= found
+        starts |= begun
+        for node in ast.walk(tree):
+            asks = isinstance(node, ast.Call) and ast.unparse(node.func) == "t" and node.args
+            if asks and isinstance(node.args[0], ast.Constant):
+                assert node.args[0].value in catalogue(), f"{source.name}:{node.lineno}"
+    known = [k for k in catalogue() if not k.startswith("messages.")]
+    unused = [k for k in known if k not in whole and not any(k.startswith(s) for s in starts)]
+    assert not unused
+
+
+def test_no_words_of_the_page_outside_the_texts() -> None:
+    two_words = re.compile(r"[A-Za-z]{3,}[,;:]? [A-Za-z]{2,}")
+    allowed = re.compile(
+        r"'self'|sans-serif|^[a-z_. -]+=self|patternTransform|^\.st-key|self\)|[{<>]|no-store"
+    )
+    found = []
+    for source in SOURCES:
+        for node in literals(ast.parse(source.read_text(encoding="utf-8"))):
+            shown = re.sub(r"<[^>]*>?|^[^<]*>|:material/\w+:|\w[\w-]*=\"[^\"]*\"?", " ", node.value)
+            one_liner = node.value.count(" ") and two_words.search(shown)
+            if one_liner and not allowed.search(shown) and not _is_list_of_names(node.value):
+                found.append(f"{source.relative_to(WEB)}:{node.lineno}: {node.value!r}")
+    assert not found
+
+
+def _is_list_of_names(text: str) -> bool:
+    """CSS classes and the like: lower case with hyphens, at least one of them ours."""
+    return bool(re.fullmatch(r"[a-z0-9 _:;.%()-]+", text)) and ("tv-" in text or ":" in text)
+
+
+def test_no_literal_is_given_to_a_widget() -> None:
+    widgets = {
+        "title", "header", "subheader", "caption", "markdown", "write", "text", "button", "checkbox",
+        "radio", "selectbox", "slider", "text_input", "text_area", "file_uploader", "expander", "info",
+        "warning", "error", "success", "toast", "metric", "link_button", "popover", "pills",
+        "segmented_control", "toggle", "number_input", "date_input", "download_button",
+        "form_submit_button", "dialog",
+    }  # fmt: skip
+    found = []
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+                continue
+            first = node.args[0]
+            if (
+                node.func.attr in widgets
+                and isinstance(first, ast.Constant)
+                and isinstance(first.value, str)
+            ):
+                words = re.sub(r":material/\w+:", "", first.value)
+                if re.search("[A-Za-z]{2}", words) and ast.unparse(node.func.value) != "log":
+                    found.append(f"{source.relative_to(WEB)}:{node.lineno}: {first.value!r}")
+    assert not found
+
+
+def test_scripts_hold_no_words() -> None:
+    for script in sorted(WEB.rglob("*.js")):
+        code = re.sub(r"//[^\n]*", "", script.read_text(encoding="utf-8"))
+        said = re.findall(r"(?:textContent|innerText|title|label) *[=:] *[\"']([^\"']+)", code)
+        assert not said, script.name
+
+
+def spoken() -> list[str]:
+    """Sentences of the library, with 7 in their placeholders."""
+    found = []
+    for module in SPOKEN:
+        tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            if name.endswith(("Error", ".absent", "warnings.append", "found.append", "notes.append")):
+                arguments = [*node.args, *(k.value for k in node.keywords if k.arg == "reason")]
+                found += [words for a in arguments if (words := _sentence(a)) and " " in words]
+    return sorted({words for words in found if not INTERNAL.search(words)})
+
+
+def _sentence(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_part(value) for value in node.values)
+    return None
+
+
+def _part(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    name = ast.unparse(node.value) if isinstance(node, ast.FormattedValue) else ""
+    return {"where": "in line 7 of a.srt", "over": "the detected speech"}.get(name, "7")
+
+
+def test_the_library_is_translated() -> None:
+    with speaking(Language.CHINESE):
+        untranslated = [words for words in spoken() if not HAN.search(translate(words))]
+    assert len(spoken()) > 60
+    assert not untranslated
+
+
+def test_translation_goes_into_parts_and_leaves_the_unknown() -> None:
+    with speaking(Language.CHINESE):
+        whole = translate("text not used: the language is 'de', the text expert reads English")
+        assert whole == "未使用文字：语种为 'de'，文字模型仅支持英文"
+        assert translate("a sentence of tomorrow") == "a sentence of tomorrow"
+    assert translate("no words") == "no words"
