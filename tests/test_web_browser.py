@@ -220,6 +220,22 @@ def test_the_camera_records_with_sound(browser: Any, app: str) -> None:
         assert page.get_by_role("heading", name="Recording.webm").is_visible()
 
 
+def test_the_microphone_records(browser: Any, app: str) -> None:
+    with Visit(browser, app, permissions=["microphone"]) as visit:
+        page = visit.page
+        page.get_by_role("tab", name="Record").click()
+        microphone = page.get_by_test_id("stAudioInput").get_by_role("button").last
+        microphone.click()
+        page.get_by_role("button", name="Stop recording").wait_for()
+        page.wait_for_timeout(1500)
+        microphone.click()
+        page.get_by_role("button", name="Analyze", exact=True).last.click()
+        page.locator(".tv-verdict").wait_for(timeout=DONE_MS)
+        assert page.get_by_role("heading", name="Recording.wav").is_visible()
+        assert page.locator("audio").count() == 1
+        assert visit.complaints == []
+
+
 def test_a_camera_that_may_not_be_used_is_explained(browser: Any, app: str) -> None:
     with Visit(browser, app) as visit:
         page = visit.page

@@ -125,9 +125,10 @@ class View {
 
   choose(element) {
     const item = this.item(element.dataset.u);
-    this.seek(Number(element.dataset.at ?? item?.dataset.start ?? element.dataset.start));
-    if (item) this.reveal(element.dataset.u);
-    else this.ask("reveal", Number(element.dataset.u)); // on another page of the transcript
+    this.seek(Number(element.dataset.at ?? element.dataset.start));
+    if (item) return this.reveal(element.dataset.u);
+    this.revealed = null;
+    this.ask("reveal", Number(element.dataset.u)); // on another page of the transcript
   }
 
   reveal(index) {

@@ -5,12 +5,19 @@ from __future__ import annotations
 from trivalent.web import login, state, style
 from trivalent.web.frame import hide_navigation, navigate, prepare
 
-prepare()
-style.apply(state.settings().max_upload_mb)
-admitted = login.admit()
-login.keep_cookies()
-if admitted:
-    navigate()
-else:
-    hide_navigation()
-    login.ask()
+
+def main() -> None:
+    """Make the page that this session asked for, or the login."""
+    prepare()
+    style.apply(state.settings().max_upload_mb)
+    admitted = login.admit()
+    login.keep_cookies()
+    if admitted:
+        navigate()
+    else:
+        hide_navigation()
+        login.ask()
+
+
+if __name__ == "__main__":  # so does Streamlit call it; who looks for doctests imports it
+    main()

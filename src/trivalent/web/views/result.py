@@ -94,14 +94,26 @@ def _evidence(record: Record, analysis: Analysis, media: Path | None) -> None:
         on_reveal_change=lambda: _turn_to(key, record.id, analysis),
     )
     if pages(analysis) > 1:
-        st.segmented_control(
-            t("result.page"),
-            range(pages(analysis)),
-            key=f"page-{record.id}",
-            default=page,
-            format_func=lambda number: str(number + 1),
-            required=True,
-        )
+        _pager(record.id, page, pages(analysis))
+
+
+def _pager(record_id: str, page: int, count: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="center"):
+        for step, icon, off in ((-1, "chevron_left", page == 0), (1, "chevron_right", page == count - 1)):
+            if step == 1:
+                st.caption(t("result.page", page=page + 1, count=count), width="content")
+            st.button(
+                t("result.page_back" if step == -1 else "result.page_on"),
+                icon=f":material/{icon}:",
+                disabled=off,
+                key=f"page{step}-{record_id}",
+                on_click=_set_page,
+                args=(record_id, page + step),
+            )
+
+
+def _set_page(record_id: str, page: int) -> None:
+    st.session_state[f"page-{record_id}"] = page
 
 
 def _transcript_title(analysis: Analysis) -> str:
@@ -156,5 +168,5 @@ def _turn_to(key: str, record_id: str, analysis: Analysis) -> None:
     """Turn to the page of an utterance that was chosen on the timeline; a callback of the component."""
     index = st.session_state[key].get("reveal")
     if index is not None:
-        st.session_state[f"page-{record_id}"] = page_of(analysis, int(index))
+        _set_page(record_id, page_of(analysis, int(index)))
         st.session_state[f"reveal-{record_id}"] = int(index)

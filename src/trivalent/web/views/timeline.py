@@ -98,7 +98,8 @@ def _sign(x: float, y: float, sign: str, kind: str = "tv-sign") -> str:
 def _block(u: UtteranceResult, title: str, shapes: str, *, reached: bool) -> str:
     """One utterance on one track; only those of the first track are in the order of the Tab key."""
     label = f' role="button" tabindex="0" aria-label="{esc(title)}"' if reached else ' aria-hidden="true"'
-    return f'<g class="tv-block" data-u="{u.index}"{label}><title>{esc(title)}</title>{shapes}</g>'
+    where = f'data-u="{u.index}" data-start="{u.start_s:.3f}"'
+    return f'<g class="tv-block" {where}{label}><title>{esc(title)}</title>{shapes}</g>'
 
 
 def _times(u: UtteranceResult) -> str:
