@@ -139,3 +139,22 @@ def test_a_transcript_goes_with_its_job(store, runner, tmp_path):
     wait(over(store, job))
     user: User = store.accounts.local_user()
     assert store.history(user).analysis(job).utterances[0].text == "Dreadful."
+
+
+def test_key_frames_are_handed_over_but_not_stored(store, settings):
+    from trivalent.web.recent import RecentFrames
+
+    frames = RecentFrames()
+    runner = JobRunner(store, settings, finished=frames.add)
+    clip = (PACKAGE_ROOT / "samples" / "sample.mp4").read_bytes()
+    options = {"modalities": ["face"], "face_rate_hz": 1.0}
+    dropped = submit(store, "a.mp4", clip, options=options)
+    kept = submit(store, "b.mp4", clip, options=options, keep_media=True)
+    runner.start()
+    wait(over(store, dropped, kept))
+    runner.stop()
+    history = store.history(store.accounts.local_user())
+    assert not history.analysis(dropped).keyframes
+    assert history.analysis(kept).keyframes
+    assert len(frames.of(dropped)) == len(history.analysis(kept).keyframes)
+    assert frames.of(kept) == ()

@@ -11,14 +11,16 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from trivalent.analysis import Analysis
 from trivalent.bundle_store import locate
 from trivalent.errors import CancelledError, StoreError, TrivalentError
 from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
 from trivalent.settings import Settings
-from trivalent.store import Beat, Claim, Store
+from trivalent.store import Beat, Claim, Record, Store
 
 log = logging.getLogger(__name__)
 LEASE_S = 30.0
@@ -36,10 +38,19 @@ class JobRunner:
     store : Store
     settings : Settings
         Workers, threads and limits of one file.
+    finished : callable, optional
+        Called by a worker with each stored record and its analysis, which still has the key frames
+        that the store leaves out where the recording is not kept.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self.store, self.settings = store, settings
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        finished: Callable[[Record, Analysis], None] | None = None,
+    ) -> None:
+        self.store, self.settings, self.finished = store, settings, finished
         self._wake = threading.Condition()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -50,8 +61,8 @@ class JobRunner:
             self._start(f"worker-{i}", self._work)
         self._start("keeper", self._keep)
 
-    def _start(self, name: str, run: object) -> None:
-        thread = threading.Thread(target=run, name=name, daemon=True)  # type: ignore[arg-type]
+    def _start(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -149,7 +160,9 @@ class _Work:
             # the name under which the store keeps a file means nothing to its owner
             self.jobs.fail(claim, str(error).replace(claim.path.name, claim.job.name))
             return
-        self.jobs.finish(claim, analysis)
+        record = self.jobs.finish(claim, analysis)
+        if record is not None and self.runner.finished is not None:
+            self.runner.finished(record, analysis)
 
     def _report(self, stage: str, share: float) -> None:
         if stage != self.stage:

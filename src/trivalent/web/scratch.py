@@ -58,7 +58,11 @@ def use(path: Path) -> None:
 
 def sweep(parent: Path, *, now: float) -> None:
     """Delete files and empty folders below `parent` that were not used for `UNUSED_S`."""
-    for path in sorted(parent.rglob("*"), reverse=True):  # a folder after what is in it
+    try:
+        found = sorted(parent.rglob("*"), reverse=True)  # a folder after what is in it
+    except OSError:
+        return  # a session ended while we looked: the next look will do
+    for path in found:
         with suppress(OSError):
             if now - path.stat().st_mtime > UNUSED_S:
                 if path.is_dir():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from trivalent.settings import Settings
+from trivalent.web.recent import RecentFrames
 from trivalent.web.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Services:
     store: Store
     runner: JobRunner
     scratch: Scratch
+    frames: RecentFrames
 
 
 _running: list[Services] = []
@@ -106,8 +108,9 @@ def _services(settings_json: str) -> Services:
     from trivalent.store import open_store
 
     chosen = Settings.from_mapping(json.loads(settings_json))
-    opened = open_store(chosen)
-    started = Services(chosen, opened, JobRunner(opened, chosen), Scratch(chosen.home))
+    opened, frames = open_store(chosen), RecentFrames()
+    runner = JobRunner(opened, chosen, finished=frames.add)
+    started = Services(chosen, opened, runner, Scratch(chosen.home), frames)
     started.runner.start()
     _running.append(started)
     return started

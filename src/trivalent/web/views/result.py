@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ def show_result(record: Record) -> None:
     record : Record
         From the user's own history.
     """
-    _result(record, _load(record.id), submission.recording(record))
+    recording, stored = submission.recording(record), _load(record.id)
+    if recording is not None and not stored.keyframes:
+        stored = replace(stored, keyframes=state.services().frames.of(record.id))
+    _result(record, stored, recording)
 
 
 def _load(record_id: str) -> Analysis:
