@@ -136,6 +136,7 @@ def test_shipped_recipes_are_complete() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     assert torch
     from trivalent.lab.assemble import BundleConfig
+    from trivalent.lab.compress.recipe import parse_compression
     from trivalent.lab.frames_task import FramesTaskConfig
     from trivalent.lab.fusion_recipe import parse_fusion
     from trivalent.lab.tabular_task import TabularTaskConfig
@@ -154,6 +155,9 @@ def test_shipped_recipes_are_complete() -> None:
         content = read_recipe(path)
         if content["kind"] == "fusion":
             parse_fusion(content, where=path.name)
+            continue
+        if content["kind"] == "compression":
+            parse_compression(content, where=path.name)
             continue
         recipe = load_recipe(path)
         framed = recipe.task.get("inputs") == "frames"

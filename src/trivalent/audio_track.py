@@ -6,11 +6,14 @@ where their timestamps say: a hole in the timestamps becomes silence, never a sh
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from trivalent.errors import MediaError
 
 SAMPLE_RATE = 16_000
 
@@ -20,6 +23,16 @@ JUMP_S = 0.05
 # A damaged timestamp must not fill the memory with silence: 2 h of it take 220 MiB.
 LONGEST_HOLE_S = 7200.0
 LONGEST_HOLE_BLIND_S = 600.0  # when the file does not announce its length
+# A few kilobytes may unpack to weeks of silence: 12 h take 1.4 GB.
+LONGEST_S = 12 * 3600.0
+
+
+def check_length(seconds: float) -> None:
+    """Raise `MediaError` if a recording is too long to be held."""
+    if seconds > LONGEST_S:
+        raise MediaError(
+            f"expected a recording of at most {LONGEST_S / 3600:.0f} hours, got a longer one; cut it into parts"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +136,7 @@ class AudioBuilder:
         if self._resampler is None:
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
         length_s = frame.samples / frame.sample_rate
+        check_length(self._fed_s + length_s)
         frame.pts = None  # the place is kept here, not in the filter graph
         for out in self._resampler.resample(frame):
             self._append(out)
@@ -130,9 +144,10 @@ class AudioBuilder:
 
     def finish(self) -> AudioTrack:
         """Return what was collected."""
-        if self._pending is not None:
-            self._feed(self._pending[0])
-        self._drain()
+        with suppress(av.error.FFmpegError):  # at most one frame cannot be converted
+            if self._pending is not None:
+                self._feed(self._pending[0])
+            self._drain()
         samples = np.frombuffer(self._buffer, dtype=np.int16)
         samples.flags.writeable = False
         return AudioTrack(samples)
@@ -147,7 +162,7 @@ class AudioBuilder:
         if self._limit_s is None:
             believed = hole_s <= LONGEST_HOLE_BLIND_S
         else:
-            believed = hole_s <= LONGEST_HOLE_S and target_s <= self._limit_s + 10.0
+            believed = hole_s <= LONGEST_HOLE_S and target_s <= min(self._limit_s + 10.0, LONGEST_S)
         if not believed:
             self.disbelieved += 1
             return

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from trivalent.assets.registry import PACKAGE_ROOT
 from trivalent.bundle_files import (
     EXPERTS,
+    MALFORMED,
     MANIFEST,
     BundleFiles,
     check_format,
     check_hashes,
+    cut,
     locate,
     open_files,
     read_manifest,
@@ -65,15 +67,34 @@ class Expert:
     def _session(self) -> onnxruntime.InferenceSession:
         import onnxruntime
 
+        from trivalent.bundle_trial import check_self_contained
+
+        graph = self._read()
+        check_self_contained(graph, self.spec.model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised; it need not be printed, too
         try:
-            return onnxruntime.InferenceSession(self._read(), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a family of its own without a common base
             reason = str(error).splitlines()[0][:200]
             raise BundleError(f"expected an ONNX graph in {self.spec.model}, got: {reason}") from error
+
+    def _run(self, inputs: dict[str, NDArray[Any]], output: str = "logits") -> FloatArray:
+        """Compute one output; a graph that does not know it, or the inputs, is no graph of ours."""
+        session, expected = self._session, f"expected an answer of the {self.spec.extractor} expert"
+        try:
+            found = session.run([output], inputs)[0]
+        except Exception as error:  # see `_session`
+            reason = str(error).splitlines()[0][:200]
+            raise BundleError(f"{expected} in {self.spec.model}, got: {reason}") from error
+        shape = (len(next(iter(inputs.values()))), len(LABELS))
+        if output == "logits" and np.shape(found) != shape:
+            raise BundleError(
+                f"{expected} in {self.spec.model} of shape {shape}, got {np.shape(found)}; train it again"
+            )
+        return found
 
     def calibrate(self, logits: FloatArray) -> FloatArray:
         """Turn logits (n, 3) into calibrated probabilities."""
@@ -81,7 +102,7 @@ class Expert:
 
     def from_tokens(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Classify padded token ids, shape (n, tokens); returns (n, 3)."""
-        return self.calibrate(self._session.run(["logits"], {"ids": ids, "mask": mask})[0])
+        return self.calibrate(self._run({"ids": ids, "mask": mask}))
 
     def embed(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Return the sentence vectors (n, width) of padded token ids, shape (n, tokens)."""
@@ -89,7 +110,7 @@ class Expert:
             raise BundleError(
                 f"expected an output 'sentence' of {self.spec.model}, found none; use the default bundle"
             )
-        return self._session.run(["sentence"], {"ids": ids, "mask": mask})[0]
+        return self._run({"ids": ids, "mask": mask}, "sentence")
 
     def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         """Classify the table of one utterance, pooled or as frames.
@@ -126,11 +147,11 @@ class Expert:
 
     def run_frames(self, x: FloatArray) -> FloatArray:
         """Return the logits (n, 3) of normalised frames (n, steps, channels), all of one length."""
-        return self._session.run(["logits"], {"frames": x.astype(np.float32)})[0]
+        return self._run({"frames": x.astype(np.float32)})
 
     def run(self, features: FloatArray) -> FloatArray:
         """Return the logits (n, 3) of normalised pooled features (n, len(pooling))."""
-        return self._session.run(None, {"features": features.astype(np.float32)})[0]
+        return self._run({"features": features.astype(np.float32)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +188,14 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
     experts = {}
     for key, entry in manifest["modalities"].items():
         if key not in list(Modality):
-            raise BundleError(f"expected modalities among {', '.join(Modality)} in {folder}, got {key!r}")
+            raise BundleError(
+                f"expected modalities among {', '.join(Modality)} in {folder}, got {cut(key)!r}"
+            )
         spec = ExpertSpec.from_dict(entry, where=f"{folder}, modality {key}")
         if spec.model not in manifest["files"]:
-            raise BundleError(f"expected {spec.model} among the hashed files of {folder}, it is not listed")
+            raise BundleError(
+                f"expected {cut(spec.model)} among the hashed files of {folder}, it is not listed"
+            )
         check_columns(spec, key)
         experts[Modality(key)] = Expert(spec, _Reading(files, spec.model), threads=threads)
     return Bundle(
@@ -214,7 +239,11 @@ def _parse(files: BundleFiles) -> dict[str, Any]:
     if wrong:
         raise BundleError(f"expected other types of values for {', '.join(wrong)} in {MANIFEST} of {where}")
     if tuple(manifest["classes"]) != LABELS:
-        raise BundleError(f"expected classes {list(LABELS)} in {where}, got {manifest['classes']}")
+        raise BundleError(f"expected classes {list(LABELS)} in {where}, got {cut(manifest['classes'])}")
+    if not all(
+        0 < len(manifest[key]) <= 200 and manifest[key].isprintable() for key in ("name", "version")
+    ):
+        raise BundleError(f"expected a name and a version of one line in {MANIFEST} of {where}")
     return manifest
 
 
@@ -222,8 +251,10 @@ def _decision(manifest: dict[str, Any], where: str) -> DecisionRule:
     try:
         negative, neutral, positive = map(float, manifest["thresholds"])
         return DecisionRule((negative, neutral, positive), manifest["min_confidence"])
-    except (TypeError, ValueError, UsageError) as error:
-        raise BundleError(f"expected valid thresholds and min_confidence in {where}: {error}") from error
+    except (*MALFORMED, UsageError) as error:
+        raise BundleError(
+            f"expected valid thresholds and min_confidence in {where}: {cut(error)}"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import reprlib
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +26,21 @@ FUSION = "trivalent.fusion-bundle/1"
 MAX_FILE = 512 * 2**20
 MAX_TOTAL = 2 * 2**30  # of all members of a .zip, unpacked
 MAX_MEMBERS = 64
+MAX_DIRECTORY = 2**20  # of a .zip: 64 members need some kilobytes
+MAX_MANIFEST = 16 * 2**20  # of bundle.json; as Python objects it takes twenty times that
+# What wrong types and numbers in bundle.json make of the code that takes it apart.
+MALFORMED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
+# What a damaged archive makes of `zipfile`.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def locate(path: Path) -> Path | None:
@@ -49,21 +66,32 @@ class FolderFiles:
 
     def path(self, name: str) -> Path:
         """Return where a file lies, or raise `BundleError`."""
-        path = (self._root / name).resolve()
-        if not path.is_relative_to(self._root):
+        try:
+            path = (self._root / name).resolve()
+            inside = path.is_relative_to(self._root)
+            small = inside and path.is_file() and path.stat().st_size <= MAX_FILE
+        except (OSError, RuntimeError, ValueError):  # too long, links in a circle, a NUL
+            inside, small = True, False
+        if not inside:
             raise BundleError(
-                f"expected files inside {self.where}, got the path {name!r}; do not use this bundle"
+                f"expected files inside {self.where}, got the path {cut(name)!r}; do not use this bundle"
             )
-        if not path.is_file() or path.stat().st_size > MAX_FILE:
+        if not small:
             raise BundleError(
-                f"expected a file of at most {MAX_FILE >> 20} MB at {name!r} in {self.where}, found none; "
-                "get the bundle again"
+                f"expected a file of at most {MAX_FILE >> 20} MB at {cut(name)!r} in {self.where}, found "
+                "none; get the bundle again"
             )
         return path
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        return self.path(name).read_bytes()
+        try:
+            return self.path(name).read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"expected a readable file {cut(name)!r} in {self.where}, got: {error.strerror}; "
+                "check its rights"
+            ) from error
 
     def sha256(self, name: str) -> str:
         """Return the hash of a file."""
@@ -76,25 +104,25 @@ class ZipFiles:
     def __init__(self, where: Path) -> None:
         self.where = where
         try:
-            with zipfile.ZipFile(where) as archive:
+            with _Directory(where) as stream, zipfile.ZipFile(stream) as archive:
                 self._members = _checked_members(archive.infolist(), where)
-        except (zipfile.BadZipFile, OSError) as error:
+        except _UNREADABLE as error:
             raise BundleError(
-                f"expected a readable .zip, got {where}: {error}; get the bundle again"
+                f"expected a readable .zip, got {where}: {cut(error)}; get the bundle again"
             ) from error
 
     def read(self, name: str) -> bytes:
         """Return the content of a member, or raise `BundleError`."""
         info = self._members.get(name)
         if info is None:
-            raise BundleError(f"expected a member {name!r} in {self.where}, found none; get it again")
+            raise BundleError(f"expected a member {cut(name)!r} in {self.where}, found none; get it again")
         try:
             with zipfile.ZipFile(self.where) as archive, archive.open(info) as stream:
                 # The size in the header is a claim; a zip bomb is cut off here.
                 data = stream.read(MAX_FILE + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise BundleError(
-                f"expected a readable member {name!r} in {self.where}, got: {error}; get it again"
+                f"expected a readable member {name!r} in {self.where}, got: {cut(error)}; get it again"
             ) from error
         if len(data) > MAX_FILE:
             raise BundleError(
@@ -107,7 +135,24 @@ class ZipFiles:
         return hashlib.sha256(self.read(name)).hexdigest()
 
 
+class _Directory(io.FileIO):
+    """An archive whose list of members is read: no more than a list, however long it says to be."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = MAX_DIRECTORY + 1 if size is None or size < 0 else size
+        data = super().read(min(wanted, MAX_DIRECTORY + 1))
+        if len(data) > MAX_DIRECTORY:
+            raise ValueError(f"a directory of more than {MAX_DIRECTORY >> 20} MB")
+        return data
+
+
 BundleFiles = FolderFiles | ZipFiles
+
+
+def cut(text: object, limit: int = 160) -> str:
+    """Shorten what a message repeats of a file: there it may be of any length."""
+    plain = str(text)
+    return plain if len(plain) <= limit else plain[:limit] + "..."
 
 
 def open_files(where: Path) -> BundleFiles:
@@ -145,13 +190,22 @@ def read_manifest(files: BundleFiles) -> dict[str, Any]:
     Raises
     ------
     BundleError
-        It is no JSON object, or names a key twice.
+        It is no JSON object, too large or too deep, names a key twice, or has a number that is none.
     """
-    try:
-        found = json.loads(files.read(MANIFEST).decode("utf-8"), object_pairs_hook=_unique_keys)
-    except (UnicodeDecodeError, ValueError) as error:
+    raw = files.read(MANIFEST)
+    if len(raw) > MAX_MANIFEST:
         raise BundleError(
-            f"expected JSON in {MANIFEST} of {files.where}, got: {error}; get it again"
+            f"expected at most {MAX_MANIFEST >> 20} MB in {MANIFEST} of {files.where}, got "
+            f"{len(raw) >> 20} MB; do not use this bundle"
+        )
+    try:
+        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_number)
+        json.dumps(found, ensure_ascii=False).encode(
+            "utf-8"
+        )  # half of a character: no report could show it
+    except (RecursionError, ValueError) as error:
+        raise BundleError(
+            f"expected JSON in {MANIFEST} of {files.where}, got: {cut(error)}; get it again"
         ) from error
     if not isinstance(found, dict):
         raise BundleError(
@@ -165,7 +219,7 @@ def check_format(manifest: Mapping[str, Any], expected: str, where: Path) -> Non
     found = manifest.get("format")
     if found == expected:
         return
-    name = manifest.get("name")
+    name = cut(manifest.get("name"))
     if found == FUSION:
         got = f"the fusion bundle {name!r}, which needs pooled features, not recordings: "
         got += f"{_features(manifest)}; judge it on a data set: trivalent evaluate {where} --data NAME"
@@ -173,7 +227,7 @@ def check_format(manifest: Mapping[str, Any], expected: str, where: Path) -> Non
         got = f"the bundle of experts {name!r}, which needs recordings or texts: "
         got += f"trivalent analyze --model {where}"
     else:
-        got = f"{found!r}; export it anew"
+        got = f"{reprlib.repr(found)}; export it anew"
     raise BundleError(f"expected format {expected!r} in {MANIFEST} of {where}, got {got}")
 
 
@@ -186,8 +240,8 @@ def _features(manifest: Mapping[str, Any]) -> str:
         cleaner = own.get("cleaner")
         columns = cleaner.get("columns") if isinstance(cleaner, dict) else None
         count = f" ({len(columns)} columns)" if isinstance(columns, list) else ""
-        told.append(f"{name} by {own.get('extractor')!r}{count}")
-    return ", ".join(told) or "of no modality"
+        told.append(f"{name} by {cut(own.get('extractor'))!r}{count}")
+    return cut(", ".join(told)) or "of no modality"
 
 
 def check_hashes(files: BundleFiles, hashes: Mapping[str, Any]) -> None:
@@ -196,8 +250,12 @@ def check_hashes(files: BundleFiles, hashes: Mapping[str, Any]) -> None:
     Raises
     ------
     BundleError
-        One is absent or another.
+        One is absent or another, or there are too many.
     """
+    if len(hashes) > MAX_MEMBERS:
+        raise BundleError(
+            f"expected at most {MAX_MEMBERS} files in {MANIFEST} of {files.where}, got {len(hashes)}"
+        )
     for name, expected in hashes.items():
         actual = files.sha256(name)
         if actual != expected:
@@ -222,7 +280,12 @@ def pack(files: BundleFiles, names: Iterable[str]) -> bytes:
 
 
 def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"duplicate keys {sorted({k for k in keys if keys.count(k) > 1})}")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        raise ValueError(f"duplicate keys {sorted(repeated)[:5]}")
+    return found
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"the number {text}")

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 
 class TrivalentError(Exception):
-    """Root of everything that Trivalent raises on purpose."""
+    r"""Root of everything that Trivalent raises on purpose.
+
+    A file may have any name, and a message that repeats it stays one line that can be printed.
+
+    >>> print(TrivalentError("expected sound, got two\nlines.wav"))
+    expected sound, got two\nlines.wav
+    """
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if message.isprintable():
+            return message
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
 
 
 class UsageError(TrivalentError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.bundle_files import MALFORMED, cut
 from trivalent.errors import BundleError, FeatureError
 from trivalent.features import EXTRACTORS, extractor_columns, extractor_version
 from trivalent.features.frames import columns_of_channels
@@ -73,23 +74,23 @@ class ExpertSpec:
         """
         try:
             spec = cls(
-                extractor=data["extractor"],
-                extractor_version=data["extractor_version"],
-                columns=tuple(data["columns"]),
-                model=data["model"],
+                extractor=_text(data["extractor"]),
+                extractor_version=_text(data["extractor_version"]),
+                columns=_texts(data["columns"]),
+                model=_text(data["model"]),
                 temperature=float(data["temperature"]),
                 prior=np.array(data["prior"], float),
-                pooling=tuple(data["pooling"]),
+                pooling=_texts(data["pooling"]),
                 mean=np.array(data["mean"], float),
                 scale=np.array(data["scale"], float),
                 clip=float(data["clip"]),
                 max_missing=float(data["max_missing"]),
                 inputs=Inputs(data.get("inputs", "pooled")),
-                channels=tuple(data.get("channels", ())),
+                channels=_texts(data.get("channels", [])),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise BundleError(
-                f"expected a complete expert in {where}, got a bad or absent key: {error}"
+                f"expected a complete expert in {where}, got a bad or absent key: {cut(error)}"
             ) from error
         spec._check_shapes(where)
         return spec
@@ -103,10 +104,13 @@ class ExpertSpec:
                 f"expected only {kind} to be listed in {where} with inputs {str(self.inputs)!r}, got "
                 f"{len(self.pooling)} pooled statistics and {len(self.channels)} channels"
             )
-        if not (len(named) == len(self.mean) == len(self.scale)) or self.temperature <= 0:
+        shapes = {(len(named),), self.mean.shape, self.scale.shape}
+        if len(shapes) > 1 or not 0 < self.temperature < np.inf:
             raise BundleError(
                 f"expected {kind}, mean and scale of one length in {where}, and temperature > 0"
             )
+        if not 0 < self.clip < np.inf or not 0 <= self.max_missing <= 1:
+            raise BundleError(f"expected clip > 0 and max_missing from 0 to 1 in {where}; train it again")
         if not (np.isfinite(self.mean).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()):
             raise BundleError(f"expected finite means and positive scales in {where}; train it again")
         if (
@@ -127,12 +131,14 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
     """
     if spec.extractor not in EXTRACTORS:
         known = ", ".join(EXTRACTORS)
-        raise BundleError(f"expected an extractor among {known} for {modality}, got {spec.extractor!r}")
+        raise BundleError(
+            f"expected an extractor among {known} for {modality}, got {cut(spec.extractor)!r}"
+        )
     current = extractor_version(spec.extractor)
     if spec.extractor_version != current:
         raise BundleError(
             f"expected a bundle for {spec.extractor} version {current}, got {modality} features of version "
-            f"{spec.extractor_version}; train it again or install the matching trivalent"
+            f"{cut(spec.extractor_version)}; train it again or install the matching trivalent"
         )
     available = extractor_columns(spec.extractor)
     lacking = [c for c in spec.columns if c not in available]
@@ -148,7 +154,7 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
         needed = columns_of_channels(spec.channels) if spec.channels else columns_of(spec.pooling)
     except FeatureError as error:
         kind = "channels of frames" if spec.channels else "pooled names"
-        raise BundleError(f"expected {kind} for {modality}: {error}") from error
+        raise BundleError(f"expected {kind} for {modality}: {cut(error)}") from error
     if unlisted := [c for c in needed if c not in spec.columns]:
         raise BundleError(
             f"expected the columns that {modality} pools or frames to be listed, got others: "
@@ -156,5 +162,19 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
         )
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is expected, got {type(value).__name__}")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"a list of texts is expected, got {type(values).__name__}")
+    return tuple(map(_text, values))
+
+
 def _some(names: Sequence[str], limit: int = 6) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return ", ".join(name[:80] for name in names[:limit]) + (
+        f" and {len(names) - limit} more" if len(names) > limit else ""
+    )

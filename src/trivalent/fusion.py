@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from trivalent.analysis import Verdict
+from trivalent.bundle_files import MALFORMED, cut
 from trivalent.errors import BundleError, UsageError
 from trivalent.types import FloatArray, Modality, Sentiment
 
@@ -148,9 +149,10 @@ class FusionRule:
             weights = {Modality(m): float(w) for m, w in data["weights"].items()}
             prior = np.array(data["prior"], float)
             numbers = [float(data[key]) for key in ("beside_words", "kappa", "mixed_above")]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise BundleError(
-                f"expected weights, prior, beside_words, kappa, mixed_above under 'fusion', got {error}"
+                "expected weights, prior, beside_words, kappa, mixed_above under 'fusion', got "
+                f"{cut(error)}"
             ) from error
         if not all(0 <= x < np.inf for x in (*weights.values(), *numbers)):
             raise BundleError("expected fusion weights >= 0, and beside_words, kappa, mixed_above >= 0")

@@ -20,15 +20,19 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from trivalent.audio_track import SAMPLE_RATE, AudioBuilder, AudioTrack
+from trivalent.audio_track import LONGEST_HOLE_S, SAMPLE_RATE, AudioBuilder, AudioTrack, check_length
 from trivalent.errors import MediaError
-from trivalent.media_probe import open_container, riff_share
+from trivalent.media_probe import MAX_PIXELS, open_container, riff_share
 
 __all__ = ["SAMPLE_RATE", "AudioTrack", "Frame", "Recording", "media_kind", "open_recording"]
 
 Progress = Callable[[float], None]
 
 MAX_DEMUX_ERRORS = 200  # in a row; a file that is damaged to its end must not loop for ever
+# An index may list the same bytes again and again: a file is read this many times over, and then left.
+MAX_READINGS = 4
+LOWEST_RATE = 2000  # Hz; no speech is left below, and a second from one sample would fill the memory
+SMALLEST_PACKET = 8  # bytes that a packet is counted for, at least
 # The announced length of these is a guess from the bit rate.
 _GUESSED_LENGTH = {"mp3", "aac", "ac3", "eac3", "amr", "mpeg", "mpegts", "h264", "hevc", "dts"}
 
@@ -235,7 +239,11 @@ class _Scan:
     def _sound(self, packet: av.Packet) -> None:
         try:
             for frame in packet.decode():
-                if isinstance(frame, av.AudioFrame) and frame.samples:
+                if not isinstance(frame, av.AudioFrame) or not frame.samples:
+                    continue
+                if frame.sample_rate < LOWEST_RATE:
+                    self.audio_errors.packets += 1
+                else:
                     time_s = None if frame.time is None else frame.time - self.origin_s
                     self.builder.add(frame, time_s)
         except av.error.FFmpegError:
@@ -254,7 +262,9 @@ class _Scan:
         if not length_s and self.video.average_rate:
             length_s = 1.0 / float(self.video.average_rate)
         end_s = float(stamp * packet.time_base) - self.origin_s + length_s
-        if self.announced_s is None or end_s < self.announced_s + 10.0:
+        told = self.announced_s is None or end_s < self.announced_s + 10.0
+        if told and end_s < self.video_end_s + LONGEST_HOLE_S:
+            check_length(end_s)
             self.video_end_s = max(self.video_end_s, end_s)
 
     def warnings(self) -> list[str]:
@@ -264,7 +274,7 @@ class _Scan:
         elif self.track is None:
             found.append("the sound track is empty or cannot be decoded: words and voice are missing")
         if self.video is not None and not self.has_video:
-            found.append("the video track is empty or cannot be decoded: the face is missing")
+            found.append(_why_no_picture(self.video))
         found += self.audio_errors.messages("sound")
         if self.builder.holes_s > 0.5:
             found.append(f"the sound has holes of {self.builder.holes_s:.1f} s in all, taken as silence")
@@ -286,6 +296,16 @@ class _Scan:
         ]
 
 
+def _why_no_picture(video: VideoStream) -> str:
+    codec = video.codec_context  # None for a kind of picture that no decoder knows
+    if codec is not None and codec.width * codec.height > MAX_PIXELS:
+        return (
+            f"the pictures have {codec.width} x {codec.height} pixels, more than the "
+            f"{MAX_PIXELS / 1e6:.0f} million that are decoded: the face is missing"
+        )
+    return "the video track is empty or cannot be decoded: the face is missing"
+
+
 def _announced_s(container: InputContainer) -> float | None:
     length = container.duration
     return length / av.time_base if length is not None and length > 0 else None
@@ -296,22 +316,29 @@ def _video_stream(container: InputContainer) -> VideoStream | None:
     attached = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     moving = [s for s in container.streams.video if not s.disposition & attached]
     best = container.streams.best("video")
-    return best if best in moving else (moving[0] if moving else None)
+    chosen = best if best in moving else (moving[0] if moving else None)
+    if chosen is not None and chosen.codec_context is not None:
+        chosen.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return chosen
 
 
 def _packets(
     container: InputContainer, streams: list[VideoStream | AudioStream], errors: _Errors
 ) -> Iterator[av.Packet]:
     """Demux to the end; after damage, go on with the next packet that can be read."""
-    in_a_row = 0
+    in_a_row, left = 0, MAX_READINGS * container.size + 2**20
     while in_a_row < MAX_DEMUX_ERRORS:
         try:
             for packet in container.demux(*streams):
                 in_a_row = 0
+                left -= max(packet.size, SMALLEST_PACKET)
+                if left < 0:
+                    errors.demux += 1
+                    return
                 yield packet
             return
-        except av.error.EOFError:
-            return
+        except (av.error.EOFError, IndexError):
+            return  # IndexError: a track began in mid-file, and PyAV, at the end, flushes what it does not know
         except av.error.FFmpegError:
             errors.demux += 1
             in_a_row += 1

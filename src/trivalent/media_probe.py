@@ -15,6 +15,9 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,wav,w64,mp3,flac,ogg,aac,ac3,eac3,aiff,au,caf,amr,"
     "asf,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,dv,mxf,nut,wv,ape,tta,rm,dts,live_flv,obu,av1"
 )
+# Pictures beyond 8K (8192 x 4608) are not decoded: one of 16,383 x 16,383 takes 400 MB and seconds, and
+# a film of them fits into a small file.
+MAX_PIXELS = 8192 * 4608
 _PICTURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -114,9 +117,12 @@ def open_container(path: Path) -> InputContainer:
     if kind is not None:
         raise MediaError(f"expected sound or video, got {kind}: {path.name}; name a recording instead")
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    probing = {"max_pixels": str(MAX_PIXELS)}
     try:
         # Tags of old files are in any encoding; they are not used and must not stop the file.
-        return av.open(str(path.resolve()), container_options=options, metadata_errors="replace")
+        return av.open(
+            str(path.resolve()), options=probing, container_options=options, metadata_errors="replace"
+        )
     except av.error.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise MediaError(

@@ -123,22 +123,19 @@ class Cleaner:
             fill, mean, scale = (np.array(content[k], np.float64) for k in ("fill", "mean", "scale"))
             clip = None if content["clip"] is None else float(content["clip"])
             scaling = Scaling(content["scaling"])
-        except (KeyError, TypeError, ValueError) as error:
+            removed = {str(k): str(v) for k, v in content.get("removed", {}).items()}
+            repaired = {str(k): int(v) for k, v in content.get("repaired", {}).items()}
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise FeatureError(
-                f"expected the fields of a cleaner, got {error!r}; export it anew"
+                f"expected the fields of a cleaner, got {str(error)[:160]}; export it anew"
             ) from error
         if any(a.shape != (len(columns),) for a in (fill, mean, scale)) or not (scale > 0).all():
             raise FeatureError(
-                f"expected fill, mean and positive scale for {len(columns)} columns, got lengths "
-                f"{len(fill)}, {len(mean)}, {len(scale)}; export the bundle anew"
+                f"expected fill, mean and positive scale for {len(columns)} columns, got shapes "
+                f"{fill.shape}, {mean.shape}, {scale.shape}; export the bundle anew"
             )
+        if not np.isfinite([*fill, *mean, *scale]).all() or not (clip is None or 0 < clip < np.inf):
+            raise FeatureError("expected finite fill, mean and scale, and clip > 0; export the bundle anew")
         return cls(
-            columns,
-            fill,
-            mean,
-            scale,
-            scaling=scaling,
-            clip=clip,
-            removed=dict(content.get("removed", {})),
-            repaired={k: int(v) for k, v in content.get("repaired", {}).items()},
+            columns, fill, mean, scale, scaling=scaling, clip=clip, removed=removed, repaired=repaired
         )

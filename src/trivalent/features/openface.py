@@ -108,7 +108,7 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     header, cells = _cells(path)
     if "timestamp" not in header or "success" not in header:
         raise DataError(
-            f"expected the columns timestamp and success in {path.name}, got {', '.join(header[:6])}, ...; "
+            f"expected the columns timestamp and success in {path.name}, got {', '.join(header[:6])[:200]}, ...; "
             "name a CSV of OpenFace's FeatureExtraction"
         )
     chosen = tuple(columns) if columns is not None else tuple(n for n in header if n not in COLUMNS[:5])
@@ -128,23 +128,29 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
 
 
 def _cells(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+    rows: list[NDArray[np.float64]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream, skipinitialspace=True))  # "frame, face_id, ..." since version 1
+            lines = csv.reader(stream, skipinitialspace=True)  # "frame, face_id, ..." since version 1
+            header = [name.strip() for name in next(lines, [])]
+            for line in filter(None, lines):
+                rows.append(_numbers(line, len(header), f"data row {len(rows) + 1} of {path.name}"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"expected a CSV of OpenFace at {path}, got: {error}; check the path") from error
-    header = [name.strip() for name in lines[0]] if lines else []
-    rows = [line for line in lines[1:] if line]
-    cells = np.empty((len(rows), len(header)))
-    for i, row in enumerate(rows):
+    return header, np.array(rows, np.float64).reshape(len(rows), len(header))
+
+
+def _numbers(line: Sequence[str], count: int, where: str) -> NDArray[np.float64]:
+    reason = "more or fewer"
+    if len(line) == count:  # NumPy would take a single cell for all columns
         try:
-            cells[i] = np.array(row, dtype=np.float64)
+            return np.array(line, np.float64)
         except ValueError as error:
-            raise DataError(
-                f"expected {len(header)} numbers in data row {i + 1} of {path.name}, got {len(row)} cells "
-                f"({error}); cut the file off there or run OpenFace again"
-            ) from error
-    return header, cells
+            reason = str(error)[:80]
+    raise DataError(
+        f"expected {count} numbers in {where}, got {len(line)} cells ({reason}); cut the file off there or "
+        "run OpenFace again"
+    )
 
 
 __all__ = ["COLUMNS", "MOSEI_COLUMNS", "NAME", "VERSION", "read_openface", "unit"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.bundle_files import MALFORMED, cut
 from trivalent.errors import BundleError, DataError, RecipeError
 from trivalent.lab.abstention import abstain_for_coverage
 from trivalent.lab.calibration import VectorScaling, fit_temperature, fit_vector_scaling
@@ -232,9 +233,9 @@ class Answering:
                 np.array(sets["calibrated_on"], int),
             )
             found = cls(VectorScaling(scale, bias), decision, float(content["min_confidence"]), conformal)
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise BundleError(
-                f"expected calibration, decision, min_confidence and conformal in {where}, got {error!r}; "
+                f"expected calibration, decision, min_confidence and conformal in {where}, got {cut(error)}; "
                 "export the bundle anew"
             ) from error
         wanted = {DecisionKind.ARGMAX: 0, DecisionKind.THRESHOLD: 1, DecisionKind.RATIO: CLASSES}[kind]

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from trivalent import __version__
 from trivalent.bundle_files import (
     FUSION,
+    MALFORMED,
     MANIFEST,
     BundleFiles,
     check_format,
     check_hashes,
+    cut,
     locate,
     open_files,
     read_manifest,
@@ -120,8 +122,11 @@ class FusionBundle:
     def _session(self) -> onnxruntime.InferenceSession:
         import onnxruntime
 
+        from trivalent.bundle_trial import check_self_contained
+
+        check_self_contained(self.graph, GRAPH)
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised
         try:
             return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a family of its own without a common base
@@ -272,9 +277,9 @@ def _data_spec(content: Mapping[str, Any], folder: Path) -> DataSpec:
         found = DataSpec(
             spec.name, spec.protocol, spec.licence, prior, tuple(map(str, spec.seen)), bool(spec.synthetic)
         )
-    except (TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise BundleError(
-            f"expected the keys of `data` in {folder}, got {error}; export it anew"
+            f"expected the keys of `data` in {folder}, got {cut(error)}; export it anew"
         ) from error
     if len(prior) != len(LABELS) or not np.isclose(sum(prior), 1) or min(prior) < 0:
         raise BundleError(f"expected a prior of three shares that sum to 1 in {folder}, got {prior}")

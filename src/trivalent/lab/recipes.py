@@ -30,8 +30,10 @@ class Recipe:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def read_recipe(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_recipe(path: Path | None, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a recipe as the mapping that it is and apply `key=value` overrides (`training.epochs=1`).
+
+    Without a path the overrides are all that there is.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def read_recipe(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except ImportError as error:
         raise MissingExtraError("pyyaml", "train") from error
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = {} if path is None else yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"expected a readable YAML recipe, got {path}: {reason}") from error

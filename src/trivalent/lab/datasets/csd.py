@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _SEGMENT = re.compile(r"(.*)\[(\d+)\]")
 _TOUCHING_S = 1e-3  # neighbours may overlap by rounding
+# Bytes of one array of one key, unpacked; half an hour of the 713 columns of OpenFace takes 300 MB. A
+# file of a kilobyte may announce any number of cells.
+_MAX_ARRAY = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +71,15 @@ class ComputationalSequence:
         try:
             roots = list(self._file)
             if len(roots) != 1 or "data" not in self._file[roots[0]]:
-                got = ", ".join(roots) or "nothing"
+                got = ", ".join(roots)[:200] or "nothing"
                 raise DataError(
                     f"expected one root with the group data in {self.path}, got {got}; "
                     "this is not a computational sequence"
                 )
             self.name: str = roots[0]
-            self._data = self._file[self.name]["data"]
+            self._data = _inside(_inside(self._file, self.name), "data")
             self.keys: tuple[str, ...] = tuple(self._data)
-        except (OSError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+        except _H5_ERRORS as error:
             self.close()
             raise _damaged(self.path, error) from error
         except DataError:
@@ -97,9 +100,20 @@ class ComputationalSequence:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Fields of the metadata as text; empty if there are none."""
-        group = self._file[self.name].get("metadata")
-        return {} if group is None else {field: _text(group[field][()]) for field in group}
+        """Fields of the metadata as text; empty if there are none.
+
+        Raises
+        ------
+        DataError
+            They are damaged.
+        """
+        try:
+            if "metadata" not in self._file[self.name]:
+                return {}
+            group = _inside(self._file[self.name], "metadata")
+            return {field: _text(_array(_inside(group, field))) for field in group}
+        except _H5_ERRORS as error:
+            raise _damaged(self.path, error, key="metadata") from error
 
     @property
     def videos(self) -> dict[str, tuple[str, ...]]:
@@ -133,11 +147,12 @@ class ComputationalSequence:
                 f"it has {len(self.keys)} keys"
             )
         try:
-            group = self._data[key]
+            group = _inside(self._data, key)
             found = TimedFeatures(
-                np.asarray(group["intervals"][()], np.float64), np.asarray(group["features"][()])
+                np.asarray(_array(_inside(group, "intervals")), np.float64),
+                np.asarray(_array(_inside(group, "features"))),
             )
-        except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
+        except _H5_ERRORS as error:
             raise _damaged(self.path, error, key=key) from error
         _check(found, f"{self.path.name}, key {key!r}", ordered=ordered)
         return found
@@ -197,6 +212,28 @@ def write_csd(
     finally:
         partial.unlink(missing_ok=True)
     return target
+
+
+# Whatever HDF5 makes of damaged bytes; MemoryError: a length that no memory takes.
+_H5_ERRORS = (OSError, RuntimeError, LookupError, ValueError, AttributeError, TypeError, MemoryError)
+
+
+def _inside(group: Any, name: str) -> Any:
+    """Return a member that lies in the same file: a link may lead to any other."""
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name!r} is a link out of its group")
+    return group[name]
+
+
+def _array(dataset: Any) -> Any:
+    """Read a dataset that this file holds, and that memory holds, too."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("its cells lie in other files")
+    if dataset.nbytes > _MAX_ARRAY:
+        raise ValueError(f"an array of {dataset.nbytes / 1e9:.1f} GB")
+    return dataset[()]
 
 
 def _check(sequence: TimedFeatures, where: str, *, ordered: bool) -> None:

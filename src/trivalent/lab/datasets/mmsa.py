@@ -1,8 +1,7 @@
 """Pickles of the MMSA framework (aligned_50.pkl, unaligned_50.pkl of MOSI, MOSEI, SIMS, SIMS v2).
 
-W. Yu et al., "CH-SIMS", ACL 2020, and H. Mao et al., "M-SENA", ACL 2022. A pickle can run code
-when it is loaded; these are read by an unpickler that knows NumPy arrays and plain containers
-only and names whatever else it meets.
+W. Yu et al., "CH-SIMS", ACL 2020, and H. Mao et al., "M-SENA", ACL 2022. Nothing of a pickle is run
+(`restricted_pickle`).
 
 Sequences of one modality are padded to one length. What is padding is told by three signs:
 
@@ -17,7 +16,6 @@ Sequences of one modality are padded to one length. What is padding is told by t
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,20 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.errors import DataError
+from trivalent.lab.datasets.restricted_pickle import load_restricted
 from trivalent.types import Modality
 
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 MODALITIES = {"text": Modality.TEXT, "audio": Modality.AUDIO, "vision": Modality.FACE}
 CHUNK = 256  # samples looked at together: at most some 100 MB of an unaligned file
-_CORES = ("numpy.core", "numpy._core")
-_ALLOWED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("collections", "OrderedDict"),
-    ("_codecs", "encode"),  # how protocol 2 writes bytes
-    *((f"{core}.multiarray", name) for core in _CORES for name in ("_reconstruct", "scalar")),
-    *((f"{core}.numeric", "_frombuffer") for core in _CORES),
-}
+MAX_LISTED = 10_000_000  # numbers in nested lists; arrays may hold more
+MAX_ID = 200  # characters: an array of texts gives to each the room of the longest
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,38 +62,6 @@ class MMSAPart:
         return len(self.ids)
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise DataError(
-                f"expected NumPy arrays and plain containers, got {module}.{name}: nothing of it was run; "
-                "do not trust this file"
-            )
-        return super().find_class(module, name)
-
-
-def load_restricted(path: Path) -> Any:
-    """Read a pickle of NumPy arrays and plain containers.
-
-    Raises
-    ------
-    DataError
-        The file is absent or damaged, or holds anything else; the message names what.
-    """
-    try:
-        with path.open("rb") as stream:
-            return _Unpickler(stream, encoding="latin1").load()
-    except DataError as error:
-        raise DataError(f"{path.name}: {error}") from error
-    except OSError as error:
-        raise DataError(f"expected a pickle at {path}, got: {error.strerror}; check the path") from error
-    except Exception as error:  # whatever damaged bytes make of the unpickler
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"expected a complete pickle, got {path.name}, which is damaged ({reason}); get it anew"
-        ) from error
-
-
 def load_mmsa(path: Path) -> dict[str, MMSAPart]:
     """Read an MMSA pickle as train, val and test.
 
@@ -113,7 +73,7 @@ def load_mmsa(path: Path) -> dict[str, MMSAPart]:
     """
     content = load_restricted(path)
     if not isinstance(content, dict) or not set(SPLITS) <= set(content):
-        got = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        got = ", ".join(map(str, content))[:200] if isinstance(content, dict) else type(content).__name__
         raise DataError(f"expected the splits {', '.join(SPLITS)} in {path.name}, got {got}; get it anew")
     return {name: _part(content[key], f"{path.name}, {key}") for key, name in SPLITS.items()}
 
@@ -126,7 +86,7 @@ def _part(fields: Any, where: str) -> MMSAPart:
     if missing or not present:
         what = ", ".join(missing) or "one of " + ", ".join(MODALITIES)
         raise DataError(
-            f"expected the fields {what} in {where}, got {', '.join(map(str, fields))}; "
+            f"expected the fields {what} in {where}, got {', '.join(map(str, fields))[:200]}; "
             f"{_advice(missing, fields)}"
         )
     ids = _texts(fields["id"], f"id in {where}")
@@ -161,26 +121,56 @@ def _advice(missing: list[str], fields: dict[Any, Any]) -> str:
 
 
 def _texts(values: Any, what: str) -> tuple[str, ...]:
-    cells = np.asarray(values)
-    if cells.ndim != 1 and cells.size != len(cells):
-        raise DataError(f"expected one text per sample as {what}, got shape {cells.shape}; get it anew")
-    return tuple(str(cell) for cell in cells.ravel().tolist())
+    if isinstance(values, np.ndarray):
+        if values.ndim == 0 or values.size != len(values):
+            raise DataError(
+                f"expected one text per sample as {what}, got shape {values.shape}; get it anew"
+            )
+        values = values.ravel().tolist()
+    cells = values if isinstance(values, list | tuple) else [None]
+    cells = [cell[0] if isinstance(cell, list | tuple) and len(cell) == 1 else cell for cell in cells]
+    for cell in cells:
+        if not isinstance(cell, str | bytes | int | float | np.generic):
+            kind = type(cell).__name__
+            raise DataError(f"expected one text per sample as {what}, got {kind}; get it anew")
+    return tuple(map(str, cells))
 
 
 def _array(values: Any, what: str, *, axes: int) -> NDArray[Any]:
     """Return numbers with so many axes; a single axis may carry others of length one."""
+    if not isinstance(values, np.ndarray):
+        _check_listed(values, what)
     try:
         found = np.asarray(values)
-    except ValueError as error:  # rows of unequal length
+    except (ValueError, OverflowError) as error:  # rows of unequal length
         raise DataError(f"expected an array as {what}, got rows of unequal length; get it anew") from error
     if axes == 1 and found.ndim and found.size == len(found):
         found = found.ravel()
-    if found.dtype.kind not in "fiub" or found.ndim != axes:
+    if found.dtype.kind not in "fiub" or found.ndim != axes or (len(found) and not found.size):
         raise DataError(
             f"expected numbers with {axes} axes as {what}, got {found.dtype} of shape {found.shape}; "
             "get it anew"
         )
     return found
+
+
+def _check_listed(values: Any, what: str) -> None:
+    """Refuse what is no number, and lists that hold each other so often that no memory would take them."""
+    count, todo = 0, [values]
+    while todo and count <= MAX_LISTED:
+        value = todo.pop()
+        if isinstance(value, list | tuple):
+            count += len(value)
+            todo += value if count <= MAX_LISTED else ()
+        elif isinstance(value, np.ndarray):
+            count += value.size
+        elif not isinstance(value, int | float | np.number | np.bool_):
+            kind = type(value).__name__
+            raise DataError(f"expected numbers as {what}, got {kind}; get it anew")
+    if count > MAX_LISTED:
+        raise DataError(
+            f"expected an array or at most {MAX_LISTED:,} numbers in lists as {what}, got more; get it anew"
+        )
 
 
 def _check_part(found: MMSAPart, where: str) -> None:
@@ -193,6 +183,8 @@ def _check_part(found: MMSAPart, where: str) -> None:
             raise DataError(
                 f"expected {len(found)} entries of {name} in {where}, got {len(values)}; get it anew"
             )
+    if any(len(own) > MAX_ID for own in found.ids):
+        raise DataError(f"expected ids of at most {MAX_ID} characters in {where}, got longer ones")
     if repeated := len(found) - len(set(found.ids)):
         raise DataError(f"expected each id once in {where}, got {repeated} repeated; drop them")
 
