@@ -4,7 +4,7 @@ The outcome of each file is one small JSON document in `OUT/work`, written at on
 done; it is all that a later run needs to go on. The tables are put together from these documents.
 
 >>> sorted(SUFFIXES)[:4]
-['.aac', '.avi', '.flac', '.flv']
+['.3gp', '.aac', '.avi', '.flac']
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _unpack(archive: Path, target: Path) -> None:
 
 def _member_names(members: list[zipfile.ZipInfo]) -> dict[zipfile.ZipInfo, PurePosixPath]:
     """Check the directory of the archive; return where each file goes."""
-    files = [info for info in members if not info.is_dir()]
+    files = [info for info in members if not info.filename.endswith("/")]
     if not files or len(members) > MAX_MEMBERS:
         raise BundleError(f"expected 1 to {MAX_MEMBERS} members in the .zip, got {len(members)}")
     names = {info: _safe(info) for info in files}

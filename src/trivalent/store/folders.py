@@ -86,8 +86,10 @@ class Folders:
         """
         marker = self.home / "database-id"
         with explained(marker):
-            found = marker.read_text(encoding="utf-8") if marker.exists() else identity
-            if found != identity and any(self._files()):
+            found = marker.read_text(encoding="utf-8") if marker.exists() else None
+            if found == identity:
+                return
+            if found is not None and any(self._files()):
                 raise StoreError(
                     f"expected the database to which the recordings in {str(self.home)!r} belong, "
                     "got another; give that one with --database, or another folder with --home"

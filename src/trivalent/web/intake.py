@@ -95,7 +95,7 @@ def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [info for info in opened.infolist() if not info.is_dir() and not _hidden(info)]
+            members = [info for info in opened.infolist() if not _folder(info) and not _hidden(info)]
             if problem := _whole(members, largest):
                 yield Refused(_shown(name), problem)
                 return
@@ -150,6 +150,10 @@ def _announced(info: zipfile.ZipInfo, name: str, largest: int) -> Reason | None:
     if suffix == ".zip":
         return Reason.NESTED
     return None if suffix in SUFFIXES else Reason.UNSUPPORTED
+
+
+def _folder(info: zipfile.ZipInfo) -> bool:
+    return info.filename.endswith("/")  # `is_dir` cannot bear an empty name
 
 
 def _hidden(info: zipfile.ZipInfo) -> bool:
