@@ -186,20 +186,20 @@ def finished(url: str, jobs: int) -> list[str]:
     """Wait until no job is left, then name every analysis."""
     until = time.monotonic() + 900
     while time.monotonic() < until:
-        states = [j["state"] for j in pages(f"{url}/v1/jobs", "jobs")]
+        states = [j["state"] for j in pages(f"{url}/v1/jobs")]
         if len(states) == jobs and not {"queued", "running"} & set(states):
             break
         time.sleep(1)
-    return [a["name"] for a in pages(f"{url}/v1/analyses", "analyses")]
+    return [a["name"] for a in pages(f"{url}/v1/analyses")]
 
 
-def pages(url: str, key: str) -> list[dict[str, object]]:
+def pages(url: str) -> list[dict[str, object]]:
     """Fetch all items of a paged list."""
     found: list[dict[str, object]] = []
     cursor: dict[str, str] = {}
     while True:
         page = httpx.get(url, params={"limit": "100", **cursor}, timeout=60).raise_for_status().json()
-        found += page[key]
+        found += page["items"]
         if not page.get("next_cursor"):
             return found
         cursor = {"cursor": page["next_cursor"]}
