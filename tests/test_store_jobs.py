@@ -20,6 +20,7 @@ from store_samples import a_file, files_in
 from trivalent.errors import NotFoundError, QueueFullError, StoreError, UsageError
 from trivalent.settings import Settings
 from trivalent.store import Beat, Claim, Job, Jobs, JobState, Query, Store, User, open_store
+from trivalent.store.claims import ATTEMPTS
 
 pytest_plugins = ["store_fixtures"]
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -240,13 +241,13 @@ def test_a_clock_that_is_put_back_only_delays(jobs: Jobs, job: Job) -> None:
 
 def test_a_job_that_kills_its_workers(jobs: Jobs, job: Job, owner: User, store_settings: Settings) -> None:
     now = NOW
-    for _ in range(3):
+    for _ in range(ATTEMPTS):
         claim = taken(jobs, now)
         now += 11 * S
     assert jobs.claim("w", lease_s=10, now=now) is None
     failed = jobs.get(owner, job.id)
-    assert (failed.state, failed.attempts) == (JobState.FAILED, 3)
-    assert failed.error == "the process died 3 times while working on it"
+    assert (failed.state, failed.attempts) == (JobState.FAILED, ATTEMPTS)
+    assert failed.error == f"the process died {ATTEMPTS} times while working on it"
     assert files_in(store_settings) == set()
     assert jobs.finish(claim, analyses.text()) is None
 
@@ -419,15 +420,15 @@ class Queue(RuleBasedStateMachine):
     @rule(target=claims)
     def claim(self) -> Claim | None:
         claim = self.jobs.claim("w", lease_s=10, now=self.now)
-        for id_, owner in self.submitted.items():  # those that died three times
-            worn = self.attempts[id_] == 3 and id_ not in self.ended
+        for id_, owner in self.submitted.items():  # those that died too often
+            worn = self.attempts[id_] == ATTEMPTS and id_ not in self.ended
             if worn and self.jobs.get(owner, id_).state is JobState.FAILED:
                 self.ended[id_] = JobState.FAILED
                 del self.holders[id_]
         if claim is not None:
             assert claim.job.id not in self.ended
             self.attempts[claim.job.id] += 1
-            assert claim.job.attempts == self.attempts[claim.job.id] <= 3
+            assert claim.job.attempts == self.attempts[claim.job.id] <= ATTEMPTS
             assert claim.path.is_file()
             self.holders[claim.job.id] = claim
         return claim

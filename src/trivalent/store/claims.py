@@ -28,7 +28,8 @@ from trivalent.store.entities import Beat, Claim, JobState, Record
 from trivalent.store.folders import Folders, Transfer, remove, suffix_of
 from trivalent.store.schema import JobRow
 
-ATTEMPTS = 3
+# A file cannot end this process, since a child reads it: whoever dies is killed from outside, again and again.
+ATTEMPTS = 10
 DIED = f"the process died {ATTEMPTS} times while working on it"
 
 
@@ -42,7 +43,7 @@ class Claims:
         """Take the next job that is queued, or whose worker is silent beyond its lease.
 
         Accounts take turns: the next is of the account with the fewest jobs running, then of the
-        one that was served longest ago, then the oldest. A job that was taken three times without
+        one that was served longest ago, then the oldest. A job that was taken `ATTEMPTS` times without
         an end fails.
 
         Parameters
