@@ -28,7 +28,7 @@ import httpx
 
 from results_file import REPOSITORY, Result
 
-FILES, JOBS = 240, 120
+FILES, JOBS = 1500, 120
 TEXT_ONLY = ("--modalities", "text", "--threads", "1")
 SERVICE_SHARE, BATCH_SHARE = 0.4, 0.4  # of the rounds; the rest goes to training
 
@@ -71,7 +71,7 @@ def batch(result: Result, rounds: int, rng: random.Random, folder: Path) -> None
     source, out = folder / "in", folder / "out"
     source.mkdir()
     for i in range(FILES):
-        (source / f"{i:03}.txt").write_text(f"Take {i} was {'good' if i % 3 else 'bad'}. " * 60)
+        (source / f"{i:04}.txt").write_text(f"Take {i} was {'good' if i % 3 else 'bad'}. " * 60)
     command = program("batch", str(source), "-o", str(out), *TEXT_ONLY, "--workers", "2")
     known: dict[str, tuple[int, str]] = {}
     changed = 0
