@@ -277,7 +277,7 @@ def test_a_damaged_archive_is_refused(folder: Path, tmp_path: Path) -> None:
 def test_a_graph_that_is_none_is_told_on_first_use() -> None:
     spec, _ = experts()[Modality.FACE]
     expert = Expert(spec, lambda: b"no graph", threads=1)
-    with pytest.raises(BundleError, match=r"expected an ONNX graph in face\.onnx"):
+    with pytest.raises(BundleError, match=r"expected an ONNX file in face\.onnx"):
         expert.run(np.zeros((1, 2)))
 
 

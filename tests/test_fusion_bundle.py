@@ -179,7 +179,7 @@ def test_damaged_and_absent_bundles(folder: Path, tmp_path: Path) -> None:
         load_fusion_bundle(folder)
     with pytest.raises(BundleError, match=r"a folder or \.zip with bundle\.json, got .*absent'; name"):
         load_fusion_bundle(tmp_path / "absent")
-    with pytest.raises(BundleError, match="expected an ONNX graph"):
+    with pytest.raises(BundleError, match="expected an ONNX file"):
         small_bundle(graph=b"none").predict(features())
 
 

@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trivalent.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.bundle import Bundle, load_bundle
@@ -19,8 +23,12 @@ from trivalent.errors import InputError, TextError, UsageError
 from trivalent.experts import Progress, Reading, language_problem, read_face, read_texts, read_voice
 from trivalent.features.text import has_words, normalize, pack
 from trivalent.language import looks_english
+from trivalent.quality import FaceMeasures, doubts
 from trivalent.types import FeatureTable, Modality, Utterance
 from trivalent.verdicts import Judge
+
+if TYPE_CHECKING:
+    from trivalent.features.face import FaceObservation
 
 Stages = Callable[[str], Progress]
 MAX_TEXT_CHARACTERS = 200_000
@@ -250,6 +258,10 @@ class _Journey:
         if Modality.FACE in self.analyzer.modalities:
             with clock.measure("face_s"):
                 views[Modality.FACE] = self._faces()
+        for readings in views.values():
+            self.warnings += doubts(
+                [r.facts for r in readings if r.opinion is not None], len(self.utterances)
+            )
         return self.analyzer._assemble(
             Source(recording.name, recording.kind, recording.duration_s),
             self.utterances,
@@ -292,16 +304,22 @@ class _Journey:
         if self.recording.kind != "video":
             reason = "the recording has no video track"
             return [Reading.absent(reason) for _ in self.utterances]
-        keyframes, extractor = KeyFrames(self.utterances), FaceExtractor(threads=self.analyzer.threads)
+        keyframes, measures = KeyFrames(self.utterances), FaceMeasures()
+        extractor = FaceExtractor(threads=self.analyzer.threads)
+
+        def see(time_s: float, image: NDArray[np.uint8], face: FaceObservation) -> None:
+            keyframes.consider(time_s, image, face)
+            measures.consider(time_s, image, face)
+
         frames = self.recording.frames(
             rate_hz=self.analyzer.face_rate_hz, max_side=1280, progress=self.stages("face")
         )
         with closing(frames):  # the file too, should an error stop the extractor between two frames
-            table: FeatureTable = extractor.extract(frames, on_face=keyframes.consider)
+            table: FeatureTable = extractor.extract(frames, on_face=see)
         table.meta["rate_hz"] = self.analyzer.face_rate_hz
         self.warnings += table.meta.get("warnings", [])
         self.keyframes = keyframes.chosen()
-        return read_face(expert, self.utterances, table=table)
+        return read_face(expert, self.utterances, table=table, measures=measures)
 
 
 class _Clock:

@@ -31,7 +31,8 @@ def check_length(seconds: float) -> None:
     """Raise `MediaError` if a recording is too long to be held."""
     if seconds > LONGEST_S:
         raise MediaError(
-            f"expected a recording of at most {LONGEST_S / 3600:.0f} hours, got a longer one; cut it into parts"
+            f"expected a recording of at most {LONGEST_S / 3600:.0f} hours, got a longer one; "
+            "cut it into parts"
         )
 
 

@@ -22,7 +22,8 @@ class TrivalentError(Exception):
         message = super().__str__()
         if message.isprintable():
             return message
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
+        shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
+        return "".join(shown)
 
 
 class UsageError(TrivalentError):

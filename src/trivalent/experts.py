@@ -17,6 +17,7 @@ from trivalent.errors import FeatureError
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
 from trivalent.features.text import encode, has_words, normalize, pack, pad, tokenizer
 from trivalent.fusion import Opinion
+from trivalent.quality import FaceMeasures, speech_to_noise
 from trivalent.types import FeatureTable, FloatArray, Status, Utterance
 
 Progress = Callable[[float], None]
@@ -140,7 +141,8 @@ def read_voice(
         table = _voice_columns(expert, audio.read(utterance.start_s, utterance.end_s))
         if on_voice:
             on_voice(utterance.start_s, table)
-        readings.append(_one_voice(expert, table))
+        ratio_db = speech_to_noise(audio, utterances, i)
+        readings.append(_one_voice(expert, table, {} if ratio_db is None else {"snr_db": ratio_db}))
         if progress:
             progress((i + 1) / len(utterances))
     return readings
@@ -162,11 +164,11 @@ def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
         )
 
 
-def _one_voice(expert: Expert, table: FeatureTable) -> Reading:
+def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) -> Reading:
     if table.status is not Status.OK:
         return Reading.absent(table.reason or "no voice features", status=table.status)
     voiced_s = voiced_seconds(table)
-    facts = {"voiced_s": voiced_s}
+    facts = {"voiced_s": voiced_s, **measured}
     if voiced_s < MIN_VOICED_S:
         return Reading.absent(f"{voiced_s:.2f} s of voiced speech, needs {MIN_VOICED_S:g} s", facts=facts)
     return _classify_table(expert, table, quality=min(1.0, voiced_s / FULL_VOICED_S), facts=facts)
@@ -177,8 +179,17 @@ def voiced_seconds(table: FeatureTable) -> float:
     return float(np.nansum(table.column("VUV"))) * 0.01
 
 
-def read_face(expert: Expert, utterances: Sequence[Utterance], *, table: FeatureTable) -> list[Reading]:
-    """Classify the face of utterances from the frames that fall into them."""
+def read_face(
+    expert: Expert,
+    utterances: Sequence[Utterance],
+    *,
+    table: FeatureTable,
+    measures: FaceMeasures | None = None,
+) -> list[Reading]:
+    """Classify the face of utterances from the frames that fall into them.
+
+    `measures` holds what was measured beside the table in the same frames.
+    """
     if table.status is not Status.OK:
         return [Reading.absent(table.reason or "no face", status=table.status) for _ in utterances]
     rate = float(table.meta["rate_hz"])
@@ -189,6 +200,8 @@ def read_face(expert: Expert, utterances: Sequence[Utterance], *, table: Feature
         if not len(part):
             readings.append(Reading.absent(f"no face in {sampled} sampled frames", facts=facts))
             continue
+        if measures is not None:
+            facts |= measures.facts(part.times)
         seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
         readings.append(
             _classify_table(expert, part.select(expert.spec.columns), quality=seen, facts=facts)

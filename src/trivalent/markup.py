@@ -83,11 +83,13 @@ def spaced(name: str) -> str:
 
 
 def measure(name: str, number: float) -> str:
-    """One measured fact in words; a name that ends in `_s` is in seconds.
+    """One measured fact in words; a name that ends in `_s` is in seconds, in `_db` in decibels.
 
-    >>> measure("voiced_s", 1.92), measure("frames_with_face", 14.0)
-    ('voiced 1.92 s', 'frames with face 14')
+    >>> measure("voiced_s", 1.92), measure("frames_with_face", 14.0), measure("snr_db", 24.9)
+    ('voiced 1.92 s', 'frames with face 14', 'snr 24.9 dB')
     """
     if name.endswith("_s"):
         return f"{spaced(name[:-2])} {number:.3g} s"
+    if name.endswith("_db"):
+        return f"{spaced(name[:-3])} {number:.3g} dB"
     return f"{spaced(name)} {number:.4g}"

@@ -31,7 +31,9 @@ Progress = Callable[[float], None]
 MAX_DEMUX_ERRORS = 200  # in a row; a file that is damaged to its end must not loop for ever
 # An index may list the same bytes again and again: a file is read this many times over, and then left.
 MAX_READINGS = 4
-LOWEST_RATE = 2000  # Hz; no speech is left below, and a second from one sample would fill the memory
+# Hz. No speech is left below, and one sample for a second would fill the memory; no converter reaches
+# beyond, and the filter down from there would.
+RATES = range(2000, 768_001)
 SMALLEST_PACKET = 8  # bytes that a packet is counted for, at least
 # The announced length of these is a guess from the bit rate.
 _GUESSED_LENGTH = {"mp3", "aac", "ac3", "eac3", "amr", "mpeg", "mpegts", "h264", "hevc", "dts"}
@@ -241,7 +243,7 @@ class _Scan:
             for frame in packet.decode():
                 if not isinstance(frame, av.AudioFrame) or not frame.samples:
                     continue
-                if frame.sample_rate < LOWEST_RATE:
+                if frame.sample_rate not in RATES:
                     self.audio_errors.packets += 1
                 else:
                     time_s = None if frame.time is None else frame.time - self.origin_s
@@ -274,7 +276,7 @@ class _Scan:
         elif self.track is None:
             found.append("the sound track is empty or cannot be decoded: words and voice are missing")
         if self.video is not None and not self.has_video:
-            found.append(_why_no_picture(self.video))
+            found.append("the video track is empty or cannot be decoded: the face is missing")
         found += self.audio_errors.messages("sound")
         if self.builder.holes_s > 0.5:
             found.append(f"the sound has holes of {self.builder.holes_s:.1f} s in all, taken as silence")
@@ -294,16 +296,6 @@ class _Scan:
         return [
             f"only {self.duration_s:.1f} s of {announced:.1f} s could be decoded: the file is cut short"
         ]
-
-
-def _why_no_picture(video: VideoStream) -> str:
-    codec = video.codec_context  # None for a kind of picture that no decoder knows
-    if codec is not None and codec.width * codec.height > MAX_PIXELS:
-        return (
-            f"the pictures have {codec.width} x {codec.height} pixels, more than the "
-            f"{MAX_PIXELS / 1e6:.0f} million that are decoded: the face is missing"
-        )
-    return "the video track is empty or cannot be decoded: the face is missing"
 
 
 def _announced_s(container: InputContainer) -> float | None:
@@ -338,7 +330,9 @@ def _packets(
                 yield packet
             return
         except (av.error.EOFError, IndexError):
-            return  # IndexError: a track began in mid-file, and PyAV, at the end, flushes what it does not know
+            # IndexError: a track began in mid-file; at the end PyAV flushes what it does not know (its
+            # issue 692)
+            return
         except av.error.FFmpegError:
             errors.demux += 1
             in_a_row += 1

@@ -21,7 +21,8 @@ _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s+.*)?$", re.ASCII)
 _INLINE_TIME = re.compile(r"<\d{2}:\d{2}[:.]\d{2}", re.ASCII)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+")
+# It begins where a run of marks begins: tried from each of a million dots it would take hours.
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+\s+")
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:Mr|Mrs|Ms|Dr|Prof|St|vs|[A-Z])\.\s+$")
 
 
@@ -245,7 +246,7 @@ def _parse_vtt(lines: list[str], name: str) -> list[Cue]:
         if "-->" not in first and len(block) > 1:  # an identifier
             number, block = number + 1, block[1:]
         start_s, end_s = _times(block[0], number, name)
-        body = [html.unescape(_plain([line])) for line in block[1:]]
+        body = [_unescape(_plain([line])) for line in block[1:]]
         body = [line for line in body if line]
         # Captions that roll (automatic ones do) show each line twice: keep it once.
         if rolling and body and body[0] == last_line:
@@ -254,6 +255,14 @@ def _parse_vtt(lines: list[str], name: str) -> list[Cue]:
         if body or not rolling:
             cues.append(Cue(" ".join(body), start_s, end_s))
     return cues
+
+
+def _unescape(text: str) -> str:
+    """Turn `&amp;` into what it stands for; a character's number beyond all sense stays as it is."""
+    try:
+        return html.unescape(text)
+    except ValueError:  # int() takes 4,300 digits
+        return text
 
 
 def _plain(lines: list[str]) -> str:
@@ -268,19 +277,20 @@ def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
     if starts != sorted(starts):
         notes.append(f"cues of {name} were out of order; they were sorted by time")
     ordered: list[Cue] = []
+    texts: list[list[str]] = []  # of each cue; joined at the end, since thousands may start at once
     overlaps = 0
     for cue in sorted(cues, key=lambda c: c.start_s or 0.0):
         last = ordered[-1] if ordered else None
-        if last is None or cue.start_s >= last.end_s:  # type: ignore[operator]
-            ordered.append(cue)
-            continue
-        overlaps += 1
-        if cue.start_s - last.start_s < 0.1:  # type: ignore[operator]  # both at once: one cue
-            end_s = max(cue.end_s or 0.0, last.end_s or 0.0)
-            ordered[-1] = Cue(f"{last.text} {cue.text}", last.start_s, end_s)
-        else:
+        if last is not None and cue.start_s < last.end_s:  # type: ignore[operator]
+            overlaps += 1
+            if cue.start_s - last.start_s < 0.1:  # type: ignore[operator]  # both at once: one cue
+                ordered[-1] = replace(last, end_s=max(cue.end_s or 0.0, last.end_s or 0.0))
+                texts[-1].append(cue.text)
+                continue
             ordered[-1] = replace(last, end_s=cue.start_s)
-            ordered.append(cue)
+        ordered.append(cue)
+        texts.append([cue.text])
+    ordered = [replace(cue, text=" ".join(own)) for cue, own in zip(ordered, texts, strict=True)]
     if overlaps:
         notes.append(f"{overlaps} overlapping cues of {name} were cut or joined")
     return ordered, notes
@@ -288,18 +298,18 @@ def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
 
 def _sentences(lines: list[str]) -> list[str]:
     """Split plain text into sentences; a line that wraps in mid-sentence is joined."""
-    paragraphs: list[str] = []
-    for line in (" ".join(raw.split()) for raw in [*lines, ""]):
-        wraps = bool(paragraphs and paragraphs[-1] and paragraphs[-1][-1] not in '.!?…"”')
-        if wraps and line[:1].islower():
-            paragraphs[-1] += " " + line
+    paragraphs: list[list[str]] = []
+    for line in (" ".join(raw.split()) for raw in lines):
+        last = paragraphs[-1][-1] if paragraphs else ""
+        if last and last[-1] not in '.!?…"”' and line[:1].islower():
+            paragraphs[-1].append(line)
         else:
-            paragraphs.append(line)
+            paragraphs.append([line])
     found = []
-    for paragraph in paragraphs:
+    for paragraph in map(" ".join, paragraphs):
         first = 0
         for match in _SENTENCE_END.finditer(paragraph):
-            if not _ABBREVIATION.search(paragraph[: match.end()][-12:]):
+            if not _ABBREVIATION.search(paragraph[max(0, match.end() - 12) : match.end()]):
                 found.append(paragraph[first : match.end()].strip())
                 first = match.end()
         found.append(paragraph[first:].strip())

@@ -108,8 +108,8 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     header, cells = _cells(path)
     if "timestamp" not in header or "success" not in header:
         raise DataError(
-            f"expected the columns timestamp and success in {path.name}, got {', '.join(header[:6])[:200]}, ...; "
-            "name a CSV of OpenFace's FeatureExtraction"
+            f"expected the columns timestamp and success in {path.name}, got "
+            f"{', '.join(header[:6])[:200]}, ...; name a CSV of OpenFace's FeatureExtraction"
         )
     chosen = tuple(columns) if columns is not None else tuple(n for n in header if n not in COLUMNS[:5])
     absent = [name for name in chosen if name not in header]

@@ -235,13 +235,15 @@ class Answering:
             found = cls(VectorScaling(scale, bias), decision, float(content["min_confidence"]), conformal)
         except MALFORMED as error:
             raise BundleError(
-                f"expected calibration, decision, min_confidence and conformal in {where}, got {cut(error)}; "
-                "export the bundle anew"
+                f"expected calibration, decision, min_confidence and conformal in {where}, got "
+                f"{cut(error)}; export the bundle anew"
             ) from error
         wanted = {DecisionKind.ARGMAX: 0, DecisionKind.THRESHOLD: 1, DecisionKind.RATIO: CLASSES}[kind]
         sizes = [scale.shape, bias.shape, limits.shape] == [(CLASSES,)] * 3
         values = len(decision.values) == wanted and all(0 < v <= 1 for v in decision.values)
-        if not sizes or not (scale > 0).all() or not values or not 0 <= found.min_confidence <= 1:
+        finite = np.isfinite(scale).all() and np.isfinite(bias).all() and 0 <= conformal.alpha <= 1
+        sound = sizes and finite and values and (scale > 0).all() and 0 <= found.min_confidence <= 1
+        if not sound or np.isnan(limits).any():
             raise BundleError(
                 f"expected three positive scales, three limits and {wanted} values in (0, 1] for {kind} in "
                 f"{where}, got others; export the bundle anew"

@@ -262,6 +262,8 @@ def _parse(files: BundleFiles) -> dict[str, Any]:
     manifest = read_manifest(files)
     check_format(manifest, FORMAT, files.where)
     wrong = [key for key, kind in _KEYS.items() if not isinstance(manifest.get(key), kind)]
+    if not wrong and not (0 < len(manifest["name"]) <= 200 and manifest["name"].isprintable()):
+        wrong = ["a name of one line"]
     if wrong or manifest["kind"] != KIND or tuple(manifest["classes"]) != LABELS:
         raise BundleError(
             f"expected {', '.join(wrong) or f'kind {KIND!r} and classes {list(LABELS)}'} in {MANIFEST} of "
@@ -274,9 +276,8 @@ def _data_spec(content: Mapping[str, Any], folder: Path) -> DataSpec:
     try:
         spec = DataSpec(**content)
         prior = tuple(map(float, spec.prior))
-        found = DataSpec(
-            spec.name, spec.protocol, spec.licence, prior, tuple(map(str, spec.seen)), bool(spec.synthetic)
-        )
+        named = (str(spec.name), str(spec.protocol), str(spec.licence))
+        found = DataSpec(*named, prior, tuple(map(str, spec.seen)), bool(spec.synthetic))
     except MALFORMED as error:
         raise BundleError(
             f"expected the keys of `data` in {folder}, got {cut(error)}; export it anew"

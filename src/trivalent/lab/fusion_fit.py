@@ -27,6 +27,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import KFold, cross_val_predict
@@ -133,6 +134,17 @@ def measure_worth(videos: MoseiVideos, *, seed: int = 0, rounds: int = 200) -> W
         _table(out, y, share, prior, kappa),
         _table(tested, videos.labels[test], share, prior, kappa),
     )
+
+
+def out_of_fold(
+    videos: MoseiVideos, *, seed: int = 0
+) -> tuple[NDArray[np.bool_], dict[Modality, FloatArray]]:
+    """Mask of the train and validation videos, and each modality's posteriors about them, out of fold."""
+    known = np.isin(videos.fold, ("train", "val"))
+    y = videos.labels[known]
+    return known, {
+        m: _discriminant(x[known], y, x[known], seed=seed)[0] for m, x in videos.features.items()
+    }
 
 
 def temper_to(probabilities: FloatArray, *, prior: FloatArray, information: float) -> float:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 from trivalent.errors import MissingExtraError, RecipeError
 
 T = TypeVar("T")
+_MAX_BYTES = 2**18
+_MAX_VALUES = 20_000
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,45 @@ def read_recipe(path: Path | None, *, overrides: Sequence[str] = ()) -> dict[str
     RecipeError
         The file cannot be read, is not a mapping, or an override is none.
     """
+    data = {} if path is None else _parse(_text(path), str(path))
+    if not isinstance(data, dict):
+        raise RecipeError(f"expected a mapping of keys in {path}, got {type(data).__name__}")
+    for override in overrides:
+        _override(data, override)
+    return data
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise RecipeError(
+                f"expected a recipe of at most {_MAX_BYTES >> 10} kB, got {path}; name a recipe"
+            )
+        return raw.decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"expected a readable YAML recipe, got {path}: {error}") from error
+
+
+def _parse(text: str, where: str) -> Any:
+    """Parse YAML: dates that do not exist, numbers without end and the like are no recipe, either."""
     try:
         import yaml
     except ImportError as error:
         raise MissingExtraError("pyyaml", "train") from error
     try:
-        data = {} if path is None else yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"expected a readable YAML recipe, got {path}: {reason}") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"expected a mapping of keys in {path}, got {type(data).__name__}")
-    for override in overrides:
-        _override(data, override, yaml.safe_load)
+        data = yaml.safe_load(text)
+    except Exception as error:  # besides YAMLError whatever int(), datetime() and deep nesting raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise RecipeError(f"expected a readable YAML recipe, got {where}: {reason}") from error
+    count, todo = 0, [data]
+    while todo:
+        value = todo.pop()
+        count += 1
+        if count > _MAX_VALUES:  # names of parts (&x, *x) let a few lines stand for billions
+            raise RecipeError(f"expected a recipe of at most {_MAX_VALUES} values, got more in {where}")
+        todo += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return data
 
 
@@ -110,7 +138,7 @@ def _fitted(key: str, value: Any, hint: Any, *, where: str) -> Any:
     return value
 
 
-def _override(data: dict[str, Any], text: str, parse: Any) -> None:
+def _override(data: dict[str, Any], text: str) -> None:
     path, separator, value = text.partition("=")
     if not separator or not path:
         raise RecipeError(f"expected --set key=value, got {text!r}")
@@ -120,4 +148,4 @@ def _override(data: dict[str, Any], text: str, parse: Any) -> None:
         target = target.setdefault(parent, {})
         if not isinstance(target, dict):
             raise RecipeError(f"expected {parent!r} of --set {text} to hold keys, got a plain value")
-    target[last] = parse(value)
+    target[last] = _parse(value, f"--set {text}")

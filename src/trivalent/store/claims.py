@@ -28,7 +28,7 @@ from trivalent.store.entities import Beat, Claim, JobState, Record
 from trivalent.store.folders import Folders, Transfer, remove, suffix_of
 from trivalent.store.schema import JobRow
 
-# A file cannot end this process, since a child reads it: whoever dies is killed from outside, again and again.
+# A file cannot end this process, since a child reads it: whoever dies was killed from outside.
 ATTEMPTS = 10
 DIED = f"the process died {ATTEMPTS} times while working on it"
 

@@ -34,8 +34,9 @@ class DistillationConfig:
     hard : float
         Share of the annotated labels in the loss of a text that has one.
     sentence : float
-        Weight of the squared distance between the sentence vectors, for students of the teacher's
-        width (as the hidden states of TinyBERT; Jiao et al., Findings of EMNLP 2020).
+        Weight of the squared distance between the teacher's sentence vectors and those foretold by a
+        linear map of the student's (as for the hidden states of TinyBERT; Jiao et al., Findings of
+        EMNLP 2020).
     altered : float
         Altered texts in each epoch, as a share of the training texts.
     smoothing, ambiguity, class_weights
@@ -158,8 +159,8 @@ class DistillationTask:
         # T squared keeps the gradients' size independent of T.
         loss = (t**2 * soft * (1 - config.hard * known)).mean()
         loss = loss + config.hard * soft_cross_entropy(logits, batch.targets, batch.weights)
-        if config.sentence and pooled.shape == batch.sentences.shape:
-            loss = loss + config.sentence * mse_loss(pooled, batch.sentences)
+        if config.sentence:
+            loss = loss + config.sentence * mse_loss(network.teacher(pooled), batch.sentences)
         return loss
 
     def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import Any
 from trivalent.errors import RecipeError
 from trivalent.lab.compress.distillation import DistillationConfig
 from trivalent.lab.compress.student import StudentConfig
+from trivalent.lab.compress.text import STUDENT, TextConfig
 from trivalent.lab.compress.text import TRAINING as TEXT_TRAINING
-from trivalent.lab.compress.text import TextConfig
 from trivalent.lab.compress.transfer import TransferConfig
 from trivalent.lab.compress.voice import TASK, TRAINING, VoiceConfig
 from trivalent.lab.frames_task import FramesTaskConfig
@@ -47,7 +47,7 @@ class CompressionRecipe:
 
     def text_config(self) -> TextConfig:
         """Check and return what is done to the words."""
-        return build(TextConfig, _filled(self.text, training=TEXT_TRAINING), where="text")
+        return build(TextConfig, _filled(self.text, student=STUDENT, training=TEXT_TRAINING), where="text")
 
     def voice_config(self) -> VoiceConfig:
         """Check and return what is done to the voice."""

@@ -46,6 +46,8 @@ class StudentConfig:
         that of their nearest neighbour. 0: all.
     dropout : float
         On the token states and before the head, in training.
+    teacher_width : int
+        Of the sentence vectors that the student learns to foretell.
     """
 
     family: str = "encoder"
@@ -56,10 +58,11 @@ class StudentConfig:
     feedforward: int = 384
     vocabulary: int = 0
     dropout: float = 0.1
+    teacher_width: int = 384
 
     def __post_init__(self) -> None:
         check_known("family", self.family, FAMILIES)
-        sizes = (self.width, self.embedding, self.heads, self.feedforward)
+        sizes = (self.width, self.embedding, self.heads, self.feedforward, self.teacher_width)
         if not self.layers or min(sizes) < 1 or self.vocabulary < 0 or not 0 <= self.dropout < 1:
             raise RecipeError(
                 f"expected layers, positive sizes and a dropout in [0, 1) of a student, got {self}"
@@ -147,6 +150,8 @@ class TextStudent(nn.Module):
             )
             self.score = nn.Linear(config.width, 1)
         self.head = nn.Linear(config.width, len(Sentiment))
+        # From the student's sentence vector to its teacher's; for training only, never exported.
+        self.teacher = nn.Linear(config.width, config.teacher_width)
 
     def encoder_layers(self) -> list[EncoderLayer]:
         """Return the layers of an encoder; none of convolutions."""

@@ -36,10 +36,11 @@ from trivalent.lab.training import TrainingConfig, fit
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "prune", "keep")
+STUDENT = {"family": "convolution", "layers": [0, 1, 2], "width": 128, "embedding": 128}
 TRAINING = {
-    "epochs": 6,
+    "epochs": 4,
     "batch_size": 32,
-    "learning_rate": 3e-4,
+    "learning_rate": 1e-3,
     "weight_decay": 0.01,
     "warmup": 0.05,
     "averaging": 0.99,
@@ -69,9 +70,9 @@ class TextConfig:
     technique: str = "distill"
     int8: bool = True
     corpora: tuple[str, ...] = CORPORA
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0, 1, 2)
     importance: int = 1000
-    student: dict[str, Any] = field(default_factory=dict)
+    student: dict[str, Any] = field(default_factory=lambda: dict(STUDENT))
     transfer: dict[str, Any] = field(default_factory=dict)
     distillation: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=lambda: dict(TRAINING))
@@ -143,7 +144,9 @@ def distill_text(
     distillation = build(DistillationConfig, config.distillation, where="text.distillation")
     training = build(TrainingConfig, config.training, where="text.training")
     texts = parts.texts
-    altered = alter_texts(texts, build(TransferConfig, config.transfer, where="text.transfer"))
+    student = build(StudentConfig, config.student, where="text.student")
+    transfer = build(TransferConfig, config.transfer, where="text.transfer")
+    altered = alter_texts(texts, transfer)
     task = DistillationTask(
         distillation,
         train=parts.train,
@@ -152,8 +155,8 @@ def distill_text(
         val=parts.val,
         batch_size=training.batch_size,
     )
-    settings = {k: v for k, v in asdict(config).items() if k not in ("seeds", "int8")}
-    mark, students = fingerprint(settings, hashlib.sha256(graph).hexdigest(), texts), []
+    settings = [asdict(own) for own in (student, transfer, distillation, training)]
+    mark, students = fingerprint(settings, config.importance, hashlib.sha256(graph).hexdigest(), texts), []
     for seed in config.seeds:
         torch.manual_seed(seed)
         start = prune_text(graph, config, parts, where=where)

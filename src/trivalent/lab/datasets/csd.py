@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _TOUCHING_S = 1e-3  # neighbours may overlap by rounding
 # Bytes of one array of one key, unpacked; half an hour of the 713 columns of OpenFace takes 300 MB. A
 # file of a kilobyte may announce any number of cells.
 _MAX_ARRAY = 2**30
+_MAX_HEAP = 2**24
+_MOST_UNPACKED = 1100  # bytes from one: what deflate can do
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,7 @@ class ComputationalSequence:
             if "metadata" not in self._file[self.name]:
                 return {}
             group = _inside(self._file[self.name], "metadata")
-            return {field: _text(_array(_inside(group, field))) for field in group}
+            return {field: _text(self.path, _inside(group, field)) for field in group}
         except _H5_ERRORS as error:
             raise _damaged(self.path, error, key="metadata") from error
 
@@ -215,7 +218,16 @@ def write_csd(
 
 
 # Whatever HDF5 makes of damaged bytes; MemoryError: a length that no memory takes.
-_H5_ERRORS = (OSError, RuntimeError, LookupError, ValueError, AttributeError, TypeError, MemoryError)
+_H5_ERRORS = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    MemoryError,
+    struct.error,
+)
 
 
 def _inside(group: Any, name: str) -> Any:
@@ -231,7 +243,9 @@ def _array(dataset: Any) -> Any:
     """Read a dataset that this file holds, and that memory holds, too."""
     if dataset.external or dataset.is_virtual:
         raise ValueError("its cells lie in other files")
-    if dataset.nbytes > _MAX_ARRAY:
+    if dataset.dtype.hasobject:
+        raise ValueError("its cells have no fixed length")  # see `_text`
+    if dataset.nbytes > min(_MAX_ARRAY, _MOST_UNPACKED * dataset.file.id.get_filesize() + 2**20):
         raise ValueError(f"an array of {dataset.nbytes / 1e9:.1f} GB")
     return dataset[()]
 
@@ -287,7 +301,33 @@ def _damaged(path: Path, error: Exception, *, key: str | None = None) -> DataErr
     )
 
 
-def _text(value: Any) -> str:
-    cell = np.asarray(value).ravel()
-    first = cell[0] if cell.size else b""
+def _text(path: Path, dataset: Any) -> str:
+    """Return the first text of a dataset.
+
+    Texts without a fixed length lie in a heap of the file, over whose damages HDF5 may loop for ever: it
+    is read here. The heap's format: HDF5 File Format Specification 3.0, section III.E.
+    """
+    if dataset.dtype.hasobject:
+        offset = dataset.id.get_offset()
+        return "" if offset is None else _heap_text(path, offset)
+    cells = np.asarray(_array(dataset)).ravel()
+    first = cells[0] if cells.size else b""
     return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+
+
+def _heap_text(path: Path, offset: int) -> str:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        length, address, index = struct.unpack("<IQI", stream.read(16))
+        stream.seek(address)
+        mark, size = struct.unpack("<4s4xQ", stream.read(16))
+        if mark != b"GCOL":
+            raise ValueError("no heap of texts")
+        heap = stream.read(min(size, _MAX_HEAP))
+    at = 0
+    while at + 16 <= len(heap):
+        own, stored = struct.unpack_from("<H6xQ", heap, at)
+        if own == index:
+            return heap[at + 16 : at + 16 + min(length, stored)].decode("utf-8", "replace")
+        at += 16 + (stored + 7) // 8 * 8
+    raise ValueError("a text is missing in the heap")

@@ -30,7 +30,7 @@ from trivalent.types import Modality
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 MODALITIES = {"text": Modality.TEXT, "audio": Modality.AUDIO, "vision": Modality.FACE}
 CHUNK = 256  # samples looked at together: at most some 100 MB of an unaligned file
-MAX_LISTED = 10_000_000  # numbers in nested lists; arrays may hold more
+MAX_LISTED = 1_000_000  # numbers in nested lists; arrays may hold more
 MAX_ID = 200  # characters: an array of texts gives to each the room of the longest
 
 

@@ -9,12 +9,14 @@ reserves what a forged memo number asks for.
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +128,16 @@ def _with_plain_keys(
     return checked
 
 
+def _load_bytearray(unpickler: Any) -> None:
+    """Make no more room than the file can fill."""
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    if length > unpickler.length:
+        raise EOFError("the file ends in an array")
+    room = bytearray(length)
+    unpickler.readinto(room)
+    unpickler.append(room)
+
+
 class _Unpickler(pickle._Unpickler):
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012
     for opcode, keys in {
@@ -136,6 +148,11 @@ class _Unpickler(pickle._Unpickler):
         pickle.FROZENSET: lambda stack: stack,
     }.items():
         dispatch[opcode[0]] = _with_plain_keys(dispatch[opcode[0]], keys)
+    dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream, encoding="latin1")
+        self.length = os.fstat(stream.fileno()).st_size
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
@@ -156,7 +173,7 @@ def load_restricted(path: Path) -> Any:
     """
     try:
         with path.open("rb") as stream:
-            return _Unpickler(stream, encoding="latin1").load()
+            return _Unpickler(stream).load()
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
     except OSError as error:
