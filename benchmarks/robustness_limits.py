@@ -40,7 +40,8 @@ from trivalent.lab.datasets.ravdess import TRAIN_ACTORS, actor_folds
 from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
 from trivalent.lab.tabular_expert import load_tabular
 from trivalent.quality import LIMITS, speech_to_noise
-from trivalent.types import FloatArray, Modality, Utterance
+from trivalent.types import FloatArray, Modality
+from trivalent.voice_activity import find_speech
 
 log = logging.getLogger("robustness")
 SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
@@ -100,9 +101,8 @@ def _estimator(result: Result, takes: Sequence[Voice]) -> None:
                 track = noisy(voice, kind, snr_db, crowd=crowd)
                 cut = AudioTrack(track.samples[slice(*voice.speech)])
                 for name, sound, start in (("", track, voice.speech[0]), (", no pauses", cut, 0)):
-                    end = start + voice.speech[1] - voice.speech[0]
-                    own = Utterance(0, start / RATE, end / RATE)
-                    estimate = speech_to_noise(sound, [own], 0)
+                    own = (start / RATE, (start + voice.speech[1] - voice.speech[0]) / RATE)
+                    estimate = speech_to_noise(sound, [own], 0, voiced=find_speech(sound))
                     errors[name] += [] if estimate is None else [estimate - snr_db]
             for name, found in errors.items():
                 result.add(

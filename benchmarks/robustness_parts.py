@@ -169,7 +169,8 @@ def hear(expert: Expert, takes: Sequence[Voice], tracks: Iterator[AudioTrack]) -
     readings = []
     for voice, track in zip(takes, tracks, strict=True):
         utterance = Utterance(0, voice.speech[0] / RATE, voice.speech[1] / RATE)
-        readings += read_voice(expert, [utterance], audio=track, progress=None)
+        heard = find_speech(track)
+        readings += read_voice(expert, [utterance], audio=track, progress=None, voiced=heard)
     labels = np.array([int(voice.take.label or 0) for voice in takes])
     return Answers.of(readings, labels, np.array([voice.take.actor for voice in takes]))
 

@@ -292,6 +292,7 @@ class _Journey:
             audio=audio,
             progress=self.stages("voice"),
             on_voice=recorder.consider,
+            voiced=self.speech.spans,
         )
         self.tracks = recorder.tracks(audio)
         return readings

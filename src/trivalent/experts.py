@@ -17,7 +17,7 @@ from trivalent.errors import FeatureError
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
 from trivalent.features.text import encode, has_words, normalize, pack, pad, tokenizer
 from trivalent.fusion import Opinion
-from trivalent.quality import FaceMeasures, speech_to_noise
+from trivalent.quality import FaceMeasures, Span, speech_to_noise
 from trivalent.types import FeatureTable, FloatArray, Status, Utterance
 
 Progress = Callable[[float], None]
@@ -129,19 +129,21 @@ def read_voice(
     audio: AudioTrack | None,
     progress: Progress | None,
     on_voice: OnVoice | None = None,
+    voiced: Sequence[Span] = (),
 ) -> list[Reading]:
     """Classify the voice of utterances from COVAREP columns, one utterance at a time.
 
-    `on_voice` is called with the start in seconds and the columns of every utterance.
+    `on_voice` is called with the start in seconds and the columns of every utterance; `voiced` is
+    where the voice activity detector hears speech.
     """
     if audio is None:
         return [Reading.absent("the recording has no audio track") for _ in utterances]
-    readings = []
+    readings, spans = [], [(u.start_s, u.end_s) for u in utterances]
     for i, utterance in enumerate(utterances):
         table = _voice_columns(expert, audio.read(utterance.start_s, utterance.end_s))
         if on_voice:
             on_voice(utterance.start_s, table)
-        ratio_db = speech_to_noise(audio, utterances, i)
+        ratio_db = speech_to_noise(audio, spans, i, voiced=voiced)
         readings.append(_one_voice(expert, table, {} if ratio_db is None else {"snr_db": ratio_db}))
         if progress:
             progress((i + 1) / len(utterances))

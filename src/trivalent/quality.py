@@ -12,19 +12,21 @@ None of it changes an opinion; below the `LIMITS` the analysis warns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.types import FloatArray, Utterance
+from trivalent.types import FloatArray
 
 if TYPE_CHECKING:
     from trivalent.features.face import FaceObservation
+
+Span = tuple[float, float]
 
 BLOCK_S = 0.02
 CONTEXT_S = 5.0  # how far from an utterance its noise is looked for
@@ -36,54 +38,60 @@ SNR_RANGE_DB = (-10.0, 60.0)
 FACE_SIDE = 96  # pixels that a face is scaled to before its sharpness is measured
 
 
-def speech_to_noise(audio: AudioTrack, utterances: Sequence[Utterance], index: int) -> float | None:
+def speech_to_noise(
+    audio: AudioTrack, utterances: Sequence[Span], index: int, *, voiced: Sequence[Span] = ()
+) -> float | None:
     """Estimate the ratio of an utterance's voice to the noise around it.
 
-    The noise is the median power of the pauses (what lies in no utterance) within 5 s. Without
-    pauses it is the power that the quietest twentieth of the blocks stays under, which is a
-    little speech as well: the ratio of clean speech then comes out as some 15 dB, and that of babble
-    as too high.
+    The noise is the median power of the pauses within 5 s: what lies in no utterance, and outside the
+    stretches of `voiced` unless these leave no pause, as they do where others talk throughout. Without
+    any pause it is the power that the quietest twentieth of the blocks stays under, which is a little
+    speech as well: the ratio of clean speech then comes out as some 15 dB, that of babble as too high.
 
     Parameters
     ----------
     audio : AudioTrack
-    utterances : sequence of Utterance
-        All of the recording, in order.
+    utterances : sequence of (float, float)
+        Start and end of all of the recording, in seconds, in order.
     index : int
         Of the one to be judged, a position in `utterances`.
+    voiced : sequence of (float, float)
+        Where the voice activity detector hears speech, likewise.
 
     Returns
     -------
     float or None
         dB, within `SNR_RANGE_DB`; None where there is only digital silence.
     """
-    own = utterances[index]
-    low_s, high_s = max(0.0, own.start_s - CONTEXT_S), own.end_s + CONTEXT_S
+    start_s, end_s = utterances[index]
+    low_s, high_s = max(0.0, start_s - CONTEXT_S), end_s + CONTEXT_S
     power = _powers(audio.read(low_s, high_s))
     times = low_s + (np.arange(len(power)) + 0.5) * BLOCK_S
     heard = power > SILENT  # digital silence was put in later: it tells nothing about the noise
-    inside = heard & (times >= own.start_s) & (times < own.end_s)
+    inside = heard & (times >= start_s) & (times < end_s)
     if not inside.any():
         return None
-    pause = heard.copy()
-    for other in _within(utterances, index, low_s, high_s):
-        pause &= (times < other.start_s - MARGIN_S) | (times >= other.end_s + MARGIN_S)
-    if pause.sum() * BLOCK_S >= MIN_PAUSES_S:
-        noise = float(np.median(power[pause]))
+    wordless = heard & _outside(times, utterances)
+    for pause in (wordless & _outside(times, voiced), wordless):
+        if pause.sum() * BLOCK_S >= MIN_PAUSES_S:
+            noise = float(np.median(power[pause]))
+            break
     else:
         noise = float(np.quantile(power[heard], QUIET_SHARE))
     voice = max(float(power[inside].mean()) - noise, 1e-9 * noise)
     return round(float(np.clip(10 * np.log10(voice / noise), *SNR_RANGE_DB)), 1)
 
 
-def _within(
-    utterances: Sequence[Utterance], index: int, low_s: float, high_s: float
-) -> Iterator[Utterance]:
-    """Yield the utterances that reach into a stretch around one of them."""
-    yield utterances[index]
-    before = takewhile(lambda u: u.end_s + MARGIN_S > low_s, reversed(utterances[:index]))
-    after = takewhile(lambda u: u.start_s - MARGIN_S < high_s, utterances[index + 1 :])
-    yield from chain(before, after)
+def _outside(times: FloatArray, spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Tell which times lie in none of some spans and not near their ends; the spans are in order."""
+    if not spans or not len(times):
+        return np.ones(len(times), bool)
+    first = bisect_right(spans, times[0] - MARGIN_S, key=lambda span: span[1])
+    last = bisect_left(spans, times[-1] + MARGIN_S, key=lambda span: span[0])
+    out = np.ones(len(times), bool)
+    for start_s, end_s in spans[first:last]:
+        out &= (times < start_s - MARGIN_S) | (times >= end_s + MARGIN_S)
+    return out
 
 
 def _powers(samples: FloatArray) -> FloatArray:

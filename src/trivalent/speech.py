@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,12 +43,15 @@ class Speech:
         One sentence each.
     spoken_s : float
         Seconds with a voice, as the voice activity detector hears it.
+    spans : tuple of (float, float)
+        Where it hears one, start and end in seconds, in order; words may be missing from some.
     """
 
     utterances: tuple[Utterance, ...]
     language: str | None
     warnings: tuple[str, ...] = ()
     spoken_s: float = 0.0
+    spans: tuple[Span, ...] = ()
 
 
 class Recognizer:
@@ -120,7 +123,7 @@ class Recognizer:
         else:
             speech = self._listen(audio, spans, duration_s, lambda done: tell(share + done * (1 - share)))
         tell(1.0)
-        return speech
+        return replace(speech, spans=tuple(spans))
 
     def _listen(self, audio: AudioTrack, spans: list[Span], duration_s: float, tell: Progress) -> Speech:
         whisper = self._load()

@@ -227,8 +227,11 @@ def _metrics(own: Compressed) -> dict[str, Any]:
         "size_bytes": {"before": own.size[0], "after": own.size[1]},
     }
     if own.after.scores:
-        return {**own.after.to_metrics(), **found, "scores_before": own.before.scores, "seeds": own.seeds}
-    return {"out_of_fold": own.after.parts, **found}
+        protocol = "validation parts, which chose epoch and seed; their spoken part fitted the temperature"
+        scores = {"scores_before": own.before.scores, "seeds": own.seeds}
+        return {"protocol": protocol, **own.after.to_metrics(), **found, **scores}
+    protocol = "out of fold: a student of each fold of actors, taught by members that had not heard them"
+    return {"protocol": protocol, "out_of_fold": own.after.parts, **found}
 
 
 def _card(
