@@ -161,7 +161,7 @@ def measure_face(image: NDArray[np.uint8], box: FloatArray) -> tuple[float, floa
 
 @dataclass(frozen=True)
 class Limit:
-    """From where down on an expert has lost half of what it is worth.
+    """From where down on an expert is not to be relied on.
 
     Attributes
     ----------
@@ -180,9 +180,10 @@ class Limit:
     whom: str
 
 
-# Where macro-F1 has lost half of its margin over the constant answer, out of fold on the training parts
-# (RAVDESS actors 1 to 16 in white noise and babble, training people of the face pictures), among the
-# 300 samples next to the value: `python benchmarks/robustness.py limits` finds them again.
+# Provisional: set before their benchmark has run. The rule that will replace them is where macro-F1
+# has lost half of its margin over the constant answer, out of fold on the training parts (RAVDESS actors
+# 1 to 16 in white noise and babble, training people of the face pictures):
+# `python benchmarks/robustness.py limits`.
 LIMITS: tuple[Limit, ...] = (
     Limit("snr_db", 3.0, "the voice is only about {value:.0f} dB above the noise", "the voice"),
     Limit("face_pixels", 20.0, "the face is only about {value:.0f} pixels large", "the face"),
