@@ -74,7 +74,7 @@ def test_names_are_resolved_but_never_paths(home: Path, tmp_path: Path) -> None:
     assert resolve("default", home) == "default"
     inside = write_bundle(home / "bundles" / "UPPER", modalities=FACE)
     for name in (str(inside), "UPPER", "../bundles/UPPER", "nothing", ""):
-        with pytest.raises(BundleError, match="among default, got"):
+        with pytest.raises(BundleError, match=r"among default, .*got"):
             resolve(name, home)
     with pytest.raises(NotFoundError):
         remove("default", home)
