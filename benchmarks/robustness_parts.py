@@ -134,10 +134,11 @@ def voices(root: Path, actors: Sequence[int], *, every: int = 1) -> list[Voice]:
     found = []
     for take, path in [pair for pair in list_takes(root) if pair[0].actor in actors][::every]:
         audio = open_recording(path).audio
-        spans = find_speech(audio) if audio is not None else []
-        if audio is not None and spans:
-            speech = (round(spans[0][0] * RATE), round(spans[-1][1] * RATE))
-            found.append(Voice(take, audio.read().astype(np.float64), speech))
+        if audio is None:
+            continue
+        spans = find_speech(audio) or [(0.0, audio.duration_s)]
+        speech = (round(spans[0][0] * RATE), round(spans[-1][1] * RATE))
+        found.append(Voice(take, audio.read().astype(np.float64), speech))
     return found
 
 

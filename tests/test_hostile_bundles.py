@@ -158,6 +158,16 @@ def test_lists_that_lie(kind: tuple[Path, Loader], at: int, new: bytes) -> None:
     refuse(target, load, "expected")
 
 
+def test_one_disk_of_several(kind: tuple[Path, Loader]) -> None:
+    folder, load = kind
+    target = packed(folder)
+    raw = target.read_bytes()
+    end = raw.rindex(b"PK\x05\x06")
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 7)
+    target.write_bytes(raw[:end] + locator + raw[end:])
+    refuse(target, load, r"a readable \.zip, got .*multiple disks")
+
+
 def test_a_name_that_is_no_utf8(kind: tuple[Path, Loader]) -> None:
     folder, load = kind
     target = packed(folder, ("é", b"x"))

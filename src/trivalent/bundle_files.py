@@ -54,7 +54,10 @@ def locate(path: Path) -> Path | None:
     for folder in (path, path / "bundle"):
         if (folder / MANIFEST).is_file():
             return folder
-    return path if path.is_file() and zipfile.is_zipfile(path) else None
+    try:
+        return path if path.is_file() and zipfile.is_zipfile(path) else None
+    except zipfile.BadZipFile:  # one of several disks
+        return path
 
 
 class FolderFiles:
