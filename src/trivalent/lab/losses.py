@@ -100,7 +100,7 @@ def soft_targets(labels: Tensor, valence: Tensor, *, smoothing: float, ambiguity
     """
     target = torch.nn.functional.one_hot(labels, len(Sentiment)).float()
     moved = ambiguity * torch.exp(-valence.abs().nan_to_num(torch.inf) / 0.15)
-    middle = torch.tensor([0.0, 1.0, 0.0])
+    middle = target.new_tensor([0.0, 1.0, 0.0])
     target = target * (1 - moved[:, None]) + middle * moved[:, None]
     return target * (1 - smoothing) + smoothing / len(Sentiment)
 
@@ -108,6 +108,38 @@ def soft_targets(labels: Tensor, valence: Tensor, *, smoothing: float, ambiguity
 def soft_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Class-weighted cross-entropy against soft targets: -mean_i sum_c w_c t_ic log p_ic."""
     return -(weights * targets * torch.log_softmax(logits, -1)).sum(-1).mean()
+
+
+def distillation_loss(
+    logits: Tensor,
+    teacher: Tensor,
+    *,
+    targets: Tensor,
+    weights: Tensor,
+    temperature: float,
+    hard: float,
+) -> Tensor:
+    """Mix a teacher's soft answers with the annotated labels (Hinton et al., 2015, equations 1 to 4).
+
+    Parameters
+    ----------
+    logits, teacher : shape (n, 3)
+        Of the student and of its teacher.
+    targets, weights : shape (n, 3)
+        As for `soft_cross_entropy`; weights of zero mark a text without a label.
+    temperature : float
+        Both softmaxes are taken at this temperature; its square keeps the gradients' size.
+    hard : float
+        Share of the labels, where there is one.
+    """
+    soft = torch.nn.functional.kl_div(
+        torch.log_softmax(logits / temperature, 1),
+        torch.softmax(teacher / temperature, 1),
+        reduction="none",
+    ).sum(1)
+    known = (weights.sum(1) > 0).to(soft.dtype)
+    loss = (temperature**2 * soft * (1 - hard * known)).mean()
+    return loss + hard * soft_cross_entropy(logits, targets, weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,13 +21,14 @@ class Recipe:
 
     `kind` chooses the trainer (text, voice, face, bundle); `task` and `training` are its
     configuration, checked by the trainer's own dataclasses. `runs` of a text recipe are changes
-    of `training`, and of `task` under that key, one fine-tuning each.
+    of `training`, and of `task` under that key, one fine-tuning each; its `teachers` are asked first.
     """
 
     kind: str
     name: str
     seeds: tuple[int, ...] = (0,)
     runs: tuple[dict[str, Any], ...] = ()
+    teachers: dict[str, Any] = field(default_factory=dict)
     task: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 

@@ -23,6 +23,7 @@ from trivalent.lab.export import export_text
 from trivalent.lab.metrics import summarize
 from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.recipes import Recipe, build
+from trivalent.lab.text_teachers import ask_teachers
 from trivalent.lab.text_task import TextTask, TextTaskConfig, new_network, predict, validation_scores
 from trivalent.lab.training import TrainingConfig, fit
 from trivalent.types import FloatArray
@@ -32,19 +33,24 @@ SPOKEN = ("meld", "mosi", "mosei")
 
 
 def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
-    """Fine-tune once per run, average the weights, quantize, calibrate on spoken validation data.
+    """Ask teachers, fine-tune per run, average the weights, quantize, calibrate on spoken validation data.
 
     A run of the recipe may override settings of the loop and, under `task`, of corpora and targets.
     """
     out.mkdir(parents=True, exist_ok=True)
+    answers, taught = ask_teachers(recipe, root=root, out=out) if recipe.teachers else ({}, {})
     runs = recipe.runs or [{"seed": seed} for seed in recipe.seeds]
-    weights = [_fine_tune(recipe, run, root=root, out=out / f"run{i}.pt") for i, run in enumerate(runs)]
+    weights = [
+        fine_tune(recipe, run, root=root, out=out / f"run{i}.pt", answers=answers)
+        for i, run in enumerate(runs)
+    ]
     task = _task(recipe, {}, root=root)
-    network = new_network()
+    training = build(TrainingConfig, recipe.training, where=recipe.name)
+    network = new_network().to(training.device)
     network.load_state_dict(_greedy_soup(network, weights, task))
     path = out / "text.onnx"
-    export_text(network.eval(), path)
-    return _calibrated(network, task, path)
+    export_text(network.cpu().eval(), path)
+    return _calibrated(network, task, path, taught=taught)
 
 
 def logits_of(expert: Expert, texts: Sequence[str]) -> FloatArray:
@@ -53,18 +59,26 @@ def logits_of(expert: Expert, texts: Sequence[str]) -> FloatArray:
     return out * expert.spec.temperature
 
 
-def _task(recipe: Recipe, overrides: Mapping[str, Any], *, root: Path) -> TextTask:
+def _task(
+    recipe: Recipe,
+    overrides: Mapping[str, Any],
+    *,
+    root: Path,
+    answers: Mapping[str, FloatArray] | None = None,
+) -> TextTask:
     config = build(TextTaskConfig, {**recipe.task, **overrides}, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
-    return TextTask(config, batch_size=training.batch_size, root=root)
+    return TextTask(config, batch_size=training.batch_size, root=root, answers=answers)
 
 
-def _fine_tune(recipe: Recipe, run: Mapping[str, Any], *, root: Path, out: Path) -> dict[str, Tensor]:
-    """Run the loop with the checkpoint `out`, its history beside it."""
+def fine_tune(
+    recipe: Recipe, run: Mapping[str, Any], *, root: Path, out: Path, answers: Mapping[str, FloatArray]
+) -> dict[str, Tensor]:
+    """Run the loop with the checkpoint `out`, its history beside it; return the weights."""
     own = {key: value for key, value in run.items() if key != "task"}
     config = build(TrainingConfig, {**recipe.training, **own}, where=recipe.name)
     torch.manual_seed(config.seed)
-    task = _task(recipe, run.get("task", {}), root=root)
+    task = _task(recipe, run.get("task", {}), root=root, answers=answers)
     fitted = fit(new_network(), task, config=config, checkpoint=out)
     write_text_atomic(out.with_suffix(".json"), json.dumps(fitted.history, indent=1))
     return fitted.network.state_dict()
@@ -101,7 +115,9 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def _calibrated(network: TextClassifier, task: TextTask, path: Path) -> TrainedExpert:
+def _calibrated(
+    network: TextClassifier, task: TextTask, path: Path, *, taught: dict[str, float]
+) -> TrainedExpert:
     """Fit the temperature on the int8 graph, which is what ships, and compare it with float."""
     prior = np.full(3, 1 / 3)
     raw = Expert(ExpertSpec(NAME, VERSION, COLUMNS, path.name, 1.0, prior), path.read_bytes, threads=2)
@@ -118,17 +134,20 @@ def _calibrated(network: TextClassifier, task: TextTask, path: Path) -> TrainedE
         "int8": validation_scores(truth, {n: z.argmax(1) for n, z in logits.items()}),
         "float": validation_scores(truth, full),
     }
+    if taught:
+        metrics["teachers"] = taught
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
     spec = ExpertSpec(NAME, VERSION, COLUMNS, path.name, temperature, prior)
-    expert = TrainedExpert(spec, path.parent, metrics, _card(task))
+    expert = TrainedExpert(spec, path.parent, metrics, _card(task, taught=bool(taught)))
     expert.save(probabilities=softmax(pooled / temperature), labels=spoken.labels)
     return expert
 
 
-def _card(task: TextTask) -> dict[str, Any]:
+def _card(task: TextTask, *, taught: bool) -> dict[str, Any]:
     counts = ", ".join(f"{name} {len(data):,}" for name, data in task.train.items())
+    teachers = "; taught by MPNet-base (Apache-2.0), also about Chit-Chat (MIT)" if taught else ""
     return {
-        "data": f"train parts of {counts}; encoder MiniLM-L6 (Apache-2.0)",
+        "data": f"train parts of {counts}; encoder MiniLM-L6 (Apache-2.0){teachers}",
         "licence": "weights trained on corpora for research use (SST-5, TweetEval, CMU-MOSI, CMU-MOSEI) "
         "and MELD (GPL-3.0): check these before commercial use",
         "limits": "English; one utterance without its context; irony and slang are often missed; "

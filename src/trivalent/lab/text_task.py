@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trivalent.errors import UsageError
 from trivalent.features.text import encode, pad
-from trivalent.lab.datasets.text import TextData, load_corpus
-from trivalent.lab.losses import class_weights, soft_cross_entropy, soft_targets
+from trivalent.lab.datasets.text import TextData, fold_of, load_corpus
+from trivalent.lab.datasets.unlabelled import load_unlabelled
+from trivalent.lab.losses import class_weights, distillation_loss, soft_cross_entropy, soft_targets
 from trivalent.lab.metrics import IntArray, macro_f1, macro_recall, weighted_f1
 from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.training import TrainingConfig
@@ -26,12 +28,19 @@ MASK_TOKEN = 103  # [MASK] of the vocabulary
 
 @dataclass(frozen=True)
 class TextTaskConfig:
-    """Corpora and their share of an epoch, and what is done to texts and targets."""
+    """Corpora and their share of an epoch, and what is done to texts and targets.
+
+    `unlabelled` corpora take part where teachers have answered. Of their answers `temperature` is
+    that of the softmax, and `hard` the share of the annotated labels beside them.
+    """
 
     corpora: dict[str, float] = field(
         default_factory=lambda: {"sst5": 1.0, "tweeteval": 0.6, "meld": 1.0, "mosi": 2.0, "mosei": 2.5}
     )
+    unlabelled: dict[str, float] = field(default_factory=dict)
     class_weights: str = "sqrt"
+    temperature: float = 2.0
+    hard: float = 0.3
     smoothing: float = 0.05
     ambiguity: float = 0.3
     valence_weight: float = 0.5
@@ -41,72 +50,138 @@ class TextTaskConfig:
 
 
 class TextBatch(NamedTuple):
-    """ids, mask (batch, tokens); labels, valence, and per-text class weights (batch, 3)."""
+    """ids, mask (batch, tokens); labels, valence; class weights and teachers' logits (batch, 3).
+
+    Weights are zero where a text has no label; logits are NaN where no teacher was asked.
+    """
 
     ids: Tensor
     mask: Tensor
     labels: Tensor
     valence: Tensor
     weights: Tensor
+    teacher: Tensor
+
+
+class _Sample(NamedTuple):
+    ids: list[int]
+    label: int
+    valence: float
+    weights: FloatArray
+    teacher: FloatArray
 
 
 class TextTask:
-    """Three-way sentiment over several corpora, validated on spoken language."""
+    """Three-way sentiment over several corpora, validated on spoken language.
 
-    def __init__(self, config: TextTaskConfig, *, batch_size: int, root: Path) -> None:
-        self.config, self.batch_size = config, batch_size
+    Parameters
+    ----------
+    config : TextTaskConfig
+    batch_size : int
+    root : Path
+        Data.
+    held_out : pair of int, optional
+        (k, n): the k-th of n folds of the training parts is left out; videos and dialogues stay whole.
+    answers : mapping of str to array, optional
+        Teachers' logits to the training part of each corpus, and to unlabelled ones, shape (n, 3).
+    """
+
+    def __init__(
+        self,
+        config: TextTaskConfig,
+        *,
+        batch_size: int,
+        root: Path,
+        held_out: tuple[int, int] | None = None,
+        answers: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        self.config, self.batch_size, self.answers = config, batch_size, answers or {}
         self.train = {name: load_corpus(name, "train", root=root) for name in config.corpora}
+        if held_out is not None:
+            fold, folds = held_out
+            self.train = {n: d.take(fold_of(d.groups, folds) != fold) for n, d in self.train.items()}
         self.val = {name: load_corpus(name, "val", root=root) for name in config.corpora}
         self.class_weights = {
             name: class_weights(np.bincount(d.labels, minlength=3), config.class_weights)
             for name, d in self.train.items()
         }
+        self.unlabelled = {name: load_unlabelled(name) for name in config.unlabelled if self.answers}
+        self._check_answers()
+
+    def _check_answers(self) -> None:
+        for name, data in {**self.train, **self.unlabelled}.items():
+            if self.answers and (name not in self.answers or len(self.answers[name]) != len(data)):
+                raise UsageError(
+                    f"expected teachers' answers to all {len(data)} texts of {name}, got "
+                    f"{len(self.answers.get(name, ()))}; ask them anew"
+                )
 
     def batches_per_epoch(self) -> int:
         """Count the batches of one epoch."""
-        n = sum(round(share * len(self.train[name])) for name, share in self.config.corpora.items())
+        shares = {**self.config.corpora, **self.config.unlabelled}
+        n = sum(round(shares[k] * len(d)) for k, d in {**self.train, **self.unlabelled}.items())
         return -(-n // self.batch_size)
 
     def batches(self, rng: np.random.Generator) -> Iterator[TextBatch]:
         """Draw every corpus by its share, group texts of like length, shuffle the groups."""
-        pool: list[tuple[list[int], int, float, FloatArray]] = []
+        pool: list[_Sample] = []
         for name, share in self.config.corpora.items():
-            data = self.train[name]
+            data, weights = self.train[name], self.class_weights[name]
             rows = _draw(len(data), round(share * len(data)), rng)
-            texts = [self._augment(data.texts[i], rng) for i in rows]
-            ids = encode(texts, max_tokens=self.config.max_tokens)
-            weights = self.class_weights[name]
+            ids = self._encoded([data.texts[i] for i in rows], rng)
+            teacher = self.answers.get(name, np.full((len(data), 3), np.nan))
             pool += [
-                (t, int(data.labels[i]), float(data.valence[i]), weights)
+                _Sample(t, int(data.labels[i]), float(data.valence[i]), weights, teacher[i])
                 for t, i in zip(ids, rows, strict=True)
             ]
+        for name, texts in self.unlabelled.items():
+            rows = _draw(len(texts), round(self.config.unlabelled[name] * len(texts)), rng)
+            ids = self._encoded([texts[i] for i in rows], rng)
+            teacher = self.answers[name]
+            pool += [
+                _Sample(t, 0, np.nan, np.zeros(3), teacher[i]) for t, i in zip(ids, rows, strict=True)
+            ]
         # A little noise on the length keeps batches from being the same texts every epoch.
-        order = np.argsort([len(p[0]) + rng.uniform(-2, 2) for p in pool])
+        order = np.argsort([len(p.ids) + rng.uniform(-2, 2) for p in pool])
         groups = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
         for g in rng.permutation(len(groups)):
             yield self._collate([pool[i] for i in groups[g]], rng)
 
+    def _encoded(self, texts: Sequence[str], rng: np.random.Generator) -> list[list[int]]:
+        return encode([self._augment(text, rng) for text in texts], max_tokens=self.config.max_tokens)
+
     def loss(self, network: nn.Module, batch: TextBatch) -> Tensor:
-        """Weighted soft cross-entropy plus squared error of the valence where annotated."""
+        """Weighted soft cross-entropy, teachers' answers, and squared error of the valence where annotated."""
+        batch = TextBatch(*(part.to(device_of(network)) for part in batch))
         logits, valence = network.forward_all(batch.ids, batch.mask)  # type: ignore[operator]
+        config = self.config
         targets = soft_targets(
-            batch.labels,
-            batch.valence,
-            smoothing=self.config.smoothing,
-            ambiguity=self.config.ambiguity,
+            batch.labels, batch.valence, smoothing=config.smoothing, ambiguity=config.ambiguity
         )
-        loss = soft_cross_entropy(logits, targets, batch.weights)
+        if self.answers:
+            loss = distillation_loss(
+                logits,
+                batch.teacher,
+                targets=targets,
+                weights=batch.weights,
+                temperature=config.temperature,
+                hard=config.hard,
+            )
+        else:
+            loss = soft_cross_entropy(logits, targets, batch.weights)
         known = ~batch.valence.isnan()
-        if known.any() and self.config.valence_weight:
-            loss = loss + self.config.valence_weight * (valence - batch.valence)[known].square().mean()
+        if known.any() and config.valence_weight:
+            loss = loss + config.valence_weight * (valence - batch.valence)[known].square().mean()
         return loss
 
     def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
         """Lower layers learn more slowly (layer-wise decay, Howard & Ruder, ACL 2018)."""
         groups: dict[float, list[nn.Parameter]] = {}
+        numbers = {name: re.search(r"layer\.(\d+)\.", name) for name, _ in network.named_parameters()}
+        layers = 1 + max(int(found[1]) for found in numbers.values() if found)
         for name, parameter in network.named_parameters():
-            found = re.search(r"layer\.(\d+)\.", name)
-            depth = 6 - int(found[1]) - 1 if found else 6
+            found = numbers[name]
+            depth = layers - int(found[1]) - 1 if found else layers
             head = not name.startswith("encoder")
             rate = config.head_learning_rate if head else config.learning_rate * config.layer_decay**depth
             groups.setdefault(rate, []).append(parameter)
@@ -124,17 +199,16 @@ class TextTask:
             return stripped if stripped.strip() else text
         return text
 
-    def _collate(
-        self, rows: Sequence[tuple[list[int], int, float, FloatArray]], rng: np.random.Generator
-    ) -> TextBatch:
-        ids, mask = pad([r[0] for r in rows])
+    def _collate(self, rows: Sequence[_Sample], rng: np.random.Generator) -> TextBatch:
+        ids, mask = pad([r.ids for r in rows])
         ids[(rng.random(ids.shape) < self.config.mask_tokens) & (mask == 1) & (ids > 103)] = MASK_TOKEN
         return TextBatch(
             torch.from_numpy(ids),
             torch.from_numpy(mask),
-            torch.tensor([r[1] for r in rows]),
-            torch.tensor([r[2] for r in rows]),
-            torch.tensor(np.array([r[3] for r in rows]), dtype=torch.float32),
+            torch.tensor([r.label for r in rows]),
+            torch.tensor([r.valence for r in rows]),
+            torch.tensor(np.array([r.weights for r in rows]), dtype=torch.float32),
+            torch.tensor(np.array([r.teacher for r in rows]), dtype=torch.float32),
         )
 
 
@@ -171,14 +245,20 @@ def validation_scores(
 @torch.inference_mode()
 def predict(network: nn.Module, texts: Sequence[str], *, batch_size: int = 64) -> FloatArray:
     """Return class logits, shape (n, 3), in the order of the texts."""
-    ids = encode(texts)
+    ids, device = encode(texts), device_of(network)
     order = np.argsort([len(t) for t in ids], kind="stable")
     out = np.empty((len(texts), 3), np.float32)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         table, mask = pad([ids[i] for i in rows])
-        out[rows] = network(torch.from_numpy(table), torch.from_numpy(mask)).numpy()
+        logits = network(torch.from_numpy(table).to(device), torch.from_numpy(mask).to(device))
+        out[rows] = logits.cpu().numpy()
     return out
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Tell where a network is."""
+    return next(network.parameters()).device
 
 
 def _draw(n: int, wanted: int, rng: np.random.Generator) -> list[int]:
@@ -189,9 +269,9 @@ def _draw(n: int, wanted: int, rng: np.random.Generator) -> list[int]:
     return rows
 
 
-def new_network() -> TextClassifier:
-    """Start from the published encoder."""
-    return TextClassifier.pretrained()
+def new_network(encoder: str = "minilm-l6") -> TextClassifier:
+    """Start from a published encoder."""
+    return TextClassifier.pretrained(encoder)
 
 
-__all__ = ["TextBatch", "TextData", "TextTask", "TextTaskConfig", "new_network", "predict"]
+__all__ = ["TextBatch", "TextData", "TextTask", "TextTaskConfig", "device_of", "new_network", "predict"]

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import kl_div, log_softmax, mse_loss, softmax
+from torch.nn.functional import mse_loss
 
 from trivalent.errors import RecipeError
 from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import TextStudent
 from trivalent.lab.compress.transfer import Answers
 from trivalent.lab.datasets.text import TextData
-from trivalent.lab.losses import class_weights, soft_cross_entropy, soft_targets
+from trivalent.lab.losses import class_weights, distillation_loss, soft_targets
 from trivalent.lab.text_task import predict, validation_scores
 from trivalent.lab.training import TrainingConfig
 
@@ -151,14 +151,17 @@ class DistillationTask:
     def loss(self, network: nn.Module, batch: DistillationBatch) -> Tensor:
         """Soft answers, annotated labels and sentence vectors."""
         assert isinstance(network, TextStudent)  # noqa: S101 - programming error, not input
-        config, t = self.config, self.config.temperature
+        config = self.config
         pooled = network.pooled(batch.ids, batch.mask)
         logits = network.head(network.dropout(pooled))
-        soft = kl_div(log_softmax(logits / t, 1), softmax(batch.logits / t, 1), reduction="none").sum(1)
-        known = (batch.weights.sum(1) > 0).to(soft.dtype)
-        # T squared keeps the gradients' size independent of T.
-        loss = (t**2 * soft * (1 - config.hard * known)).mean()
-        loss = loss + config.hard * soft_cross_entropy(logits, batch.targets, batch.weights)
+        loss = distillation_loss(
+            logits,
+            batch.logits,
+            targets=batch.targets,
+            weights=batch.weights,
+            temperature=config.temperature,
+            hard=config.hard,
+        )
         if config.sentence:
             loss = loss + config.sentence * mse_loss(network.teacher(pooled), batch.sentences)
         return loss

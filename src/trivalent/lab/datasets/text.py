@@ -84,6 +84,16 @@ def split_of(group: str, *, fractions: tuple[float, float] = (0.65, 0.15)) -> st
     return "val" if position < sum(fractions) else "test"
 
 
+def fold_of(groups: Sequence[str], folds: int) -> NDArray[np.int64]:
+    """Assign each text to one of `folds` folds, by a hash of its group.
+
+    >>> bool((fold_of(["a/1", "a/1", "a/2"], 1) == 0).all())
+    True
+    """
+    marks = [int(hashlib.sha256(f"fold {group}".encode()).hexdigest()[:8], 16) for group in groups]
+    return np.array(marks, np.int64) % folds
+
+
 def load_corpus(name: str, split: str, *, root: Path) -> TextData:
     """Read one split of one corpus.
 

