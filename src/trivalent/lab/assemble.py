@@ -12,10 +12,10 @@ import numpy as np
 
 from trivalent import __version__
 from trivalent.assets import sha256_of
-from trivalent.bundle import FORMAT, load_bundle
+from trivalent.bundle import FORMAT, installed_bundles, load_bundle
 from trivalent.files import write_text_atomic
 from trivalent.fusion import DecisionRule, FusionRule
-from trivalent.lab.expert import TrainedExpert
+from trivalent.lab.expert import FILE, TrainedExpert
 from trivalent.lab.fusion_fit import Worth, load_mosei_videos, measure_worth, temper_to
 from trivalent.lab.recipes import Recipe, build
 from trivalent.types import LABELS, Modality
@@ -23,7 +23,7 @@ from trivalent.types import LABELS, Modality
 
 @dataclass(frozen=True)
 class BundleConfig:
-    """Folders of the trained experts and the rules that are not fitted.
+    """Folders of the trained experts, or bundles that have them, and the rules that are not fitted.
 
     `prior` of use is that of the text expert (spoken validation data) when absent.
     """
@@ -39,7 +39,7 @@ class BundleConfig:
 def assemble_bundle(recipe: Recipe, *, root: Path, out: Path) -> list[str]:
     """Write bundle.json and the graphs; returns lines that tell the weights."""
     config = build(BundleConfig, recipe.task, where=recipe.name)
-    experts = {Modality(m): TrainedExpert.load(Path(folder)) for m, folder in config.experts.items()}
+    experts = {Modality(m): _expert(where, m) for m, where in config.experts.items()}
     worth = measure_worth(load_mosei_videos(root))
     rule = fusion_rule(experts, worth, mixed_above=config.mixed_above)
     out.mkdir(parents=True, exist_ok=True)
@@ -67,12 +67,21 @@ def assemble_bundle(recipe: Recipe, *, root: Path, out: Path) -> list[str]:
     return [f"{out}: weights {weights}; beside words times {rule.beside_words:.3f}; kappa {rule.kappa:g}"]
 
 
+def _expert(where: str, modality: str) -> TrainedExpert:
+    """Load from a folder, or from the installed bundle of that name."""
+    if (Path(where) / FILE).is_file() or where not in installed_bundles():
+        return TrainedExpert.load(Path(where))
+    return TrainedExpert.from_installed(where, modality)
+
+
 def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_above: float) -> FusionRule:
     """Weights: 1 for the words, the temper for voice and face (see `fusion_fit`)."""
     weights = {}
     for m, expert in experts.items():
         weights[m] = 1.0
-        if m is not Modality.TEXT:
+        if m is not Modality.TEXT and expert.weight is not None:
+            weights[m] = expert.weight
+        elif m is not Modality.TEXT:
             temper = temper_to(
                 expert.validation_probabilities(), prior=expert.spec.prior, information=worth.information[m]
             )

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.bundle import ExpertSpec
+from trivalent.bundle import INSTALLED, ExpertSpec, open_bundle
+from trivalent.bundle_files import read_manifest
 from trivalent.errors import DataError
 from trivalent.files import write_npz_atomic, write_text_atomic
 from trivalent.lab.metrics import IntArray
@@ -24,12 +25,14 @@ class TrainedExpert:
     """An expert in a folder of its own, before it joins a bundle.
 
     `metrics` holds validation figures only: the test parts are touched by the benchmarks.
+    `weight` is that of the bundle that it comes from, None if it was just trained.
     """
 
     spec: ExpertSpec
     folder: Path
     metrics: dict[str, Any]
     card: dict[str, Any]
+    weight: float | None = None
 
     @property
     def graph(self) -> Path:
@@ -68,4 +71,26 @@ class TrainedExpert:
             folder,
             content["metrics"],
             content["card"],
+        )
+
+    @classmethod
+    def from_installed(cls, name: str, modality: str) -> TrainedExpert:
+        """Take an expert, with its weight, out of an installed bundle.
+
+        Raises
+        ------
+        DataError
+            The bundle has no expert for the modality.
+        """
+        files = open_bundle(name)
+        manifest = read_manifest(files)
+        if modality not in manifest["modalities"]:
+            raise DataError(f"expected an expert for {modality} in the bundle {name}, got none; train one")
+        card = manifest["card"]
+        return cls(
+            ExpertSpec.from_dict(manifest["modalities"][modality], where=name),
+            INSTALLED / name,
+            manifest["metrics"][modality],
+            {key: card[key][modality] for key in ("data", "licence", "limits")},
+            manifest["fusion"]["weights"][modality],
         )
