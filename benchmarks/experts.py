@@ -73,22 +73,28 @@ def text(expert: Expert, root: Path) -> None:
     baseline = LogisticRegression(max_iter=300, C=1.0, class_weight="balanced").fit(
         embed(train), train.labels
     )
-    for corpus in ("sst5", "meld", "tweeteval", "mosei"):
-        data = load_corpus(corpus, "test", root=root)
+    parts = [(corpus, "test") for corpus in ("sst5", "meld", "tweeteval", "mosei")]
+    for corpus, part in [*parts, ("tweeteval", "val")]:
+        data = load_corpus(corpus, part, root=root)
         groups = np.array(data.groups)
         p = softmax(logits_of(expert, data.texts) / expert.spec.temperature)
-        result.add(f"{corpus}: trivalent text expert", **scored(data.labels, p, groups))
+        where = corpus if part == "test" else f"{corpus}, tenth of its train file"
+        result.add(f"{where}: trivalent text expert", **scored(data.labels, p, groups))
         p = baseline.predict_proba(embed(data))
-        result.add(f"{corpus}: frozen MiniLM + logistic regression", **scored(data.labels, p, groups))
+        result.add(f"{where}: frozen MiniLM + logistic regression", **scored(data.labels, p, groups))
         p = constant(load_corpus(corpus, "train", root=root).labels, len(data))
-        result.add(f"{corpus}: constant", **scored(data.labels, p, groups))
+        result.add(f"{where}: constant", **scored(data.labels, p, groups))
     result.caveats += [
         BOOTSTRAP,
         "One bundle for all corpora; its temperature is fitted on spoken validation data "
         "(MELD, MOSI, MOSEI), so ECE on reviews and tweets shows what a user of such texts gets.",
-        "These test parts had been scored once with an earlier recipe. That it fell short of a plain "
-        "fine-tuning (given with the data: SST-5 .640, MELD .655 / .679) led to the present one, whose "
-        "every choice was made on validation data.",
+        "These test parts had been scored with two earlier recipes, which fell short of a plain "
+        "fine-tuning (given with the data: SST-5 .640, MELD .655 / .679) or of what was aimed at; every "
+        "choice was made on validation data.",
+        "The tenth of TweetEval's train file is validation data: it took part in choosing the epoch. It is "
+        "there since the dev file is the harder one, for the untuned baseline as well.",
+        "The shipped weights were trained on an NVIDIA H200 (TF32), from copies of MPNet (8 bits a weight) and "
+        "MiniLM (16 bits); the recipe starts from the published weights.",
         "MOSEI: the 2,478 segments with text, split by video; MOSI test transcripts are not available.",
     ]
     result.write()

@@ -23,8 +23,8 @@ from trivalent.lab.export import export_text
 from trivalent.lab.metrics import summarize
 from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.recipes import Recipe, build
-from trivalent.lab.text_teachers import ask_teachers
 from trivalent.lab.text_task import TextTask, TextTaskConfig, new_network, predict, validation_scores
+from trivalent.lab.text_teachers import ask_teachers
 from trivalent.lab.training import TrainingConfig, fit
 from trivalent.types import FloatArray
 

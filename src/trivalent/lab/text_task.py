@@ -106,21 +106,19 @@ class TextTask:
             for name, d in self.train.items()
         }
         self.unlabelled = {name: load_unlabelled(name) for name in config.unlabelled if self.answers}
-        self._check_answers()
-
-    def _check_answers(self) -> None:
-        for name, data in {**self.train, **self.unlabelled}.items():
-            if self.answers and (name not in self.answers or len(self.answers[name]) != len(data)):
+        self.sizes = {name: len(own) for name, own in self.train.items()}
+        self.sizes |= {name: len(own) for name, own in self.unlabelled.items()}
+        for name, size in self.sizes.items():
+            if self.answers and len(self.answers.get(name, ())) != size:
                 raise UsageError(
-                    f"expected teachers' answers to all {len(data)} texts of {name}, got "
+                    f"expected teachers' answers to all {size} texts of {name}, got "
                     f"{len(self.answers.get(name, ()))}; ask them anew"
                 )
 
     def batches_per_epoch(self) -> int:
         """Count the batches of one epoch."""
         shares = {**self.config.corpora, **self.config.unlabelled}
-        n = sum(round(shares[k] * len(d)) for k, d in {**self.train, **self.unlabelled}.items())
-        return -(-n // self.batch_size)
+        return -(-sum(round(shares[name] * n) for name, n in self.sizes.items()) // self.batch_size)
 
     def batches(self, rng: np.random.Generator) -> Iterator[TextBatch]:
         """Draw every corpus by its share, group texts of like length, shuffle the groups."""
@@ -138,9 +136,7 @@ class TextTask:
             rows = _draw(len(texts), round(self.config.unlabelled[name] * len(texts)), rng)
             ids = self._encoded([texts[i] for i in rows], rng)
             teacher = self.answers[name]
-            pool += [
-                _Sample(t, 0, np.nan, np.zeros(3), teacher[i]) for t, i in zip(ids, rows, strict=True)
-            ]
+            pool += [_Sample(t, 0, np.nan, np.zeros(3), teacher[i]) for t, i in zip(ids, rows, strict=True)]
         # A little noise on the length keeps batches from being the same texts every epoch.
         order = np.argsort([len(p.ids) + rng.uniform(-2, 2) for p in pool])
         groups = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
@@ -151,7 +147,7 @@ class TextTask:
         return encode([self._augment(text, rng) for text in texts], max_tokens=self.config.max_tokens)
 
     def loss(self, network: nn.Module, batch: TextBatch) -> Tensor:
-        """Weighted soft cross-entropy, teachers' answers, and squared error of the valence where annotated."""
+        """Weighted soft cross-entropy or teachers' answers, and squared error of annotated valence."""
         batch = TextBatch(*(part.to(device_of(network)) for part in batch))
         logits, valence = network.forward_all(batch.ids, batch.mask)  # type: ignore[operator]
         config = self.config

@@ -62,7 +62,9 @@ def teachers_of(recipe: Recipe) -> TeachersConfig:
     return build(TeachersConfig, recipe.teachers, where=f"{recipe.name}.teachers")
 
 
-def ask_teachers(recipe: Recipe, *, root: Path, out: Path) -> tuple[dict[str, FloatArray], dict[str, float]]:
+def ask_teachers(
+    recipe: Recipe, *, root: Path, out: Path
+) -> tuple[dict[str, FloatArray], dict[str, float]]:
     """Train what teachers are not yet in `out`, and put their answers together.
 
     Returns
@@ -77,7 +79,7 @@ def ask_teachers(recipe: Recipe, *, root: Path, out: Path) -> tuple[dict[str, Fl
         for seed in config.seeds:
             found.append((fold, ask_teacher(recipe, fold, seed=seed, root=root, out=out)))
     task = _task_config(recipe, config)
-    answers = {}
+    answers: dict[str, FloatArray] = {}
     for name in task.corpora:
         folds = fold_of(load_corpus(name, "train", root=root).groups, config.folds)
         answers[name] = np.empty((len(folds), 3))
@@ -93,9 +95,7 @@ def ask_teachers(recipe: Recipe, *, root: Path, out: Path) -> tuple[dict[str, Fl
     return answers, scores
 
 
-def ask_teacher(
-    recipe: Recipe, fold: int, *, seed: int, root: Path, out: Path
-) -> Mapping[str, FloatArray]:
+def ask_teacher(recipe: Recipe, fold: int, *, seed: int, root: Path, out: Path) -> Mapping[str, FloatArray]:
     """Train a teacher without a fold and ask it about this fold; or read what one said before.
 
     Returns

