@@ -93,8 +93,8 @@ def text(expert: Expert, root: Path) -> None:
         "choice was made on validation data.",
         "The tenth of TweetEval's train file is validation data: it took part in choosing the epoch. It is "
         "there since the dev file is the harder one, for the untuned baseline as well.",
-        "The shipped weights were trained on an NVIDIA H200 (TF32), from copies of MPNet (8 bits a weight) and "
-        "MiniLM (16 bits); the recipe starts from the published weights.",
+        "The shipped weights were trained on an NVIDIA H200 (TF32), from copies of MPNet (8 bits a weight) "
+        "and MiniLM (16 bits); the recipe starts from the published weights.",
         "MOSEI: the 2,478 segments with text, split by video; MOSI test transcripts are not available.",
     ]
     result.write()
