@@ -22,6 +22,7 @@ from experts import constant, normalized
 from results_file import FOLDER, REPOSITORY, Result, Value
 from trivalent import Analyzer
 from trivalent.bundle import INSTALLED, Expert, load_bundle
+from trivalent.features.text import MAX_TOKENS
 from trivalent.fusion import softmax
 from trivalent.lab import metrics
 from trivalent.lab.benchmarks.bench import interval
@@ -36,13 +37,13 @@ from trivalent.lab.compress.judging import (
 from trivalent.lab.compress.reading import read_weights
 from trivalent.lab.compress.recipe import load_compression
 from trivalent.lab.compress.sessions import WARM_UP, median_latency_ms
-from trivalent.lab.compress.text import TextConfig, TextParts, distill_text, export_student, prune_text
+from trivalent.lab.compress.text import TextConfig, TextParts, distill_text, prune_text
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.compress.voice import distill_voice, read_members
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
-from trivalent.lab.export import export_frames, quantize
+from trivalent.lab.export import export_frames, export_text, quantize
 from trivalent.lab.frames_expert import load_takes
 from trivalent.lab.frames_task import FramesTaskConfig
 from trivalent.lab.tabular_expert import load_tabular
@@ -119,7 +120,7 @@ def graphs_of(config: TextConfig, parts: TextParts, *, teacher: bytes, work: Pat
     graphs = []
     for network in networks:
         with tempfile.TemporaryDirectory() as folder:
-            export_student(network, Path(folder) / "text.onnx", int8=config.int8)
+            export_text(network, Path(folder) / "text.onnx", int8=config.int8, tokens=MAX_TOKENS)
             graphs.append((Path(folder) / "text.onnx").read_bytes())
     return graphs
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from trivalent.bundle import INSTALLED, load_bundle  # noqa: E402
 from trivalent.errors import BundleError, RecipeError, UsageError  # noqa: E402
-from trivalent.features.text import encode, pad  # noqa: E402
+from trivalent.features.text import MAX_TOKENS, encode, pad  # noqa: E402
 from trivalent.fusion import softmax  # noqa: E402
 from trivalent.lab.compress import text, transfer  # noqa: E402
 from trivalent.lab.compress.distillation import DistillationConfig, DistillationTask  # noqa: E402
@@ -29,9 +29,10 @@ from trivalent.lab.compress.pruning import (  # noqa: E402
 from trivalent.lab.compress.reading import read_weights  # noqa: E402
 from trivalent.lab.compress.sessions import open_session  # noqa: E402
 from trivalent.lab.compress.student import StudentConfig, TextStudent, whole_network  # noqa: E402
-from trivalent.lab.compress.text import TextConfig, TextParts, export_student, prune_text  # noqa: E402
+from trivalent.lab.compress.text import TextConfig, TextParts, prune_text  # noqa: E402
 from trivalent.lab.compress.transfer import Answers, TransferConfig, alter_texts  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
+from trivalent.lab.export import export_text  # noqa: E402
 from trivalent.lab.text_task import predict  # noqa: E402
 from trivalent.lab.training import TrainingConfig, fit  # noqa: E402
 from trivalent.types import Modality  # noqa: E402
@@ -92,7 +93,7 @@ def test_the_default_network_is_read_back_from_its_int8_graph() -> None:
 
 def test_a_float_graph_is_read_back_exactly(tmp_path: Path) -> None:
     network = tiny()
-    export_student(network, tmp_path / "t.onnx", int8=False)
+    export_text(network, tmp_path / "t.onnx", int8=False, tokens=MAX_TOKENS)
     weights = read_weights((tmp_path / "t.onnx").read_bytes(), where="t")
     for name, value in network.state_dict().items():
         if name != "rows" and not name.startswith("teacher."):  # neither is a weight of the graph
@@ -218,7 +219,7 @@ def test_the_graph_equals_the_network(tmp_path: Path, family: str, int8: bool) -
     rows = np.minimum(np.arange(30522), 4000)
     network = tiny(replace(TINY, family=family, embedding=32), rows=rows)
     path = tmp_path / "text.onnx"
-    export_student(network, path, int8=int8)
+    export_text(network, path, int8=int8, tokens=MAX_TOKENS)
     session = open_session(path.read_bytes())
     ids, mask = pad(encode([*TEXTS, "long " * 300]))
     logits, sentence = session.run(["logits", "sentence"], {"ids": ids, "mask": mask})
@@ -255,7 +256,7 @@ def test_altered_texts() -> None:
 
 def test_the_teacher_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "t.onnx"
-    export_student(tiny(), path, int8=False)
+    export_text(tiny(), path, int8=False, tokens=MAX_TOKENS)
     first = transfer.teacher_answers(path.read_bytes(), TEXTS)
     np.testing.assert_allclose(first.logits, predict(tiny(), TEXTS), atol=1e-4)
     assert first.sentences.shape == (5, 64)
@@ -348,7 +349,7 @@ def test_distillation_from_the_default_graph(tmp_path: Path) -> None:
     np.testing.assert_array_equal(predict(again[1].network, TEXTS), predict(students[1].network, TEXTS))
     start = prune_text(graph(), config, parts, where="text.onnx")
     assert not np.array_equal(predict(start, TEXTS), predict(students[0].network, TEXTS))
-    export_student(students[0].network, tmp_path / "t.onnx", int8=True)
+    export_text(students[0].network, tmp_path / "t.onnx", tokens=MAX_TOKENS)
     judged = judge_text((tmp_path / "t.onnx").read_bytes(), parts.val)
     assert judged.parts["meld"]["n"] == 5
     assert judged.probabilities.sum(1) == pytest.approx(np.ones(5))

@@ -18,7 +18,8 @@ from trivalent.analysis import Analysis
 from trivalent.errors import TrivalentError
 from trivalent.files import write_bytes_atomic, write_text_atomic
 from trivalent.markup import esc, value
-from trivalent.report_timeline import recording_length, timeline
+from trivalent.report_timeline import timeline
+from trivalent.timeline_shapes import recording_length
 from trivalent.types import Modality
 from trivalent.wording import COLOURS, percent
 

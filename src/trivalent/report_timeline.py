@@ -6,13 +6,13 @@ track is as wide as its reader's window and its glyphs keep their size.
 
 from __future__ import annotations
 
-import math
 from itertools import groupby
 
 import numpy as np
 
 from trivalent.analysis import Analysis, Evidence, Track, UtteranceResult
 from trivalent.markup import esc
+from trivalent.timeline_shapes import FUSED_TOP, MAX_TICKS, Shapes, density, recording_length, shorten
 from trivalent.types import LABELS, FloatArray, Modality, Status
 from trivalent.wording import (
     GLYPHS,
@@ -28,16 +28,9 @@ from trivalent.wording import (
     verdict_sentence,
 )
 
-FUSED_TOP, FUSED_HEIGHT = 18, 60  # px: marks above, stacked probabilities below
-TRACK_HEIGHT, THIN, THICK = 30, 8, 18  # px: a block is THIN + weight * THICK high
+SHAPES = Shapes("", fused=60, track=30, thin=8, thick=18)
 CURVE_HEIGHT, CURVE_WIDTH = 34, 10_000  # px, and units that stretch to the width of the window
 CURVE_NAMES = {"F0": "Pitch", "energy": "Energy"}
-GLYPH_SHARE = 0.022  # narrower blocks leave no room for a sign
-MARK_SHARE = 0.012  # nor for a question mark above: their hatching says it
-STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
-MAX_TICKS = 6
-# (more utterances than this, class that widens the tracks, factor on the ticks)
-DENSITIES = ((150, "dense-3", 4), (60, "dense-2", 3), (25, "dense-1", 2))
 
 
 def timeline(analysis: Analysis, *, prefix: str) -> str:
@@ -63,9 +56,8 @@ def timeline(analysis: Analysis, *, prefix: str) -> str:
         note = f"{percent(share / len(analysis.utterances))} weight" if share else "not used"
         rows.append(_row(MODALITY_NAMES[modality], note, _track(analysis, modality, length, prefix)))
     rows += [_curve_row(track, length) for track in analysis.tracks if np.isfinite(track.values).any()]
-    count = len(analysis.utterances)
-    dense, factor = next(((name, f) for n, name, f in DENSITIES if count > n), ("", 1))
-    rows.append(_row("", "", _axis(length, MAX_TICKS * factor)))
+    dense, factor = density(len(analysis.utterances))
+    rows.append(_row("", "", SHAPES.axis(length, MAX_TICKS * factor)))
     return (
         '<section class="card timeline"><h3>Over the recording</h3>'
         # the tracks scroll sideways when they are many, so the keyboard must reach them
@@ -74,23 +66,9 @@ def timeline(analysis: Analysis, *, prefix: str) -> str:
     )
 
 
-def recording_length(analysis: Analysis) -> float:
-    """Seconds from the start to the last thing known of."""
-    return max([analysis.source.duration_s or 0.0, *(u.end_s for u in analysis.utterances)])
-
-
 def _row(name: str, note: str, svg: str) -> str:
     small = f"<small>{esc(note)}</small>" if note else ""
     return f'<div class="track"><div class="name"><b>{esc(name)}</b>{small}</div>{svg}</div>'
-
-
-def _pc(share: float) -> str:
-    return f"{100 * min(max(share, 0.0), 1.0):.3f}%"
-
-
-def _span(u: UtteranceResult, length: float) -> tuple[float, float]:
-    """Left edge and width as shares of the recording; a moment keeps a visible width."""
-    return u.start_s / length, max((u.end_s - u.start_s) / length, 0.0015)
 
 
 def _when(u: UtteranceResult) -> str:
@@ -103,41 +81,15 @@ def _link(u: UtteranceResult, prefix: str, title: str, shapes: str, *, tab: bool
     return f'<a href="#{prefix}{u.index}"{skip}><title>{esc(title)}</title>{shapes}</a>'
 
 
-def _glyph(x: float, y: float, sign: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{_pc(x)}" y="{y:.0f}">{sign}</text>'
-
-
 def _fused(analysis: Analysis, length: float, prefix: str) -> str:
     blocks = "".join(_fused_block(u, length, prefix) for u in analysis.utterances)
-    height = FUSED_TOP + FUSED_HEIGHT
+    height = FUSED_TOP + SHAPES.fused
     return f'<svg class="fused" height="{height}" role="group" aria-label="Combined verdict">{blocks}</svg>'
 
 
 def _fused_block(u: UtteranceResult, length: float, prefix: str) -> str:
-    x, width = _span(u, length)
-    bottom = float(FUSED_TOP + FUSED_HEIGHT)
-    shapes = []
-    for label, p in zip(LABELS, u.verdict.probabilities, strict=True):  # negative lies at the bottom
-        height = FUSED_HEIGHT * float(p)
-        bottom -= height
-        shapes.append(_rect(x, width, bottom, height, f"url(#p-{label})"))
-        if label == u.verdict.label and width >= GLYPH_SHARE:
-            shapes.append(_glyph(x + width / 2, bottom + height / 2, GLYPHS[label], "sign"))
-    marks = []
-    if u.verdict.abstained:
-        shapes.append(_rect(x, width, FUSED_TOP, FUSED_HEIGHT, "url(#p-unsure)"))
-        if width >= MARK_SHARE:
-            marks.append(UNSURE)
-    if u.mixed:
-        marks.append(MIXED)
-    if marks:
-        shapes.append(_glyph(x + width / 2, FUSED_TOP / 2, "".join(marks), "mark"))
     words = f"{_when(u)}. {verdict_sentence(u.verdict)}{' Mixed signals.' if u.mixed else ''}"
-    return _link(u, prefix, f"{words}\n{_short(u.text)}", "".join(shapes), tab=True)
-
-
-def _rect(x: float, width: float, y: float, height: float, fill: str) -> str:
-    return f'<rect x="{_pc(x)}" width="{_pc(width)}" y="{y:.2f}" height="{height:.2f}" fill="{fill}"/>'
+    return _link(u, prefix, f"{words}\n{shorten(u.text)}", SHAPES.verdict(u, length), tab=True)
 
 
 def _track(analysis: Analysis, modality: Modality, length: float, prefix: str) -> str:
@@ -147,23 +99,16 @@ def _track(analysis: Analysis, modality: Modality, length: float, prefix: str) -
         if modality in u.modalities
     )
     name = MODALITY_NAMES[modality]
-    return f'<svg height="{TRACK_HEIGHT}" role="group" aria-label="{name}">{blocks}</svg>'
+    return f'<svg height="{SHAPES.track}" role="group" aria-label="{name}">{blocks}</svg>'
 
 
 def _track_block(u: UtteranceResult, modality: Modality, e: Evidence, length: float, prefix: str) -> str:
-    x, width = _span(u, length)
-    name = MODALITY_NAMES[modality]
-    middle = TRACK_HEIGHT / 2
-    if e.status is not Status.OK or e.probabilities is None:
-        shape = f'<rect class="gap" x="{_pc(x)}" width="{_pc(width)}" y="{middle - 5:.0f}" height="10"/>'
-        return _link(u, prefix, f"{name}, {_when(u)}: {silence(e)}", shape, tab=False)
-    label = top_label(e.probabilities)
-    height = THIN + THICK * min(max(e.weight, 0.0), 1.0)
-    shape = _rect(x, width, middle - height / 2, height, f"url(#p-{label})")
-    if width >= GLYPH_SHARE:
-        shape += _glyph(x + width / 2, middle, GLYPHS[label], "sign")
-    said = f"{label} at {percent(float(e.probabilities.max()))}, weight {percent(e.weight)}"
-    return _link(u, prefix, f"{name}, {_when(u)}: {said}", shape, tab=False)
+    said = silence(e)
+    if e.status is Status.OK and e.probabilities is not None:
+        share = percent(float(e.probabilities.max()))
+        said = f"{top_label(e.probabilities)} at {share}, weight {percent(e.weight)}"
+    title = f"{MODALITY_NAMES[modality]}, {_when(u)}: {said}"
+    return _link(u, prefix, title, SHAPES.opinion(u, e, length), tab=False)
 
 
 def _curve_row(track: Track, length: float) -> str:
@@ -196,20 +141,6 @@ def _signed(number: float) -> str:
     return f"{number:.0f}".replace("-", "−")
 
 
-def _axis(length: float, most: int) -> str:
-    step = next((s for s in STEPS_S if length / s <= most), math.ceil(length / most))
-    ticks = []
-    for second in range(0, int(length) + 1, step):
-        at = second / length
-        anchor = "start" if at < 0.02 else "end" if at > 0.96 else "middle"
-        ticks.append(
-            f'<line x1="{_pc(at)}" x2="{_pc(at)}" y1="0" y2="5"/>'
-            f'<text class="tick" x="{_pc(at)}" y="18" text-anchor="{anchor}">{clock(second)}</text>'
-        )
-    line = '<line x1="0" x2="100%" y1="0" y2="0"/>'
-    return f'<svg class="axis" height="24" aria-hidden="true">{line}{"".join(ticks)}</svg>'
-
-
 def _legend() -> str:
     def key(words: str, *fills: str) -> str:
         shapes = "".join(f'<rect width="100%" height="100%" fill="url(#p-{fill})"/>' for fill in fills)
@@ -235,7 +166,3 @@ def _notes(analysis: Analysis) -> str:
             often = "throughout" if n == total else f"in {n} of {total} utterances"
             lines.append(f"<li><b>{MODALITY_NAMES[modality]}</b> {esc(reason)} ({often})</li>")
     return f'<ul class="notes">{"".join(lines)}</ul>' if lines else ""
-
-
-def _short(text: str, limit: int = 140) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

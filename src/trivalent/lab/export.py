@@ -5,22 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from trivalent.features.text import encode, pad
 from trivalent.lab.graphs import check_graph, write_graph
-from trivalent.lab.networks.text import TextClassifier
 
 log = logging.getLogger(__name__)
 BATCH = torch.export.Dim("batch")
 
 
-class _TextGraph(nn.Module):
-    """What the runtime needs of the text network: logits and the sentence embedding."""
+class SentenceNetwork(Protocol):
+    """What a text graph is made of: token ids to a sentence vector, and that to logits."""
 
-    def __init__(self, network: TextClassifier) -> None:
+    @property
+    def head(self) -> nn.Module:
+        """Sentence vectors (batch, width) to logits (batch, 3)."""
+
+    def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return sentence vectors, shape (batch, width)."""
+
+
+class _TextGraph(nn.Module):
+    """What the runtime needs of a text network: logits and the sentence vector."""
+
+    def __init__(self, network: SentenceNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -29,11 +40,20 @@ class _TextGraph(nn.Module):
         return self.network.head(pooled), pooled
 
 
-def export_text(network: TextClassifier, path: Path, *, int8: bool = True) -> None:
-    """Write the text graph; `ids` and `mask` (batch, tokens) to `logits` and `sentence` (its vector).
+def export_text(network: SentenceNetwork, path: Path, *, int8: bool = True, tokens: int = 512) -> None:
+    """Write a text graph; `ids` and `mask` (batch, tokens) to `logits` and `sentence` (its vector).
 
     Weights of matrix products and embeddings become int8 with one scale per row; activations
     are quantized at run time ("dynamic"), so no calibration data is needed.
+
+    Parameters
+    ----------
+    network : SentenceNetwork
+    path : Path
+    int8 : bool
+        Or full precision.
+    tokens : int
+        The most that the network takes.
 
     Raises
     ------
@@ -42,7 +62,7 @@ def export_text(network: TextClassifier, path: Path, *, int8: bool = True) -> No
     """
     graph = _TextGraph(network).eval()
     full = path.with_suffix(".fp32.onnx")
-    axes = {0: BATCH, 1: torch.export.Dim("tokens", min=2, max=512)}
+    axes = {0: BATCH, 1: torch.export.Dim("tokens", min=2, max=tokens)}
     write_graph(
         graph,
         _tokens("a short text", "one that is a little longer, too"),
@@ -51,7 +71,11 @@ def export_text(network: TextClassifier, path: Path, *, int8: bool = True) -> No
         outputs=("logits", "sentence"),
         shapes={"ids": axes, "mask": axes},
     )
-    texts = (["alone"], ["a short text", "one that is a little longer, too", "and a third"])
+    texts = (
+        ["alone"],
+        ["a short text", "one that is a little longer, too", "and a third"],
+        ["long " * 200],
+    )
     check_graph(full, graph, [dict(zip(("ids", "mask"), _tokens(*own), strict=True)) for own in texts])
     if int8:
         quantize(full, path)

@@ -15,6 +15,7 @@ from trivalent.bundle import FORMAT, load_bundle, open_bundle
 from trivalent.bundle_files import BundleFiles, check_hashes, read_manifest
 from trivalent.errors import BundleError
 from trivalent.expert_spec import ExpertSpec, Inputs
+from trivalent.features.text import MAX_TOKENS
 from trivalent.files import write_bytes_atomic, write_text_atomic
 from trivalent.lab.compress.judging import (
     Judged,
@@ -29,12 +30,11 @@ from trivalent.lab.compress.text import (
     TextConfig,
     TextParts,
     distill_text,
-    export_student,
     prune_text,
 )
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
 from trivalent.lab.datasets.ravdess import SOURCE
-from trivalent.lab.export import export_frames
+from trivalent.lab.export import export_frames, export_text
 from trivalent.lab.fusion_fit import temper_to
 from trivalent.lab.results import Result
 from trivalent.types import Modality
@@ -121,7 +121,7 @@ def _text(spec: ExpertSpec, graph: bytes, config: TextConfig, *, root: Path, out
         network = max(students, key=lambda student: student.scores["score"]).network
     else:
         network = prune_text(graph, config, parts, where=spec.model)
-    export_student(network, path, int8=config.int8)
+    export_text(network, path, int8=config.int8, tokens=MAX_TOKENS)
     new = path.read_bytes()
     before, after = judge_text(graph, parts.val), judge_text(new, parts.val)
     shape, kind = network.config, "int8" if config.int8 else "full precision"

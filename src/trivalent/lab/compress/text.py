@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from trivalent.errors import RecipeError
-from trivalent.features.text import MAX_TOKENS, encode, pad
 from trivalent.files import write_text_atomic
 from trivalent.lab.choices import check_known
 from trivalent.lab.compress.checkpoints import fingerprint
@@ -29,8 +28,6 @@ from trivalent.lab.compress.reading import read_weights
 from trivalent.lab.compress.student import StudentConfig, TextStudent, whole_network
 from trivalent.lab.compress.transfer import Answers, TransferConfig, alter_texts, teacher_answers
 from trivalent.lab.datasets.text import CORPORA, TextData, load_corpus
-from trivalent.lab.export import BATCH, quantize
-from trivalent.lab.graphs import check_graph, write_graph
 from trivalent.lab.recipes import build
 from trivalent.lab.training import TrainingConfig, fit
 
@@ -173,51 +170,3 @@ def _joined(one: Answers, other: Answers) -> Answers:
     return Answers(
         np.concatenate([one.logits, other.logits]), np.concatenate([one.sentences, other.sentences])
     )
-
-
-class _StudentGraph(torch.nn.Module):
-    """Logits and the sentence vector, as every text graph has them."""
-
-    def __init__(self, network: TextStudent) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled = self.network.pooled(ids, mask)
-        return self.network.head(pooled), pooled
-
-
-def export_student(network: TextStudent, path: Path, *, int8: bool) -> None:
-    """Write the graph, `ids` and `mask` (batch, tokens) to `logits` and `sentence`, like `export_text`.
-
-    Raises
-    ------
-    BundleError
-        The full-precision graph differs from the network by more than 1e-3.
-    """
-    graph, full = _StudentGraph(network).eval(), path.with_suffix(".fp32.onnx")
-    axes = {0: BATCH, 1: torch.export.Dim("tokens", min=2, max=MAX_TOKENS)}
-    write_graph(
-        graph,
-        _tokens("a short text", "one that is a little longer, too"),
-        full,
-        inputs=("ids", "mask"),
-        outputs=("logits", "sentence"),
-        shapes={"ids": axes, "mask": axes},
-    )
-    texts = (
-        ["alone"],
-        ["a short text", "one that is a little longer, too", "and a third"],
-        ["long " * 200],
-    )
-    check_graph(full, graph, [dict(zip(("ids", "mask"), _tokens(*own), strict=True)) for own in texts])
-    if int8:
-        quantize(full, path)
-        full.unlink()
-    else:
-        full.replace(path)
-
-
-def _tokens(*texts: str) -> tuple[torch.Tensor, torch.Tensor]:
-    ids, mask = pad(encode(texts))
-    return torch.from_numpy(ids), torch.from_numpy(mask)
