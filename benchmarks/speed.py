@@ -1,4 +1,4 @@
-"""Speed of the default bundle: a text, a cold start, a minute of video and of sound by stage.
+"""Speed of the bundles: a text, a cold start, a minute of video and of sound by stage.
 
 Usage: python benchmarks/speed.py [--root DIR]; writes results/speed.*
 """
@@ -29,15 +29,15 @@ SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
 TEXT = "I was not sure about it at first, but I really like how this turned out in the end."
 
 
-def text_latency(result: Result) -> None:
-    """Median of 200 warm calls on one thread."""
-    analyzer = Analyzer(threads=1, modalities=["text"])
+def text_latency(result: Result, bundle: str) -> None:
+    """Median of 200 warm calls on one thread, from the text to the verdict."""
+    analyzer = Analyzer(bundle, threads=1, modalities=["text"])
     spent = []
     for _ in range(210):
         start = time.perf_counter()
         analyzer.analyze_text(TEXT)
         spent.append(time.perf_counter() - start)
-    result.add("text, warm, one thread", median_ms=statistics.median(spent[10:]) * 1e3)
+    result.add(f"text, warm, one thread, {bundle}", median_ms=statistics.median(spent[10:]) * 1e3)
 
 
 def cold_start(result: Result) -> None:
@@ -121,7 +121,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=os.environ.get("TRIVALENT_DATA"))
     root = parser.parse_args().root
     result = Result("speed", "the bundled sample, looped to a minute; takes of RAVDESS; one sentence")
-    text_latency(result)
+    for bundle in ("default", "fast"):
+        text_latency(result, bundle)
     cold_start(result)
     video(result)
     if root is None:
