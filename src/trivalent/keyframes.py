@@ -32,7 +32,10 @@ class _Candidate:
 
 
 class KeyFrames:
-    """Keeps the strongest frame of each utterance while the face extractor runs."""
+    """Keeps the strongest frame of each utterance while the face extractor runs, in order of time.
+
+    No more pictures are held than can be chosen, however long the recording.
+    """
 
     def __init__(self, utterances: Sequence[Utterance]) -> None:
         self._starts = [u.start_s for u in utterances]
@@ -48,6 +51,8 @@ class KeyFrames:
         strength = float(np.sort(values)[-4:].sum())
         if index in self._best and strength <= self._best[index].strength:
             return
+        if index not in self._best and len(self._best) > MAX_KEYFRAMES:  # all of these are complete
+            del self._best[min(self._best, key=lambda i: (self._best[i].strength, -i))]
         top = np.argsort(values)[::-1][:3]
         expressions = {BLENDSHAPES[i]: float(values[i]) for i in top if values[i] >= 0.1}
         self._best[index] = _Candidate(time_s, strength, _crop(image, face), expressions)
