@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from trivalent.assets import registry  # noqa: E402
 from trivalent.bundle import load_bundle  # noqa: E402
 from trivalent.errors import AssetError, DataError, RecipeError, UsageError  # noqa: E402
 from trivalent.features.text import encode  # noqa: E402
@@ -231,7 +232,7 @@ def test_weights_are_joined_from_their_parts(monkeypatch: pytest.MonkeyPatch, tm
     pieces = [raw[:50], raw[50:300], raw[300:301], raw[301:900], raw[900:]]
     for number, piece in enumerate(pieces, 1):
         (tmp_path / f"all-mpnet-base-v2.zip.00{number}").write_bytes(piece)
-    monkeypatch.setattr(encoders, "find", lambda _: None)
+    monkeypatch.setattr(encoders, "find", lambda name: None if name == encoders.MPNET else name)
     monkeypatch.setattr(encoders, "cache_folder", lambda: tmp_path / "cache")
     joined = tmp_path / "cache" / encoders.MPNET
 
@@ -245,6 +246,17 @@ def test_weights_are_joined_from_their_parts(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(AssetError, match=r"in the joined parts, got: .*; reinstall them"):
         encoders._mpnet_weights()
     assert not joined.exists()
+
+
+def test_without_the_parts_one_error_names_them_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path))
+    monkeypatch.setattr(encoders, "find", lambda _: None)
+    monkeypatch.setattr(registry, "find", lambda _: None)
+    registry.asset_path.cache_clear()
+    with pytest.raises(AssetError, match=r"run: pip install all-mpnet-.*part-001==0.0.1 .*part-005==0.0.1"):
+        pretrained_encoder("mpnet-base")
 
 
 def conversations(path: Path, *texts: str) -> Path:

@@ -116,13 +116,13 @@ def ask_teacher(recipe: Recipe, fold: int, *, seed: int, root: Path, out: Path) 
         root=root,
         held_out=(fold, config.folds),
     )
-    torch.manual_seed(seed)
-    network = fit(new_network(config.encoder), task, config=replace(training, seed=seed)).network
     texts: dict[str, Sequence[str]] = {f"val-{name}": data.texts for name, data in task.val.items()}
     for name in task.config.corpora:
         data = load_corpus(name, "train", root=root)
         texts[f"train-{name}"] = data.take(fold_of(data.groups, config.folds) == fold).texts
     texts |= {f"more-{name}": load_unlabelled(name) for name in task.config.unlabelled}
+    torch.manual_seed(seed)
+    network = fit(new_network(config.encoder), task, config=replace(training, seed=seed)).network
     said = {key: predict(network, own) for key, own in texts.items()}
     out.mkdir(parents=True, exist_ok=True)
     write_npz_atomic(path, **said)

