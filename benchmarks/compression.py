@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compression_figure import SEEDS, draw
 from experts import constant, normalized
 from results_file import FOLDER, REPOSITORY, Result, Value
 from trivalent import Analyzer
@@ -26,7 +27,6 @@ from trivalent.features.text import MAX_TOKENS
 from trivalent.fusion import softmax
 from trivalent.lab import metrics
 from trivalent.lab.benchmarks.bench import interval
-from trivalent.lab.benchmarks.figures import canvas, save
 from trivalent.lab.compress.judging import (
     SENTENCE,
     judge_logits,
@@ -79,7 +79,6 @@ POINTS: dict[str, tuple[str, ...]] = {
     "fast, one convolution": ("text.student.layers=[0]", ONE),
     "fast, 16,000 tokens": ("text.student.vocabulary=16000", ONE),
 }
-SEEDS = "fast, mean of the seeds"
 Row = dict[str, Value]
 
 
@@ -125,7 +124,7 @@ def graphs_of(config: TextConfig, parts: TextParts, *, teacher: bytes, work: Pat
     return graphs
 
 
-def words(result: Result, *, root: Path, work: Path) -> dict[str, Row]:
+def words(result: Result, *, root: Path, work: Path) -> None:
     """Score all text experts on the test parts of four corpora."""
     recipe = load_compression(RECIPE).text_config()
     parts = TextParts.load(recipe.corpora, root=root)
@@ -146,7 +145,6 @@ def words(result: Result, *, root: Path, work: Path) -> dict[str, Row]:
         rows[name] = found[0] if len(found) == 1 else over_seeds(found)
     for name, row in rows.items():
         result.add(f"words: {name}", **row)
-    return rows
 
 
 def text_row(graph: bytes, parts: TextParts, test: Mapping[str, TextData]) -> Row:
@@ -251,50 +249,16 @@ def journey(result: Result) -> None:
         result.add(f"analyze_text: {name}", latency_ms=statistics.median(spent[WARM_UP:]) * 1e3)
 
 
-def front(rows: Mapping[str, Row], by: str) -> list[str]:
-    """Names of those that none beats in both macro-F1 and `by`, in the order of `by`."""
-    best, kept = -1.0, []
-    for name in sorted(rows, key=lambda name: (rows[name][by].mean, -rows[name]["mean_macro_f1"].mean)):
-        if rows[name]["mean_macro_f1"].mean > best:
-            best = rows[name]["mean_macro_f1"].mean
-            kept.append(name)
-    return kept
-
-
-def draw(rows: Mapping[str, Row], path: Path) -> None:
-    """Macro-F1 by latency and by size; the line joins what none beats in both."""
-    shown = {name: row for name, row in rows.items() if "latency_ms" in row and name != SEEDS}
-    figure, axes = canvas(12, 5.2, columns=2)
-    for axis, by, label in (
-        (axes[0, 0], "latency_ms", "median latency of the graph on one thread, ms"),
-        (axes[0, 1], "size_mb", "size, MB"),
-    ):
-        best = front(shown, by)
-        axis.plot(
-            [shown[n][by].mean for n in best],
-            [shown[n]["mean_macro_f1"].mean for n in best],
-            color="#9aa5a9",
-        )
-        for name, row in shown.items():
-            x, y = row[by].mean, row["mean_macro_f1"].mean
-            main = name in ("default", "fast")
-            axis.scatter(x, y, s=70 if main else 28, color="#c0392b" if main else "#2d6a8e", zorder=3)
-            axis.annotate(
-                name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=9 if main else 7,
-                weight="bold" if main else "normal",
-            )  # fmt: skip
-        axis.set_xscale("log")
-        axis.set_xlabel(label)
-        axis.set_ylabel("mean macro-F1 of four test sets")
-    save(figure, path)
-
-
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", nargs="?", choices=["figure"], help="draw from compression.json again")
     parser.add_argument("--root", type=Path, default=None)
     parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / "fast" / "work")
     arguments = parser.parse_args()
+    if arguments.which == "figure":
+        draw(FOLDER)
+        return
     root = data_root(arguments.root)
     seeds = load_compression(RECIPE).text_config().seeds
     result = Result(
@@ -302,7 +266,7 @@ def main() -> None:
         "SST-5 test, MELD test, TweetEval dev file, MOSEI by hash; RAVDESS actors 17-20; held-out faces",
         seeds=seeds,
     )
-    rows = words(result, root=root, work=arguments.work)
+    words(result, root=root, work=arguments.work)
     voice(result, root=root)
     voice_seeds(result, root=root, work=arguments.work, seeds=seeds)
     face(result, root=root)
@@ -320,7 +284,7 @@ def main() -> None:
         "Speed of a voice or a face is that of its features, not of these graphs.",
     ]
     result.write()
-    draw(rows, FOLDER / "compression.png")
+    draw(FOLDER)
 
 
 if __name__ == "__main__":
