@@ -21,7 +21,7 @@ Points = dict[str, dict[str, float]]
 
 
 def draw(folder: Path) -> Path:
-    """Number the points; the line joins what no other beats in both."""
+    """Draw numbered points; the line joins what no other beats in both."""
     every = text_rows(json.loads((folder / "compression.json").read_text()))
     shown = {name: row for name, row in every.items() if row["mean_macro_f1"] > WORTH}
     lost = {name: row for name, row in every.items() if name not in shown}
