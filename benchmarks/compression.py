@@ -10,16 +10,14 @@ there. The test parts are read once, at the end; nothing is chosen by these figu
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from compression_figure import SEEDS, draw
-from experts import constant, normalized
+from experts import constant, macro_f1, normalized
 from results_file import FOLDER, REPOSITORY, Result, Value
 from trivalent import Analyzer
 from trivalent.bundle import INSTALLED, Expert, load_bundle
@@ -36,7 +34,7 @@ from trivalent.lab.compress.judging import (
 )
 from trivalent.lab.compress.reading import read_weights
 from trivalent.lab.compress.recipe import load_compression
-from trivalent.lab.compress.sessions import WARM_UP, median_latency_ms
+from trivalent.lab.compress.sessions import median_latency_ms, median_ms
 from trivalent.lab.compress.text import TextConfig, TextParts, distill_text, prune_text
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.compress.voice import distill_voice, read_members
@@ -80,11 +78,6 @@ POINTS: dict[str, tuple[str, ...]] = {
     "fast, 16,000 tokens": ("text.student.vocabulary=16000", ONE),
 }
 Row = dict[str, Value]
-
-
-def macro_f1(labels: metrics.IntArray, p: FloatArray) -> float:
-    """Macro-F1 of the most probable classes."""
-    return metrics.macro_f1(labels, p.argmax(1))
 
 
 def figures(answers: Mapping[str, FloatArray], test: Mapping[str, TextData]) -> Row:
@@ -241,12 +234,8 @@ def journey(result: Result) -> None:
     """Time a text on its whole way, with tokens and fusion, on one thread."""
     for name in ("default", "fast"):
         analyzer = Analyzer(name, threads=1, modalities=["text"])
-        spent = []
-        for _ in range(WARM_UP + 300):
-            start = time.perf_counter()
-            analyzer.analyze_text(SENTENCE)
-            spent.append(time.perf_counter() - start)
-        result.add(f"analyze_text: {name}", latency_ms=statistics.median(spent[WARM_UP:]) * 1e3)
+        latency_ms = median_ms(lambda own=analyzer: own.analyze_text(SENTENCE))
+        result.add(f"analyze_text: {name}", latency_ms=latency_ms)
 
 
 def main() -> None:

@@ -37,8 +37,14 @@ from trivalent.lab.text_expert import logits_of
 from trivalent.lab.text_task import new_network
 from trivalent.types import FloatArray, Modality
 
+
+def macro_f1(y: metrics.IntArray, p: FloatArray) -> float:
+    """Macro-F1 of the most probable classes."""
+    return metrics.macro_f1(y, p.argmax(1))
+
+
 METRICS: dict[str, Callable[[metrics.IntArray, FloatArray], float]] = {
-    "macro_f1": lambda y, p: metrics.macro_f1(y, p.argmax(1)),
+    "macro_f1": macro_f1,
     "weighted_f1": lambda y, p: metrics.weighted_f1(y, p.argmax(1)),
     "macro_recall": lambda y, p: metrics.macro_recall(y, p.argmax(1)),
     "negative_recall": lambda y, p: float(metrics.class_scores(y, p.argmax(1))["recall"][0]),

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from experts import macro_f1
 from results_file import Result
 from robustness_parts import (
     LEAST_ANSWERS,
@@ -26,7 +27,6 @@ from robustness_parts import (
     Voice,
     changed,
     crowd_of,
-    f1,
     hear,
     noisy,
     portraits,
@@ -175,7 +175,7 @@ def _tell(result: Result, name: str, found: Answers, fact: str) -> None:
     figures = {"no_answer": float(1 - known.mean()), fact: found.median(fact)}
     if known.sum() >= LEAST_ANSWERS:
         y, p = found.labels[known], found.probabilities[known]
-        figures |= {"macro_f1": f1(y, p), "ece": expected_calibration_error(y, p)}
+        figures |= {"macro_f1": macro_f1(y, p), "ece": expected_calibration_error(y, p)}
     result.add(name, notes=None, **{k: v for k, v in figures.items() if np.isfinite(v)})
     log.info("%s: %s", name, {k: round(v, 3) for k, v in figures.items()})
 
@@ -203,14 +203,14 @@ def _found(fact: str, kinds: dict[str, tuple[Answers, Answers]]) -> dict[str, fl
 def _margin_left(fact: str, clean: Answers, spoilt: Answers, grid: FloatArray) -> FloatArray:
     """Share of the clean margin over the constant that is left at each value of the grid."""
     y, p = clean.labels[clean.known], clean.probabilities[clean.known]
-    constant = f1(y, np.tile(np.bincount(y, minlength=3) / len(y), (len(y), 1)))
+    constant = macro_f1(y, np.tile(np.bincount(y, minlength=3) / len(y), (len(y), 1)))
     found = together([clean, spoilt])
     values = np.where(found.known, found.values(fact), np.nan)
     scores = []
     for value in grid:
         rows = np.argsort(np.abs(values - value), kind="stable")[:WINDOW]  # NaN comes last
-        scores.append(f1(found.labels[rows], found.probabilities[rows]))
-    return (np.array(scores) - constant) / (f1(y, p) - constant)
+        scores.append(macro_f1(found.labels[rows], found.probabilities[rows]))
+    return (np.array(scores) - constant) / (macro_f1(y, p) - constant)
 
 
 def _lowered(result: Result, fact: str, found: Answers, bundle: Bundle, modality: Modality) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import disturbances
+from experts import macro_f1
 from results_file import Value
 from trivalent.audio_track import AudioTrack
 from trivalent.bundle import Expert
@@ -17,7 +18,7 @@ from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
 from trivalent.lab.datasets.faces import FOLDER, read_picture
 from trivalent.lab.datasets.ravdess import Take, list_takes
 from trivalent.lab.datasets.tabular import TabularData
-from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error, macro_f1
+from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error
 from trivalent.media import open_recording
 from trivalent.quality import FaceMeasures
 from trivalent.types import FeatureTable, FloatArray, Utterance
@@ -85,7 +86,7 @@ class Answers:
         if known.sum() < LEAST_ANSWERS:
             return out
         y, p, groups = self.labels[known], self.probabilities[known], self.groups[known]
-        for name, metric in (("macro_f1", f1), ("ece", expected_calibration_error)):
+        for name, metric in (("macro_f1", macro_f1), ("ece", expected_calibration_error)):
             low, high = bootstrap_interval(metric, y, probabilities=p, groups=groups, rounds=rounds)
             out[name] = Value(metric(y, p), low, high)
         return out
@@ -100,11 +101,6 @@ def together(parts: Sequence[Answers]) -> Answers:
         sum((a.facts for a in parts), ()),
         np.concatenate([a.quality for a in parts]),
     )
-
-
-def f1(labels: IntArray, probabilities: FloatArray) -> float:
-    """Macro-F1 of the most probable class."""
-    return macro_f1(labels, probabilities.argmax(1))
 
 
 def seeded(*parts: object) -> np.random.Generator:

@@ -129,7 +129,7 @@ def test_the_trained_expert_points_at_the_words_that_carry_feeling(trained: Expe
     ]:
         strongest = max(word_effects(trained, text), key=lambda e: e.effects[label])
         assert strongest.word == word
-        assert strongest.effects[label] > 0.1
+        assert strongest.effects[label] > 0.15
 
 
 def test_the_vocabulary_is_read_alone(trained: Expert) -> None:

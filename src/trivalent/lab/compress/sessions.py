@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnxruntime
@@ -39,9 +39,14 @@ def median_latency_ms(
 ) -> float:
     """Median milliseconds of one run for `logits` on one thread, after a warm-up."""
     session = open_session(graph)
+    return median_ms(lambda: session.run(["logits"], dict(inputs)), rounds=rounds)
+
+
+def median_ms(run: Callable[[], object], *, rounds: int = 300) -> float:
+    """Median milliseconds of a call, after a warm-up."""
     spent = []
     for _ in range(WARM_UP + rounds):
         start = time.perf_counter()
-        session.run(["logits"], dict(inputs))
+        run()
         spent.append(time.perf_counter() - start)
     return statistics.median(spent[WARM_UP:]) * 1e3

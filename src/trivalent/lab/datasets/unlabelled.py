@@ -57,4 +57,3 @@ def _messages(path: Path) -> list[str]:
 
 
 _READERS: dict[str, Callable[[], Iterator[str]]] = {"chitchat": _chitchat}
-UNLABELLED = tuple(_READERS)

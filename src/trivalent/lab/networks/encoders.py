@@ -11,13 +11,13 @@ from typing import IO, cast
 
 from torch import Tensor, nn
 
-from trivalent.assets import asset_path, cache_folder
+from trivalent.assets import REGISTRY, asset_path, cache_folder
 from trivalent.assets.registry import find
 from trivalent.errors import AssetError
 from trivalent.lab.choices import check_known
 
 MPNET = "mpnet-base/model.safetensors"
-_PARTS = tuple(f"mpnet-base/all-mpnet-base-v2.zip.00{number}" for number in range(1, 6))
+_PARTS = tuple(name for name in REGISTRY if name.startswith("mpnet-base/") and name != MPNET)
 _MEMBER = "all-mpnet-base-v2/model.safetensors"
 
 
