@@ -24,7 +24,7 @@ from hostile_clips import NAMES, hostile_clips, write_seeds
 from mutator import mutate
 from trivalent.assets.registry import PACKAGE_ROOT
 from trivalent.errors import InputError, LimitError, TrivalentError
-from trivalent.isolated import IsolatedAnalyzer, Limits
+from trivalent.isolated import Isolated, Limits
 
 CHILD = Path(__file__).with_name("fuzz_child.py")
 POLL_S = 0.05
@@ -161,7 +161,7 @@ class Whole:
     """The isolated analyzer as it is: speech, voice and face, too."""
 
     def __init__(self, limits: Limits) -> None:
-        self.analyzer = IsolatedAnalyzer(limits)
+        self.analyzer = Isolated(limits)
 
     def look(self, path: bytes) -> dict[str, Any]:
         """Try one recording."""

@@ -23,7 +23,7 @@ from trivalent.errors import (
     TranscriptError,
     UsageError,
 )
-from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
+from trivalent.isolated import AnalyzerOptions, Isolated, Limits
 
 SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
 WORDS = AnalyzerOptions(modalities=("text",))
@@ -31,7 +31,7 @@ WORDS = AnalyzerOptions(modalities=("text",))
 
 @pytest.fixture(scope="module")
 def isolated():
-    with IsolatedAnalyzer() as analyzer:
+    with Isolated() as analyzer:
         yield analyzer
 
 
@@ -85,7 +85,7 @@ def test_transcripts_go_with_the_file(isolated, transcript, times):
 
 
 def test_cancel_keeps_the_child(note):
-    with IsolatedAnalyzer() as analyzer:
+    with Isolated() as analyzer:
         analyzer.analyze(note, name="a.txt", options=WORDS)
         first = analyzer._child
         stages: list[str] = []
@@ -96,7 +96,7 @@ def test_cancel_keeps_the_child(note):
 
 
 def test_a_file_that_takes_too_long(note):
-    analyzer = IsolatedAnalyzer(Limits(time_s=0.0))
+    analyzer = Isolated(Limits(time_s=0.0))
     with pytest.raises(LimitError, match="within 0 s"):
         analyzer.analyze(SAMPLE)
     analyzer.limits = Limits()
@@ -107,14 +107,14 @@ def test_a_file_that_takes_too_long(note):
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 def test_a_file_that_needs_too_much_memory():
     with (
-        IsolatedAnalyzer(Limits(memory_bytes=60 * 2**20)) as analyzer,
+        Isolated(Limits(memory_bytes=60 * 2**20)) as analyzer,
         pytest.raises(LimitError, match="at most 60 MiB"),
     ):
         analyzer.analyze(SAMPLE)
 
 
 def test_a_crash_costs_one_file(note):
-    with IsolatedAnalyzer() as analyzer:
+    with Isolated() as analyzer:
 
         def crash() -> bool:
             os.kill(analyzer._child.process.pid, signal.SIGSEGV)
@@ -126,7 +126,7 @@ def test_a_crash_costs_one_file(note):
 
 
 def test_an_error_of_the_caller_does_not_mix_up_answers(note):
-    with IsolatedAnalyzer() as analyzer:
+    with Isolated() as analyzer:
 
         def broken(stage: str, share: float) -> None:
             raise ZeroDivisionError
@@ -140,7 +140,7 @@ def test_the_child_dies_with_its_parent(tmp_path):
     """A killed program leaves nothing behind that works on."""
     talk = write_media(tmp_path / "talk.mp4", seconds=1.0)
     script = (
-        "import sys; from pathlib import Path; from trivalent.isolated import *; a = IsolatedAnalyzer();\n"
+        "import sys; from pathlib import Path; from trivalent.isolated import *; a = Isolated();\n"
         "def report(stage, share): print(a._child.process.pid, flush=True)\n"
         "while True: a.analyze(Path(sys.argv[1]), report=report)"
     )

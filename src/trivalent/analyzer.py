@@ -29,9 +29,12 @@ from trivalent.verdicts import Judge
 
 if TYPE_CHECKING:
     from trivalent.features.face import FaceObservation
+    from trivalent.transcripts import Transcript
 
 Stages = Callable[[str], Progress]
 MAX_TEXT_CHARACTERS = 200_000
+MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS + 4  # in any encoding that is read, with its mark
+MAX_SENTENCES = 5_000  # a text of the greatest length has some 2,500; each takes 1 kB of a result
 WORDS_SHARE = 0.1  # of the stage "speech": reading the words, after they were found
 TEXT_SUFFIXES = frozenset({".txt", ".md", ".text"})
 
@@ -98,7 +101,7 @@ class Analyzer:
         source: str | Path,
         *,
         name: str | None = None,
-        transcript: str | Path | None = None,
+        transcript: str | Path | Transcript | None = None,
         stages: Stages | None = None,
     ) -> Analysis:
         """Analyse a video, a recording or a text file.
@@ -108,8 +111,8 @@ class Analyzer:
         source : str or Path
         name : str, optional
             Shown instead of the file's own name, and its suffix tells a text from a recording.
-        transcript : str or Path, optional
-            .srt, .vtt or .txt instead of recognition.
+        transcript : str, Path or Transcript, optional
+            .srt, .vtt or .txt instead of recognition, or one that was parsed.
         stages : callable, optional
             Called with the name of each stage as it begins (decode, speech, voice, face, fusion; of
             a text speech and fusion alone); returns what is called with its progress in [0, 1].
@@ -127,8 +130,16 @@ class Analyzer:
         analysis = _Journey(self, path, stages or _quiet).run(transcript)
         return replace(analysis, source=replace(analysis.source, name=shown))
 
-    def analyze_text(self, text: str, *, name: str = "text") -> Analysis:
+    def analyze_text(self, text: str, *, name: str = "text", stages: Stages | None = None) -> Analysis:
         """Analyse a text: as one utterance if it fits the encoder, else sentence by sentence.
+
+        Parameters
+        ----------
+        text : str
+            At most `MAX_TEXT_CHARACTERS`, and `MAX_SENTENCES`.
+        name : str
+        stages : callable, optional
+            As in `analyze`.
 
         Raises
         ------
@@ -137,7 +148,7 @@ class Analyzer:
         UsageError
             The text modality is switched off.
         """
-        return self._analyze_pieces([(name, text)])[0]
+        return self._analyze_pieces([(name, text)], stages or _quiet)[0]
 
     def analyze_texts(self, texts: Sequence[str]) -> list[Analysis]:
         """Analyse many texts; the order is kept, and each gets what it gets alone."""
@@ -152,7 +163,7 @@ class Analyzer:
         with clock.measure("text_s"):
             utterances, owners = [], []
             for i, (_, text) in enumerate(named):
-                pieces = pack(_checked_text(text))
+                pieces = _pieces(text)
                 owners += [i] * len(pieces)
                 utterances += [Utterance(0, 0.0, 0.0, piece) for piece in pieces]
             expert = self.bundle.experts[Modality.TEXT]
@@ -229,12 +240,12 @@ class _Journey:
         self.keyframes: list[KeyFrame] = []
         self.tracks: tuple[Track, ...] = ()
 
-    def run(self, transcript: str | Path | None) -> Analysis:
+    def run(self, transcript: str | Path | Transcript | None) -> Analysis:
         from trivalent.media import open_recording
         from trivalent.transcripts import read_transcript
 
         clock = self.clock
-        given = None if transcript is None else read_transcript(Path(transcript))
+        given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
         with clock.measure("decode_s"):
             self.recording = open_recording(self.path, progress=self.stages("decode"))
         recording, tell = self.recording, self.stages("speech")
@@ -340,6 +351,16 @@ class _Clock:
         return Timing(**self.spent, total_s=total, realtime_factor=factor)
 
 
+def _pieces(text: str) -> list[str]:
+    pieces = pack(_checked_text(text))
+    if len(pieces) > MAX_SENTENCES:
+        raise TextError(
+            f"expected a text of at most {MAX_SENTENCES:,} sentences, got {len(pieces):,}; "
+            "split it into parts"
+        )
+    return pieces
+
+
 def _checked_text(text: str) -> str:
     clean = normalize(text) if len(text) <= MAX_TEXT_CHARACTERS else text
     if len(text) > MAX_TEXT_CHARACTERS:
@@ -360,11 +381,17 @@ def _read_text(path: Path, shown: str) -> str:
     from trivalent.transcripts import parse_transcript
 
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise InputError(
             f"expected a readable text file, got {path}: {error.strerror}; check the path"
         ) from error
+    if len(raw) > MAX_TEXT_BYTES:
+        raise TextError(
+            f"expected a text of at most {MAX_TEXT_CHARACTERS:,} characters, got more in {shown}; "
+            "split it into parts"
+        )
     return parse_transcript(raw, suffix=".txt", name=shown).text
 
 

@@ -25,7 +25,7 @@ from trivalent.analyzer import TEXT_SUFFIXES, Analyzer
 from trivalent.bundle import load_bundle
 from trivalent.errors import InputError, TrivalentError, UsageError
 from trivalent.files import write_text_atomic
-from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
+from trivalent.isolated import AnalyzerOptions, Isolated, Limits
 
 SCHEMA = "trivalent.batch/1"
 SUFFIXES = TEXT_SUFFIXES | {
@@ -283,7 +283,7 @@ def only_run(out: Path) -> Iterator[None]:
         yield
 
 
-_analyzers: dict[Limits, IsolatedAnalyzer] = {}
+_analyzers: dict[Limits, Isolated] = {}
 
 
 def analyze_task(task: Task) -> Outcome:
@@ -296,7 +296,7 @@ def analyze_task(task: Task) -> Outcome:
     """
     started = time.monotonic()
     facts = _facts(task.path)
-    analyzer = _analyzers.setdefault(task.limits, IsolatedAnalyzer(task.limits))
+    analyzer = _analyzers.setdefault(task.limits, Isolated(task.limits))
     analysis, reason = None, None
     try:
         transcript = None

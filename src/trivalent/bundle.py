@@ -209,6 +209,14 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
     )
 
 
+def written(where: str | Path) -> int:
+    """Tell when a bundle was put in its place (ns, 0: never), so that a replaced one is loaded again."""
+    for path in (INSTALLED / where / MANIFEST, Path(where) / MANIFEST, Path(where)):
+        if path.is_file():
+            return path.stat().st_mtime_ns
+    return 0
+
+
 def open_bundle(where: str | Path) -> BundleFiles:
     """Open the files of a bundle of any kind by installed name, folder or .zip.
 
@@ -277,4 +285,5 @@ __all__ = [
     "installed_bundles",
     "load_bundle",
     "open_bundle",
+    "written",
 ]

@@ -6,6 +6,9 @@ The command line prints the message on one line and exits with `exit_status`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class TrivalentError(Exception):
     r"""Root of everything that Trivalent raises on purpose.
@@ -95,7 +98,7 @@ class NotFoundError(StoreError):
 
 
 class QueueFullError(StoreError):
-    """As many jobs wait as the server takes."""
+    """As many tasks wait as the server takes."""
 
 
 class AuthenticationError(TrivalentError):
@@ -120,3 +123,24 @@ class CancelledError(TrivalentError):
 
 class LimitError(InputError):
     """An input used up its time or memory, or crashed the process that read it."""
+
+
+def taken_apart(error: TrivalentError) -> dict[str, Any]:
+    """Render an error for another process; `rebuilt` puts it together again."""
+    return {"kind": type(error).__name__, "message": Exception.__str__(error), "fields": vars(error)}
+
+
+def rebuilt(parts: Mapping[str, Any]) -> TrivalentError:
+    """Make the error that `taken_apart` rendered, with its fields; an unknown kind is an input's fault.
+
+    >>> error = rebuilt(taken_apart(LockedError("expected a pause", retry_after_s=3.0)))
+    >>> type(error).__name__, str(error), error.retry_after_s
+    ('LockedError', 'expected a pause', 3.0)
+    """
+    kind = globals().get(parts["kind"])
+    if not (isinstance(kind, type) and issubclass(kind, TrivalentError)):
+        kind = InputError
+    error: TrivalentError = kind.__new__(kind)  # a subclass may take other arguments than the message
+    Exception.__init__(error, parts["message"])
+    vars(error).update(parts["fields"])
+    return error

@@ -1,4 +1,4 @@
-"""An analyzer in a child process: a file that crashes, hangs or bloats it costs only itself.
+"""Work on strangers' bytes in a child process: a file that crashes, hangs or bloats it costs only itself.
 
 The two sides talk in lines of JSON over the child's standard streams (`isolated_child`); nothing
 is pickled, and the child starts from the interpreter alone, not from the program around it.
@@ -22,11 +22,12 @@ from typing import Any
 
 from trivalent import errors
 from trivalent.analysis import Analysis
-from trivalent.errors import CancelledError, InputError, LimitError, TrivalentError, UsageError
+from trivalent.errors import CancelledError, LimitError, UsageError
+from trivalent.settings import VARIABLE as SETTINGS
 
 log = logging.getLogger(__name__)
 Report = Callable[[str, float], None]
-POLL_S = 0.1
+POLL_S = 0.05
 CANCEL_GRACE_S = 3.0  # a child that does not stop by itself within this is killed
 
 
@@ -84,13 +85,13 @@ _OPTION_TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may use: seconds of wall clock, and bytes of resident memory."""
+    """What one task may use: seconds of wall clock, and bytes of resident memory."""
 
     time_s: float = 3600.0
     memory_bytes: int = 4 * 2**30
 
 
-class IsolatedAnalyzer:
+class Isolated:
     """One child process with its models loaded; a new one takes over when it dies.
 
     Not for several threads at once: give each its own.
@@ -98,11 +99,64 @@ class IsolatedAnalyzer:
     Parameters
     ----------
     limits : Limits
+    temporary : Path, optional
+        Folder for whatever a library in the child writes on the way; the system's by default.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, temporary: Path | None = None) -> None:
         self.limits = limits or Limits()
+        self._temporary = temporary
         self._child: _Child | None = None
+
+    def call(
+        self,
+        task: str,
+        arguments: Mapping[str, Any],
+        *,
+        time_s: float | None = None,
+        report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Do one task of `isolated_tasks`.
+
+        Parameters
+        ----------
+        task : str
+        arguments : mapping
+            As JSON knows them.
+        time_s : float, optional
+            Less time than the limits give.
+        report : callable, optional
+            Called with a stage and its progress in [0, 1].
+        cancelled : callable, optional
+            Asked about every `POLL_S` seconds.
+
+        Returns
+        -------
+        dict
+            What the task answered.
+
+        Raises
+        ------
+        TrivalentError
+            What the task raised.
+        LimitError
+            It took too long or too much memory, or the process died over it.
+        CancelledError
+            `cancelled` said so.
+        """
+        if self._child is None or not self._child.alive:
+            self._child = _Child(self.limits, self._temporary)
+        child = self._child
+        child.send({"task": task, "arguments": dict(arguments)})
+        time_s = self.limits.time_s if time_s is None else min(time_s, self.limits.time_s)
+        try:
+            return _follow(child, time_s, report=report, cancelled=cancelled)
+        except BaseException:
+            # an answer on its way would be taken for that of the next task
+            if child.busy:
+                self.close()
+            raise
 
     def analyze(
         self,
@@ -124,38 +178,23 @@ class IsolatedAnalyzer:
         options : AnalyzerOptions, optional
         transcript : str, optional
             Content of an .srt, .vtt or plain transcript.
-        report : callable, optional
-            Called with a stage and its progress in [0, 1].
-        cancelled : callable, optional
-            Asked about every `POLL_S` seconds.
+        report, cancelled : callable, optional
+            As in `call`.
 
         Raises
         ------
         InputError
             As `Analyzer.analyze`.
-        LimitError
-            The file took too long or too much memory, or the process died over it.
-        CancelledError
-            `cancelled` said so.
+        LimitError, CancelledError
+            As `call`.
         """
-        if self._child is None or not self._child.alive:
-            self._child = _Child(self.limits)
-        child = self._child
-        child.send(
-            {
-                "path": os.fspath(Path(path).absolute()),
-                "name": name or Path(path).name,
-                "options": (options or AnalyzerOptions()).to_dict(),
-                "transcript": transcript,
-            }
-        )
-        try:
-            return _follow(child, self.limits, report=report, cancelled=cancelled)
-        except BaseException:
-            # an answer on its way would be taken for that of the next file
-            if child.busy:
-                self.close()
-            raise
+        arguments = {
+            "path": os.fspath(Path(path).absolute()),
+            "name": name or Path(path).name,
+            "options": (options or AnalyzerOptions()).to_dict(),
+            "transcript": transcript,
+        }
+        return as_analysis(self.call("analyze", arguments, report=report, cancelled=cancelled))
 
     def close(self) -> None:
         """End the child."""
@@ -163,17 +202,22 @@ class IsolatedAnalyzer:
             self._child.kill()
             self._child = None
 
-    def __enter__(self) -> IsolatedAnalyzer:
+    def __enter__(self) -> Isolated:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
+def as_analysis(answer: Mapping[str, Any]) -> Analysis:
+    """Build the analysis that a task `analyze` or `text` answered."""
+    return Analysis.from_dict(answer["analysis"], extras=answer["extras"])
+
+
 def _follow(
-    child: _Child, limits: Limits, *, report: Report | None, cancelled: Callable[[], bool] | None
-) -> Analysis:
-    """Wait for the answer of a child that was sent a file."""
+    child: _Child, time_s: float, *, report: Report | None, cancelled: Callable[[], bool] | None
+) -> dict[str, Any]:
+    """Wait for the answer of a child that was given a task."""
     started = time.monotonic()
     while True:
         message = child.receive(POLL_S)
@@ -181,22 +225,25 @@ def _follow(
             if "stage" in message:
                 if report:
                     report(message["stage"], message["share"])
+            elif "error" in message:
+                raise errors.rebuilt(message["error"])
             else:
-                return _answer(message)
+                answer: dict[str, Any] = message["answer"]
+                return answer
         elif not child.alive:
             raise LimitError(child.obituary())
         if cancelled and cancelled():
             child.cancel()
             raise CancelledError("cancelled")
-        if time.monotonic() - started > limits.time_s:
+        if time.monotonic() - started > time_s:
             child.kill()
             raise LimitError(
-                f"expected a file that is done within {limits.time_s:g} s, got one that takes longer; "
+                f"expected a file that is done within {time_s:g} s, got one that takes longer; "
                 "cut it into parts or allow more time"
             )
-        if child.memory_bytes() > limits.memory_bytes:
+        if child.memory_bytes() > child.limits.memory_bytes:
             child.kill()
-            raise LimitError(_too_much(limits))
+            raise LimitError(_too_much(child.limits))
 
 
 def _too_much(limits: Limits) -> str:
@@ -206,32 +253,28 @@ def _too_much(limits: Limits) -> str:
     )
 
 
-def _answer(message: Mapping[str, Any]) -> Analysis:
-    if "analysis" in message:
-        return Analysis.from_dict(message["analysis"], extras=message["extras"])
-    kind = getattr(errors, message["error"], None)
-    if kind is None or not issubclass(kind, TrivalentError):
-        kind = InputError
-    error = kind.__new__(kind)  # a subclass may take other arguments than the message
-    Exception.__init__(error, message["message"])
-    raise error
+def _environment(temporary: Path | None) -> dict[str, str]:
+    """Variables of a child: not the settings, which may hold the password of a database."""
+    kept = {k: v for k, v in os.environ.items() if k != SETTINGS}
+    return kept if temporary is None else {**kept, "TMPDIR": os.fspath(temporary)}
 
 
 class _Child:
     """The process, its pipe, and a thread that reads what it says."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, temporary: Path | None) -> None:
         self.limits = limits
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "trivalent.isolated_child", str(limits.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=_environment(temporary),
             start_new_session=True,  # Ctrl-C is for the parent, which then closes the pipe
         )
         self.busy = False
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._ended = threading.Event()
-        threading.Thread(target=self._read, name="isolated-analyzer", daemon=True).start()
+        threading.Thread(target=self._read, name="isolated", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -241,7 +284,7 @@ class _Child:
     def send(self, request: Mapping[str, Any]) -> None:
         """Write one line; a child that is gone is noticed by `alive`."""
         assert self.process.stdin is not None  # noqa: S101 - asked for above
-        self.busy = self.busy or "path" in request
+        self.busy = self.busy or "task" in request
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
@@ -259,7 +302,7 @@ class _Child:
         return message
 
     def cancel(self) -> None:
-        """Ask it to stop; kill it if it does not, so that the next file starts clean."""
+        """Ask it to stop; kill it if it does not, so that the next task starts clean."""
         self.send({"cancel": True})
         until = time.monotonic() + CANCEL_GRACE_S
         while self.busy and self.alive and time.monotonic() < until:

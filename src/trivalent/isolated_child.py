@@ -1,4 +1,4 @@
-"""The child of `isolated`: reads requests, analyses, answers; run as `python -m`.
+"""The child of `isolated`: reads requests, does their tasks, answers; run as `python -m`.
 
 A thread of its own reads standard input, so that a cancellation is heard during the work and the
 death of the parent (end of input) ends the child at once.
@@ -10,27 +10,22 @@ import json
 import os
 import queue
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-if TYPE_CHECKING:
-    from trivalent.analyzer import Analyzer
-    from trivalent.isolated import AnalyzerOptions
+from typing import Any, BinaryIO
 
 REPORT_EVERY_S = 0.1
-# address space beyond the resident limit: libraries, stacks and arenas that are mapped but never touched
+# beyond the resident limit: libraries, stacks and arenas that are mapped but never touched
 MAPPED_BYTES = 8 * 2**30
+# the same for memory that may be written, which an absurd allocation asks for
+WRITABLE_BYTES = 2**30
 
 
 def main() -> None:
     """Answer requests until the parent leaves."""
     out = _private_output()
-    _limit_memory(int(sys.argv[1]))
+    _limit_self(int(sys.argv[1]))
     inbox = _Inbox()
     while True:
         request = inbox.next()
@@ -44,17 +39,20 @@ def _private_output() -> BinaryIO:
     return out
 
 
-def _limit_memory(resident_bytes: int) -> None:
+def _limit_self(resident_bytes: int) -> None:
     """Let an absurd allocation fail by itself; the parent watches the resident memory."""
     try:
         import resource
     except ImportError:  # not a POSIX system
         return
-    limit = resident_bytes + MAPPED_BYTES
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(
-        resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
-    )
+    limits = {
+        resource.RLIMIT_AS: resident_bytes + MAPPED_BYTES,
+        resource.RLIMIT_DATA: resident_bytes + WRITABLE_BYTES,
+        resource.RLIMIT_CORE: 0,  # a dump would hold what was said
+    }
+    for kind, limit in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 class _Inbox:
@@ -66,7 +64,7 @@ class _Inbox:
         threading.Thread(target=self._read, daemon=True).start()
 
     def next(self) -> dict[str, Any]:
-        """Wait for a file."""
+        """Wait for a task."""
         request = self._requests.get()
         self.cancelled.clear()
         return request
@@ -82,51 +80,20 @@ class _Inbox:
 
 
 def _answer(request: dict[str, Any], out: BinaryIO, inbox: _Inbox) -> dict[str, Any]:
-    from trivalent.errors import LimitError, TrivalentError
-    from trivalent.isolated import AnalyzerOptions
+    from trivalent.errors import InputError, LimitError, TrivalentError, taken_apart
+    from trivalent.isolated_tasks import TASKS
 
+    told: TrivalentError
     try:
-        analyzer = _analyzer(AnalyzerOptions.from_dict(request["options"]))
-        with tempfile.TemporaryDirectory(prefix="trivalent-") as folder:
-            analysis = analyzer.analyze(
-                request["path"],
-                name=request["name"],
-                transcript=_transcript(request["transcript"], Path(folder)),
-                stages=_stages(out, inbox),
-            )
-        return {"analysis": analysis.to_dict(), "extras": analysis.extras_to_dict()}
+        return {"answer": TASKS[request["task"]](stages=_stages(out, inbox), **request["arguments"])}
     except TrivalentError as error:
-        return {"error": type(error).__name__, "message": str(error)}
+        told = error
     except MemoryError:
-        return {
-            "error": LimitError.__name__,
-            "message": "expected a file that fits into memory, got one that does not; cut it into parts",
-        }
+        told = LimitError("expected a file that fits into memory, got one that does not; cut it into parts")
     except Exception as error:
         # one bad file must not end the process; the message names the kind for a report
-        return {
-            "error": "InputError",
-            "message": f"expected a file that can be analysed, got {type(error).__name__}: {error}",
-        }
-
-
-@lru_cache(maxsize=2)
-def _analyzer(options: AnalyzerOptions) -> Analyzer:
-    from trivalent.analyzer import Analyzer
-
-    return Analyzer(**options.to_dict())
-
-
-def _transcript(text: str | None, folder: Path) -> Path | None:
-    """Write a transcript under the suffix that its content asks for."""
-    if text is None:
-        return None
-    suffix = (
-        ".vtt" if text.lstrip("\ufeff \n").startswith("WEBVTT") else ".srt" if "-->" in text else ".txt"
-    )
-    path = folder / f"transcript{suffix}"
-    path.write_text(text, encoding="utf-8")
-    return path
+        told = InputError(f"expected a file that can be analysed, got {type(error).__name__}: {error}")
+    return {"error": taken_apart(told)}
 
 
 def _stages(out: BinaryIO, inbox: _Inbox) -> Callable[[str], Callable[[float], None]]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from trivalent.analysis import Analysis
 from trivalent.bundle_store import locate
 from trivalent.errors import CancelledError, StoreError, TrivalentError
-from trivalent.isolated import AnalyzerOptions, IsolatedAnalyzer, Limits
+from trivalent.isolated import AnalyzerOptions, Isolated, Limits
 from trivalent.settings import Settings
 from trivalent.store import Beat, Claim, Record, Store
 
@@ -92,7 +92,7 @@ class JobRunner:
         worker = f"{socket.gethostname()}:{os.getpid()}:{threading.current_thread().name}"
         limits = Limits(self.settings.time_limit_s, int(self.settings.memory_limit_mb * 2**20))
         pause_s = LOOK_S
-        with IsolatedAnalyzer(limits) as analyzer:
+        with Isolated(limits) as analyzer:
             while not self._stopping.is_set():
                 try:
                     claim = self.store.jobs.claim(worker, lease_s=LEASE_S)
@@ -127,7 +127,7 @@ class JobRunner:
 class _Work:
     """One claimed job on its way."""
 
-    def __init__(self, runner: JobRunner, claim: Claim, analyzer: IsolatedAnalyzer) -> None:
+    def __init__(self, runner: JobRunner, claim: Claim, analyzer: Isolated) -> None:
         self.runner, self.claim, self.analyzer = runner, claim, analyzer
         self.jobs = runner.store.jobs
         self.stage, self.share = "", 0.0

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from trivalent.errors import TranscriptError
 
-MAX_BYTES = 16 * 1024 * 1024  # a day of speech takes about 2 MB
+MAX_BYTES = 4 * 1024 * 1024  # a day of speech takes about 2 MB
+MAX_LINES = 400_000  # what a parser keeps of a line is many times the line, if that is empty
 SUFFIXES = (".srt", ".vtt", ".txt")
 
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
@@ -72,10 +73,6 @@ def read_transcript(path: str | Path) -> Transcript:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TranscriptError(f"expected a readable transcript, got {path}: {reason}; check it") from error
-    if len(data) > MAX_BYTES:
-        raise TranscriptError(
-            f"expected a transcript of at most 16 MiB, got {path.name}; name the right file"
-        )
     return parse_transcript(data, suffix=path.suffix.lower(), name=path.name)
 
 
@@ -94,14 +91,22 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     Raises
     ------
     TranscriptError
-        Malformed, or without a single word.
+        Malformed, without a single word, or of more than `MAX_BYTES` or `MAX_LINES`.
 
     Examples
     --------
     >>> parse_transcript(b"1\n00:00:01,000 --> 00:00:02,500\n<i>Well</i> done!\n", suffix=".srt").cues
     (Cue(text='Well done!', start_s=1.0, end_s=2.5),)
     """
+    if len(data) > MAX_BYTES:
+        raise TranscriptError(
+            f"expected a transcript of at most {MAX_BYTES >> 20} MiB, got {name}; name the right file"
+        )
     text, warnings = _decode(data, name)
+    if text.count("\n") + text.count("\r") > 2 * MAX_LINES:
+        raise TranscriptError(
+            f"expected a transcript of at most {MAX_LINES:,} lines, got more in {name}; name the right file"
+        )
     lines = re.split(r"\r\n|\n|\r", text)
     if lines[0].startswith("WEBVTT") or suffix == ".vtt":
         cues = _parse_vtt(lines, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from trivalent.bundle import INSTALLED, Bundle, installed_bundles, load_bundle
+from trivalent.bundle import Bundle, installed_bundles, load_bundle, written
 from trivalent.bundle_store import added_bundles, resolve
 from trivalent.errors import BundleError, NotFoundError
 from trivalent.settings import Settings
@@ -45,7 +45,7 @@ class Catalogue:
                 where = resolve(wanted, self._settings.home)
             except BundleError as error:
                 raise NotFoundError(str(error)) from error
-        return str(where), _written(where)
+        return str(where), written(where)
 
     def bundle(self, name: str | None) -> Bundle:
         """Load a bundle, once for each version of it.
@@ -65,11 +65,3 @@ class Catalogue:
 
 def _load(version: Version) -> Bundle:
     return load_bundle(version[0], threads=1)
-
-
-def _written(where: str | Path) -> int:
-    """Time of the last change, so that a replaced bundle is loaded again."""
-    for path in (INSTALLED / where / "bundle.json", Path(where) / "bundle.json", Path(where)):
-        if path.is_file():
-            return path.stat().st_mtime_ns
-    return 0
