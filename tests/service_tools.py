@@ -58,7 +58,7 @@ def local_service(home: Path, **settings: Any) -> Iterator[Local]:
     try:
         yield service
     finally:
-        service.app.state.service.texts.close()
+        service.app.state.service.pool.close()
         service.store.close()
 
 

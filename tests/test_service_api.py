@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from service_tools import NOT_AN_ID, TEXT, Local, clip, local_service
 from trivalent.analysis import Analysis
 from trivalent.service import submission
-from trivalent.service.texts import Texts
+from trivalent.service.texts import SMALL_TEXT
 from trivalent.store import JobState
 
 
@@ -71,13 +71,21 @@ def test_one_bad_text_fails_alone(client: TestClient) -> None:
 def test_too_many_texts_at_a_time_are_refused(service: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = service.app.state.service
     with monkeypatch.context() as patched:
-        patched.setattr(shared, "texts", Texts(shared.catalogue, waiting=1))
-        shared.texts._places.acquire()
+        patched.setattr(shared.pool, "waiting", 0)
         answer = service.client().post("/v1/analyses", json={"text": TEXT})
-        shared.texts.close()
     assert answer.status_code == 503
     assert answer.json()["type"] == "/docs#problem-queue-full"
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_long_text_is_a_job(client: TestClient) -> None:
+    """So that nobody's few words wait for it, and nobody waits for it with a connection open."""
+    text = "It was bad. " * (SMALL_TEXT // 12 + 1)
+    answer = client.post("/v1/analyses", json={"text": text, "name": "minutes", "tags": ["long"]})
+    assert (answer.status_code, answer.headers["Location"]) == (202, f"/v1/jobs/{answer.json()['id']}")
+    job = client.get(answer.headers["Location"]).json()
+    assert (job["name"], job["state"]) == ("minutes.txt", "queued")
+    assert client.post("/v1/analyses", json={"text": text[:SMALL_TEXT]}).status_code == 201
 
 
 @pytest.mark.parametrize(

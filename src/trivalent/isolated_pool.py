@@ -73,7 +73,7 @@ class Pool:
         temporary: Path | None = None,
     ) -> None:
         self.limits, self.waiting, self.waiting_each = limits, waiting, waiting_each or waiting
-        self._temporary = temporary
+        self.children, self._temporary = children, temporary
         self._changed = threading.Condition()
         self._queues: OrderedDict[str, deque[Call]] = OrderedDict()  # served longest ago first
         self._at_work: Counter[str] = Counter()
@@ -160,15 +160,18 @@ class Pool:
             while True:
                 if self._closing:
                     for call in (c for own in self._queues.values() for c in own):
-                        call.future.set_exception(CancelledError("cancelled"))
+                        if call.future.set_running_or_notify_cancel():
+                            call.future.set_exception(CancelledError("cancelled"))
                     self._queues.clear()
                     return None
-                if owner := self._whose_turn():
-                    call = self._queues[owner].popleft()
-                    self._queues.move_to_end(owner)
+                if (owner := self._whose_turn()) is None:
+                    self._changed.wait()
+                    continue
+                call = self._queues[owner].popleft()
+                self._queues.move_to_end(owner)
+                if call.future.set_running_or_notify_cancel():  # from here on it gets a result from us
                     self._at_work[owner] += 1
                     return call
-                self._changed.wait()
 
     def _whose_turn(self) -> str | None:
         for owner in [o for o, own in self._queues.items() if not own and not self._at_work[o]]:

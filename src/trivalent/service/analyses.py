@@ -25,8 +25,9 @@ from trivalent.service.schemas import (
     RecordPage,
     TextRequest,
 )
-from trivalent.service.submission import chosen_model, job_document, submit
-from trivalent.store import Order, Record
+from trivalent.service.submission import chosen_model, job_document, submit, submit_text
+from trivalent.service.texts import SMALL_TEXT, analyze_text, text_options
+from trivalent.store import Job, Order, Record
 from trivalent.store import Query as HistoryQuery
 from trivalent.store.mapping import TAG_LIMIT
 
@@ -57,7 +58,7 @@ _MADE = problems(
             "links": link_to("getAnalysis", "analysis_id", source="$response.body#/id"),
         },
         202: {
-            "description": "The recording waits",
+            "description": "The recording, or the long text, waits",
             "model": JobOut,
             "headers": {"Location": {"schema": {"type": "string"}}},
             "links": link_to("getJob", "job_id", source="$response.body#/id"),
@@ -66,18 +67,18 @@ _MADE = problems(
     },
 )
 async def create_analysis(request: Request, service: TheService, user: CurrentUser) -> Response:
-    """Analyse a text at once (JSON), or queue a file (multipart form)."""
+    """Analyse a text (JSON), a long one as a job, or queue a file (multipart form)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        job = await submit(request, service, user)
-        document = await run_in_threadpool(job_document, service, job)
-        return _created(document, 202, f"/v1/jobs/{job.id}")
+        return await _queued(service, await submit(request, service, user))
     if kind != "application/json":
         raise ProblemError(
             Problems.UNSUPPORTED, "expected application/json or multipart/form-data as Content-Type"
         )
     wanted = await read_json(request, TextRequest)
     version = chosen_model(service, wanted.options.model, where="body.options.model")
+    if len(wanted.text) > SMALL_TEXT:
+        return await _queued(service, await run_in_threadpool(submit_text, service, user, wanted))
     history = service.store.history(user)
 
     def keep(analysis: Analysis) -> dict[str, Any]:
@@ -85,10 +86,23 @@ async def create_analysis(request: Request, service: TheService, user: CurrentUs
         return _document(record, analysis)
 
     try:
-        document = await service.texts.analyze(wanted.text, keep, name=wanted.name, version=version)
+        document = await analyze_text(
+            service.pool,
+            wanted.text,
+            keep,
+            name=wanted.name,
+            options=text_options(version),
+            owner=user.id,
+            request=request,
+        )
     except QueueFullError as error:
         raise wait(Problems.QUEUE_FULL, str(error), seconds=TEXT_WAIT_S) from error
     return _created(document, 201, f"/v1/analyses/{document['id']}")
+
+
+async def _queued(service: TheService, job: Job) -> JSONResponse:
+    document = await run_in_threadpool(job_document, service, job)
+    return _created(document, 202, f"/v1/jobs/{job.id}")
 
 
 def _created(document: dict[str, Any], status: int, location: str) -> JSONResponse:

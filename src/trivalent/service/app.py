@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,6 +11,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from trivalent import __version__
+from trivalent.isolated import Limits
+from trivalent.isolated_pool import Pool
 from trivalent.runner import JobRunner
 from trivalent.service import account, analyses, jobs, models, operation, problems
 from trivalent.service.catalogue import Catalogue
@@ -17,11 +20,14 @@ from trivalent.service.context import Service
 from trivalent.service.guard import Guard
 from trivalent.service.metrics import Metrics
 from trivalent.service.openapi import describe
-from trivalent.service.texts import Texts
+from trivalent.service.texts import text_options
 from trivalent.settings import Auth, Settings, is_loopback
 from trivalent.store import Store
 
 STOP_GRACE_S = 10.0
+# of a text, or of a look at an upload: three times what the largest bundle of ours takes for either
+POOL_LIMITS = Limits(time_s=60.0, memory_bytes=3 * 2**29)
+WAITING = 128  # tasks before the pool; with accounts, one may have a quarter
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -43,7 +49,12 @@ def create_app(store: Store, settings: Settings, *, host: str = "127.0.0.1") -> 
         settings=settings,
         runner=JobRunner(store, settings),
         catalogue=catalogue,
-        texts=Texts(catalogue),
+        pool=Pool(
+            os.cpu_count() or 1,
+            POOL_LIMITS,
+            waiting=WAITING,
+            waiting_each=WAITING if settings.auth is Auth.NONE else WAITING // 4,
+        ),
         metrics=Metrics(store),
     )
     app = FastAPI(
@@ -75,11 +86,14 @@ async def _lifespan(service: Service, _: FastAPI) -> AsyncIterator[None]:
 
 
 def _start(service: Service) -> None:
-    service.texts.warm()
     service.runner.start()
+    words = {"text": "All is well.", "name": "text"}
+    options = text_options(service.catalogue.version(None)).to_dict()
+    for _ in range(service.pool.children):  # the first text does not wait for a model
+        service.pool.submit("text", {**words, "options": options}, owner="", time_s=POOL_LIMITS.time_s)
 
 
 def _stop(service: Service) -> None:
     """End the work: a running job goes back to the queue."""
-    service.texts.close()
+    service.pool.close()
     service.runner.stop(STOP_GRACE_S)

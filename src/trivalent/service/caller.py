@@ -10,7 +10,7 @@ from trivalent.errors import AuthenticationError
 from trivalent.service.context import Service, service_of
 from trivalent.service.problems import ProblemError, Problems, wait
 from trivalent.settings import Auth
-from trivalent.store import History, Role, User
+from trivalent.store import ApiKey, History, Role, User
 
 FAILURES_PER_MINUTE = 20  # of one client address, before it has to wait
 MAX_SECRET = 200
@@ -57,24 +57,26 @@ def administrator(user: CurrentUser, service: TheService) -> None:
         raise ProblemError(Problems.FORBIDDEN, "expected the key of an administrator, got another")
 
 
+def still_valid(request: Request) -> None:
+    """Check the key of a long request again at its end: it may have been revoked meanwhile.
+
+    Raises
+    ------
+    ProblemError
+        It is not valid any more.
+    """
+    service = service_of(request)
+    if service.settings.auth is not Auth.NONE:
+        _key_of(request, service)
+
+
 def _authenticated(request: Request, service: Service) -> User:
-    address = request.client.host if request.client else "unknown"
+    address = _address(request)
     if seconds := service.failures.peek(address, per_minute=FAILURES_PER_MINUTE):
         raise wait(
             Problems.RATE_LIMITED, "too many failed attempts from this address; wait", seconds=seconds
         )
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    secret = secret.strip()
-    try:
-        if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET or not secret.isascii():
-            raise AuthenticationError("expected the header Authorization: Bearer tv_..., got none")
-        user, key = service.store.accounts.verify_key(secret)
-    except AuthenticationError as error:
-        if secret:  # asking without a key is no attempt
-            service.failures.take(address, per_minute=FAILURES_PER_MINUTE)
-        raise ProblemError(
-            Problems.UNAUTHENTICATED, str(error), headers={"WWW-Authenticate": "Bearer"}
-        ) from error
+    user, key = _key_of(request, service)
     if seconds := service.requests.take(key.id, per_minute=key.per_minute):
         raise wait(
             Problems.RATE_LIMITED,
@@ -82,3 +84,22 @@ def _authenticated(request: Request, service: Service) -> User:
             seconds=seconds,
         )
     return user
+
+
+def _key_of(request: Request, service: Service) -> tuple[User, ApiKey]:
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    try:
+        if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET or not secret.isascii():
+            raise AuthenticationError("expected the header Authorization: Bearer tv_..., got none")
+        return service.store.accounts.verify_key(secret)
+    except AuthenticationError as error:
+        if secret:  # asking without a key is no attempt
+            service.failures.take(_address(request), per_minute=FAILURES_PER_MINUTE)
+        raise ProblemError(
+            Problems.UNAUTHENTICATED, str(error), headers={"WWW-Authenticate": "Bearer"}
+        ) from error
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from trivalent.isolated_pool import Pool
 from trivalent.runner import JobRunner
 from trivalent.service.catalogue import Catalogue
 from trivalent.service.limits import TokenBuckets
 from trivalent.service.metrics import Metrics
-from trivalent.service.texts import Texts
 from trivalent.settings import Settings
 from trivalent.store import Store
 
@@ -22,6 +22,8 @@ class Service:
 
     Attributes
     ----------
+    pool : Pool
+        Children for what somebody waits for: small texts, and a look at an upload.
     requests : TokenBuckets
         By the id of an API key.
     failures : TokenBuckets
@@ -34,7 +36,7 @@ class Service:
     settings: Settings
     runner: JobRunner
     catalogue: Catalogue
-    texts: Texts
+    pool: Pool
     metrics: Metrics
     requests: TokenBuckets = field(default_factory=TokenBuckets)
     failures: TokenBuckets = field(default_factory=TokenBuckets)

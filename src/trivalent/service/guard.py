@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -28,6 +29,8 @@ PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# for the whole of a request; an upload has the least rate of its bytes beside it (`slow_clients`)
+DEADLINE_S, UPLOAD_DEADLINE_S = 120.0, 3600.0
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -62,7 +65,13 @@ class Guard:
             if refusal := self._refusal(scope):
                 await response(refusal, answer.request_id)(scope, receive, answer)
             else:
-                await self.app(scope, receive, answer)
+                async with asyncio.timeout(_deadline_s(scope)):
+                    await self.app(scope, receive, answer)
+        except TimeoutError:
+            log.warning("request %s: it took too long and was ended", answer.request_id)
+            if not answer.started:
+                problem = ProblemError(Problems.DEADLINE, "the answer took too long; the work was ended")
+                await response(problem, answer.request_id)(scope, receive, answer)
         except ClientDisconnect:
             pass  # nobody would read an answer; the line below says 499
         except Exception:
@@ -124,6 +133,11 @@ class _Answer:
             headers["Content-Security-Policy"] = PAGE_POLICY if html else DATA_POLICY
             headers["X-Request-ID"] = self.request_id
         await self.send(message)
+
+
+def _deadline_s(scope: Scope) -> float:
+    kind = Headers(scope=scope).get("content-type", "")
+    return UPLOAD_DEADLINE_S if kind.lower().startswith("multipart/") else DEADLINE_S
 
 
 def host_name(host: str) -> str:

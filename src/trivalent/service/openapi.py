@@ -54,6 +54,7 @@ _COMMON = (
     Problems.FORBIDDEN,
     Problems.INVALID,
     Problems.INTERNAL,
+    Problems.DEADLINE,
     Problems.UNAVAILABLE,
     Problems.MISDIRECTED,
 )

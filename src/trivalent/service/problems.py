@@ -47,6 +47,7 @@ class Problems(Enum):
     INTERNAL = Kind(500, "Unexpected error", "Report the instance: it finds the cause in the log.")
     QUEUE_FULL = Kind(503, "The queue is full", "Wait for as long as Retry-After says.")
     UNAVAILABLE = Kind(503, "Not available now", "Wait for as long as Retry-After says.")
+    DEADLINE = Kind(504, "It took too long", "Send less at a time, or ask again when there is less to do.")
     STORAGE_FULL = Kind(507, "The disk is full", "The operator has to make room.")
 
     @property

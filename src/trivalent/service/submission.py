@@ -9,11 +9,12 @@ from starlette.concurrency import run_in_threadpool
 
 from trivalent.errors import NotFoundError, QueueFullError
 from trivalent.service.bodies import checked, form_value, parse
+from trivalent.service.caller import still_valid
 from trivalent.service.catalogue import Version
 from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait
-from trivalent.service.schemas import FormFields, JobOut, MediaOptions
-from trivalent.service.uploads import Upload, received, sniffed_name
+from trivalent.service.schemas import FormFields, JobOut, MediaOptions, TextRequest
+from trivalent.service.uploads import Upload, as_text_name, received, sniffed_name
 from trivalent.store import Job, JobState, User
 from trivalent.whisper_models import is_present
 
@@ -33,7 +34,27 @@ async def submit(request: Request, service: Service, user: User) -> Job:
     await run_in_threadpool(_check_room, service, user)  # before a large file is sent in vain
     limit = service.settings.max_upload_bytes
     async with received(request, service.store.upload_path(), limit=limit) as upload:
+        await run_in_threadpool(still_valid, request)
         job = await run_in_threadpool(_submit, service, user, upload)
+    service.runner.wake()
+    return job
+
+
+def submit_text(service: Service, user: User, wanted: TextRequest) -> Job:
+    """Queue a text that is too long to wait for.
+
+    Raises
+    ------
+    ProblemError
+        The queue is full.
+    """
+    upload = Upload(service.store.upload_path(), as_text_name(wanted.name))
+    try:
+        upload.path.write_text(wanted.text, encoding="utf-8", errors="replace")
+        options = {} if wanted.options.model is None else {"model": wanted.options.model}
+        job = _enqueue(service, user, upload, options=options, keep_media=False, tags=wanted.tags)
+    finally:
+        upload.path.unlink(missing_ok=True)
     service.runner.wake()
     return job
 
@@ -70,17 +91,30 @@ def usual_seconds(service: Service, user: User) -> float:
 def _submit(service: Service, user: User, upload: Upload) -> Job:
     form = _form(upload)
     options = _options(service, form_value(upload.fields, "options"))
-    name = sniffed_name(upload)
+    upload.name = sniffed_name(upload, service.pool, owner=user.id)
     keep = user.keep_media if user.keep_media is not None else service.settings.keep_media
+    keep = keep if form.keep_media is None else form.keep_media
+    return _enqueue(service, user, upload, options=options, keep_media=keep, tags=form.tags)
+
+
+def _enqueue(
+    service: Service,
+    user: User,
+    upload: Upload,
+    *,
+    options: dict[str, Any],
+    keep_media: bool,
+    tags: list[str],
+) -> Job:
     try:
         return service.store.jobs.submit(
             user,
-            name,
+            upload.name,
             upload.path,
             options=options,
             origin="api",
-            keep_media=keep if form.keep_media is None else form.keep_media,
-            tags=form.tags,
+            keep_media=keep_media,
+            tags=tags,
             limit=service.settings.queue_limit,
         )
     except QueueFullError as error:

@@ -1,4 +1,4 @@
-"""Texts are analysed at once, in this process: a few threads over models that stay loaded.
+"""Small texts are analysed at once, in children whose models stay loaded; larger ones are jobs.
 
 Texts are not joined into batches: on a processor, padding costs more than a batch saves.
 """
@@ -6,87 +6,86 @@ Texts are not joined into batches: on a processor, padding costs more than a bat
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TypeVar
 
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
 from trivalent.analysis import Analysis
-from trivalent.analyzer import Analyzer
-from trivalent.errors import QueueFullError
-from trivalent.service.catalogue import Catalogue, Version
+from trivalent.isolated import AnalyzerOptions, as_analysis
+from trivalent.isolated_pool import Pool
+from trivalent.service.catalogue import Version
 from trivalent.types import Modality
 
-MAX_WAITING = 128  # texts that wait or are worked on; more are refused
-MODELS_KEPT = 4
+#: More goes to the queue. Of the shortest sentences these take a second and a half, of usual ones a tenth.
+SMALL_TEXT = 4_000  # characters
+TEXT_S = 60.0  # from the request to the answer, with the waiting
 Kept = TypeVar("Kept")
 
 
-class Texts:
-    """Analyses texts with as many threads as there are cores.
+def text_options(version: Version) -> AnalyzerOptions:
+    """How a text is analysed: one thread of the model for one text at a time in each child."""
+    return AnalyzerOptions(model=version[0], modalities=(str(Modality.TEXT),), threads=1)
 
-    One thread of the pool works on one text with one thread of the model: more texts in a second
-    than a model with several threads gives.
+
+async def analyze_text(
+    pool: Pool,
+    text: str,
+    keep: Callable[[Analysis], Kept],
+    *,
+    name: str,
+    options: AnalyzerOptions,
+    owner: str,
+    request: Request,
+) -> Kept:
+    """Analyse one small text and keep it.
+
+    Parameters
+    ----------
+    pool : Pool
+    text : str
+    keep : callable
+        Writes the analysis down, in a thread of the pool: as few writers wait for the database as
+        texts are analysed at a time.
+    name : str
+    options : AnalyzerOptions
+    owner : str
+        Whose turn it takes.
+    request : Request
+        Its body was read; if the client leaves, the work stops.
+
+    Returns
+    -------
+    what `keep` returned
+
+    Raises
+    ------
+    QueueFullError
+        Too many texts wait already, or this one waited too long.
+    TextError, UsageError
+        The text, or the model for a text, cannot be used.
+    LimitError
+        It took too long or too much memory.
+    ClientDisconnect
+        Nobody waits for the answer.
     """
-
-    def __init__(self, catalogue: Catalogue, *, waiting: int = MAX_WAITING) -> None:
-        self._catalogue = catalogue
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="text")
-        self._places = threading.BoundedSemaphore(waiting)
-        self._waiting = waiting
-        self._loading = threading.Lock()
-        self._analyzer = lru_cache(maxsize=MODELS_KEPT)(_load)
-
-    def warm(self) -> None:
-        """Load the default model, so that the first text does not wait for it."""
-        self._analyze("All is well.", lambda _: None, name="text", version=self._catalogue.version(None))
-
-    async def analyze(
-        self, text: str, keep: Callable[[Analysis], Kept], *, name: str, version: Version
-    ) -> Kept:
-        """Analyse one text and keep it.
-
-        Parameters
-        ----------
-        text : str
-        keep : callable
-            Writes the analysis down, in the same thread: as few writers wait for the database as texts
-            are analysed at a time.
-        name : str
-        version : Version
-            Bundle, as the catalogue tells it.
-
-        Returns
-        -------
-        what `keep` returned
-
-        Raises
-        ------
-        QueueFullError
-            Too many texts wait already.
-        TextError, UsageError
-            The text, or the model for a text, cannot be used.
-        """
-        if not self._places.acquire(blocking=False):
-            raise QueueFullError(f"expected at most {self._waiting} texts at a time, got one more; wait")
-        future = self._pool.submit(self._analyze, text, keep, name=name, version=version)
-        # also when the client has left: the place is free only when the work is done
-        future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
-
-    def _analyze(self, text: str, keep: Callable[[Analysis], Kept], *, name: str, version: Version) -> Kept:
-        with self._loading:  # two threads must not load the same model
-            analyzer = self._analyzer(version)
-        return keep(analyzer.analyze_text(text, name=name))
-
-    def close(self) -> None:
-        """Finish what is being worked on and drop the rest."""
-        self._pool.shutdown(cancel_futures=True)
+    arguments = {"text": text, "name": name, "options": options.to_dict()}
+    call = pool.submit(
+        "text", arguments, owner=owner, time_s=TEXT_S, then=lambda answer: keep(as_analysis(answer))
+    )
+    leaving = asyncio.create_task(_left(request))
+    answer = asyncio.wrap_future(call.future)
+    try:
+        await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        leaving.cancel()
+        call.cancel()  # changes nothing once it is done
 
 
-def _load(version: Version) -> Analyzer:
-    analyzer = Analyzer(version[0], modalities=[Modality.TEXT], threads=1)
-    analyzer.analyze_text("All is well.")  # the graph is read on first use, which must be by one thread
-    return analyzer
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -16,6 +16,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from trivalent.analyzer import TEXT_SUFFIXES
+from trivalent.errors import LimitError
+from trivalent.isolated_pool import Pool
 from trivalent.media_probe import foreign_kind, read_head
 from trivalent.service.bodies import chunks
 from trivalent.service.problems import ProblemError, Problems
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 MAX_FIELDS_BYTES = 2_000_000  # all fields but the file: options with a transcript
 MAX_PARTS = 50
 MAX_NAME = 200
+PROBE_S = 30.0  # to open a file and read its tables
 
 
 @dataclass
@@ -196,11 +199,16 @@ def shown_name(given: str) -> str:
     return kept if kept.strip(".") else "recording"
 
 
-def sniffed_name(upload: Upload) -> str:
+def as_text_name(name: str) -> str:
+    """Give a name the suffix of a text unless it has one: the analysis tells texts by it."""
+    return name if Path(name).suffix.lower() in TEXT_SUFFIXES else f"{name}.txt"
+
+
+def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
     """Name of an upload under which it is read as what it is, judged by its bytes.
 
     A text keeps or gets the suffix of a text, and a recording does not keep one: the analysis tells
-    the two apart by it.
+    the two apart by it. A file that may be a recording is opened in a child process.
 
     Raises
     ------
@@ -212,18 +220,19 @@ def sniffed_name(upload: Upload) -> str:
     head = read_head(upload.path)
     named_text = Path(upload.name).suffix.lower() in TEXT_SUFFIXES
     foreign = foreign_kind(head)
-    if foreign is None and _opens(upload.path):
+    if foreign is None and _opens(upload.path, pool, owner=owner):
         return f"{upload.name}.media" if named_text else upload.name
     if foreign == "a text file" or (foreign is None and _is_prose(head)):
-        return upload.name if named_text else f"{upload.name}.txt"
+        return as_text_name(upload.name)
     what = foreign or "a file that no decoder can open"
     raise ProblemError(Problems.UNSUPPORTED, f"expected sound, video or a text, got {what}")
 
 
-def _opens(path: Path) -> bool:
-    from trivalent.media import media_kind
-
-    return media_kind(path) is not None
+def _opens(path: Path, pool: Pool, *, owner: str) -> bool:
+    try:
+        return pool.call("probe", {"path": str(path)}, owner=owner, time_s=PROBE_S)["kind"] is not None
+    except LimitError as error:
+        raise ProblemError(Problems.UNUSABLE, str(error)) from error
 
 
 def _is_prose(head: bytes) -> bool:
