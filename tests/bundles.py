@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +163,17 @@ def write_bundle(
     folder: Path,
     *,
     modalities: Sequence[str] = ("text", "audio", "face"),
+    graphs: Mapping[str, bytes] | None = None,
     change: Callable[[Manifest], None] | None = None,
 ) -> Path:
-    """Write a bundle; `change` may spoil its manifest just before it is written."""
+    """Write a bundle; `change` may spoil its manifest just before it is written.
+
+    `graphs` holds other graphs than those of `experts`, by modality.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = {m: pair for m, pair in experts().items() if m in modalities}
+    chosen = {
+        m: (spec, (graphs or {}).get(m, graph)) for m, (spec, graph) in experts().items() if m in modalities
+    }
     files = {}
     for spec, graph in chosen.values():
         (folder / spec.model).write_bytes(graph)

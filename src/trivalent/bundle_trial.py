@@ -1,7 +1,8 @@
-"""Tries a bundle of unknown origin, in a process of its own: `python -m trivalent.bundle_trial FOLDER`.
+"""Tries a bundle of unknown origin: `python -m trivalent.bundle_trial ARCHIVE FOLDER`.
 
-The process limits its own memory and time, reads every graph for references to other files before
-onnxruntime sees it, loads the bundle and asks each expert. It prints one JSON object.
+The process limits its own memory and time, unpacks the archive into the folder, reads every graph for
+references to other files before onnxruntime sees it, loads the bundle and asks each expert. It prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trivalent.bundle_archive import unpack
 from trivalent.errors import BundleError, TrivalentError
 
-MEMORY_MB = 4096
+MEMORY_MB = 4096  # of addresses
+WRITABLE_MB = 1536  # as much as a child that answers for it is given
 CPU_S = 120
+MAX_STEPS = 1_500  # of an utterance of the greatest length, 15 s, at 100 a second
 _DEPTH = 32
 
 # Fields of onnx.proto that lead to tensors: (message, field number) -> message of the field.
@@ -154,19 +158,21 @@ def _listed(folder: Path) -> set[str]:
 
 
 def _ask(expert: Any, modality: str) -> None:
-    """Pose two made-up inputs; the answer must be two sets of three probabilities."""
+    """Pose made-up inputs, up to the longest; each answer must be a set of three probabilities."""
     import numpy as np
 
     from trivalent.bundle import MIN_STEPS, Inputs
-    from trivalent.features.text import encode, pad
+    from trivalent.features.text import MAX_TOKENS, encode, pad
 
     spec = expert.spec
     try:
         if spec.extractor == "minilm":
-            answer = expert.from_tokens(*pad(encode(["good", "it was not good at all"])))
+            longest = "good " * (2 * MAX_TOKENS)
+            answer = np.concatenate([expert.from_tokens(*pad([ids])) for ids in encode(["good", longest])])
         elif spec.inputs is Inputs.FRAMES:
-            logits = expert.run_frames(np.zeros((2, 2 * MIN_STEPS, len(spec.channels))))
-            answer = expert.calibrate(logits)
+            channels = len(spec.channels)
+            logits = [expert.run_frames(np.zeros((1, n, channels))) for n in (2 * MIN_STEPS, MAX_STEPS)]
+            answer = expert.calibrate(np.concatenate(logits))
         else:
             answer = expert.calibrate(expert.run(np.zeros((2, len(spec.pooling)))))
     except BundleError:
@@ -185,15 +191,17 @@ def _limit_self() -> None:
     except ImportError:  # not on Windows; the caller's time limit remains
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MB << 20, MEMORY_MB << 20))
+    resource.setrlimit(resource.RLIMIT_DATA, (WRITABLE_MB << 20, WRITABLE_MB << 20))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
-    """Examine the folder named on the command line."""
+    """Unpack and examine what the command line names."""
     _limit_self()
-    folder = Path(sys.argv[1])
+    archive, folder = map(Path, sys.argv[1:3])
     try:
+        unpack(archive, folder)
         answer = examine(folder)
     except TrivalentError as error:
         answer = {"error": str(error).replace(str(folder.resolve()), "it").replace(str(folder), "it")}

@@ -54,6 +54,8 @@ class Settings:
         Jobs that may wait or run before new ones are refused.
     time_limit_s, memory_limit_mb : float
         Of one file, in the child process that reads it.
+    trusted_proxy : str, optional
+        Address of the reverse proxy whose X-Forwarded-For and -Proto are believed; nobody's by default.
     language : str, optional
         First language of the app, `en` or `zh`; by default the browser's.
     """
@@ -70,6 +72,7 @@ class Settings:
     time_limit_s: float = 3600
     memory_limit_mb: float = 4096
     threads: int = 2
+    trusted_proxy: str | None = None
     language: str | None = None
 
     @property

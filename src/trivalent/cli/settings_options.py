@@ -44,6 +44,9 @@ def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Se
         default=str(Auth.NONE),
         help="none: one local user (default); " + "; ".join(_MEANING[a] for a in auths if a in _MEANING),
     )
+    command.add_argument(
+        "--trusted-proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this reverse proxy"
+    )
     add_store_options(command)
     command.add_argument(
         "--model", default=_DEFAULTS.model, metavar="NAME|PATH", help="bundle used unless another is named"

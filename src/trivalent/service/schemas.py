@@ -167,6 +167,7 @@ class ModelRow(BaseModel):
     sha256: str
     modalities: list[Modality]
     default: bool = Field(description="used when a request names none")
+    problem: str | None = Field(default=None, description="why it cannot be used, if it cannot")
 
 
 class ModelCard(ModelRow):

@@ -13,6 +13,7 @@ import uvicorn
 from trivalent.errors import TrivalentError, UsageError
 from trivalent.service.app import create_app
 from trivalent.settings import Auth, Settings
+from trivalent.slow_clients import Patience, protocol
 from trivalent.store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,10 @@ def _run(store: Store, settings: Settings, *, host: str, listener: socket.socket
         server_header=False,
         timeout_graceful_shutdown=REQUEST_GRACE_S,
         limit_concurrency=MAX_CONNECTIONS,
+        http=protocol(Patience(proxy=settings.trusted_proxy)),
+        # a local process must not be able to speak for another address
+        proxy_headers=settings.trusted_proxy is not None,
+        forwarded_allow_ips=settings.trusted_proxy,
         ws="none",
     )
     server = uvicorn.Server(config)
