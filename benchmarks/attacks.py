@@ -77,7 +77,7 @@ def attacks(source: Path, files: Sequence[Path]) -> Attacks:
 def noted(report: Path) -> Attacks:
     """Read what the attacks of one run noted."""
     found: Attacks = {}
-    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - our own pytest wrote it
+    for case in ElementTree.parse(report).iter("testcase"):
         for entry in case.iter("property"):
             if entry.get("name") == "attack":
                 facts = json.loads(entry.get("value", ""))
@@ -134,7 +134,7 @@ def write(now: Attacks, before: Attacks, commit: str, out: Path) -> None:
         f"before: commit {commit}, with the tests of this version; an attack that needs a part which it "
         "lacks, or that never came to its end there, is not counted.",
         "The number of attempts differs where an attack stops at its first success.",
-        "peak_mb is the resident memory of the attacked process without its children, where it was watched.",
+        "peak_mb is the resident memory of the attacked process without its children, where it is watched.",
         "seconds is the length of the attack, which ends by itself in some; it is no measure of speed.",
     ]
     result.write(out)
