@@ -12,9 +12,9 @@ from trivalent.service.problems import MEDIA_TYPE, Problems
 from trivalent.service.schemas import Change, FormFields, MediaOptions, Problem, TextRequest
 
 DESCRIPTION = (
-    "Negative, neutral or positive from the words, the voice and the face. A small text is answered at once; a "
-    "long one, or a recording, becomes a job that survives a restart. Everything belongs to the account whose key is sent: "
-    "another's id is answered like one that does not exist."
+    "Negative, neutral or positive from the words, the voice and the face. A small text is answered at "
+    "once; a long one, or a recording, becomes a job that survives a restart. Everything belongs to the "
+    "account whose key is sent: another's id is answered like one that does not exist."
 )
 TAGS = [
     {"name": "analyses", "description": "Make, find, change and delete analyses."},
