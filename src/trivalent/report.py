@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ import numpy as np
 from trivalent.analysis import Analysis, Evidence, Model, Source, UtteranceResult, Verdict
 from trivalent.errors import TrivalentError
 from trivalent.files import write_text_atomic
+from trivalent.outside import escaped_json
 from trivalent.page import render_page
 from trivalent.report_html import index_section, model_section, source_section
 from trivalent.types import Modality, Status
 from trivalent.wording import headline, percent
 
 SCHEMA_MANY = "trivalent.analyses/1"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _FOOTER = (
@@ -69,8 +68,8 @@ def to_json(analyses: Sequence[Analysis], *, failures: Failures = ()) -> str:
             f"expected finite numbers in the analysis, got NaN or infinity ({error}); "
             "the model bundle is at fault: try another with --model"
         ) from error
-    # an undecodable file name holds lone surrogates, which UTF-8 cannot carry but JSON can escape
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # also lone surrogates of an undecodable file name, which UTF-8 cannot carry
+    return escaped_json(text)
 
 
 def write_csv(analyses: Sequence[Analysis], path: str | Path) -> Path:
