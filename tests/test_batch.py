@@ -20,6 +20,7 @@ from trivalent import Analyzer, batch
 from trivalent.assets.registry import PACKAGE_ROOT
 from trivalent.batch_engines import Local, Ray, engine
 from trivalent.batch_results import failures, write_tables
+from trivalent.batch_sources import find_sources
 from trivalent.cli.main import main
 from trivalent.errors import InputError, UsageError
 from trivalent.isolated import AnalyzerOptions, Limits
@@ -109,7 +110,7 @@ def test_new_and_changed_files_are_analysed(folder, tmp_path):
     (folder / "love.txt").write_text("I hate how this turned out.")
     (folder / "new.txt").write_text("Marvellous!")
     os.utime(folder / "so.md")  # touched, with the same content
-    sources = batch.find_sources(folder)
+    sources = find_sources(folder)
     plan = batch.plan(sources, out, options=WORDS, limits=Limits())
     assert {t.shown for t in plan.tasks} == {"love.txt", "new.txt"}
 
@@ -137,7 +138,7 @@ def test_another_model_is_noticed(folder, tmp_path):
     (other / "bundle.json").write_text(json.dumps({**told, "version": "another"}))
     with pytest.raises(UsageError, match="the model and options of the earlier run"):
         batch.plan(
-            batch.find_sources(folder),
+            find_sources(folder),
             out,
             options=AnalyzerOptions(str(other), ("text",)),
             limits=Limits(),
@@ -153,7 +154,7 @@ def test_failed_files_only_on_request(folder, tmp_path):
     assert run(folder, out) == 0  # its content changed, so that it is another file
     (folder / "empty.txt").write_text(" ")
     assert run(folder, out) == 1
-    sources = batch.find_sources(folder)
+    sources = find_sources(folder)
     assert not batch.plan(sources, out, options=WORDS, limits=Limits()).tasks
     again = batch.plan(sources, out, options=WORDS, limits=Limits(), retry_failed=True)
     assert [t.shown for t in again.tasks] == ["empty.txt"]
@@ -170,7 +171,7 @@ def test_a_list_with_transcripts(tmp_path, capsys):
     assert failures([*(out / "work").rglob("*.json")], 9)[0][0] == "absent.mp4"
     table.write_text("file\ntalk.mp4\n")
     with pytest.raises(InputError, match="a column 'path'"):
-        batch.find_sources(table)
+        find_sources(table)
 
 
 def test_two_runs_do_not_share_a_folder(folder, tmp_path):

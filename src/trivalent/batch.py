@@ -2,41 +2,38 @@
 
 The outcome of each file is one small JSON document in `OUT/work`, written at once when the file is
 done; it is all that a later run needs to go on. The tables are put together from these documents.
-
->>> sorted(SUFFIXES)[:4]
-['.3gp', '.aac', '.avi', '.flac']
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trivalent import __version__
-from trivalent.analyzer import TEXT_SUFFIXES, Analyzer
+from trivalent.analyzer import Analyzer
+from trivalent.batch_sources import Sources
 from trivalent.bundle import load_bundle
 from trivalent.errors import InputError, TrivalentError, UsageError
 from trivalent.files import write_text_atomic
 from trivalent.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.regular_files import Facts, facts, read_whole, sha256
+from trivalent.transcripts import MAX_BYTES
 
 SCHEMA = "trivalent.batch/1"
-SUFFIXES = TEXT_SUFFIXES | {
-    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp",
-    ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".wma",
-}  # fmt: skip
+_KEYS = {"digest", "file", "size_bytes", "mtime_ns", "sha256", "status", "reason", "seconds", "analysis"}
+UNREADABLE = "unreadable"  # in the place of the hash of a transcript
 
 
 @dataclass(frozen=True)
 class Task:
-    """One file to analyse, and where its outcome goes."""
+    """One file to analyse, and where its outcome goes; it must not lead out of `within`."""
 
     path: Path
     shown: str
@@ -44,6 +41,7 @@ class Task:
     options: AnalyzerOptions
     limits: Limits
     transcript: Path | None = None
+    within: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,78 +67,11 @@ class Plan:
         Where the outcome of every file is or will be, in the order of the input.
     finished : int
         Files of an earlier run that need not be analysed again.
-    ignored : int
-        Files of the folder that are neither recordings nor texts.
     """
 
     tasks: tuple[Task, ...]
     records: tuple[Path, ...]
     finished: int
-    ignored: int = 0
-
-
-@dataclass
-class Sources:
-    """Files with the names to show, and transcripts of some."""
-
-    paths: list[Path] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    transcripts: dict[Path, Path] = field(default_factory=dict)
-    ignored: int = 0
-
-
-def find_sources(source: Path) -> Sources:
-    """List the recordings and texts of a folder, or those that a .csv names.
-
-    A list has a column `path`, and may have `transcript`; both are relative to the list itself.
-
-    Raises
-    ------
-    InputError
-        Nothing is there, or the list has no such column.
-    """
-    found = _listed(source) if source.suffix.lower() == ".csv" else _walked(source)
-    if not found.paths:
-        raise InputError(f"expected recordings or texts in {source}, found none; check the folder or list")
-    return found
-
-
-def _walked(folder: Path) -> Sources:
-    if not folder.is_dir():
-        raise InputError(f"expected a folder or a .csv list, got {folder}; check the path")
-    found = Sources()
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(root) / name
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-                found.ignored += 1
-                continue
-            found.paths.append(path)
-            found.shown.append(path.relative_to(folder).as_posix())
-    return found
-
-
-def _listed(path: Path) -> Sources:
-    found = Sources()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if "path" not in (reader.fieldnames or ()):
-                raise InputError(
-                    f"expected a column 'path' in {path}, got {', '.join(reader.fieldnames or ['none'])}"
-                )
-            for row in reader:
-                if not (row["path"] or "").strip():
-                    continue
-                file = path.parent / row["path"]
-                found.paths.append(file)
-                found.shown.append(row["path"])
-                if row.get("transcript"):
-                    found.transcripts[file] = path.parent / row["transcript"]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"expected a readable list in UTF-8, got {path}: {error}") from error
-    return found
 
 
 def check_options(options: AnalyzerOptions) -> None:
@@ -186,12 +117,13 @@ def plan(
             continue  # the same file, listed twice
         seen.add(record)
         records.append(record)
+        transcript = sources.transcripts.get(path)
+        task = Task(path, shown, record, options, limits, transcript, sources.within)
         known = read_record(record)
-        if known is not None and _is_current(known, path, manifest["digest"], retry_failed):
-            continue
-        tasks.append(Task(path, shown, record, options, limits, sources.transcripts.get(path)))
+        if known is None or not _is_current(known, task, manifest["digest"], retry_failed):
+            tasks.append(task)
     write_text_atomic(out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-    return Plan(tuple(tasks), tuple(records), len(records) - len(tasks), sources.ignored)
+    return Plan(tuple(tasks), tuple(records), len(records) - len(tasks))
 
 
 def _manifest(options: AnalyzerOptions) -> dict[str, Any]:
@@ -224,17 +156,23 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _is_current(record: Mapping[str, Any], path: Path, digest: str, retry_failed: bool) -> bool:
-    """Tell whether an outcome still speaks of this file: same settings, and the same content."""
+def _is_current(record: Mapping[str, Any], task: Task, digest: str, retry_failed: bool) -> bool:
+    """Tell whether an outcome still speaks of this file: same settings, content and transcript."""
     if record["digest"] != digest or (retry_failed and record["status"] == "failed"):
         return False
-    try:
-        facts = path.stat()
-    except OSError:
-        return record["size_bytes"] == 0  # it was absent then, too
-    if facts.st_size != record["size_bytes"]:
+    # outcomes of earlier versions do not tell; they are right where no transcript is named
+    if record.get("transcript_sha256") != _transcript_mark(task.transcript):
         return False
-    return facts.st_mtime_ns == record["mtime_ns"] or _sha256(path) == record["sha256"]
+    try:
+        now = facts(task.path, within=task.within)
+        if now.size_bytes != record["size_bytes"]:
+            return False
+        if now.mtime_ns == record["mtime_ns"]:
+            return True
+        return sha256(task.path, time_s=task.limits.time_s, within=task.within)[0] == record["sha256"]
+    except InputError:
+        # it could not be read then, either
+        return record["size_bytes"] == 0 and record["status"] == "failed"
 
 
 def record_path(out: Path, path: Path) -> Path:
@@ -249,7 +187,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+    known = isinstance(record, dict) and record.get("schema") == SCHEMA and record.keys() >= _KEYS
+    return record if known else None
 
 
 @contextmanager
@@ -295,14 +234,20 @@ def analyze_task(task: Task) -> Outcome:
         The outcome cannot be written: nothing more can be finished.
     """
     started = time.monotonic()
-    facts = _facts(task.path)
-    analyzer = _analyzers.setdefault(task.limits, Isolated(task.limits))
-    analysis, reason = None, None
+    found, digest, words, analysis, reason = Facts(), None, None, None, None
     try:
-        transcript = None
+        found = facts(task.path, within=task.within)  # what takes too long to hash is known by these
+        digest, found = sha256(task.path, time_s=task.limits.time_s, within=task.within)
         if task.transcript is not None:
-            transcript = _read_transcript(task.transcript)
-        analysis = analyzer.analyze(task.path, name=task.shown, options=task.options, transcript=transcript)
+            words = read_whole(task.transcript, most=MAX_BYTES)
+        analyzer = _analyzers.setdefault(task.limits, Isolated(task.limits))
+        analysis = analyzer.analyze(
+            task.path,
+            name=task.shown,
+            options=task.options,
+            transcript=_decoded(words, task.transcript),
+            time_s=max(0.0, task.limits.time_s - (time.monotonic() - started)),  # the hashing counts
+        )
     except TrivalentError as error:
         reason = str(error)
     seconds = time.monotonic() - started
@@ -311,7 +256,9 @@ def analyze_task(task: Task) -> Outcome:
         "schema": SCHEMA,
         "digest": _digest(task.options),
         "file": task.shown,
-        **facts,
+        **asdict(found),
+        "sha256": digest,
+        "transcript_sha256": _mark(words, named=task.transcript is not None),
         "status": status,
         "reason": reason,
         "seconds": round(seconds, 3),
@@ -319,7 +266,7 @@ def analyze_task(task: Task) -> Outcome:
     }
     task.record.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomic(task.record, json.dumps(record) + "\n")
-    return Outcome(task.shown, status, reason, facts["size_bytes"], seconds)
+    return Outcome(task.shown, status, reason, found.size_bytes, seconds)
 
 
 _digests: dict[AnalyzerOptions, str] = {}
@@ -331,37 +278,35 @@ def _digest(options: AnalyzerOptions) -> str:
     return _digests[options]
 
 
-def _read_transcript(path: Path) -> str:
+def _decoded(words: bytes | None, path: Path | None) -> str | None:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return None if words is None else words.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise InputError(f"expected a transcript in UTF-8, got {path}: {error}; check the list") from error
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """Size, time and content hash; zeros for a file that is not there."""
+def _transcript_mark(path: Path | None) -> str | None:
+    """Tell one transcript from another by its hash, or say that it cannot be read."""
     try:
-        facts = path.stat()
-        return {"size_bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": _sha256(path)}
-    except OSError:
-        return {"size_bytes": 0, "mtime_ns": 0, "sha256": None}
+        words = None if path is None else read_whole(path, most=MAX_BYTES)
+    except InputError:
+        words = None
+    return _mark(words, named=path is not None)
 
 
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None
+def _mark(words: bytes | None, *, named: bool) -> str | None:
+    if words is not None:
+        return hashlib.sha256(words).hexdigest()
+    return UNREADABLE if named else None
 
 
 def sizes(tasks: Sequence[Task]) -> int:
     """Bytes of all files, for the progress."""
-    return sum(_size(t.path) for t in tasks)
+    return sum(_size(t) for t in tasks)
 
 
-def _size(path: Path) -> int:
+def _size(task: Task) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        return facts(task.path, within=task.within).size_bytes
+    except InputError:
         return 0

@@ -15,6 +15,7 @@ from typing import Any
 from trivalent.batch import Outcome, Task, analyze_task
 from trivalent.errors import MissingExtraError, TrivalentError, UsageError
 
+MOST_PER_CORE = 16  # workers of this machine: more only take memory from each other
 RESTARTS = 3  # of the pool, when the system ends one of its processes
 AHEAD = 2  # tasks handed out per worker, so that none waits for the next
 
@@ -41,12 +42,13 @@ class Local:
             raise MissingExtraError("joblib", "batch") from error
         left = {task.record: task for task in tasks}
         for _ in range(RESTARTS + 1):
+            workers = min(self.workers, max(1, len(left)))  # each is two processes
             try:
                 pool = Parallel(
-                    n_jobs=self.workers,
+                    n_jobs=workers,
                     backend="loky",
                     return_as="generator_unordered",
-                    pre_dispatch=AHEAD * self.workers,
+                    pre_dispatch=AHEAD * workers,
                     batch_size=1,
                 )
                 for record, outcome in pool(delayed(_labelled)(task) for task in list(left.values())):
@@ -78,7 +80,8 @@ class Ray:
             import ray
         except ImportError as error:
             raise MissingExtraError("ray", "ray") from error
-        options: dict[str, Any] = {"num_cpus": self.workers} if self.address is None else {}
+        workers = min(self.workers, max(1, len(tasks)))
+        options: dict[str, Any] = {"num_cpus": workers} if self.address is None else {}
         ray.init(
             address=self.address,
             include_dashboard=False,
@@ -92,7 +95,7 @@ class Ray:
             waiting: list[Any] = []
             rest = iter(tasks)
             while True:
-                waiting += [remote(task) for task in islice(rest, AHEAD * self.workers - len(waiting))]
+                waiting += [remote(task) for task in islice(rest, AHEAD * workers - len(waiting))]
                 if not waiting:
                     return
                 ready, waiting = ray.wait(waiting, num_returns=1)
@@ -110,8 +113,11 @@ def engine(name: str, *, workers: int | None, address: str | None = None) -> Loc
         The name or the number of workers is not valid.
     """
     count = workers if workers is not None else default_workers()
+    most = MOST_PER_CORE * (os.cpu_count() or 2)
     if count < 1:
         raise UsageError(f"expected at least one worker, got {count}")
+    if address is None and count > most:
+        raise UsageError(f"expected at most {most} workers on this machine, got {count}")
     if name == EngineName.RAY:
         return Ray(count, address)
     if name != EngineName.LOCAL:

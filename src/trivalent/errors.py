@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trivalent.outside import escaped
+
 
 class TrivalentError(Exception):
     r"""Root of everything that Trivalent raises on purpose.
@@ -22,11 +24,7 @@ class TrivalentError(Exception):
     exit_status = 1
 
     def __str__(self) -> str:
-        message = super().__str__()
-        if message.isprintable():
-            return message
-        shown = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
-        return "".join(shown)
+        return escaped(super().__str__())
 
 
 class UsageError(TrivalentError):

@@ -165,6 +165,7 @@ class Isolated:
         name: str | None = None,
         options: AnalyzerOptions | None = None,
         transcript: str | None = None,
+        time_s: float | None = None,
         report: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Analysis:
@@ -178,7 +179,7 @@ class Isolated:
         options : AnalyzerOptions, optional
         transcript : str, optional
             Content of an .srt, .vtt or plain transcript.
-        report, cancelled : callable, optional
+        time_s, report, cancelled : optional
             As in `call`.
 
         Raises
@@ -194,7 +195,9 @@ class Isolated:
             "options": (options or AnalyzerOptions()).to_dict(),
             "transcript": transcript,
         }
-        return as_analysis(self.call("analyze", arguments, report=report, cancelled=cancelled))
+        return as_analysis(
+            self.call("analyze", arguments, time_s=time_s, report=report, cancelled=cancelled)
+        )
 
     def close(self) -> None:
         """End the child."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ import numpy as np
 from trivalent.analysis import Analysis, Evidence, Model, Source, UtteranceResult, Verdict
 from trivalent.errors import TrivalentError
 from trivalent.files import write_text_atomic
+from trivalent.outside import escaped_json
 from trivalent.page import render_page
 from trivalent.report_html import index_section, model_section, source_section
+from trivalent.spreadsheet import guarded
 from trivalent.types import Modality, Status
 from trivalent.wording import headline, percent
 
 SCHEMA_MANY = "trivalent.analyses/1"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _FOOTER = (
     "Sentiment as a statistical model estimates it from words, voice and face. It can be wrong about a "
@@ -69,15 +68,15 @@ def to_json(analyses: Sequence[Analysis], *, failures: Failures = ()) -> str:
             f"expected finite numbers in the analysis, got NaN or infinity ({error}); "
             "the model bundle is at fault: try another with --model"
         ) from error
-    # an undecodable file name holds lone surrogates, which UTF-8 cannot carry but JSON can escape
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # also lone surrogates of an undecodable file name, which UTF-8 cannot carry
+    return escaped_json(text)
 
 
 def write_csv(analyses: Sequence[Analysis], path: str | Path) -> Path:
     """Write one row per utterance; every file has the same header, whatever the modalities.
 
-    Text that a spreadsheet would run as a formula (it starts with = + - @, a tab or a
-    carriage return) gets a leading apostrophe. UTF-8, RFC 4180 quoting, written at once.
+    Text that a spreadsheet would run as a formula is disarmed (see `spreadsheet.guarded`). UTF-8,
+    RFC 4180 quoting, written at once.
 
     Raises
     ------
@@ -91,7 +90,7 @@ def write_csv(analyses: Sequence[Analysis], path: str | Path) -> Path:
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, list(columns), restval="", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: _safe_cell(cell) for name, cell in row.items()} for row in rows)
+    writer.writerows({k: guarded(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
     return write_text_atomic(path, buffer.getvalue())
 
 
@@ -102,12 +101,6 @@ def _template_columns() -> list[str]:
     said = {m: Evidence(Status.OK, None, nothing, 0.0) for m in Modality}
     utterance = UtteranceResult(0, 0.0, 0.0, "", verdict, said)
     return list(Analysis(Source("", "text", None), Model("", "", ""), verdict, (utterance,)).rows()[0])
-
-
-def _safe_cell(cell: Any) -> Any:
-    if isinstance(cell, str) and cell.startswith(_FORMULA):
-        return "'" + cell
-    return cell
 
 
 def write_html(

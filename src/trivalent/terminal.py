@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trivalent.analysis import Analysis, Evidence, UtteranceResult, Verdict
+from trivalent.outside import clean_line
 from trivalent.types import LABELS, Status
 from trivalent.wording import (
     ASCII_GLYPHS,
@@ -33,7 +34,6 @@ from trivalent.wording import (
     headline,
     modalities_of,
     percent,
-    readable,
     seconds_words,
     silences,
     source_line,
@@ -95,7 +95,7 @@ def _print(console: Console, text: Text) -> None:
 
 def _said(text: str, console: Console) -> str:
     """One line of the user's text in characters that the terminal can encode."""
-    line = " ".join(readable(text).split())
+    line = clean_line(text)
     if console.encoding.lower().startswith("utf"):
         return line
     return line.encode(console.encoding, "replace").decode(console.encoding)

@@ -6,7 +6,6 @@ The terminal and the HTML report share these, so that a sign means the same in b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from trivalent.analysis import Analysis, Evidence, Verdict
 from trivalent.types import FloatArray, Modality, Sentiment, Status
@@ -143,13 +142,3 @@ def modalities_of(analysis: Analysis) -> list[Modality]:
     """Modalities that any utterance speaks of, in the order of `Modality`."""
     present = {m for u in analysis.utterances for m in u.modalities}
     return [m for m in Modality if m in present]
-
-
-def readable(text: str, *, keep: Iterable[str] = ()) -> str:
-    r"""Drop characters that act instead of being read: controls, escapes, text direction.
-
-    >>> readable("a\x1b[31mb\u202ec\nd"), readable("a\nb", keep="\n")
-    ('a[31mbc d', 'a\nb')
-    """
-    kept = set(keep)
-    return "".join(c if c in kept or c.isprintable() else " " if c.isspace() else "" for c in text)

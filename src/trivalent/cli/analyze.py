@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trivalent.cli.saying import say
 from trivalent.errors import TrivalentError, UsageError
 from trivalent.types import LABELS, Modality
 
@@ -99,7 +100,7 @@ def _write(
     if arguments.csv is not None and done:
         report.write_csv(done, arguments.csv)
     if arguments.json:
-        print(report.to_json(done, failures=failures))
+        say(report.to_json(done, failures=failures))
         return
     from rich.console import Console
 

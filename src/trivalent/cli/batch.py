@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.analyze import names, numbers
+from trivalent.cli.saying import say
+from trivalent.errors import UsageError
 from trivalent.types import LABELS, Modality
 
 if TYPE_CHECKING:
     from trivalent.batch import Plan
     from trivalent.batch_engines import Local, Ray
+    from trivalent.batch_sources import Sources
 
 SHOWN_FAILURES = 10
 
@@ -51,7 +53,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse what has no outcome yet, then write the tables."""
+    _check(arguments)
     from trivalent import batch, batch_engines
+    from trivalent.batch_sources import find_sources
     from trivalent.isolated import AnalyzerOptions, Limits
 
     engine = batch_engines.engine(arguments.engine, workers=arguments.workers, address=arguments.address)
@@ -68,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     batch.check_options(options)
     limits = Limits(arguments.time_limit, int(arguments.memory_limit * 2**20))
     with batch.only_run(arguments.out):
-        sources = batch.find_sources(arguments.source)
+        sources = find_sources(arguments.source, results=arguments.out)
+        _tell_unreadable(sources)
         plan = batch.plan(
             sources,
             arguments.out,
@@ -78,23 +83,45 @@ def run(arguments: argparse.Namespace) -> int:
             retry_failed=arguments.retry_failed,
         )
         try:
-            _work(plan, engine)
+            _work(plan, sources, engine)
         finally:
             # also after Ctrl-C: the tables hold what is finished
             status = _tables(plan, arguments.out)
-    return status
+    return 1 if sources.unreadable else status
 
 
-def _work(plan: Plan, engine: Local | Ray) -> None:
+def _check(arguments: argparse.Namespace) -> None:
+    """Find numbers that cannot be meant, before they fail for each file."""
+    for option, number, low, high in (
+        ("--time-limit", arguments.time_limit, 1, 10**7),
+        ("--memory-limit", arguments.memory_limit, 64, 2**24),
+        ("--threads", 1 if arguments.threads is None else arguments.threads, 1, 1024),
+    ):
+        if not low <= number <= high:  # also what is no number
+            raise UsageError(f"expected {option} between {low:,} and {high:,}, got {number:g}")
+
+
+def _tell_unreadable(sources: Sources) -> None:
+    """Name the folders that may hold more than is analysed."""
+    for name, reason in sources.unreadable[:SHOWN_FAILURES]:
+        say(f"trivalent: {' '.join(f'{name}: folder cannot be read: {reason}'.split())}", error=True)
+    more = len(sources.unreadable) - SHOWN_FAILURES
+    if more > 0:
+        say(f"trivalent: {more} more folders cannot be read", error=True)
+
+
+def _work(plan: Plan, sources: Sources, engine: Local | Ray) -> None:
     from trivalent.batch import sizes
     from trivalent.terminal import BatchProgress
 
     parts = [f"{len(plan.tasks)} files to analyse"]
     if plan.finished:
         parts.append(f"{plan.finished} finished before")
-    if plan.ignored:
-        parts.append(f"{plan.ignored} of other kinds left out")
-    print(", ".join(parts), file=sys.stderr)
+    if sources.ignored:
+        parts.append(f"{sources.ignored} of other kinds left out")
+    if sources.linked:
+        parts.append(f"{sources.linked} linked folders left out")
+    say(", ".join(parts), error=True)
     if not plan.tasks:
         return
     with BatchProgress(len(plan.tasks), total_bytes=sizes(plan.tasks)) as progress:
@@ -106,14 +133,14 @@ def _tables(plan: Plan, out: Path) -> int:
     from trivalent.batch_results import failures, has_parquet, write_tables
 
     counts = write_tables(plan.records, out)
-    print(
+    say(
         f"{counts.done} done, {counts.failed} failed, {counts.pending} left; "
         f"{counts.utterances} utterances in {out}"
     )
     for name, reason in failures(plan.records, SHOWN_FAILURES):
-        print(f"trivalent: {' '.join(f'{name}: {reason}'.split())}", file=sys.stderr)
+        say(f"trivalent: {' '.join(f'{name}: {reason}'.split())}", error=True)
     if counts.failed > SHOWN_FAILURES:
-        print(f"trivalent: {counts.failed - SHOWN_FAILURES} more in {out / 'files.jsonl'}", file=sys.stderr)
+        say(f"trivalent: {counts.failed - SHOWN_FAILURES} more in {out / 'files.jsonl'}", error=True)
     if not has_parquet():
-        print("trivalent: no Parquet without pyarrow; run: pip install 'trivalent[table]'", file=sys.stderr)
+        say("trivalent: no Parquet without pyarrow; run: pip install 'trivalent[table]'", error=True)
     return 1 if counts.failed or counts.pending else 0

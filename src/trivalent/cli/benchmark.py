@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.saying import log_to_stderr, say
 from trivalent.errors import UsageError
 
 
@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     from trivalent.lab.datasets.root import data_root
 
     if arguments.list:
-        print("\n".join(f"{name:14}{b.title}" for name, b in BENCHMARKS.items()))
+        say("\n".join(f"{name:14}{b.title}" for name, b in BENCHMARKS.items()))
         return 0
     if arguments.name is None or arguments.output is None:
         raise UsageError("expected NAME and -o DIR, or --list; for example paper-table -o results")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    log_to_stderr(logging.INFO)
     result, written = run_benchmark(
         arguments.name,
         root=data_root(arguments.root),
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         synthetic=arguments.synthetic,
     )
-    print(written[1].read_text(encoding="utf-8"))
+    say(written[1].read_text(encoding="utf-8"))
     for claim in verdicts(result):
-        print(f"{claim['verdict']:16} {claim['claim']} ({claim['reason']})")
+        say(f"{claim['verdict']:16} {claim['claim']} ({claim['reason']})")
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.saying import say
 from trivalent.cli.training_options import add_training_options, importing_the_lab
 
 
@@ -33,5 +34,5 @@ def run(arguments: argparse.Namespace) -> int:
         from trivalent.lab.datasets.root import data_root
     recipe = load_compression(arguments.recipe, overrides=arguments.set)
     for line in compress(arguments.bundle, recipe, root=data_root(arguments.root), out=arguments.output):
-        print(line)
+        say(line)
     return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.saying import say, say_json
 from trivalent.errors import UsageError
 
 EPILOG = "Data lie under --root DIR, else under $TRIVALENT_DATA."
@@ -95,11 +95,11 @@ def _list(arguments: argparse.Namespace) -> int:
             }
             for name, entry in DATASETS.items()
         }
-        print(json.dumps(content, indent=1))
+        say_json(content)
         return 0
     for name, entry in DATASETS.items():
-        print(f"{name:16}{entry.title}")
-        print(f"{'':16}protocols: {', '.join(p.name for p in entry.protocols)}; licence: {entry.licence}")
+        say(f"{name:16}{entry.title}")
+        say(f"{'':16}protocols: {', '.join(p.name for p in entry.protocols)}; licence: {entry.licence}")
     return 0
 
 
@@ -115,7 +115,10 @@ def _info(arguments: argparse.Namespace) -> int:
         from trivalent.lab.data_page import render_html
 
         write_text_atomic(arguments.html, render_html(content))
-    print(json.dumps(content, indent=1) if arguments.json else render_text(content))
+    if arguments.json:
+        say_json(content)
+    else:
+        say(render_text(content))
     return 0
 
 
@@ -125,7 +128,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     source = Path(arguments.name)
     if source.suffix.lower() in {".csd", ".npz"}:
-        print(convert_sequence(source, arguments.output))
+        say(convert_sequence(source, arguments.output))
         return 0
     entry = find_dataset(arguments.name)
     root = _root(arguments)
@@ -135,7 +138,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         lines = entry.align(root, entry.protocol(arguments.protocol), arguments.output)
     else:
         lines = [save_dataset(entry.read(root, arguments.protocol), arguments.output)]
-    print("\n".join(lines))
+    say("\n".join(lines))
     return 0
 
 
@@ -147,7 +150,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     segments = read_segments(data_root(arguments.root))
     scale = Scale(arguments.videos, arguments.rate, arguments.facet)
     for path in synthesize_mosei(segments, arguments.output, scale=scale, seed=arguments.seed):
-        print(f"{path}: {path.stat().st_size / 2**20:,.0f} MiB, synthetic")
+        say(f"{path}: {path.stat().st_size / 2**20:,.0f} MiB, synthetic")
     return 0
 
 
@@ -158,7 +161,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
     def tell(done: Fetched) -> None:
         note = "" if done.outcome is Outcome.FAILED else f"  {done.note}"  # the error tells why
-        print(f"{done.outcome:9}{done.path}{note}", flush=True)
+        say(f"{done.outcome:9}{done.path}{note}", flush=True)
 
     entry = find_dataset(arguments.name)
     fetch(
@@ -173,7 +176,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from trivalent.lab.datasets.root import data_root
 
     content = check(find_dataset(arguments.name), data_root(arguments.root), deep=arguments.deep)
-    print(json.dumps(content, indent=1) if arguments.json else render_check(content))
+    if arguments.json:
+        say_json(content)
+    else:
+        say(render_check(content))
     return 0 if content["ok"] else 1
 
 

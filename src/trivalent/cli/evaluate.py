@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from trivalent.cli.saying import say, say_json
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -49,5 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         modalities=None if given is None else [m.strip() for m in given.split(",") if m.strip()],
         rounds=arguments.rounds,
     )
-    print(json.dumps(content, indent=1, allow_nan=False) if arguments.json else render_text(content))
+    if arguments.json:
+        say_json(content, allow_nan=False)
+    else:
+        say(render_text(content))
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.saying import say
 from trivalent.errors import UsageError
 from trivalent.features import EXTERNAL, EXTRACTORS
 
@@ -70,5 +71,5 @@ def run(arguments: argparse.Namespace) -> int:
     )
     write_table(table, arguments.output)
     state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"
-    print(f"{arguments.output}: {len(table)} rows, {len(table.columns)} columns, {state}")
+    say(f"{arguments.output}: {len(table)} rows, {len(table.columns)} columns, {state}")
     return 0

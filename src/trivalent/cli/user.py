@@ -7,8 +7,10 @@ import getpass
 import sys
 from typing import TYPE_CHECKING, Any
 
+from trivalent.cli.saying import say
 from trivalent.cli.settings_options import add_store_options, opened_accounts, user_named
 from trivalent.errors import PermissionDeniedError, UsageError
+from trivalent.outside import clean_line
 
 if TYPE_CHECKING:
     from trivalent.store import Accounts
@@ -53,11 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
             case "password":
                 user = user_named(accounts, arguments.name)
                 accounts.set_password(user.id, _password(arguments))
-                print(f"{user.name}: password set")
+                say(f"{user.name}: password set")
             case "activate" | "deactivate" as action:
                 user = user_named(accounts, arguments.name)
                 accounts.set_active(user.id, action == "activate")
-                print(f"{user.name}: {action}d")
+                say(f"{user.name}: {action}d")
             case "delete":
                 _delete(accounts, arguments)
     return 0
@@ -73,13 +75,13 @@ def _add(accounts: Accounts, arguments: argparse.Namespace) -> None:
             f"run: trivalent user add {arguments.name} --administrator"
         )
     user = accounts.create(arguments.name, _password(arguments), role=role)
-    print(f"{user.name}: {user.role} added")
+    say(f"{user.name}: {user.role} added")
 
 
 def _list(accounts: Accounts) -> None:
     for user in accounts.users():
         state = "active" if user.active else "deactivated"
-        print(f"{user.name}  {user.role}  {state}  since {user.created:%Y-%m-%d}")
+        say(f"{user.name}  {user.role}  {state}  since {user.created:%Y-%m-%d}")
 
 
 def _delete(accounts: Accounts, arguments: argparse.Namespace) -> None:
@@ -87,11 +89,11 @@ def _delete(accounts: Accounts, arguments: argparse.Namespace) -> None:
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise UsageError("expected --yes, since there is no terminal to ask for a confirmation")
-        typed = input(f"All analyses of {user.name} will be deleted. Type the name to go on: ")
+        typed = input(f"All analyses of {clean_line(user.name)} will be deleted. Type the name to go on: ")
         if typed.strip().casefold() != user.name.casefold():
             raise UsageError(f"expected the name {user.name!r} as confirmation; nothing was deleted")
     accounts.delete(user.id)
-    print(f"{user.name}: deleted")
+    say(f"{user.name}: deleted")
 
 
 def _password(arguments: argparse.Namespace) -> str:

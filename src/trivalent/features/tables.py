@@ -13,6 +13,7 @@ import numpy as np
 
 from trivalent.errors import FeatureError, MissingExtraError, UsageError
 from trivalent.files import write_bytes_atomic, write_npz_atomic
+from trivalent.spreadsheet import guarded
 from trivalent.types import FeatureTable, Status
 
 SUFFIXES = (".npz", ".csv", ".parquet")
@@ -46,7 +47,7 @@ def write_table(table: FeatureTable, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["time_s", *table.columns])
+        writer.writerow(["time_s", *map(guarded, table.columns)])
         for time_s, row in zip(table.times.tolist(), table.values.tolist(), strict=True):
             writer.writerow([time_s, *("" if math.isnan(cell) else cell for cell in row)])
         buffer.write(text.getvalue().encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from trivalent.analyzer import TEXT_SUFFIXES
 from trivalent.errors import LimitError
 from trivalent.isolated_pool import Pool
 from trivalent.media_probe import foreign_kind, read_head
+from trivalent.outside import clean_file_name
 from trivalent.service.bodies import chunks
 from trivalent.service.problems import ProblemError, Problems
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_FIELDS_BYTES = 2_000_000  # all fields but the file: options with a transcript
 MAX_PARTS = 50
-MAX_NAME = 200
 PROBE_S = 30.0  # to open a file and read its tables
 
 
@@ -191,12 +190,7 @@ def shown_name(given: str) -> str:
     >>> shown_name("../../etc/passwd"), shown_name("C:\\clips\\a\x00b.mp4"), shown_name("..")
     ('passwd', 'ab.mp4', 'recording')
     """
-    last = given.replace("\\", "/").rsplit("/", 1)[-1]
-    kept = "".join(c for c in last if unicodedata.category(c)[0] != "C").strip()
-    if len(kept) > MAX_NAME:
-        stem, dot, suffix = kept.rpartition(".")
-        kept = stem[: MAX_NAME - 9] + dot + suffix[:8] if dot else kept[:MAX_NAME]
-    return kept if kept.strip(".") else "recording"
+    return clean_file_name(given, default="recording")
 
 
 def as_text_name(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from trivalent.analysis import Analysis
 from trivalent.errors import StoreError, UsageError
+from trivalent.outside import clean_line
 from trivalent.store.entities import ApiKey, Job, JobState, Record, Role, User
 from trivalent.store.schema import AnalysisRow, DocumentRow, JobRow, KeyRow, TagRow, TextRow, UserRow
 from trivalent.types import probabilities_dict
@@ -23,7 +24,6 @@ TAG_LIMIT = 64
 TAGS_LIMIT = 50  # tags of one analysis
 # lone surrogates (of undecodable file names) and NUL, which no database takes
 _UNSTORABLE = re.compile("[\ud800-\udfff\x00]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def new_id() -> str:
@@ -51,12 +51,8 @@ def folded(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text for a label: NFC, one space between words, no control characters.
-
-    >>> one_line("  two   words ")
-    'two words'
-    """
-    return _CONTROL.sub("\ufffd", " ".join(unicodedata.normalize("NFC", storable(text)).split()))
+    """Text for a label, cleaned as every name that comes from outside."""
+    return clean_line(text)
 
 
 def clean_name(text: str, *, what: str) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from trivalent.batch import SUFFIXES
-from trivalent.wording import readable
+from trivalent.batch_sources import SUFFIXES
+from trivalent.outside import clean_file_name
 
 MAX_FILES = 500
 MAX_TOTAL_FACTOR = 20  # times the largest single file, unpacked
@@ -176,5 +176,4 @@ def _decoded(info: zipfile.ZipInfo) -> str:
 
 def _shown(name: str) -> str:
     """Last part of a name, without what acts instead of being read."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return readable(last)[-200:] or "?"
+    return clean_file_name(name, default="?")

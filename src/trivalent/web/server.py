@@ -94,6 +94,8 @@ def configuration(settings: Settings, *, host: str, port: int, browser: bool) ->
         "server.allowedHosts": LOOPBACK_NAMES if is_loopback(host) else [],
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
+        # Streamlit would write the cells of a table as they are; ours are guarded against formulas
+        "client.disableDataExport": True,
         "client.showErrorDetails": "none",
         "logger.hideWelcomeMessage": True,
         **style.theme(),

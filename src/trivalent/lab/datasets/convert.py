@@ -17,6 +17,7 @@ from trivalent.lab.datasets.csd import TimedFeatures, write_csd
 from trivalent.lab.datasets.csd_table import SequenceTable
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.words import AlignedSample, align_words
+from trivalent.spreadsheet import guarded
 from trivalent.types import Sentiment
 
 
@@ -78,9 +79,10 @@ def _table(data: Dataset) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("id", "group", "split", "label", "score", "seconds", "text"))
     for i in range(len(data)):
-        row = (data.ids[i], data.groups[i], data.split[i], Sentiment(int(data.labels[i])).label)
+        names = (guarded(str(data.ids[i])), guarded(str(data.groups[i])))
+        kind = (data.split[i], Sentiment(int(data.labels[i])).label)
         numbers = (_cell(float(data.scores[i])), _cell(float(data.seconds[i])))
-        writer.writerow((*row, *numbers, "" if data.texts is None else data.texts[i]))
+        writer.writerow((*names, *kind, *numbers, "" if data.texts is None else guarded(data.texts[i])))
     return out.getvalue()
 
 

@@ -76,12 +76,13 @@ def _filters(batch: str) -> Query:
 
 def _table(records: Sequence[Record]) -> None:
     columns = [t(f"batch.column_{c}") for c in ("name", "verdict", "confidence")]
-    shares = [f"{GLYPHS[label]} {label_name(label)}" for label in LABELS]
+    # the sign behind the word: in front, a spreadsheet would take "+ Positive" for a formula
+    shares = [f"{label_name(label)} {GLYPHS[label]}" for label in LABELS]
     rest = [t(f"batch.column_{c}") for c in ("units", "length")]
     rows = [
         (
             r.name,
-            f"{UNSURE if r.abstained else GLYPHS[r.label]} {headline(verdict_of(r))}",
+            f"{headline(verdict_of(r))} {UNSURE if r.abstained else GLYPHS[r.label]}",
             100 * r.confidence,
             *(100 * r.probabilities[label] for label in LABELS),
             r.utterances,

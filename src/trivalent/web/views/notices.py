@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from trivalent.errors import TrivalentError
+from trivalent.outside import readable
 from trivalent.web.i18n import t, translate
+
+# a list, a rule or a heading at the start of a line
+_LINE_START = re.compile(r"^(\s*\d*)([-=.)])(?=[\s=-]|$)", re.MULTILINE)
+# Addresses are made links after the escapes are gone, so that these do not help: a joiner, which has
+# no width, parts what would be found.
+_ADDRESS = re.compile(r"(?<=http)(?=s?://)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+_JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
-    r"""Escape a text for Streamlit's Markdown, so that it is shown as it was written.
+    r"""Escape a text for Streamlit's Markdown, so that it is shown as it was written, and never a link.
 
     >>> plain("a *b* [c](d) :smile: $x$")
     'a \\*b\\* \\[c\\](d) \\:smile\\: \\$x\\$'
+    >>> plain("www.example.com"), plain("2. take")
+    ('www\u2060.example.com', '2\\. take')
     """
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#+|~$:!" else c for c in text)
+    parted = _ADDRESS.sub(
+        _JOINER, _LINE_START.sub(r"\1\\\2", readable(text, keep="\n").replace("\\", "\\\\"))
+    )
+    return "".join(f"\\{c}" if c in "`*_{}[]<>#+|~$:!&" else c for c in parted)
 
 
 def show_error(error: TrivalentError) -> None:
