@@ -25,6 +25,8 @@ from types import TracebackType
 
 from trivalent.errors import TrivalentError
 
+#: Below the home of a history: for files of children that analyse, and of pages that are open.
+TEMPORARY, SESSIONS = "temporary", "sessions"
 _LOCK = ".lock"
 
 
