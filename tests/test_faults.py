@@ -122,4 +122,4 @@ def test_a_history_on_a_full_disk(tmp_path):
     ran = on_disk(
         tmp_path / "disk", f"{shlex.quote(sys.executable)} {shlex.quote(str(script))}", options="size=6M"
     )
-    assert ran.stdout.split() == ["StoreError", "True"], ran.stderr
+    assert ran.stdout.split() == ["StorageFullError", "True"], ran.stderr

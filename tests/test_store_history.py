@@ -399,11 +399,13 @@ def test_delete_everything(
     history.add(analyses.text())
     store.jobs.submit(owner, "x.mp4", a_file(tmp_path), batch=batch)
     token = store.accounts.open_session(owner)
-    assert history.delete_everything() == Deleted(analyses=3, jobs=1, media=2)
+    overwritten = store_settings.database is None
+    gone = Deleted(analyses=3, jobs=1, media=2, uploads=1, overwritten=overwritten)
+    assert history.delete_everything() == gone
     assert (history.search(Query()).total, history.tags(), history.batches()) == (0, {}, [])
     assert files_in(store_settings) == set()
     assert store.accounts.session_user(token) == owner
-    assert history.delete_everything() == Deleted(0, 0, 0)
+    assert history.delete_everything() == Deleted(overwritten=overwritten)
 
 
 def test_delete_a_batch(
@@ -413,7 +415,8 @@ def test_delete_a_batch(
     history.add(analyses.video(), media=a_file(tmp_path), batch=first)
     kept = history.add(analyses.text(), batch=second)
     store.jobs.submit(owner, "x.mp4", a_file(tmp_path), batch=first)
-    assert history.delete_batch(first) == Deleted(analyses=1, jobs=1, media=1)
+    gone = Deleted(analyses=1, jobs=1, media=1, uploads=1, overwritten=store_settings.database is None)
+    assert history.delete_batch(first) == gone
     assert [b.id for b in history.batches()] == [second]
     assert history.search(Query()).records == (kept,)
     assert files_in(store_settings) == set()

@@ -95,8 +95,16 @@ class NotFoundError(StoreError):
     """No such thing, or it belongs to somebody else: the two are not told apart."""
 
 
+class StorageFullError(StoreError):
+    """There is no room on the disk."""
+
+
 class QueueFullError(StoreError):
     """As many tasks wait as the server takes."""
+
+
+class QuotaError(QueueFullError):
+    """As many jobs of one account wait, or bytes of them, as it may have; others find places."""
 
 
 class AuthenticationError(TrivalentError):
@@ -105,6 +113,14 @@ class AuthenticationError(TrivalentError):
 
 class LockedError(AuthenticationError):
     """Too many failures: the account is locked for a while."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class BusyError(TrivalentError):
+    """More people sign in at this moment than the server checks: come again in `retry_after_s`."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)

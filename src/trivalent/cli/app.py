@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
-from trivalent.cli.settings_options import add_server_options, settings_from
+from trivalent.cli.settings_options import add_server_options, private_files, settings_from
 from trivalent.errors import MissingExtraError
 from trivalent.settings import VARIABLE, Auth, check_binding
 
@@ -35,5 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ[VARIABLE] = settings.to_json()
     from trivalent.web.server import serve
 
-    serve(settings, host=arguments.host, port=arguments.port, browser=not arguments.no_browser)
+    with private_files():
+        serve(settings, host=arguments.host, port=arguments.port, browser=not arguments.no_browser)
     return 0

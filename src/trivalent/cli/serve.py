@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from trivalent.cli.settings_options import add_server_options, settings_from
+from trivalent.cli.settings_options import add_server_options, private_files, settings_from
 from trivalent.errors import MissingExtraError
 from trivalent.settings import Auth, check_binding
 
@@ -27,4 +27,5 @@ def run(arguments: argparse.Namespace) -> int:
         from trivalent.service.server import serve
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", "app") from error
-    return serve(settings, host=arguments.host, port=arguments.port)
+    with private_files():
+        return serve(settings, host=arguments.host, port=arguments.port)

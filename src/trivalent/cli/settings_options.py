@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,16 @@ def _flag(name: str) -> str:
 
 
 @contextmanager
+def private_files() -> Iterator[None]:
+    """Let files that are made meanwhile be nobody else's: recordings, words, keys."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
 def opened_accounts(arguments: argparse.Namespace) -> Iterator[Accounts]:
     """Open the accounts of the database that the options name.
 
@@ -121,11 +132,8 @@ def opened_accounts(arguments: argparse.Namespace) -> Iterator[Accounts]:
         from trivalent.store import open_store
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "sqlalchemy", "app") from error
-    store = open_store(settings_from(arguments))
-    try:
+    with private_files(), closing(open_store(settings_from(arguments))) as store:
         yield store.accounts
-    finally:
-        store.close()
 
 
 def user_named(accounts: Accounts, name: str) -> User:

@@ -18,10 +18,10 @@ from trivalent.errors import (
 from trivalent.store import mapping, passwords
 from trivalent.store.access import Access
 from trivalent.store.database import ConflictError
-from trivalent.store.entities import Role, User
+from trivalent.store.entities import Deleted, Role, User
 from trivalent.store.ownership import of, possible
-from trivalent.store.removal import removal
-from trivalent.store.schema import FailureRow, JobRow, SessionRow, UserRow
+from trivalent.store.removal import erase
+from trivalent.store.schema import AnalysisRow, FailureRow, JobRow, SessionRow, UserRow
 
 TRIES = 5
 LOCK_S, LONGEST_LOCK_S = 300.0, 3600.0
@@ -193,8 +193,8 @@ class Accounts(Access):
         with self._database.read() as session:
             return mapping.user(self._user(session, user_id))
 
-    def delete(self, user_id: str) -> None:
-        """Delete an account with its analyses, jobs, media, sessions and keys.
+    def delete(self, user_id: str) -> Deleted:
+        """Delete an account with its analyses, jobs, media, sessions and keys; return what is gone.
 
         Raises
         ------
@@ -202,12 +202,22 @@ class Accounts(Access):
         PermissionDeniedError
             It is the last active administrator.
         """
-        with removal(self._database, self._folders) as gone:
-            row = self._user(gone.session, user_id)
-            _keep_an_administrator(gone.session, row)
-            gone.delete_jobs(of(user_id, JobRow))
-            gone.session.delete(row)  # the rest goes with it, by the foreign keys
+        with self._database.read() as session:
+            _keep_an_administrator(session, self._user(session, user_id))
+        deleted = erase(
+            self._database,
+            self._folders,
+            jobs=of(user_id, JobRow),
+            analyses=of(user_id, AnalysisRow),
+            end=lambda gone, _: self._delete(gone.session, user_id),
+        )
         self._folders.remove_owner(user_id)
+        return deleted
+
+    def _delete(self, session: Session, user_id: str) -> None:
+        row = self._user(session, user_id)
+        _keep_an_administrator(session, row)  # another may have gone meanwhile
+        session.delete(row)  # the rest goes with it, by the foreign keys
 
     def local_user(self) -> User:
         """Return the single user of a program without accounts, who may do everything."""

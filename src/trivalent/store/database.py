@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -21,9 +22,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
-from trivalent.errors import MissingExtraError, StoreError, UsageError
+from trivalent.errors import MissingExtraError, StorageFullError, StoreError, UsageError
+from trivalent.store.privacy import create_private, make_private
 
 WAIT_S = 30.0  # for other writers, before giving up
+OVERWRITE_MS = 2000  # for readers, before a log stays as it is until the next deletion or sweep
 #: Key of PostgreSQL's advisory lock; the number itself means nothing.
 LOCK = 0x7269_7661
 _IMMEDIATE = "trivalent_immediate"
@@ -68,6 +71,14 @@ class Database:
             event.listen(self.engine, "begin", _begin)
         self._writer = self.engine.execution_options(**{_IMMEDIATE: True})
 
+    def make_private(self) -> None:
+        """Keep an SQLite file to its owner; SQLite gives its companions the same mode."""
+        if self.is_sqlite:
+            file = Path(str(self.url.database))
+            create_private(file)
+            for suffix in ("", "-wal", "-shm"):
+                make_private(file.with_name(file.name + suffix))
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a session that only reads.
@@ -87,7 +98,9 @@ class Database:
         Raises
         ------
         StoreError
-            The database is absent, read-only, full, damaged, locked or cannot be reached.
+            The database is absent, read-only, damaged, locked or cannot be reached.
+        StorageFullError
+            There is no room on the disk.
         ConflictError
             A rule of the schema would be broken.
         """
@@ -95,6 +108,28 @@ class Database:
             if not self.is_sqlite:
                 lock_postgresql(session.connection())
             yield session
+
+    def overwrite(self) -> bool:
+        """Let deleted words be in no file of SQLite: its log is brought into the database, and emptied.
+
+        Returns
+        -------
+        bool
+            False while somebody reads an older state, so that the log is still needed, or the disk is
+            full; and for PostgreSQL, whose server decides when it reuses a page.
+        """
+        if not self.is_sqlite:
+            return False
+        with self.explained(), self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None  # noqa: S101 - for the types: a connection that is open has a driver
+            raw.execute(f"PRAGMA busy_timeout = {OVERWRITE_MS}")
+            try:
+                return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            except raw.OperationalError:
+                return False
+            finally:
+                raw.execute(f"PRAGMA busy_timeout = {WAIT_S * 1000:.0f}")
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -107,7 +142,9 @@ class Database:
                 "look again, it was deleted or taken meanwhile"
             ) from error
         except (SQLAlchemyError, UnicodeError) as error:
-            raise StoreError(explain(error, self.place)) from error
+            message = explain(error, self.place)
+            full = any(mark in message for mark in _FULL)
+            raise (StorageFullError if full else StoreError)(message) from error
 
     @property
     def place(self) -> str:
@@ -145,6 +182,7 @@ def _configure(connection: Any, record: Any) -> None:
     # Python's driver would begin transactions by itself, and never immediate ones
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten in the file
 
 
 def _begin(connection: Connection) -> None:
@@ -152,6 +190,7 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+_FULL = ("disk is full", "No space left")
 _CAUSES = (
     # part of SQLite's message, what was expected, what to do
     ("is locked", f"nobody else to write for {WAIT_S:.0f} s", "stop the other program, or try again"),
@@ -160,8 +199,7 @@ _CAUSES = (
     ("malformed", "an undamaged SQLite file", "restore it from a backup"),
     ("unable to open database", "a file in a folder that can be written", "check that the folder exists"),
     ("readonly database", "a file that can be written", "check its permissions and those of its folder"),
-    ("disk is full", "room on the disk", "make some"),
-    ("No space left", "room on the disk", "make some"),
+    *((mark, "room on the disk", "make some") for mark in _FULL),
     ("no such table", "the tables of Trivalent", "the file was emptied or replaced: start again"),
 )
 

@@ -137,11 +137,38 @@ class Batch:
 
 @dataclass(frozen=True)
 class Deleted:
-    """What `History.delete_everything` removed."""
+    """What a deletion removed.
 
-    analyses: int
-    jobs: int
-    media: int
+    Attributes
+    ----------
+    analyses, jobs : int
+        Rows of the database, with everything that refers to them.
+    media, uploads : int
+        Files: recordings that were kept, and those that waited.
+    temporary : int
+        Files that children and pages had left.
+    overwritten : bool
+        Whether the words are overwritten in the database by now. Otherwise somebody was reading;
+        the next deletion or the hourly sweep does it. PostgreSQL decides by itself.
+    """
+
+    analyses: int = 0
+    jobs: int = 0
+    media: int = 0
+    uploads: int = 0
+    temporary: int = 0
+    overwritten: bool = False
+
+    def plus(self, later: Deleted) -> Deleted:
+        """Add what was deleted afterwards."""
+        return Deleted(
+            self.analyses + later.analyses,
+            self.jobs + later.jobs,
+            self.media + later.media,
+            self.uploads + later.uploads,
+            self.temporary + later.temporary,
+            later.overwritten,
+        )
 
 
 class JobState(StrEnum):

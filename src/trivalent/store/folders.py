@@ -7,6 +7,7 @@ the store removes those.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -15,8 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
-from trivalent.errors import StoreError
+from trivalent.errors import StorageFullError, StoreError
 from trivalent.files import write_text_atomic
+from trivalent.private_folders import SESSIONS, TEMPORARY, sweep
+from trivalent.store.privacy import make_private
+from trivalent.store.reserve import Reserve
 
 #: Kept from a user's file name, since players go by it; anything else becomes `.bin`.
 SUFFIXES = frozenset(
@@ -42,6 +46,9 @@ SUFFIXES = frozenset(
         "txt",
     )
 )
+DATABASE = "history.sqlite"  # with its companions -wal and -shm
+MARKER, RESERVE = "database-id", "reserve"
+OURS = frozenset({"spool", "media", "bundles", SESSIONS, TEMPORARY, MARKER, RESERVE})
 PARTIAL = ".part-"
 PARTIAL_AGE_S = 24 * 3600.0
 
@@ -57,7 +64,7 @@ def suffix_of(name: str) -> str:
 
 
 class Folders:
-    """The store's folders.
+    """The store's folders, which nobody but their owner may read.
 
     Raises
     ------
@@ -69,12 +76,16 @@ class Folders:
         self.home = home
         self.spool_root = home / "spool"
         self.media_root = home / "media"
+        self.reserve = Reserve(home / RESERVE)
         with explained(home):
-            for folder in (home, self.spool_root, self.media_root):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(home, within=[path for path in home.iterdir() if _is_ours(path)])
+            for folder in (self.spool_root, self.media_root):
+                folder.mkdir(mode=0o700, exist_ok=True)
             probe = self.spool_root / f"{PARTIAL}{secrets.token_hex(8)}"
             probe.touch(exist_ok=False)
             probe.unlink()
+            self.reserve.fill()
 
     def belong_to(self, identity: str) -> None:
         """Note whose files these are, since a sweep deletes those that its database does not know.
@@ -84,7 +95,7 @@ class Folders:
         StoreError
             There are files of another database.
         """
-        marker = self.home / "database-id"
+        marker = self.home / MARKER
         with explained(marker):
             found = marker.read_text(encoding="utf-8") if marker.exists() else None
             if found == identity:
@@ -115,6 +126,10 @@ class Folders:
     def remove_owner(self, owner_id: str) -> None:
         """Delete the folder of an account that is gone."""
         shutil.rmtree(self.media_root / owner_id, ignore_errors=True)
+
+    def sweep_temporary(self) -> int:
+        """Delete what children and pages left that are no more; return how many files."""
+        return sum(sweep(self.home / name) for name in (TEMPORARY, SESSIONS))
 
     def sweep_spool(self, known: Collection[str]) -> int:
         """Delete files of no job; `known` holds the ids of those that are needed."""
@@ -179,6 +194,11 @@ class Transfer:
         return target
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether something in the home is of this program, not of a person who keeps other things there."""
+    return path.name in OURS or path.name.startswith(DATABASE)
+
+
 def _is_fresh(path: Path) -> bool:
     """Whether this may be an upload that still comes in."""
     if not path.name.startswith(PARTIAL):
@@ -205,7 +225,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
+        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(
             f"expected to read and write {str(path)!r}, got {error.strerror or error}; "
             "check the folder's permissions and the room on the disk"
         ) from error

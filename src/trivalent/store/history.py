@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import selectinload
 
 from trivalent.analysis import Analysis
@@ -17,7 +17,7 @@ from trivalent.store.entities import Batch, Deleted, Page, Query, Record, User
 from trivalent.store.export import Item, write_archive
 from trivalent.store.folders import Folders, Transfer, suffix_of
 from trivalent.store.ownership import chunks, of, one, possible
-from trivalent.store.removal import removal
+from trivalent.store.removal import PORTION, erase, removal
 from trivalent.store.schema import AnalysisRow, BatchRow, JobRow, TagRow
 from trivalent.store.search import KEYSETS, conditions
 
@@ -221,10 +221,12 @@ class History:
 
         Ids of nothing, or of somebody else's analyses, are passed over.
         """
-        with removal(self._database, self._folders) as gone:
-            for ids in chunks(possible(record_ids)):
+        count = 0
+        for ids in chunks(possible(record_ids), PORTION):
+            with removal(self._database, self._folders) as gone:
                 gone.delete_analyses(of(self._owner, AnalysisRow), AnalysisRow.id.in_(ids))
-        return gone.analyses
+            count += gone.deleted.analyses
+        return count
 
     def delete_batch(self, batch: str) -> Deleted:
         """Delete a batch with its analyses, jobs and media.
@@ -233,12 +235,16 @@ class History:
         ------
         NotFoundError
         """
-        with removal(self._database, self._folders) as gone:
-            row = one(gone.session, BatchRow, self._owner, id_=batch)
-            gone.delete_jobs(of(self._owner, JobRow), JobRow.batch_id == batch)
-            gone.delete_analyses(of(self._owner, AnalysisRow), AnalysisRow.batch_id == batch)
-            gone.session.delete(row)
-        return Deleted(gone.analyses, gone.jobs, gone.media)
+        with self._database.read() as session:
+            one(session, BatchRow, self._owner, id_=batch)
+        this = and_(of(self._owner, BatchRow), BatchRow.id == batch)
+        return erase(
+            self._database,
+            self._folders,
+            jobs=and_(of(self._owner, JobRow), JobRow.batch_id == batch),
+            analyses=and_(of(self._owner, AnalysisRow), AnalysisRow.batch_id == batch),
+            end=lambda gone, _: gone.delete_batches(this),
+        )
 
     def export(self, record_ids: Sequence[str], target: Path) -> Path:
         """Write a zip of analyses: each as JSON, all as CSV, their names and tags, and kept media.
@@ -263,12 +269,17 @@ class History:
                 yield Item(mapping.record(row), mapping.analysis(row.document), self._media(row))
 
     def delete_everything(self) -> Deleted:
-        """Delete all analyses, jobs, batches and media of the account; it stays, and stays signed in."""
-        with removal(self._database, self._folders) as gone:
-            gone.delete_jobs(of(self._owner, JobRow))
-            gone.delete_analyses(of(self._owner, AnalysisRow))
-            gone.session.execute(delete(BatchRow).where(of(self._owner, BatchRow)))
-        return Deleted(gone.analyses, gone.jobs, gone.media)
+        """Delete all analyses, jobs, batches and media of the account; it stays, and stays signed in.
+
+        Temporary files that nobody uses go, too, whoever they were of.
+        """
+        return erase(
+            self._database,
+            self._folders,
+            jobs=of(self._owner, JobRow),
+            analyses=of(self._owner, AnalysisRow),
+            end=lambda gone, _: gone.delete_batches(of(self._owner, BatchRow)),
+        )
 
 
 def check_origin(origin: str) -> None:

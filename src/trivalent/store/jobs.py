@@ -18,7 +18,7 @@ from trivalent.store.entities import OPEN, BatchSummary, Job, JobPage, JobState,
 from trivalent.store.folders import Transfer, remove
 from trivalent.store.history import check_origin
 from trivalent.store.ownership import chunks, of, one, possible
-from trivalent.store.removal import removal
+from trivalent.store.removal import PORTION, removal
 from trivalent.store.schema import BatchRow, JobRow
 from trivalent.store.search import Keyset
 
@@ -170,10 +170,12 @@ class Jobs(Claims):
 
         Analyses that came of them stay. Ids of nothing, or of somebody else's jobs, are passed over.
         """
-        with removal(self._database, self._folders) as gone:
-            for ids in chunks(possible(job_ids)):
+        count = 0
+        for ids in chunks(possible(job_ids), PORTION):
+            with removal(self._database, self._folders) as gone:
                 gone.delete_jobs(of(owner.id, JobRow), JobRow.id.in_(ids))
-        return gone.jobs
+            count += gone.deleted.jobs
+        return count
 
     def create_batch(self, owner: User, name: str) -> str:
         """Make a batch; return its id.

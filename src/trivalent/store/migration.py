@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
@@ -15,6 +16,8 @@ from sqlalchemy.exc import OperationalError
 from trivalent.errors import StoreError
 from trivalent.store.database import WAIT_S, Database, lock_postgresql
 
+log = logging.getLogger(__name__)
+BEFORE_OVERWRITING = ("0001", "0002")  # schemas of programs that left deleted words in free pages
 _ALEMBIC = threading.Lock()  # its context is one of the whole process
 
 
@@ -34,17 +37,20 @@ def upgrade(database: Database, revision: str = "head") -> None:
     StoreError
         The database is of a newer version or of another program, or cannot be used.
     """
-    config = configuration()
+    config, scripts = configuration(), ScriptDirectory.from_config(configuration())
     with _ALEMBIC, database.explained(), database.engine.connect() as connection:
         if database.is_sqlite:
             _prepare_sqlite(connection)
         with connection.begin():
             if not database.is_sqlite:
                 lock_postgresql(connection)
-            if not _is_current(connection, ScriptDirectory.from_config(config), database.place):
+            found = _found(connection, scripts, database.place)
+            if found != scripts.get_current_head():
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
                 _check_references(connection, database)
+        if database.is_sqlite and found in BEFORE_OVERWRITING:
+            _rewrite(connection)
     # the pool keeps the connection, on which foreign keys are off
     database.engine.dispose()
 
@@ -75,11 +81,24 @@ def _prepare_sqlite(connection: Connection) -> None:
     connection.execution_options(trivalent_immediate=True)
 
 
-def _is_current(connection: Connection, scripts: ScriptDirectory, place: str) -> bool:
+def _rewrite(connection: Connection) -> None:
+    """Leave behind what was deleted while SQLite did not overwrite it."""
+    raw = connection.connection.driver_connection
+    assert raw is not None  # noqa: S101 - for the types: a connection that is open has a driver
+    try:
+        raw.execute("VACUUM")
+    except raw.OperationalError as error:
+        log.warning(
+            "words that were deleted in the past may still be in the database: expected to rewrite it, got "
+            "%r; stop every program that uses it and run: sqlite3 FILE VACUUM",
+            str(error),
+        )
+
+
+def _found(connection: Connection, scripts: ScriptDirectory, place: str) -> str | None:
+    """Find which schema the database has; None when it is empty."""
     head = scripts.get_current_head()
     found = MigrationContext.configure(connection).get_current_revision()
-    if found == head:
-        return True
     known = {script.revision for script in scripts.walk_revisions()}
     if found is not None and found not in known:
         raise StoreError(
@@ -91,7 +110,7 @@ def _is_current(connection: Connection, scripts: ScriptDirectory, place: str) ->
             f"expected an empty database or one of Trivalent at {place!r}, got one with the tables "
             f"{', '.join(sorted(tables)[:5])}; give Trivalent one of its own"
         )
-    return False
+    return found
 
 
 def _check_references(connection: Connection, database: Database) -> None:

@@ -1,51 +1,59 @@
-"""Deletes rows, and then the files that belonged to them."""
+"""Deletes rows, and then the files that belonged to them; afterwards no file holds their words.
+
+A large deletion goes in portions, each a transaction of its own: the log that it needs stays small, so
+that it succeeds on a full disk, with the room of the reserve. What an interruption leaves is deleted by
+the next attempt.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
 
 from trivalent.store.database import Database, changed
+from trivalent.store.entities import Deleted
 from trivalent.store.folders import Folders, remove
 from trivalent.store.schema import AnalysisRow, BatchRow, JobRow
 
+PORTION = 20  # analyses or jobs in one transaction
+
 
 class Removal:
-    """What one transaction deletes.
-
-    Attributes
-    ----------
-    analyses, jobs, media : int
-        How many rows and files are gone.
-    """
+    """What one transaction deletes; `deleted` tells how much, once it is over."""
 
     def __init__(self, session: Session, folders: Folders) -> None:
         self.session, self._folders = session, folders
-        self.files: list[Path] = []
-        self.analyses = self.jobs = self.media = 0
+        self.media: list[Path] = []
+        self.uploads: list[Path] = []
+        self.deleted = Deleted()
 
     def delete_analyses(self, *where: ColumnElement[bool]) -> None:
         """Delete analyses with their tags, jobs and media."""
-        files = kept_media(self.session, self._folders, *where)
-        self.media += len(files)
-        self.files += files
-        self.analyses += changed(self.session, delete(AnalysisRow).where(*where))
+        self.media += kept_media(self.session, self._folders, *where)
+        count = changed(self.session, delete(AnalysisRow).where(*where))
+        self.deleted = replace(self.deleted, analyses=self.deleted.analyses + count)
 
     def delete_jobs(self, *where: ColumnElement[bool]) -> None:
         """Delete jobs with their waiting files."""
-        self.files += [
+        self.uploads += [
             self._folders.spool(i) for i in self.session.scalars(select(JobRow.id).where(*where))
         ]
-        self.jobs += changed(self.session, delete(JobRow).where(*where))
+        count = changed(self.session, delete(JobRow).where(*where))
+        self.deleted = replace(self.deleted, jobs=self.deleted.jobs + count)
+
+    def delete_batches(self, *where: ColumnElement[bool]) -> None:
+        """Delete batches; what is in them stays."""
+        changed(self.session, delete(BatchRow).where(*where))
 
     def delete_empty_batches(self, *where: ColumnElement[bool]) -> None:
         """Delete batches in which nothing is left."""
         used = [exists().where(table.batch_id == BatchRow.id) for table in (AnalysisRow, JobRow)]
-        changed(self.session, delete(BatchRow).where(*where, *(~some for some in used)))
+        self.delete_batches(*where, *(~some for some in used))
 
 
 def kept_media(session: Session, folders: Folders, *where: ColumnElement[bool]) -> list[Path]:
@@ -61,7 +69,46 @@ def removal(database: Database, folders: Folders) -> Iterator[Removal]:
 
     A program that is killed in between leaves files without rows, which the next sweep deletes.
     """
-    with database.write() as session:
-        gone = Removal(session, folders)
-        yield gone
-    remove(gone.files)
+    with folders.reserve.lent():
+        with database.write() as session:
+            gone = Removal(session, folders)
+            yield gone
+        gone.deleted = replace(
+            gone.deleted,
+            media=remove(gone.media),
+            uploads=remove(gone.uploads),
+            temporary=folders.sweep_temporary(),
+            overwritten=database.overwrite(),
+        )
+
+
+def erase(
+    database: Database,
+    folders: Folders,
+    *,
+    jobs: ColumnElement[bool],
+    analyses: ColumnElement[bool],
+    end: Callable[[Removal, Deleted], None] = lambda gone, so_far: None,
+) -> Deleted:
+    """Delete jobs and analyses a portion at a time; return what is gone.
+
+    Parameters
+    ----------
+    end : callable
+        Called in the transaction that finds nothing left, with what was deleted so far.
+    """
+    total = Deleted()
+    while True:
+        with removal(database, folders) as gone:
+            found = [
+                gone.session.scalars(select(table.id).where(where).limit(PORTION)).all()
+                for table, where in ((JobRow, jobs), (AnalysisRow, analyses))
+            ]
+            if any(found):
+                gone.delete_jobs(JobRow.id.in_(found[0]))
+                gone.delete_analyses(AnalysisRow.id.in_(found[1]))
+            else:
+                end(gone, total)
+        total = total.plus(gone.deleted)
+        if not any(found):
+            return total

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from trivalent.errors import UsageError
 from trivalent.settings import Settings
 from trivalent.store import mapping
 from trivalent.store.accounts import Accounts
 from trivalent.store.database import Database
-from trivalent.store.entities import OPEN, User
+from trivalent.store.entities import OPEN, Deleted, User
 from trivalent.store.folders import Folders
 from trivalent.store.history import History
 from trivalent.store.jobs import Jobs
 from trivalent.store.migration import upgrade
 from trivalent.store.ownership import of
-from trivalent.store.removal import kept_media, removal
+from trivalent.store.removal import Removal, erase, kept_media
 from trivalent.store.schema import AnalysisRow, BatchRow, IdentityRow, JobRow, UserRow
 from trivalent.types import LABELS
 
@@ -68,12 +70,16 @@ class Store:
         count = 0
         for user_id, limit in self._limits(days):
             before = now - timedelta(days=limit)
-            with removal(self._database, self._folders) as gone:
-                gone.delete_analyses(of(user_id, AnalysisRow), AnalysisRow.created < before)
-                over = JobRow.state.not_in([str(state) for state in OPEN])
-                gone.delete_jobs(of(user_id, JobRow), over, JobRow.finished < before)
-                gone.delete_empty_batches(of(user_id, BatchRow), BatchRow.created < before)
-            count += gone.analyses
+            over = JobRow.state.not_in([str(state) for state in OPEN])
+            old = (of(user_id, BatchRow), BatchRow.created < before)
+            deleted = erase(
+                self._database,
+                self._folders,
+                jobs=and_(of(user_id, JobRow), over, JobRow.finished < before),
+                analyses=and_(of(user_id, AnalysisRow), AnalysisRow.created < before),
+                end=partial(_delete_empty_batches, old),
+            )
+            count += deleted.analyses
         return count
 
     def _limits(self, days: int | None) -> list[tuple[str, int]]:
@@ -90,14 +96,26 @@ class Store:
         return {label: found.get(label, 0) for label in LABELS}
 
     def sweep(self) -> int:
-        """Delete files that an interruption left without a row; return how many."""
-        removed = self.jobs.sweep()
+        """Delete files that an interruption left, without a row or a process; return how many."""
+        removed = self.jobs.sweep() + self._folders.sweep_temporary()
         with self._database.write() as session:
-            return removed + self._folders.sweep_media(set(kept_media(session, self._folders)))
+            removed += self._folders.sweep_media(set(kept_media(session, self._folders)))
+        self._folders.reserve.fill()
+        self._database.overwrite()
+        return removed
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has no room for more; what is deleted makes some."""
+        return self._folders.reserve.is_needed
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _delete_empty_batches(old: Sequence[ColumnElement[bool]], gone: Removal, _: Deleted) -> None:
+    gone.delete_empty_batches(*old)
 
 
 def open_store(settings: Settings) -> Store:
@@ -113,6 +131,7 @@ def open_store(settings: Settings) -> Store:
     """
     folders = Folders(settings.home)
     database = Database(settings.database_url)
+    database.make_private()
     try:
         upgrade(database)
         with database.read() as session:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from trivalent.private_folders import SESSIONS, PrivateFolder
 
 UNUSED_S = 2 * 3600.0  # a file that nobody played or looked at for so long is deleted
 SWEEP_S = 300.0
@@ -17,7 +18,7 @@ SWEEP_S = 300.0
 class Scratch:
     """A folder of this process in `home/sessions`, with a keeper that deletes what is not used.
 
-    The keeper looks after the folders of other processes, too: a killed one leaves its files.
+    What a killed process leaves there, the store's sweep deletes.
 
     Parameters
     ----------
@@ -26,26 +27,23 @@ class Scratch:
     """
 
     def __init__(self, home: Path) -> None:
-        self._parent = home / "sessions"
-        self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._own = Path(tempfile.mkdtemp(dir=self._parent))
+        self._own = PrivateFolder(home / SESSIONS)
         self._ended = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="scratch", daemon=True)
         self._keeper.start()
 
     def folder(self) -> tempfile.TemporaryDirectory[str]:
         """Make a folder that goes when it is forgotten, with its session."""
-        self._own.mkdir(mode=0o700, exist_ok=True)  # it may have been swept away while it was empty
-        return tempfile.TemporaryDirectory(dir=self._own, ignore_cleanup_errors=True)
+        return tempfile.TemporaryDirectory(dir=self._own.path, ignore_cleanup_errors=True)
 
     def close(self) -> None:
         """Delete everything of this process."""
         self._ended.set()
-        shutil.rmtree(self._own, ignore_errors=True)
+        self._own.close()
 
     def _keep(self) -> None:
         while True:
-            sweep(self._parent, now=time.time())
+            sweep(self._own.path, now=time.time())
             if self._ended.wait(SWEEP_S):
                 return
 
