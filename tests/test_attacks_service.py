@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from attack_log import Attack, resident_mb
+from attack_log import Attack, descendants, resident_mb
 from bundles import write_bundle, zip_bundle
 from hostile_tables import folder_entries_zip, write_claiming_mp4
 from service_tools import PASSWORD, TEXT, Server, clip, local_service
@@ -311,6 +312,40 @@ def test_a_zip_of_folders_is_refused_at_once(tmp_path: Path, attack: Attack) -> 
     with pytest.raises(BundleError):
         bundle_store.install(archive, tmp_path / "home")
     attack.attempt("two million folders as a bundle", withstood=time.monotonic() - began < 20)
+
+
+# --------------------------------------------------- 8: what a killed child leaves
+
+
+@pytest.mark.finding(8)
+def test_a_killed_child_leaves_no_words(tmp_path: Path, attack: Attack) -> None:
+    """The transcript of a recording, in no file but the database, whatever dies when."""
+    words = "marzipan is what we said"
+    home, scratch = tmp_path / "home", tmp_path / "tmp"
+    scratch.mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TMPDIR", str(scratch))
+        server = Server(home, log=tmp_path / "server.log")
+    try:
+        options = json.dumps({"transcript": f"1\n00:00:00,000 --> 00:00:50,000\n{words}\n"})
+        recording = clip(tmp_path / "a.wav", seconds=60).read_bytes()
+        job = upload(server, "a.wav", recording, options=options).json()["id"]
+        until = time.monotonic() + HANGS_S
+        while server.client.get(f"/v1/jobs/{job}").json()["stage"] not in ("voice", "speech"):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        for pid in descendants(server.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while server.client.get(f"/v1/jobs/{job}").json()["state"] not in ("failed", "done"):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        attack.attempt("child killed: temporary folder", withstood=not list(scratch.rglob("*")))
+        server.client.delete("/v1/me/data")
+        left = [p for p in home.rglob("*") if p.is_file() and words.encode() in p.read_bytes()]
+        attack.attempt("and all data deleted", withstood=not left)
+    finally:
+        server.close()
 
 
 # ------------------------------------------------------------------------- low

@@ -23,6 +23,7 @@ from typing import Any
 from trivalent import errors
 from trivalent.analysis import Analysis
 from trivalent.errors import CancelledError, LimitError, UsageError
+from trivalent.private_folders import PrivateFolder
 from trivalent.settings import VARIABLE as SETTINGS
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,8 @@ class Isolated:
     ----------
     limits : Limits
     temporary : Path, optional
-        Folder for whatever a library in the child writes on the way; the system's by default.
+        Where the child gets a private folder for whatever a library writes on the way, which goes
+        with it; the system's folder by default.
     """
 
     def __init__(self, limits: Limits | None = None, *, temporary: Path | None = None) -> None:
@@ -256,10 +258,10 @@ def _too_much(limits: Limits) -> str:
     )
 
 
-def _environment(temporary: Path | None) -> dict[str, str]:
+def _environment(folder: PrivateFolder | None) -> dict[str, str]:
     """Variables of a child: not the settings, which may hold the password of a database."""
     kept = {k: v for k, v in os.environ.items() if k != SETTINGS}
-    return kept if temporary is None else {**kept, "TMPDIR": os.fspath(temporary)}
+    return kept if folder is None else {**kept, "TMPDIR": os.fspath(folder.path)}
 
 
 class _Child:
@@ -267,11 +269,12 @@ class _Child:
 
     def __init__(self, limits: Limits, temporary: Path | None) -> None:
         self.limits = limits
+        self._folder = None if temporary is None else PrivateFolder(temporary)
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "trivalent.isolated_child", str(limits.memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(temporary),
+            env=_environment(self._folder),
             start_new_session=True,  # Ctrl-C is for the parent, which then closes the pipe
         )
         self.busy = False
@@ -324,12 +327,11 @@ class _Child:
     def kill(self) -> None:
         """End it and wait until it is gone."""
         self.process.kill()
-        self.process.wait()
-        self._ended.wait()
+        self._bury()
 
     def obituary(self) -> str:
         """Say why it died over a file."""
-        code = self.process.wait()
+        code = self._bury()
         if code == -9:
             return (
                 "expected a file within the memory of this computer, got one over which the process was "
@@ -340,6 +342,14 @@ class _Child:
             f"expected a file that can be decoded, got one that crashed the process that read it ({how}); "
             "convert it to another format"
         )
+
+    def _bury(self) -> int:
+        """Wait until it is gone, with what it left; returns its exit status."""
+        code = self.process.wait()
+        self._ended.wait()
+        if self._folder is not None:
+            self._folder.close()
+        return code
 
     def _read(self) -> None:
         assert self.process.stdout is not None  # noqa: S101 - asked for above

@@ -20,6 +20,7 @@ from trivalent.isolated import Isolated, Limits
 
 log = logging.getLogger(__name__)
 Answer = dict[str, Any]
+OWNERS = 10_000  # whose last turn is remembered
 
 
 @dataclass(eq=False)
@@ -75,7 +76,9 @@ class Pool:
         self.limits, self.waiting, self.waiting_each = limits, waiting, waiting_each or waiting
         self.children, self._temporary = children, temporary
         self._changed = threading.Condition()
-        self._queues: OrderedDict[str, deque[Call]] = OrderedDict()  # served longest ago first
+        self._queues: dict[str, deque[Call]] = {}
+        self._turns: OrderedDict[str, int] = OrderedDict()  # of each owner the last one, oldest first
+        self._turn = 0
         self._at_work: Counter[str] = Counter()
         self._closing = False
         self._threads = [
@@ -153,6 +156,7 @@ class Pool:
                 finally:
                     with self._changed:
                         self._at_work[call.owner] -= 1
+                        self._at_work += Counter()  # drops those who are back at none
 
     def _next(self) -> Call | None:
         """Wait for a task; None at the end."""
@@ -168,16 +172,22 @@ class Pool:
                     self._changed.wait()
                     continue
                 call = self._queues[owner].popleft()
-                self._queues.move_to_end(owner)
                 if call.future.set_running_or_notify_cancel():  # from here on it gets a result from us
-                    self._at_work[owner] += 1
+                    self._note_turn(owner)
                     return call
 
     def _whose_turn(self) -> str | None:
-        for owner in [o for o, own in self._queues.items() if not own and not self._at_work[o]]:
-            del self._queues[owner], self._at_work[owner]
-        waiting = [owner for owner, own in self._queues.items() if own]
-        return min(waiting, key=lambda owner: self._at_work[owner], default=None)
+        for owner in [o for o, own in self._queues.items() if not own]:
+            del self._queues[owner]
+        return min(self._queues, key=lambda o: (self._at_work[o], self._turns.get(o, 0)), default=None)
+
+    def _note_turn(self, owner: str) -> None:
+        self._at_work[owner] += 1
+        self._turn += 1
+        self._turns[owner] = self._turn
+        self._turns.move_to_end(owner)
+        if len(self._turns) > OWNERS:
+            self._turns.popitem(last=False)
 
     def _do(self, call: Call, child: Isolated) -> None:
         left = call.until - time.monotonic()

@@ -19,6 +19,7 @@ from trivalent.analysis import Analysis
 from trivalent.bundle_store import locate
 from trivalent.errors import CancelledError, StoreError, TrivalentError
 from trivalent.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.private_folders import TEMPORARY
 from trivalent.settings import Settings
 from trivalent.store import Beat, Claim, Record, Store
 
@@ -92,7 +93,7 @@ class JobRunner:
         worker = f"{socket.gethostname()}:{os.getpid()}:{threading.current_thread().name}"
         limits = Limits(self.settings.time_limit_s, int(self.settings.memory_limit_mb * 2**20))
         pause_s = LOOK_S
-        with Isolated(limits) as analyzer:
+        with Isolated(limits, temporary=self.settings.home / TEMPORARY) as analyzer:
             while not self._stopping.is_set():
                 try:
                     claim = self.store.jobs.claim(worker, lease_s=LEASE_S)

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from trivalent import __version__
 from trivalent.isolated import Limits
 from trivalent.isolated_pool import Pool
+from trivalent.private_folders import TEMPORARY
 from trivalent.runner import JobRunner
 from trivalent.service import account, analyses, jobs, models, operation, problems
 from trivalent.service.catalogue import Catalogue
@@ -54,6 +55,7 @@ def create_app(store: Store, settings: Settings, *, host: str = "127.0.0.1") -> 
             POOL_LIMITS,
             waiting=WAITING,
             waiting_each=WAITING if settings.auth is Auth.NONE else WAITING // 4,
+            temporary=settings.home / TEMPORARY,
         ),
         metrics=Metrics(store),
     )
