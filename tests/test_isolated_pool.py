@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,8 @@ def test_accounts_take_turns_whoever_sent_first(pool: Pool) -> None:
             order.append(owner)
 
     first = pool.submit("text", words(LONG), owner="ada", time_s=60, then=lambda _: note("ada"))
+    while not first.future.running():
+        time.sleep(0.01)
     calls = [
         pool.submit("text", words(), owner=owner, time_s=60, then=lambda _, o=owner: note(o))
         for owner in ("ada", "ada", "ben")
