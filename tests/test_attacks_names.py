@@ -54,6 +54,7 @@ HOSTILE = (
 def test_names_that_enter(tmp_path: Path, attack: Attack) -> None:
     """By an upload to the service, into the store, in an archive: one cleaning for all."""
     pytest.importorskip("fastapi", reason="the extra app is not installed")
+    from trivalent.service.schemas import TextRequest
     from trivalent.service.uploads import shown_name
     from trivalent.store.mapping import clean_name, clean_tags, one_line
     from trivalent.web.intake import examine, unpack
@@ -64,8 +65,15 @@ def test_names_that_enter(tmp_path: Path, attack: Attack) -> None:
     with zipfile.ZipFile(archive, "w") as packed:
         for name in HOSTILE:
             packed.writestr(name.encode("utf-8", "replace").decode() or "x", b"a recording")
+
+    def sent(name: str) -> str:
+        """As the JSON of a request names a text; the part of it that the schema takes."""
+        taken = "".join(c for c in name if c.isprintable() or c in "\u202e\u2066\u200b\u200f\ufeff")
+        return TextRequest(text="x", name=taken).name
+
     ways = {
         "upload": shown_name,
+        "request": sent,
         "label": one_line,
         "name": lambda name: clean_name(name, what="thing"),
         "tag": lambda name: clean_tags([name])[0],

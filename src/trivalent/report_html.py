@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from trivalent.analysis import Analysis, Evidence, KeyFrame, UtteranceResult
 from trivalent.markup import badge, esc, facts, measure, spaced, stacked_bar, three_bars, value
+from trivalent.report_fold import LONGEST, Fold, fold
 from trivalent.report_timeline import timeline
 from trivalent.types import LABELS, Modality, Status
 from trivalent.wording import (
@@ -37,15 +38,16 @@ TOP_EXPRESSIONS = 3
 def source_section(analysis: Analysis, *, number: int) -> str:
     """Everything about one source; its anchors start with `s<number>`."""
     prefix = f"s{number}-u"
+    folded = _folded(analysis, prefix)
     parts = [
         f'<section class="source" id="s{number}">',
         f'<header class="source-head"><h2 dir="auto">{esc(analysis.source.name)}</h2>'
         f"<p>{esc(source_line(analysis))}</p></header>",
         _verdict(analysis),
         _warnings(analysis.warnings),
-        timeline(analysis, prefix=prefix),
-        _keyframes(analysis, prefix=prefix),
-        _transcript(analysis, prefix=prefix, name=f"s{number}"),
+        timeline(analysis, prefix=prefix, anchors=folded.anchors),
+        _keyframes(analysis, prefix=prefix, anchors=folded.anchors),
+        _transcript(analysis, folded, name=f"s{number}"),
         _timing(analysis),
         "</section>",
     ]
@@ -114,11 +116,12 @@ def _warnings(warnings: Sequence[str]) -> str:
     return f'<section class="card warnings"><h3>Please note</h3><ul>{items}</ul></section>'
 
 
-def _keyframes(analysis: Analysis, *, prefix: str) -> str:
+def _keyframes(analysis: Analysis, *, prefix: str, anchors: Container[int]) -> str:
     if not analysis.keyframes:
         return ""
-    known = {u.index for u in analysis.utterances}
-    figures = "".join(_keyframe(k, prefix=prefix, linked=k.utterance in known) for k in analysis.keyframes)
+    figures = "".join(
+        _keyframe(k, prefix=prefix, linked=k.utterance in anchors) for k in analysis.keyframes
+    )
     return f'<section class="card"><h3>Key frames</h3><div class="frames">{figures}</div></section>'
 
 
@@ -135,20 +138,59 @@ def _keyframe(frame: KeyFrame, *, prefix: str, linked: bool) -> str:
     return f"<figure>{picture}<figcaption>{when}<ul>{moves}</ul></figcaption></figure>"
 
 
-def _transcript(analysis: Analysis, *, prefix: str, name: str) -> str:
+def _folded(analysis: Analysis, prefix: str) -> Fold:
+    timed = analysis.source.kind != "text"
+    always = _silent_throughout(analysis)
+    return fold(
+        analysis.utterances,
+        full=lambda u: _utterance(u, prefix=prefix, timed=timed, always=always),
+        line=lambda u: _line(u, prefix=prefix, timed=timed),
+        gap=lambda run: _gap(analysis, run),
+    )
+
+
+def _silent_throughout(analysis: Analysis) -> set[Modality]:
+    """Modalities that are silent for one reason alone, which is said once and not per utterance."""
+    total = len(analysis.utterances)
+    return {m for m, why in silences(analysis).items() if len(why) == 1 and why.total() == total}
+
+
+def _transcript(analysis: Analysis, folded: Fold, *, name: str) -> str:
     if not analysis.utterances:
         return '<section class="card"><h3>Transcript</h3><p>Nothing was said or seen.</p></section>'
     timed = analysis.source.kind != "text"
-    total = len(analysis.utterances)
-    # a modality that is silent throughout, for one reason, is said once and not per utterance
-    always = {m for m, why in silences(analysis).items() if len(why) == 1 and why.total() == total}
-    items = "".join(_utterance(u, prefix=prefix, timed=timed, always=always) for u in analysis.utterances)
-    said_once = "" if timed else _said_once(analysis, always)
+    said_once = "" if timed else _said_once(analysis, _silent_throughout(analysis))
     title = "Transcript" if timed else "Sentence by sentence"
     return (
-        f'<section class="card transcript"><h3>{title}</h3>{said_once}'
-        f'{_filters(analysis, name=name)}<ol class="utterances">{items}</ol></section>'
+        f'<section class="card transcript"><h3>{title}</h3>{said_once}{_told(analysis, folded)}'
+        f'{_filters(analysis, name=name)}<ol class="utterances">{"".join(folded.pieces)}</ol></section>'
     )
+
+
+def _told(analysis: Analysis, folded: Fold) -> str:
+    """Say what is folded, and where it is in full."""
+    if not folded.lines and not folded.counted:
+        return ""
+    ways = [
+        f"{n:,} {words}"
+        for n, words in (
+            (folded.full, "with the evidence"),
+            (folded.lines, "in one line each"),
+            (folded.counted, "only counted"),
+        )
+        if n
+    ]
+    total = unit(analysis, len(analysis.utterances))
+    return (
+        f'<p class="folded">To keep this page small, not all of the {total} are shown in full: '
+        f"{', '.join(ways)}. The JSON and the CSV hold everything.</p>"
+    )
+
+
+def _gap(analysis: Analysis, run: Sequence[UtteranceResult]) -> str:
+    tally = Counter(u.verdict.label for u in run)
+    counts = ", ".join(f"{tally[label]} {label}" for label in LABELS if tally[label])
+    return f'<li class="left-out">{unit(analysis, len(run))} left out here: {counts}</li>'
 
 
 def _said_once(analysis: Analysis, always: set[Modality]) -> str:
@@ -179,27 +221,44 @@ def _filters(analysis: Analysis, *, name: str) -> str:
 
 
 def _utterance(u: UtteranceResult, *, prefix: str, timed: bool, always: set[Modality]) -> str:
+    return (
+        f'<li class="u {_kinds(u)}"><details><summary>{_heading(u, timed=timed)}</summary>'
+        # the anchor is inside: jumping to it opens the details without a script
+        f'<div class="evidence" id="{prefix}{u.index}">{_combined(u, timed=timed)}'
+        f"{''.join(_expert(m, u.modalities[m]) for m in Modality if m in u.modalities and m not in always)}"
+        "</div></details></li>"
+    )
+
+
+def _line(u: UtteranceResult, *, prefix: str, timed: bool) -> str:
+    return f'<li class="u brief {_kinds(u)}" id="{prefix}{u.index}">{_heading(u, timed=timed)}</li>'
+
+
+def _kinds(u: UtteranceResult) -> str:
     v = u.verdict
-    kinds = [v.label, *(["is-mixed"] if u.mixed else []), *(["is-unsure"] if v.abstained else [])]
+    return " ".join([v.label, *(["is-mixed"] if u.mixed else []), *(["is-unsure"] if v.abstained else [])])
+
+
+def _heading(u: UtteranceResult, *, timed: bool) -> str:
+    v = u.verdict
     marks = f'<span class="badge plain"><i>{MIXED}</i> mixed signals</span>' if u.mixed else ""
     if v.abstained:  # no full fill for a label that should not be relied on
         marks += f'<span class="badge leaning {v.label}"><i>{UNSURE}</i> leaning {v.label}</span>'
     else:
         marks += badge(v.label)
     text = (
-        f'<span class="said" dir="auto">{esc(u.text)}</span>'
+        f'<span class="said" dir="auto">{esc(_said(u.text))}</span>'
         if u.text.strip()
         else ('<span class="said nothing">no words</span>')
     )
     when = f"<time>{clock(u.start_s)}</time>" if timed else f"<time>{u.index + 1}</time>"
-    return (
-        f'<li class="u {" ".join(kinds)}"><details><summary>{when}{text}'
-        f'<span class="marks">{marks}<b class="share">{percent(v.confidence)}</b></span></summary>'
-        # the anchor is inside: jumping to it opens the details without a script
-        f'<div class="evidence" id="{prefix}{u.index}">{_combined(u, timed=timed)}'
-        f"{''.join(_expert(m, u.modalities[m]) for m in Modality if m in u.modalities and m not in always)}"
-        "</div></details></li>"
-    )
+    return f'{when}{text}<span class="marks">{marks}<b class="share">{percent(v.confidence)}</b></span>'
+
+
+def _said(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}… ({len(text):,} characters, all in the JSON and the CSV)"
 
 
 def _combined(u: UtteranceResult, *, timed: bool) -> str:

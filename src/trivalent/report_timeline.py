@@ -6,12 +6,15 @@ track is as wide as its reader's window and its glyphs keep their size.
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from trivalent.analysis import Analysis, Evidence, Track, UtteranceResult
 from trivalent.markup import esc
+from trivalent.timeline_blocks import joined
 from trivalent.timeline_shapes import FUSED_TOP, MAX_TICKS, Shapes, density, recording_length, shorten
 from trivalent.types import LABELS, FloatArray, Modality, Status
 from trivalent.wording import (
@@ -33,7 +36,7 @@ CURVE_HEIGHT, CURVE_WIDTH = 34, 10_000  # px, and units that stretch to the widt
 CURVE_NAMES = {"F0": "Pitch", "energy": "Energy"}
 
 
-def timeline(analysis: Analysis, *, prefix: str) -> str:
+def timeline(analysis: Analysis, *, prefix: str, anchors: Container[int] | None = None) -> str:
     """Draw the recording, or nothing for a text.
 
     Parameters
@@ -41,6 +44,8 @@ def timeline(analysis: Analysis, *, prefix: str) -> str:
     analysis : Analysis
     prefix : str
         Start of the anchors of its utterances: `prefix` + index.
+    anchors : container of int, optional
+        Indices of the utterances that are in the page; all of them if not given.
 
     Returns
     -------
@@ -50,19 +55,22 @@ def timeline(analysis: Analysis, *, prefix: str) -> str:
     length = recording_length(analysis)
     if length <= 0 or analysis.source.kind == "text":
         return ""
-    rows = [_row("Combined", "", _fused(analysis, length, prefix))]
+    blocks = joined(analysis.utterances)
+    links = _Links(prefix, anchors)
+    rows = [_row("Combined", "", _fused(blocks, length, links))]
     for modality in modalities_of(analysis):
         share = sum(u.modalities[modality].weight for u in analysis.utterances if modality in u.modalities)
         note = f"{percent(share / len(analysis.utterances))} weight" if share else "not used"
-        rows.append(_row(MODALITY_NAMES[modality], note, _track(analysis, modality, length, prefix)))
+        rows.append(_row(MODALITY_NAMES[modality], note, _track(blocks, modality, length, links)))
     rows += [_curve_row(track, length) for track in analysis.tracks if np.isfinite(track.values).any()]
-    dense, factor = density(len(analysis.utterances))
+    dense, factor = density(len(blocks))
     rows.append(_row("", "", SHAPES.axis(length, MAX_TICKS * factor)))
     return (
         '<section class="card timeline"><h3>Over the recording</h3>'
         # the tracks scroll sideways when they are many, so the keyboard must reach them
         '<div class="scroll" tabindex="0" role="group" aria-label="Timeline">'
-        f'<div class="tracks {dense}">{"".join(rows)}</div></div>{_legend()}{_notes(analysis)}</section>'
+        f'<div class="tracks {dense}">{"".join(rows)}</div></div>{_legend()}'
+        f"{_notes(analysis, joined=len(blocks) < len(analysis.utterances))}</section>"
     )
 
 
@@ -75,40 +83,50 @@ def _when(u: UtteranceResult) -> str:
     return f"{clock(u.start_s)} to {clock(u.end_s)}"
 
 
-def _link(u: UtteranceResult, prefix: str, title: str, shapes: str, *, tab: bool) -> str:
-    # one tab stop per utterance is enough: only the combined track is in the tab order
-    skip = "" if tab else ' tabindex="-1"'
-    return f'<a href="#{prefix}{u.index}"{skip}><title>{esc(title)}</title>{shapes}</a>'
+@dataclass(frozen=True)
+class _Links:
+    """Links from the blocks to the utterances that are in the page."""
+
+    prefix: str
+    anchors: Container[int] | None
+
+    def wrap(self, u: UtteranceResult, title: str, shapes: str, *, tab: bool) -> str:
+        inside = f"<title>{esc(title)}</title>{shapes}"
+        if self.anchors is not None and u.index not in self.anchors:
+            return f"<g>{inside}</g>"
+        # one tab stop per utterance is enough: only the combined track is in the tab order
+        skip = "" if tab else ' tabindex="-1"'
+        return f'<a href="#{self.prefix}{u.index}"{skip}>{inside}</a>'
 
 
-def _fused(analysis: Analysis, length: float, prefix: str) -> str:
-    blocks = "".join(_fused_block(u, length, prefix) for u in analysis.utterances)
+def _fused(blocks: Sequence[UtteranceResult], length: float, links: _Links) -> str:
+    drawn = "".join(_fused_block(u, length, links) for u in blocks)
     height = FUSED_TOP + SHAPES.fused
-    return f'<svg class="fused" height="{height}" role="group" aria-label="Combined verdict">{blocks}</svg>'
+    return f'<svg class="fused" height="{height}" role="group" aria-label="Combined verdict">{drawn}</svg>'
 
 
-def _fused_block(u: UtteranceResult, length: float, prefix: str) -> str:
+def _fused_block(u: UtteranceResult, length: float, links: _Links) -> str:
     words = f"{_when(u)}. {verdict_sentence(u.verdict)}{' Mixed signals.' if u.mixed else ''}"
-    return _link(u, prefix, f"{words}\n{shorten(u.text)}", SHAPES.verdict(u, length), tab=True)
+    return links.wrap(u, f"{words}\n{shorten(u.text)}", SHAPES.verdict(u, length), tab=True)
 
 
-def _track(analysis: Analysis, modality: Modality, length: float, prefix: str) -> str:
-    blocks = "".join(
-        _track_block(u, modality, u.modalities[modality], length, prefix)
-        for u in analysis.utterances
+def _track(blocks: Sequence[UtteranceResult], modality: Modality, length: float, links: _Links) -> str:
+    drawn = "".join(
+        _track_block(u, modality, u.modalities[modality], length, links)
+        for u in blocks
         if modality in u.modalities
     )
     name = MODALITY_NAMES[modality]
-    return f'<svg height="{SHAPES.track}" role="group" aria-label="{name}">{blocks}</svg>'
+    return f'<svg height="{SHAPES.track}" role="group" aria-label="{name}">{drawn}</svg>'
 
 
-def _track_block(u: UtteranceResult, modality: Modality, e: Evidence, length: float, prefix: str) -> str:
+def _track_block(u: UtteranceResult, modality: Modality, e: Evidence, length: float, links: _Links) -> str:
     said = silence(e)
     if e.status is Status.OK and e.probabilities is not None:
         share = percent(float(e.probabilities.max()))
         said = f"{top_label(e.probabilities)} at {share}, weight {percent(e.weight)}"
     title = f"{MODALITY_NAMES[modality]}, {_when(u)}: {said}"
-    return _link(u, prefix, title, SHAPES.opinion(u, e, length), tab=False)
+    return links.wrap(u, title, SHAPES.opinion(u, e, length), tab=False)
 
 
 def _curve_row(track: Track, length: float) -> str:
@@ -157,10 +175,12 @@ def _legend() -> str:
     return f'<ul class="legend">{"".join(keys)}</ul>'
 
 
-def _notes(analysis: Analysis) -> str:
+def _notes(analysis: Analysis, *, joined: bool) -> str:
     """Reasons in plain sight: a tooltip is no use to a finger or a screen reader."""
     total = len(analysis.utterances)
     lines = []
+    if joined:
+        lines.append("<li>More utterances than fit: a block is the mean of several in a row.</li>")
     for modality, reasons in silences(analysis).items():
         for reason, n in reasons.most_common(4):
             often = "throughout" if n == total else f"in {n} of {total} utterances"

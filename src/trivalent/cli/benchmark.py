@@ -7,8 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from trivalent.cli.saying import log_to_stderr, say
+from trivalent.cli.saying import say
 from trivalent.errors import UsageError
+from trivalent.logs import log_to_stderr
 
 
 def register(commands: Any) -> argparse.ArgumentParser:

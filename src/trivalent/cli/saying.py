@@ -7,7 +7,6 @@ what the terminal shows. All that is printed goes through here; tables and bars 
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import traceback
 from types import TracebackType
@@ -29,15 +28,3 @@ def say_json(content: Any, *, allow_nan: bool = True) -> None:
 def say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an error with its traceback; in the place of `sys.excepthook`."""
     say("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), error=True)
-
-
-def log_to_stderr(level: int) -> None:
-    """Send the log to standard error, unless it goes somewhere already."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(asctime)s %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-
-
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return escaped(super().format(record), keep="\n")

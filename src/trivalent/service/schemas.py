@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS
+from trivalent.outside import clean_line
 from trivalent.service.documents import AnalysisDocument, Label, Probabilities
 from trivalent.store import JobState, Role
 from trivalent.store.mapping import NAME_LIMIT, TAG_LIMIT, TAGS_LIMIT
@@ -17,7 +18,11 @@ from trivalent.whisper_models import SIZES
 ID_EXAMPLE = "5f0c8a51d0f44d0c9b7f0d9f6a3e1c22"
 # something visible, and no control character: what is shown must not act
 _SHOWN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT, pattern=_SHOWN)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=NAME_LIMIT, pattern=_SHOWN),
+    AfterValidator(clean_line),
+]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_LIMIT, pattern=_SHOWN)]
 Tags = Annotated[list[Tag], Field(max_length=TAGS_LIMIT)]
 
