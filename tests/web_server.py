@@ -26,9 +26,7 @@ START_S = 60.0
 @contextmanager
 def running(home: Path, *options: str) -> Iterator[str]:
     """Start `trivalent app` on a free port; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "trivalent.cli.main", "app", "--home", str(home), "--port", str(port)]
     log = home.with_suffix(".log")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -41,14 +39,22 @@ def running(home: Path, *options: str) -> Iterator[str]:
             env=environment,
         )
     try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health", server, log)
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def free_port() -> int:
+    """Find a port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server answers."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         assert server.poll() is None, log.read_text()

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trivalent import offline
 from trivalent.errors import TrivalentError
 from trivalent.types import Modality, Sentiment
 
 if TYPE_CHECKING:
     from trivalent.analysis import Analysis
     from trivalent.analyzer import Analyzer
+
+offline.be_quiet()  # before any of them is imported: this module comes first in every process of ours
 
 __version__ = "0.1.0"
 __all__ = ["Analysis", "Analyzer", "Modality", "Sentiment", "TrivalentError", "__version__"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from trivalent.batch import Outcome, Task, analyze_task
 from trivalent.errors import MissingExtraError, TrivalentError, UsageError
+from trivalent.ray_session import ray_session
 
 MOST_PER_CORE = 16  # workers of this machine: more only take memory from each other
 RESTARTS = 3  # of the pool, when the system ends one of its processes
@@ -76,20 +77,8 @@ class Ray:
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Yield outcomes in the order in which they are done."""
-        try:
-            import ray
-        except ImportError as error:
-            raise MissingExtraError("ray", "ray") from error
         workers = min(self.workers, max(1, len(tasks)))
-        options: dict[str, Any] = {"num_cpus": workers} if self.address is None else {}
-        ray.init(
-            address=self.address,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-            **options,
-        )
-        try:
+        with ray_session(workers, self.address) as ray:
             # a process that Ray starts again has to load the models again, so that it keeps them
             remote: Callable[..., Any] = ray.remote(num_cpus=1, max_retries=RESTARTS)(analyze_task).remote
             waiting: list[Any] = []
@@ -100,8 +89,6 @@ class Ray:
                     return
                 ready, waiting = ray.wait(waiting, num_returns=1)
                 yield from ray.get(ready)
-        finally:
-            ray.shutdown()
 
 
 def engine(name: str, *, workers: int | None, address: str | None = None) -> Local | Ray:

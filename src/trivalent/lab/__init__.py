@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+from trivalent.assets import cache_folder
 
 if TYPE_CHECKING:
     from trivalent.lab.classifier import TrivalentClassifier
 
 __all__ = ["TrivalentClassifier"]
+
+# before torch is imported, which else leaves a folder of a guessable name in the shared temporary one
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import socket
+import sys
+import threading
+import time
+import webbrowser
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +22,7 @@ from trivalent.web import style
 
 log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).parent / "script" / "main.py"
+START_S = 60.0
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
 
 
@@ -36,6 +42,8 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
     port = _free(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"Trivalent is at http://{shown}:{port} (Ctrl-C stops it)", flush=True)
+    if browser:
+        threading.Thread(target=_open_window, args=(host, port), daemon=True).start()
     app = st.App(
         SCRIPT,
         lifespan=_closing,
@@ -43,7 +51,23 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
         middleware=[Middleware(Headers)],
         on_script_error=_on_error,
     )
-    app.run(config=configuration(settings, host=host, port=port, browser=browser))
+    app.run(config=configuration(settings, host=host, port=port))
+
+
+def _open_window(host: str, port: int) -> None:
+    """Show the app in the user's browser as soon as it listens."""
+    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        return  # the standard module would start a browser of the terminal
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound to
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((near, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            webbrowser.open(f"http://[{near}]:{port}" if ":" in near else f"http://{near}:{port}")
+            return
 
 
 @asynccontextmanager
@@ -82,12 +106,14 @@ def _free(host: str, port: int) -> int:
         ) from error
 
 
-def configuration(settings: Settings, *, host: str, port: int, browser: bool) -> dict[str, Any]:
+def configuration(settings: Settings, *, host: str, port: int) -> dict[str, Any]:
     """Options of Streamlit by their dotted names."""
     return {
         "server.address": host,
         "server.port": port,
-        "server.headless": not browser,
+        # else a message over the web socket makes Streamlit write into the working directory
+        "server.headless": True,
+        "server.enableAgentApi": False,  # whatever a file or variable says: nobody drives it but by a page
         "server.maxUploadSize": math.ceil(settings.max_upload_mb),
         "server.fileWatcherType": "none",
         # a page of another site whose name leads to this computer must not reach the app
