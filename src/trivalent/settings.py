@@ -56,6 +56,12 @@ class Settings:
         Of one file, in the child process that reads it.
     language : str, optional
         First language of the app, `en` or `zh`; by default the browser's.
+    upload_memory_mb : float
+        Most that uploads of the app may hold in memory, all sessions together, in megabytes.
+    public_names : tuple of str
+        Host names under which browsers reach the app, besides those of a loopback address.
+    trusted_proxy : str
+        Addresses of the proxy in front, separated by commas, whose X-Forwarded headers are believed.
     """
 
     home: Path = field(default_factory=default_home)
@@ -71,6 +77,9 @@ class Settings:
     memory_limit_mb: float = 4096
     threads: int = 2
     language: str | None = None
+    upload_memory_mb: float = 2000
+    public_names: tuple[str, ...] = ()
+    trusted_proxy: str = ""
 
     @property
     def database_url(self) -> str:
@@ -108,6 +117,8 @@ class Settings:
             changed["home"] = Path(changed["home"]).expanduser()
         if "auth" in changed:
             changed["auth"] = Auth(changed["auth"])
+        if "public_names" in changed:
+            changed["public_names"] = tuple(changed["public_names"])
         return cls(**changed)
 
     @classmethod
