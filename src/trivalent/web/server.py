@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.errors import TrivalentError
+from trivalent.errors import AuthenticationError, TrivalentError
 from trivalent.listener import address_of, listen
 from trivalent.settings import Settings
 from trivalent.web import style
@@ -127,9 +127,14 @@ async def _lifespan(opened: str | None, _: object) -> AsyncGenerator[None, None]
 
 def _on_error(error: Exception) -> bool:
     """Show an error in the language of the page; what is not the user's doing goes to the log."""
+    from trivalent.web import login
     from trivalent.web.views.notices import show_error, unexpected
 
-    if isinstance(error, TrivalentError):
+    if isinstance(error, AuthenticationError):  # shut out meanwhile: only the login is left
+        login.leave_nothing()
+        style.apply(Settings.from_environment().max_upload_mb)
+        login.ask()
+    elif isinstance(error, TrivalentError):
         show_error(error)
     else:
         log.error("unexpected error in a page", exc_info=error)
@@ -159,5 +164,6 @@ def configuration(settings: Settings, *, host: str, port: int) -> dict[str, Any]
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "none",
         "logger.hideWelcomeMessage": True,
+        "logger.enableRich": False,  # it writes past the log, where nothing holds it back
         **style.theme(),
     }

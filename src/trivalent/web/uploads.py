@@ -25,7 +25,7 @@ SHARE = 2  # one session may take half of what all may
 
 
 def memory_mb(settings: Settings) -> float:
-    """Megabytes that all uploads may take: as the settings say, but room for one largest file of one page."""
+    """Megabytes that all uploads may take: what the settings say, but enough for one largest file."""
     return max(settings.upload_memory_mb, SHARE * settings.max_upload_mb)
 
 
