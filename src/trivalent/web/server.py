@@ -29,6 +29,8 @@ SCRIPT = Path(__file__).parent / "script" / "main.py"
 REQUEST_GRACE_S = 10  # for requests in flight when a signal comes
 HEAD_BYTES = 32 << 10  # of one request: cookies of an identity provider are long
 PING_S = 30
+CONNECTIONS = 512  # web sockets and plain ones; more are answered with 503 at once
+HANDLES = 4096  # files and sockets: what the connections may take, and as much again
 
 
 def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
@@ -41,6 +43,7 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
     """
     from streamlit.web import bootstrap
 
+    _allow_handles()
     listener = listen(host, port)
     address = address_of(listener)
     print(f"Trivalent is at {address} (Ctrl-C stops it)", flush=True)
@@ -52,6 +55,18 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
         _run(_app(settings, host=host, opened=address if browser else None), settings, listener)
     finally:
         listener.close()
+
+
+def _allow_handles() -> None:
+    """Let the process have as many files and sockets as the limits on its visitors add up to."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HANDLES if hard == resource.RLIM_INFINITY else min(HANDLES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _app(settings: Settings, *, host: str, opened: str | None) -> App:
@@ -87,7 +102,7 @@ def uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
     import uvicorn
     from streamlit import config
 
-    from trivalent.web.sockets import MESSAGE_BYTES, OPEN
+    from trivalent.web.sockets import MESSAGE_BYTES
 
     return uvicorn.Config(
         app,
@@ -98,7 +113,7 @@ def uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
         ws_ping_timeout=PING_S,
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=HEAD_BYTES,
-        limit_concurrency=OPEN,
+        limit_concurrency=CONNECTIONS,
         # any program on this computer could otherwise say where a request comes from
         proxy_headers=bool(settings.trusted_proxy),
         forwarded_allow_ips=settings.trusted_proxy,

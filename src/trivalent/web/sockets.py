@@ -23,12 +23,13 @@ from trivalent.web.admission import Visits
 log = logging.getLogger(__name__)
 STREAM = "/_stcore/stream"
 HEADER = "x-trivalent-socket"  # by which a page tells its socket; a browser cannot set it for a socket
-STRANGERS, STRANGERS_FROM_ONE = 128, 32  # sockets that are not signed in, and those of one address
-OPEN, OPEN_FROM_ONE = 512, 128
+STRANGERS, STRANGERS_FROM_ONE = 96, 32  # sockets that are not signed in, and those of one address
+OPEN, OPEN_FROM_ONE = 256, 128
 LOGIN_S = 600.0  # for a login; then the socket is closed, and the browser opens another
 RECONNECT_S = 120.0  # how long a page waits for a socket that broke off, with all that it holds
 STRANGERS_BYTES, MESSAGE_BYTES = 1 << 20, 4 << 20  # a field takes 200,000 characters of 4 bytes at most
-RATE, BURST = 50.0, 200.0  # messages a second; more have to wait
+RATE, STRANGERS_RATE, BURST = 50.0, 5.0, 100.0  # messages a second; more have to wait
+NAMES = 1000  # files that are announced at once
 HARMLESS = ("stop_script", "app_heartbeat")
 REFUSED, TOO_LARGE, MALFORMED = 1008, 1009, 1003
 
@@ -130,11 +131,11 @@ class _Socket:
         return await self._receive()
 
     async def _pace(self) -> None:
-        now = self._clock()
-        self._allowance = min(BURST, self._allowance + (now - self._counted) * RATE) - 1
+        now, rate = self._clock(), STRANGERS_RATE if self.visits.at(self.name) is None else RATE
+        self._allowance = min(BURST, self._allowance + (now - self._counted) * rate) - 1
         self._counted = now
         if self._allowance < 0:
-            await asyncio.sleep(-self._allowance / RATE)
+            await asyncio.sleep(-self._allowance / rate)
 
     async def _passed(self, message: Message) -> Message | None:
         """Return a message as it may pass; None where it may not."""
@@ -157,11 +158,7 @@ class _Socket:
                 return message
             # whoever is not signed in may fill in the login; what ended may do nothing any more
             return _whole_page(said, filled=known is None)
-        wanted = kind == "file_urls_request" or (
-            kind == "backend_operation_request"
-            and said.backend_operation_request.WhichOneof("payload") == "deferred_file"
-        )
-        if wanted and known and await self._holds():
+        if _is_wanted(said) and known and await self._holds():
             return message
         self._drop(str(kind))
         return None
@@ -190,6 +187,13 @@ class _Socket:
         await self.send({"type": "websocket.close", "code": code})
         self._closed = True
         return {"type": "websocket.disconnect", "code": code}
+
+
+def _is_wanted(said: BackMsg) -> bool:
+    """Tell a request of ours: places for uploads, or a file that is made when it is asked for."""
+    if said.HasField("file_urls_request"):
+        return len(said.file_urls_request.file_names) <= NAMES
+    return said.backend_operation_request.WhichOneof("payload") == "deferred_file"
 
 
 def _whole_page(said: BackMsg, *, filled: bool) -> Message:
