@@ -199,9 +199,9 @@ def _large_uploads(server: Server, home: Path) -> None:
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     """Asyncio sends at once (TCP_NODELAY) only on sockets that say that they are TCP."""
-    from trivalent.service.server import _listen
+    from trivalent.listener import listen
 
-    with _listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

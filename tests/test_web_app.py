@@ -17,11 +17,13 @@ import analyses
 from trivalent.analysis import Analysis, Model, Track
 from trivalent.bundle import load_bundle
 from trivalent.cli.main import main
-from trivalent.errors import UsageError
+from trivalent.errors import AuthenticationError, UsageError
 from trivalent.settings import Auth, Settings
 from trivalent.store import JobState, Store, User, open_store
 from trivalent.types import LABELS
 from trivalent.web import state
+from trivalent.web.admission import Admission, Visits
+from trivalent.web.guard import Guard
 from trivalent.web.i18n import Language, speaking
 from trivalent.web.routes import COOKIE, ROUTES
 from trivalent.web.scratch import UNUSED_S, Scratch, sweep
@@ -467,8 +469,7 @@ def test_the_server_is_told_to_stay_at_home(settings: Settings) -> None:
     options = configuration(settings, host="127.0.0.1", port=8501)
     assert options["browser.gatherUsageStats"] is False
     assert options["server.maxUploadSize"] == 100
-    assert options["server.allowedHosts"]
-    assert not configuration(settings, host="10.1.1.1", port=8501)["server.allowedHosts"]
+    assert options["server.headless"] is True
 
 
 def test_a_taken_port_is_one_line(settings: Settings) -> None:
@@ -491,3 +492,89 @@ def test_labels_are_told_apart_without_colour() -> None:
     from trivalent.web.views.bars import badge
 
     assert [re.search("<i>(.)</i>", badge(label)).group(1) for label in LABELS] == ["−", "○", "+"]
+
+
+# --- who is let in, asked anew
+
+
+def test_an_admission_holds_as_long_as_the_store_says(store: Store, people: dict[str, User]) -> None:
+    bob = people["bob"]
+    token = store.accounts.open_session(bob)
+    by_password = Admission(lambda: store.accounts, bob.id, token)
+    by_provider = Admission(lambda: store.accounts, bob.id)
+    assert by_password.user() == by_provider.user() == bob
+    assert not Admission(lambda: store.accounts, people["ada"].id, token).holds()
+    store.accounts.close_session(token)
+    assert (by_password.holds(), by_provider.holds()) == (False, True)
+    store.accounts.set_active(bob.id, False)
+    assert not by_provider.holds()
+    with pytest.raises(AuthenticationError, match=r"signed in.*ended.*log in again"):
+        by_provider.user()
+    store.accounts.delete(bob.id)
+    assert not by_provider.holds()
+
+
+def test_a_visit_belongs_to_its_newest_socket() -> None:
+    visits, who = Visits(), Admission(lambda: None, "ada")
+    visits.enter("session", "first", who)
+    visits.enter("session", "second", who)
+    assert visits.closed("first") is None  # the page has another
+    assert visits.of("session") is who
+    assert visits.at("second") == ("session", who)
+    assert visits.closed("second") == "session"
+    assert (visits.of("session"), visits.at("second")) == (None, None)
+    visits.enter("session", "third", who)
+    visits.leave("session")
+    assert (visits.at("third"), visits.closed("third")) == (None, None)
+
+
+def test_a_ticket_ends_with_the_session_that_it_was_given_to(client: TestClient, tmp_path: Path) -> None:
+    path = tmp_path / "a.webm"
+    path.write_bytes(b"1")
+    let_in = True
+    name = TICKETS.issue(Play(path), owner="ada", seconds=60, holds=lambda: let_in)
+    assert client.get(f"/app/media/{name}").status_code == 200
+    let_in = False
+    assert client.get(f"/app/media/{name}").status_code == 404
+    let_in = True
+    assert client.get(f"/app/media/{name}").status_code == 404  # for good
+
+
+def test_emptied_caches_change_nothing(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    import streamlit as st
+
+    monkeypatch.setenv("TRIVALENT_SETTINGS", settings.to_json())
+    before, bundle = state.services(), state.bundle("default")
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    assert state.services() is before
+    assert state.bundle("default") is bundle
+
+
+def test_only_one_set_of_services_is_started(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    monkeypatch.setenv("TRIVALENT_SETTINGS", settings.to_json())
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: state.services(), range(8)))
+    assert len({id(services) for services in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "host", "answered", "refused"),
+    [
+        ({}, "127.0.0.1", ["localhost:8501", "[::1]", "127.0.0.1:1"], ["a.example", "10.0.0.1"]),
+        ({}, "[::1]", ["[::1]:8501", "localhost"], ["a.example"]),
+        ({}, "0.0.0.0", ["a.example", "10.0.0.1:8501"], ["a b", "a/b", ""]),
+        ({"public_names": ("a.example",)}, "0.0.0.0", ["a.example:443", "localhost"], ["b.example"]),
+        ({"public_names": ("a.example",)}, "127.0.0.1", ["a.example", "localhost"], ["b.example"]),
+    ],
+)
+def test_hosts_are_known(
+    settings: Settings, more: dict[str, object], host: str, answered: list[str], refused: list[str]
+) -> None:
+    from starlette.responses import PlainTextResponse
+
+    client = TestClient(Guard(PlainTextResponse("in"), settings=replace(settings, **more), host=host))
+    assert {client.get("/", headers={"host": name}).status_code for name in answered} == {200}
+    assert {client.get("/", headers={"host": name}).status_code for name in refused} <= {400, 421}

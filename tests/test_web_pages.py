@@ -91,7 +91,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     yield made
     made.store.close()
     state.close_all()
-    state.forget_models()
 
 
 def said(app: AppTest) -> str:

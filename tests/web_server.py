@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,34 @@ FLAGS = (
 START_S = 60.0
 
 
+@dataclass(frozen=True)
+class App:
+    """A running app."""
+
+    address: str
+    pid: int
+    log: Path
+
+
 @contextmanager
 def running(home: Path, *options: str) -> Iterator[str]:
     """Start `trivalent app` on a free port; gives its address."""
+    with started(home, *options) as app:
+        yield app.address
+
+
+@contextmanager
+def started(home: Path, *options: str, cwd: Path | None = None, before: str = "") -> Iterator[App]:
+    """Start `trivalent app` on a free port.
+
+    Parameters
+    ----------
+    before : str
+        Python that the process runs first, such as one that shortens a time.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "trivalent.cli.main", "app", "--home", str(home), "--port", str(port)]
+    program = f"{before}\nfrom trivalent.cli.main import main\nraise SystemExit(main())"
+    command = [sys.executable, "-c", program, "app", "--home", str(home), "--port", str(port)]
     log = home.with_suffix(".log")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("TRIVALENT_SETTINGS", None)
@@ -37,10 +61,11 @@ def running(home: Path, *options: str) -> Iterator[str]:
             stdout=sink,
             stderr=sink,
             env=environment,
+            cwd=cwd,
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/_stcore/health", server, log)
-        yield f"http://127.0.0.1:{port}"
+        yield App(f"http://127.0.0.1:{port}", server.pid, log)
     finally:
         server.terminate()
         server.wait(30)

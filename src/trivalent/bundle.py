@@ -217,6 +217,18 @@ def written(where: str | Path) -> int:
     return 0
 
 
+def bundle_name(where: str | Path) -> str:
+    """Return the name that a bundle gives itself; its other files are not looked at.
+
+    Raises
+    ------
+    BundleError
+        Not found or malformed.
+    """
+    name: str = _parse(open_bundle(where))["name"]
+    return name
+
+
 def open_bundle(where: str | Path) -> BundleFiles:
     """Open the files of a bundle of any kind by installed name, folder or .zip.
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trivalent.bundle import Bundle, installed_bundles, load_bundle
+from trivalent.bundle import Bundle, bundle_name, installed_bundles, load_bundle
 from trivalent.errors import BundleError, NotFoundError
 from trivalent.settings import Settings
 
@@ -58,7 +58,7 @@ def locate(name: str, settings: Settings) -> str | Path:
     own = Path(settings.model)
     if name in (*installed_bundles(), *added_bundles(settings.home)) or not own.exists():
         return resolve(name, settings.home)
-    return own if name in (str(own), load_bundle(own).name) else resolve(name, settings.home)
+    return own if name in (str(own), bundle_name(own)) else resolve(name, settings.home)
 
 
 def install(archive: Path, home: Path, *, replace: bool = False) -> Bundle:

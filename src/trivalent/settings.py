@@ -55,9 +55,14 @@ class Settings:
     time_limit_s, memory_limit_mb : float
         Of one file, in the child process that reads it.
     trusted_proxy : str, optional
-        Address of the reverse proxy whose X-Forwarded-For and -Proto are believed; nobody's by default.
+        Addresses of the proxy in front, separated by commas, whose X-Forwarded headers are believed;
+        nobody's by default.
     language : str, optional
         First language of the app, `en` or `zh`; by default the browser's.
+    upload_memory_mb : float
+        Most that uploads of the app may hold in memory, all sessions together, in megabytes.
+    public_names : tuple of str
+        Host names under which browsers reach the app, besides those of a loopback address.
     """
 
     home: Path = field(default_factory=default_home)
@@ -74,11 +79,18 @@ class Settings:
     threads: int = 2
     trusted_proxy: str | None = None
     language: str | None = None
+    upload_memory_mb: float = 2000
+    public_names: tuple[str, ...] = ()
 
     @property
     def database_url(self) -> str:
         """The database as an SQLAlchemy URL."""
         return self.database or f"sqlite:///{self.home.resolve() / 'history.sqlite'}"
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Addresses of the proxies in front."""
+        return tuple(a.strip() for a in (self.trusted_proxy or "").split(",") if a.strip())
 
     @property
     def max_upload_bytes(self) -> int:
@@ -111,6 +123,8 @@ class Settings:
             changed["home"] = Path(changed["home"]).expanduser()
         if "auth" in changed:
             changed["auth"] = Auth(changed["auth"])
+        if "public_names" in changed:
+            changed["public_names"] = tuple(changed["public_names"])
         return cls(**changed)
 
     @classmethod

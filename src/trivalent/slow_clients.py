@@ -36,8 +36,8 @@ class Patience:
         How long an answer may lie without being fetched.
     each : int
         Connections of one address.
-    proxy : str, optional
-        Address of a proxy of ours, which may have any number.
+    proxies : tuple of str
+        Addresses of proxies of ours, which may have any number.
     """
 
     header_s: float = 10.0
@@ -45,7 +45,7 @@ class Patience:
     least_rate: float = 512.0
     fetch_s: float = 60.0
     each: int = 200
-    proxy: str | None = None
+    proxies: tuple[str, ...] = ()
 
 
 def protocol(patience: Patience) -> type[H11Protocol]:
@@ -75,7 +75,10 @@ class _Connection(H11Protocol):
         now = self.loop.time()
         self._header_since: float | None = now
         self._window_since, self._window_bytes = now, 0
-        if self._connections[self._address] > self._patience.each and self._address != self._patience.proxy:
+        if (
+            self._connections[self._address] > self._patience.each
+            and self._address not in self._patience.proxies
+        ):
             transport.abort()
             return
         self._look_later()

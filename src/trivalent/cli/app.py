@@ -22,6 +22,20 @@ def register(commands: Any) -> argparse.ArgumentParser:
         "--language", choices=("en", "zh"), help="language of the first visit (the browser's)"
     )
     command.add_argument("--no-browser", action="store_true", help="do not open a window")
+    command.add_argument(
+        "--public-name",
+        action="append",
+        dest="public_names",
+        metavar="NAME",
+        help="host name under which browsers reach the app; others are refused; may be given again",
+    )
+    command.add_argument(
+        "--upload-memory",
+        type=float,
+        dest="upload_memory_mb",
+        metavar="MB",
+        help="memory that uploads may hold, all sessions together (2000)",
+    )
     return command
 
 

@@ -46,7 +46,9 @@ def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Se
         help="none: one local user (default); " + "; ".join(_MEANING[a] for a in auths if a in _MEANING),
     )
     command.add_argument(
-        "--trusted-proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this reverse proxy"
+        "--trusted-proxy",
+        metavar="ADDRESSES",
+        help="of the proxy in front, whose X-Forwarded headers are believed; nobody's if not given",
     )
     add_store_options(command)
     command.add_argument(
@@ -76,9 +78,13 @@ _MEANING = {
     Auth.LOCAL: "local: accounts of our own",
     Auth.OIDC: "oidc: accounts of an identity provider",
 }
-_FIELDS = {"--time-limit": "time_limit_s", "--memory-limit": "memory_limit_mb"}
+_FIELDS = {
+    "--time-limit": "time_limit_s",
+    "--memory-limit": "memory_limit_mb",
+    "--upload-memory": "upload_memory_mb",
+}
 _AT_LEAST = {"workers": 1, "queue_limit": 1, "threads": 1, "retention_days": 1}
-_ABOVE_ZERO = ("max_upload_mb", "time_limit_s", "memory_limit_mb")
+_ABOVE_ZERO = ("max_upload_mb", "time_limit_s", "memory_limit_mb", "upload_memory_mb")
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -101,6 +107,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         given["home"] = given["home"].expanduser()
     if "auth" in given:
         given["auth"] = Auth(given["auth"])
+    if "public_names" in given:
+        given["public_names"] = tuple(name.casefold() for name in given["public_names"])
     return Settings(**given)
 
 

@@ -24,12 +24,12 @@ from trivalent.service.openapi import describe
 from trivalent.service.texts import text_options
 from trivalent.settings import Auth, Settings, is_loopback
 from trivalent.store import Store
+from trivalent.web_origin import LOOPBACK_NAMES
 
 STOP_GRACE_S = 10.0
 # of a text, or of a look at an upload: three times what the largest bundle of ours takes for either
 POOL_LIMITS = Limits(time_s=60.0, memory_bytes=3 * 2**29)
 WAITING = 128  # tasks before the pool; with accounts, one may have a quarter
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def create_app(store: Store, settings: Settings, *, host: str = "127.0.0.1") -> FastAPI:
@@ -72,7 +72,7 @@ def create_app(store: Store, settings: Settings, *, host: str = "127.0.0.1") -> 
     problems.install(app)
     for module in (analyses, jobs, models, account, operation):
         app.include_router(module.router)
-    names = LOCAL_NAMES | {host.strip("[]")} if is_loopback(host) and not accounts else frozenset()
+    names = LOOPBACK_NAMES | {host.strip("[]")} if is_loopback(host) and not accounts else frozenset()
     app.add_middleware(Guard, metrics=service.metrics, local_names=names, accounts=accounts)
     return app
 

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trivalent.service.metrics import Metrics
 from trivalent.service.problems import ProblemError, Problems, response
+from trivalent.web_origin import host_name, is_foreign
 
 log = logging.getLogger(__name__)
 HEADERS = {
@@ -89,7 +90,7 @@ class Guard:
             return ProblemError(
                 Problems.MISDIRECTED, "expected a request to localhost, got one to another host name"
             )
-        if not self.accounts and _is_foreign(scope["method"], headers, host):
+        if not self.accounts and is_foreign(scope["method"], headers, scheme=scope["scheme"], host=host):
             return ProblemError(
                 Problems.FORBIDDEN, "expected a request of a program of yours, got one of a web page"
             )
@@ -138,36 +139,3 @@ class _Answer:
 def _deadline_s(scope: Scope) -> float:
     kind = Headers(scope=scope).get("content-type", "")
     return UPLOAD_DEADLINE_S if kind.lower().startswith("multipart/") else DEADLINE_S
-
-
-def host_name(host: str) -> str:
-    """Return the name in a Host header, without its port.
-
-    >>> host_name("localhost:8000"), host_name("[::1]:8000"), host_name("127.0.0.1")
-    ('localhost', '::1', '127.0.0.1')
-    """
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _is_foreign(method: str, headers: Headers, host: str) -> bool:
-    """Tell a request that a browser made for a page of another origin."""
-    origin = headers.get("origin")
-    if origin is not None and origin_host(origin) != host.lower():
-        return True
-    site = headers.get("sec-fetch-site")
-    if site in (None, "same-origin", "none"):
-        return False
-    # a link that somebody follows: the page that has the link cannot read what is opened
-    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return not (method == "GET" and followed)
-
-
-def origin_host(origin: str) -> str:
-    """Return host and port of an origin; `null` and malformed ones give an empty text."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""

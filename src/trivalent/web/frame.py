@@ -11,6 +11,7 @@ from trivalent.settings import Auth
 from trivalent.web import login, state
 from trivalent.web.i18n import LANGUAGE_NAMES, Language, language, t
 from trivalent.web.pages import ENTRIES, Entry
+from trivalent.web.uploads import forget_uploads
 from trivalent.web.views.notices import plain
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ def navigate() -> None:
     for entry in allowed:
         sections.setdefault(t(f"common.section_{entry.section}"), []).append(_page(entry))
     chosen = st.navigation(sections)
+    if st.session_state.get("shown_page") != chosen.url_path:  # its fields are gone, and what was in them
+        forget_uploads(state.session_id())
+        st.session_state["shown_page"] = chosen.url_path
     with st.sidebar:
         _below_the_navigation()
     chosen.run()

@@ -10,10 +10,13 @@ import streamlit as st
 from trivalent.errors import AuthenticationError, LockedError
 from trivalent.settings import Auth
 from trivalent.web import state
+from trivalent.web.admission import VISITS, Admission
 from trivalent.web.components import component
 from trivalent.web.i18n import t
 from trivalent.web.routes import COOKIE, PREFIX
+from trivalent.web.sockets import HEADER
 from trivalent.web.tickets import TICKETS, Session
+from trivalent.web.uploads import forget_uploads
 
 if TYPE_CHECKING:
     from trivalent.store import User
@@ -25,28 +28,35 @@ TICKET_S = 60.0
 def admit() -> bool:
     """Find the user of this session; tells whether somebody is there."""
     found = _present()
+    before: Admission | None = st.session_state.get("admission")
+    if before is not None and (found is None or before.user_id != found.user_id):
+        leave_nothing()  # the session ended elsewhere, or the account was closed
     if found is None:
-        if "user" in st.session_state:  # the session ended elsewhere, or the account was closed
-            leave_nothing()
         return False
-    if "user" in st.session_state and st.session_state["user"].id != found.id:
-        leave_nothing()
-    st.session_state["user"] = found
+    st.session_state["admission"] = found
+    if socket := st.context.headers.get(HEADER):  # a page without a browser has none
+        VISITS.enter(state.session_id(), socket, found)
     return True
 
 
-def _present() -> User | None:
+def _present() -> Admission | None:
     auth = state.settings().auth
     accounts = state.store().accounts
     if auth is Auth.NONE:
-        return accounts.local_user()
+        return _admission(accounts.local_user())
     if auth is Auth.OIDC:
-        return _from_provider()
+        found = _from_provider()
+        return None if found is None else _admission(found)
     token = st.session_state.get("token") or remembered()
     found = accounts.session_user(token) if token else None
-    if found is not None:
-        st.session_state["token"] = token
-    return found
+    if found is None:
+        return None
+    st.session_state["token"] = token
+    return _admission(found, token)
+
+
+def _admission(user: User, token: str | None = None) -> Admission:
+    return Admission(lambda: state.store().accounts, user.id, token)
 
 
 def remembered() -> str | None:
@@ -141,8 +151,10 @@ def log_out() -> None:
 
 def leave_nothing() -> None:
     """Forget what this session holds of its user, but for the language."""
-    if "user" in st.session_state:
-        TICKETS.revoke(st.session_state["user"].id)
+    if left := st.session_state.get("admission"):
+        TICKETS.revoke(left.user_id)
+    VISITS.leave(state.session_id())
+    forget_uploads(state.session_id())
     for name in list(st.session_state):
         if name != "language":
             del st.session_state[name]

@@ -5,8 +5,11 @@ Every request names a ticket that a page of this process was given; without one 
 
 from __future__ import annotations
 
-from pathlib import Path
+import secrets
+from collections import Counter
+from typing import BinaryIO
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -18,6 +21,8 @@ from trivalent.web.tickets import TICKETS, Play, Send, Session
 
 PREFIX = "/app"
 COOKIE = "trivalent_session"
+SENDS = 2  # of one ticket at the same time: one that broke off, and the next attempt
+_coming: Counter[str] = Counter()  # recordings on their way, by ticket
 MEDIA_TYPES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm",
     ".mkv": "video/x-matroska", ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
@@ -75,7 +80,7 @@ class Headers:
 
 async def play(request: Request) -> Response:
     """Serve a recording, whole or in the parts that a player asks for."""
-    right = TICKETS.look(request.path_params["ticket"])
+    right = await run_in_threadpool(TICKETS.look, request.path_params["ticket"])
     if not isinstance(right, Play) or not right.path.is_file():
         return Response(status_code=404)
     if right.passing:
@@ -86,28 +91,38 @@ async def play(request: Request) -> Response:
 
 async def send(request: Request) -> Response:
     """Take a recording made in the browser, to the byte limit."""
-    right = TICKETS.look(request.path_params["ticket"])
+    name = request.path_params["ticket"]
+    right = await run_in_threadpool(TICKETS.look, name)
     if not isinstance(right, Send) or not _from_page(request):
         return Response(status_code=404)
+    if _coming[name] >= SENDS:
+        return Response(status_code=429)
     right.path.parent.mkdir(parents=True, exist_ok=True)
-    partial = right.path.with_name(right.path.name + ".partial")
+    partial = right.path.with_name(f"{right.path.name}.{secrets.token_hex(8)}.partial")
+    _coming[name] += 1
     try:
         with partial.open("wb") as sink:
             if not await _copy(request, sink, right.limit):
                 return Response(status_code=413)
+        # who was let in at the beginning may be so no more
+        if await run_in_threadpool(TICKETS.look, name) is None:
+            return Response(status_code=404)
         partial.replace(right.path)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+        _coming[name] -= 1
+        if not _coming[name]:
+            del _coming[name]
     return Response(status_code=204)
 
 
-async def _copy(request: Request, sink: object, limit: int) -> bool:
+async def _copy(request: Request, sink: BinaryIO, limit: int) -> bool:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
             return False
-        sink.write(chunk)  # type: ignore[attr-defined]
+        sink.write(chunk)
     return True
 
 
@@ -117,7 +132,7 @@ async def session(request: Request) -> Response:
     if not isinstance(right, Session):
         return Response(status_code=404)
     answer = Response(status_code=204)
-    secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+    secure = request.url.scheme == "https"  # as the trusted proxy says, where there is one
     if right.token:
         seconds = int(right.days * 86400)
         answer.set_cookie(

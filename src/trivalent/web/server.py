@@ -1,4 +1,4 @@
-"""The web server: Streamlit with our configuration, our routes and our headers."""
+"""The web server: Streamlit with our configuration, our routes, our guard and our headers."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import socket
 import sys
-import threading
-import time
 import webbrowser
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trivalent.errors import TrivalentError, UsageError
-from trivalent.settings import Settings, is_loopback
+from trivalent.errors import AuthenticationError, TrivalentError
+from trivalent.listener import address_of, listen
+from trivalent.settings import Settings
+from trivalent.slow_clients import Patience, protocol
 from trivalent.web import style
+
+if TYPE_CHECKING:
+    import uvicorn
+    from streamlit.starlette import App
 
 log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).parent / "script" / "main.py"
-START_S = 60.0
-LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
+REQUEST_GRACE_S = 10  # for requests in flight when a signal comes
+HEAD_BYTES = 32 << 10  # of one request: cookies of an identity provider are long
+PING_S = 30
+CONNECTIONS = 512  # web sockets and plain ones; more are answered with 503 at once
+HANDLES = 4096  # files and sockets: what the connections may take, and as much again
 
 
 def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
@@ -34,56 +43,121 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
     UsageError
         The address cannot be listened on.
     """
+    from streamlit.web import bootstrap
+
+    _allow_handles()
+    listener = listen(host, port)
+    address = address_of(listener)
+    print(f"Trivalent is at {address} (Ctrl-C stops it)", flush=True)
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    bootstrap.load_config_options(configuration(settings, host=host, port=listener.getsockname()[1]))
+    try:
+        opened = address if browser and _has_display() else None
+        _run(_app(settings, host=host, opened=opened), settings, listener)
+    finally:
+        listener.close()
+
+
+def _has_display() -> bool:
+    """Tell whether a window can be opened; the standard module would start a browser of the terminal."""
+    return not sys.platform.startswith("linux") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+
+
+def _allow_handles() -> None:
+    """Let the process have as many files and sockets as the limits on its visitors add up to."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HANDLES if hard == resource.RLIM_INFINITY else min(HANDLES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _app(settings: Settings, *, host: str, opened: str | None) -> App:
     import streamlit as st
     from starlette.middleware import Middleware
 
+    from trivalent.web.guard import Guard
     from trivalent.web.routes import ROUTES, Headers
 
-    port = _free(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"Trivalent is at http://{shown}:{port} (Ctrl-C stops it)", flush=True)
-    if browser:
-        threading.Thread(target=_open_window, args=(host, port), daemon=True).start()
-    app = st.App(
+    return st.App(
         SCRIPT,
-        lifespan=_closing,
+        lifespan=partial(_lifespan, opened),
         routes=ROUTES,
-        middleware=[Middleware(Headers)],
+        middleware=[Middleware(Headers), Middleware(Guard, settings=settings, host=host)],
         on_script_error=_on_error,
     )
-    app.run(config=configuration(settings, host=host, port=port))
 
 
-def _open_window(host: str, port: int) -> None:
-    """Show the app in the user's browser as soon as it listens."""
-    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-        return  # the standard module would start a browser of the terminal
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound to
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        try:
-            socket.create_connection((near, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            webbrowser.open(f"http://[{near}]:{port}" if ":" in near else f"http://{near}:{port}")
-            return
+def _run(app: App, settings: Settings, listener: socket.socket) -> None:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn_config(app, settings))
+    # uvicorn sends itself the signal again when it is done, which would end us before we have tidied up
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise TrivalentError("expected the app to start, it did not; the log says why")
+
+
+def uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:
+    """Return how the server speaks: what it takes of a request, and whom it believes about the client."""
+    import uvicorn
+    from streamlit import config
+
+    from trivalent.web.sockets import MESSAGE_BYTES
+
+    return uvicorn.Config(
+        app,
+        http=protocol(Patience(proxies=settings.proxies)),
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        limit_concurrency=CONNECTIONS,
+        # any program on this computer could otherwise say where a request comes from
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.trusted_proxy,
+        timeout_graceful_shutdown=REQUEST_GRACE_S,
+        ssl_certfile=config.get_option("server.sslCertFile"),
+        ssl_keyfile=config.get_option("server.sslKeyFile"),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+    )
 
 
 @asynccontextmanager
-async def _closing(_: object) -> AsyncGenerator[None, None]:
-    """Give running jobs back and close the store when the server is told to stop."""
-    from trivalent.web import state
+async def _lifespan(opened: str | None, _: object) -> AsyncGenerator[None, None]:
+    """Take up waiting jobs at once; give running ones back and close the store at the end."""
+    from trivalent.web import quiet, state
 
+    quiet.hush("streamlit", "uvicorn")
+    await asyncio.to_thread(state.services)
+    if opened is not None:
+        await asyncio.to_thread(webbrowser.open, opened)
     yield
     await asyncio.to_thread(state.close_all)
 
 
 def _on_error(error: Exception) -> bool:
     """Show an error in the language of the page; what is not the user's doing goes to the log."""
+    from trivalent.web import login
     from trivalent.web.views.notices import show_error, unexpected
 
-    if isinstance(error, TrivalentError):
+    if isinstance(error, AuthenticationError):  # shut out meanwhile: only the login is left
+        login.leave_nothing()
+        style.apply(Settings.from_environment().max_upload_mb)
+        login.ask()
+    elif isinstance(error, TrivalentError):
         show_error(error)
     else:
         log.error("unexpected error in a page", exc_info=error)
@@ -91,38 +165,30 @@ def _on_error(error: Exception) -> bool:
     return True
 
 
-def _free(host: str, port: int) -> int:
-    """Check the address before anything starts; port 0 takes a free one."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        raise UsageError(
-            f"expected a free port at an address of this computer, got {host}:{port}: {error.strerror}; "
-            "choose another with --port or --host"
-        ) from error
-
-
 def configuration(settings: Settings, *, host: str, port: int) -> dict[str, Any]:
-    """Options of Streamlit by their dotted names."""
+    """Options of Streamlit by their dotted names; what the guard does is not left to it as well."""
+    from trivalent.web.sockets import RECONNECT_S
+
     return {
-        "server.address": host,
+        "server.address": host.strip("[]"),
         "server.port": port,
-        # else a message over the web socket makes Streamlit write into the working directory
-        "server.headless": True,
-        "server.enableAgentApi": False,  # whatever a file or variable says: nobody drives it but by a page
+        "server.headless": True,  # else it offers to write into the folder that it was started in
+        "server.baseUrlPath": "",
         "server.maxUploadSize": math.ceil(settings.max_upload_mb),
+        "server.disconnectedSessionTTL": int(2 * RECONNECT_S),
         "server.fileWatcherType": "none",
-        # a page of another site whose name leads to this computer must not reach the app
-        "server.allowedHosts": LOOPBACK_NAMES if is_loopback(host) else [],
+        "server.enableXsrfProtection": True,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.scriptHealthCheckEnabled": False,
+        "server.trustedUserHeaders": {},
+        "global.developmentMode": False,
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         # Streamlit would write the cells of a table as they are; ours are guarded against formulas
         "client.disableDataExport": True,
         "client.showErrorDetails": "none",
         "logger.hideWelcomeMessage": True,
+        "logger.enableRich": False,  # it writes past the log, where nothing holds it back
         **style.theme(),
     }

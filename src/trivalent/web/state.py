@@ -1,19 +1,27 @@
 """What a page stands on: the settings, the store, the runner, the current user, the loaded models.
 
 Everything long runs as a job in the runner of this process, so a page never waits and never owns
-work: reloading it or leaving it loses nothing.
+work: reloading it or leaving it loses nothing. None of it lies in Streamlit's caches, which a message
+of any browser can empty.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from trivalent.errors import AuthenticationError
 from trivalent.settings import Settings
+from trivalent.web.admission import Admission
 from trivalent.web.recent import RecentFrames
 from trivalent.web.scratch import Scratch
 
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 
 STOP_GRACE_S = 5.0
 MEDIA_S = 12 * 3600.0
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,8 @@ class Services:
     frames: RecentFrames
 
 
-_running: list[Services] = []
+_running: dict[str, Services] = {}  # by settings
+_starting = threading.Lock()
 
 
 def settings() -> Settings:
@@ -48,7 +58,34 @@ def settings() -> Settings:
 
 def services() -> Services:
     """Store and runner, opened once per process."""
-    return _services(settings().to_json())
+    chosen = settings()
+    key = chosen.to_json()
+    with _starting:
+        if key not in _running:
+            _running[key] = _start(chosen)
+        return _running[key]
+
+
+def _start(chosen: Settings) -> Services:
+    from trivalent.runner import JobRunner
+    from trivalent.store import open_store
+
+    opened, frames = open_store(chosen), RecentFrames()
+    runner = JobRunner(opened, chosen, finished=frames.add)
+    runner.start()
+    return Services(chosen, opened, runner, Scratch(chosen.home), frames)
+
+
+@atexit.register
+def close_all() -> None:
+    """Stop the workers and close the stores of this process; what runs goes back to the queue."""
+    with _starting:
+        ended = list(_running.values())
+        _running.clear()
+    for each in ended:
+        each.runner.stop(STOP_GRACE_S)
+        each.store.close()
+        each.scratch.close()
 
 
 def store() -> Store:
@@ -61,15 +98,51 @@ def runner() -> JobRunner:
     return services().runner
 
 
-def user() -> User:
-    """Whoever uses this page; `login.admit` has let nobody else in."""
-    found: User = st.session_state["user"]
+def session_id() -> str:
+    """Streamlit's name of this session."""
+    context = get_script_run_ctx()
+    return "" if context is None else context.session_id
+
+
+def admission() -> Admission:
+    """How this session was let in by `login.admit`.
+
+    Raises
+    ------
+    AuthenticationError
+        Nobody is signed in.
+    """
+    found: Admission | None = st.session_state.get("admission")
+    if found is None:
+        raise AuthenticationError("expected a session that is signed in, got one without; log in")
     return found
+
+
+def user() -> User:
+    """Whoever uses this page, asked of the store at each call: they may have been shut out meanwhile.
+
+    Raises
+    ------
+    AuthenticationError
+        They have been.
+    """
+    return admission().user()
 
 
 def history() -> History:
     """Analyses of the current user, and of nobody else."""
     return store().history(user())
+
+
+def still(make: Callable[[], Made]) -> Callable[[], Made]:
+    """Wrap what is made later, in a thread without a session, so that it asks again who wants it."""
+    who = admission()
+
+    def made() -> Made:
+        who.user()
+        return make()
+
+    return made
 
 
 def chosen_model() -> str:
@@ -83,64 +156,40 @@ def choose_model(name: str) -> None:
 
 
 def bundle(name: str) -> Bundle:
-    """Load a bundle by name; its graphs are read when they are first needed."""
-    chosen = settings()
-    return _bundle(name, str(chosen.home), chosen.threads)
+    """Load a bundle by name, anew if another one lies there now; its graphs are read when needed."""
+    return _bundle(*_place(name))
 
 
 def analyzer(name: str) -> Analyzer:
     """Analyzer of a bundle, for texts; recordings go to the runner as jobs."""
+    return _analyzer(*_place(name))
+
+
+def _place(name: str) -> tuple[str, str, int]:
+    """Where a bundle lies, a digest of what it is, and the threads to run it with."""
+    from trivalent.bundle import INSTALLED
+    from trivalent.bundle_store import locate
+
     chosen = settings()
-    return _analyzer(name, str(chosen.home), chosen.threads)
+    where = str(locate(name, chosen))
+    for path in (INSTALLED / where / "bundle.json", Path(where) / "bundle.json"):
+        if path.is_file():  # it lists the digests of all other files
+            return where, hashlib.sha256(path.read_bytes()).hexdigest(), chosen.threads
+    return where, str(Path(where).stat().st_mtime_ns), chosen.threads
 
 
-def forget_models() -> None:
-    """Load bundles anew when they are next asked for: one was added, replaced or removed."""
-    _bundle.clear()
-    _analyzer.clear()
-
-
-@st.cache_resource(show_spinner=False)
-def _services(settings_json: str) -> Services:
-    import json
-
-    from trivalent.runner import JobRunner
-    from trivalent.store import open_store
-
-    chosen = Settings.from_mapping(json.loads(settings_json))
-    opened, frames = open_store(chosen), RecentFrames()
-    runner = JobRunner(opened, chosen, finished=frames.add)
-    started = Services(chosen, opened, runner, Scratch(chosen.home), frames)
-    started.runner.start()
-    _running.append(started)
-    return started
-
-
-@atexit.register
-def close_all() -> None:
-    """Stop the workers and close the stores of this process; what runs goes back to the queue."""
-    while _running:
-        ended = _running.pop()
-        ended.runner.stop(STOP_GRACE_S)
-        ended.store.close()
-        ended.scratch.close()
-    _services.clear()
-
-
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _bundle(name: str, home: str, threads: int) -> Bundle:
+@lru_cache(maxsize=4)
+def _bundle(where: str, _: str, threads: int) -> Bundle:
     from trivalent.bundle import load_bundle
-    from trivalent.bundle_store import locate
 
-    return load_bundle(locate(name, settings()), threads=threads)
+    return load_bundle(where, threads=threads)
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _analyzer(name: str, home: str, threads: int) -> Analyzer:
+@lru_cache(maxsize=2)
+def _analyzer(where: str, _: str, threads: int) -> Analyzer:
     from trivalent.analyzer import Analyzer
-    from trivalent.bundle_store import locate
 
-    return Analyzer(locate(name, settings()), threads=threads)
+    return Analyzer(where, threads=threads)
 
 
 def sample() -> Path:
@@ -165,6 +214,6 @@ def media_url(path: Path) -> str:
 
     known: dict[str, str] = st.session_state.setdefault("media_tickets", {})
     if TICKETS.look(known.get(str(path), "")) is None:
-        right = Play(path, passing=path.is_relative_to(settings().home / "sessions"))
-        known[str(path)] = TICKETS.issue(right, owner=user().id, seconds=MEDIA_S)
+        right, who = Play(path, passing=path.is_relative_to(settings().home / "sessions")), admission()
+        known[str(path)] = TICKETS.issue(right, owner=who.user_id, seconds=MEDIA_S, holds=who.holds)
     return f"{PREFIX}/media/{known[str(path)]}"

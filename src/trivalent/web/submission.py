@@ -7,34 +7,45 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
+from trivalent.errors import TranscriptError, TrivalentError
 from trivalent.store import Job, Record
 from trivalent.store.folders import suffix_of
 from trivalent.transcripts import parse_transcript, to_srt
 from trivalent.web import state
 from trivalent.web.scratch import use
 
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+TRANSCRIPT_MB = 2  # as much as a day of speech takes
+
 
 @dataclass(frozen=True)
 class Wishes:
-    """How a recording is to be analysed, as its options in the store."""
+    """How a recording is to be analysed; a transcript is only read when it is handed in."""
 
     modalities: Sequence[str] | None = None
     whisper: str = "tiny.en"
-    transcript: str | None = None
+    transcript: UploadedFile | None = None
     keep_media: bool = False
 
     def options(self) -> dict[str, Any]:
-        """Render for the job."""
+        """Render for the job.
+
+        Raises
+        ------
+        TranscriptError
+            The transcript is too long, malformed or without words.
+        """
         return {
             "model": state.chosen_model(),
             "modalities": None if self.modalities is None else list(self.modalities),
             "whisper": self.whisper,
-            "transcript": self.transcript,
+            "transcript": None if self.transcript is None else _read(self.transcript),
         }
 
 
@@ -52,17 +63,20 @@ def submit(name: str, content: bytes | Path, wishes: Wishes) -> Job:
     ------
     StoreError
         The queue is full, or the file cannot be stored.
+    TranscriptError
+        As `Wishes.options`.
     """
+    user, options = state.user(), wishes.options()
     copy = state.session_folder() / f"{secrets.token_hex(8)}{suffix_of(name)}"
     _write(content, copy)
     waiting = copy.with_name(f"{copy.stem}.waiting")
     shutil.copyfile(copy, waiting)  # the store takes its file away
     try:
         job = state.store().jobs.submit(
-            state.user(),
+            user,
             name,
             waiting,
-            options=wishes.options(),
+            options=options,
             keep_media=wishes.keep_media,
             limit=state.settings().queue_limit,
         )
@@ -101,6 +115,19 @@ def recording(record: Record) -> Path | None:
 def _copies() -> dict[str, Path]:
     found: dict[str, Path] = st.session_state.setdefault("copies", {})
     return found
+
+
+def _read(file: UploadedFile) -> str:
+    """Text of a transcript as the job takes it; the same upload is read once."""
+    known: tuple[str, str] | None = st.session_state.get("transcript")
+    if known is None or known[0] != file.file_id:
+        if file.size > TRANSCRIPT_MB * 1e6:
+            raise TranscriptError(
+                f"expected a transcript of at most {TRANSCRIPT_MB} MB, got {file.size / 1e6:.0f} MB; "
+                "name the right file"
+            )
+        known = st.session_state["transcript"] = (file.file_id, transcript_text(file.getvalue(), file.name))
+    return known[1]
 
 
 def transcript_text(data: bytes, name: str) -> str:

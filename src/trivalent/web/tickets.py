@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,16 @@ class Session:
 
 
 Right = Play | Send | Session
-Entry = tuple[Right, str, float]  # right, owner, when it ends
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A right, whose it is, when it ends at the latest, and whether it still holds."""
+
+    right: Right
+    owner: str
+    until: float
+    holds: Callable[[], bool] | None
 
 
 @dataclass
@@ -54,30 +64,51 @@ class Tickets:
     _entries: dict[str, Entry] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def issue(self, right: Right, *, owner: str, seconds: float) -> str:
-        """Make a ticket; the names of ended ones are forgotten."""
+    def issue(
+        self, right: Right, *, owner: str, seconds: float, holds: Callable[[], bool] | None = None
+    ) -> str:
+        """Make a ticket; the names of ended ones are forgotten.
+
+        Parameters
+        ----------
+        right : Right
+        owner : str
+            Whose it is, for `revoke`.
+        seconds : float
+            How long it is good for.
+        holds : callable, optional
+            Asked at each use whether whom it was given to is still let in; it may ask the store.
+        """
         name = secrets.token_urlsafe(32)
         now = time.monotonic()
         with self._lock:
-            self._entries = {k: e for k, e in self._entries.items() if e[2] > now}
-            self._entries[name] = (right, owner, now + seconds)
+            self._entries = {k: e for k, e in self._entries.items() if e.until > now}
+            self._entries[name] = Entry(right, owner, now + seconds, holds)
         return name
 
     def look(self, name: str) -> Right | None:
         """Right of a ticket, which stays valid."""
         entry = self._entries.get(name)
-        return entry[0] if entry is not None and entry[2] > time.monotonic() else None
+        if entry is not None and entry.holds is not None and not entry.holds():
+            with self._lock:
+                self._entries.pop(name, None)
+            return None
+        return _unless_ended(entry)
 
     def take(self, name: str) -> Right | None:
         """Right of a ticket, which ends with this."""
         with self._lock:
             entry = self._entries.pop(name, None)
-        return entry[0] if entry is not None and entry[2] > time.monotonic() else None
+        return _unless_ended(entry)
 
     def revoke(self, owner: str) -> None:
         """End all tickets of somebody who leaves."""
         with self._lock:
-            self._entries = {k: e for k, e in self._entries.items() if e[1] != owner}
+            self._entries = {k: e for k, e in self._entries.items() if e.owner != owner}
+
+
+def _unless_ended(entry: Entry | None) -> Right | None:
+    return entry.right if entry is not None and entry.until > time.monotonic() else None
 
 
 TICKETS = Tickets()

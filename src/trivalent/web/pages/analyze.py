@@ -12,6 +12,7 @@ from trivalent.errors import NotFoundError
 from trivalent.store import JobState
 from trivalent.web import state, submission
 from trivalent.web.i18n import t
+from trivalent.web.uploads import forget_uploads
 from trivalent.web.views import job as jobs
 from trivalent.web.views.ask_file import ask_file
 from trivalent.web.views.ask_recording import ask_recording
@@ -67,6 +68,7 @@ def _ask() -> None:
         with tab:
             target = ask()
         if target is not None:
+            forget_uploads(state.session_id())  # the job has its own copy
             _turn(*target)
             st.rerun()
 

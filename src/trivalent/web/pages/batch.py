@@ -15,6 +15,7 @@ from trivalent.web import intake, state
 from trivalent.web.i18n import t
 from trivalent.web.intake import Outcome, Reason, Refused, Taken
 from trivalent.web.submission import Wishes
+from trivalent.web.uploads import SHARE, forget_uploads, memory_mb
 from trivalent.web.views.ask_file import usually_kept
 from trivalent.web.views.batch_progress import progress
 from trivalent.web.views.batch_results import failures, results
@@ -74,6 +75,7 @@ def _ask(round_: int) -> None:
             largest=f"{largest:g}",
             count=intake.MAX_FILES,
             total=f"{intake.MAX_TOTAL_FACTOR * largest:g}",
+            together=f"{memory_mb(state.settings()) / SHARE:g}",
         )
         files = st.file_uploader(
             t("batch.files"), accept_multiple_files=True, key=f"batch-files-{round_}", help=help_
@@ -102,6 +104,7 @@ def _start(files: Sequence[UploadedFile], name: str, keep: bool) -> None:
     refused = [*(f for f in found if isinstance(f, Refused)), *refused]
     st.session_state["batch-refused"] = (batch, refused)
     st.session_state["batch-round"] += 1
+    forget_uploads(state.session_id())
     if batch is not None:
         st.session_state["batch"] = batch
         state.runner().wake()

@@ -131,9 +131,9 @@ def _actions(history: History, page: Page, query: Query) -> None:
         st.space("stretch")
         one, two = len(ids) == 1, len(ids) == 2
         if st.button(t("history.rename"), icon=":material/edit:", disabled=not one):
-            st.dialog(t("history.rename"))(_rename)(history, records[0])
+            st.dialog(t("history.rename"))(_rename)(records[0])
         if st.button(t("history.tags"), icon=":material/label:", disabled=not ids):
-            st.dialog(t("history.tags"))(_tag)(history, records)
+            st.dialog(t("history.tags"))(_tag)(records)
         if st.button(t("history.compare"), icon=":material/compare_arrows:", disabled=not two):
             st.session_state["compare"] = tuple(ids)
             go("compare")
@@ -141,7 +141,7 @@ def _actions(history: History, page: Page, query: Query) -> None:
         wanted = ids or [r.id for r in every(history, query)]
         download(history, wanted, label=label, key="export")
         if st.button(t("history.delete"), icon=":material/delete:", disabled=not ids):
-            st.dialog(t("history.delete"))(_delete)(history, records)
+            st.dialog(t("history.delete"))(_delete)(records)
 
 
 def _known(history: History, ids: Sequence[str]) -> list[Record]:
@@ -155,13 +155,13 @@ def _known(history: History, ids: Sequence[str]) -> list[Record]:
     return found
 
 
-def _rename(history: History, record: Record) -> None:
+def _rename(record: Record) -> None:
     with st.form("rename", border=False):
         name = st.text_input(t("history.rename_label"), record.name, max_chars=255)
         sent = st.form_submit_button(t("history.save"), type="primary")
     if sent:
         try:
-            history.rename(record.id, name)
+            state.history().rename(record.id, name)
         except TrivalentError as error:
             show_error(error)
             return
@@ -169,8 +169,9 @@ def _rename(history: History, record: Record) -> None:
         st.rerun()
 
 
-def _tag(history: History, records: Sequence[Record]) -> None:
+def _tag(records: Sequence[Record]) -> None:
     """Change the tags that all records have in common; the others of each stay."""
+    history = state.history()
     common = set.intersection(*(set(r.tags) for r in records))
     with st.form("tags", border=False):
         chosen = st.multiselect(
@@ -191,7 +192,7 @@ def _tag(history: History, records: Sequence[Record]) -> None:
         st.rerun()
 
 
-def _delete(history: History, records: Sequence[Record]) -> None:
+def _delete(records: Sequence[Record]) -> None:
     st.markdown(t("history.delete_ask", count=len(records)))
     names = [f"- {plain(r.name)}" for r in records[:_NAMED]]
     if len(records) > _NAMED:
@@ -199,7 +200,7 @@ def _delete(history: History, records: Sequence[Record]) -> None:
     st.markdown("\n".join(names))
     with st.container(horizontal=True):
         if st.button(t("history.delete"), type="primary", key="delete-sure"):
-            count = history.delete([r.id for r in records])
+            count = state.history().delete([r.id for r in records])
             _forget([r.id for r in records])
             flash(t("history.deleted", count=count))
             st.rerun()

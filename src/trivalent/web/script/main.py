@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
+from trivalent.errors import AuthenticationError
 from trivalent.web import login, state, style
 from trivalent.web.frame import hide_navigation, navigate, prepare
 
@@ -13,7 +16,11 @@ def main() -> None:
     admitted = login.admit()
     login.keep_cookies()
     if admitted:
-        navigate()
+        try:
+            navigate()
+        except AuthenticationError:  # shut out while the page was made
+            login.leave_nothing()
+            st.rerun()
     else:
         hide_navigation()
         login.ask()

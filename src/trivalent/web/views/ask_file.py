@@ -14,7 +14,6 @@ from trivalent.web.views.ask_text import Target
 from trivalent.web.views.notices import show_error
 from trivalent.web.views.words import modality_name
 
-TRANSCRIPT_MB = 16  # as much as the library reads
 RECOGNISERS = ("tiny.en", "base.en", "base", "small.en", "small")
 
 
@@ -74,18 +73,13 @@ def ask_wishes(key: str) -> Wishes | None:
             t("analyze.transcript"),
             type=[suffix.lstrip(".") for suffix in SUFFIXES],
             key=f"{key}-transcript",
-            max_upload_size=TRANSCRIPT_MB,
+            max_upload_size=submission.TRANSCRIPT_MB,
             help=t("analyze.transcript_help"),
         )
     if not modalities:
         st.warning(t("analyze.no_modality"), icon=":material/warning:")
         return None
-    try:
-        transcript = None if file is None else submission.transcript_text(file.getvalue(), file.name)
-    except TrivalentError as error:
-        show_error(error)
-        return None
-    return Wishes(_unless_all(modalities), whisper, transcript, keep)
+    return Wishes(_unless_all(modalities), whisper, file, keep)
 
 
 def _unless_all(modalities: list[Modality]) -> list[str] | None:

@@ -92,7 +92,8 @@ def _ticket() -> str:
     if TICKETS.look(name) is None:
         path = state.session_folder() / f"{secrets.token_hex(8)}.recorded"
         right = Send(path, state.settings().max_upload_bytes)
-        name = TICKETS.issue(right, owner=state.user().id, seconds=TICKET_S)
+        who = state.admission()
+        name = TICKETS.issue(right, owner=who.user_id, seconds=TICKET_S, holds=who.holds)
         st.session_state["recorder_ticket"] = name
         st.session_state["recorder_path"] = path
     return name

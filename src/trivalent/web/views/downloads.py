@@ -31,7 +31,7 @@ def buttons(record: Record, analysis: Analysis) -> None:
         for suffix, kind, make in files:
             st.download_button(
                 t(f"result.download_{suffix}"),
-                make,
+                state.still(make),
                 file_name=f"{name}.{suffix}",
                 mime=kind,
                 on_click="ignore",

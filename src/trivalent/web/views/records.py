@@ -13,6 +13,7 @@ from trivalent.analysis import Verdict
 from trivalent.markup import esc
 from trivalent.store import History, Query, Record
 from trivalent.types import probabilities_array
+from trivalent.web import state
 from trivalent.web.frame import page_of
 from trivalent.web.i18n import t
 from trivalent.web.views.bars import stacked_bar, verdict_badge
@@ -77,7 +78,8 @@ def download(history: History, ids: Sequence[str], *, label: str, key: str) -> N
     Parameters
     ----------
     history : History
-        Taken here, because the archive is made in another thread, which has no session.
+        Taken here, because the archive is made in another thread, which has no session. There it is
+        asked again whether the user is still let in.
     """
     wanted = tuple(ids)
 
@@ -87,7 +89,7 @@ def download(history: History, ids: Sequence[str], *, label: str, key: str) -> N
 
     st.download_button(
         label,
-        archive,
+        state.still(archive),
         file_name="trivalent-analyses.zip",
         mime="application/zip",
         icon=":material/download:",
