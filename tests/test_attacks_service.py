@@ -27,6 +27,7 @@ from trivalent import bundle_store
 from trivalent.errors import BundleError
 from trivalent.settings import Auth, Settings
 from trivalent.store import Role, open_store
+from trivalent.web import intake
 
 HANGS_S = 90.0  # a server that has not acted by then does not
 
@@ -312,6 +313,10 @@ def test_a_zip_of_folders_is_refused_at_once(tmp_path: Path, attack: Attack) -> 
     with pytest.raises(BundleError):
         bundle_store.install(archive, tmp_path / "home")
     attack.attempt("two million folders as a bundle", withstood=time.monotonic() - began < 20)
+    began = time.monotonic()
+    outcomes = list(intake.unpack("a.zip", archive, tmp_path, largest=1000))
+    refused = len(outcomes) == 1 and isinstance(outcomes[0], intake.Refused)
+    attack.attempt("and as a batch", withstood=refused and time.monotonic() - began < 20)
 
 
 # --------------------------------------------------- 8: what a killed child leaves

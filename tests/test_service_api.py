@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 
 from service_tools import NOT_AN_ID, TEXT, Local, clip, local_service
 from trivalent.analysis import Analysis
+from trivalent.isolated_pool import SMALL_TEXT
 from trivalent.service import submission
-from trivalent.service.texts import SMALL_TEXT
 from trivalent.store import JobState
 
 

@@ -6,6 +6,7 @@ extractor it was made for, with version and columns; other columns are refused.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,12 +210,17 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
     )
 
 
-def written(where: str | Path) -> int:
-    """Tell when a bundle was put in its place (ns, 0: never), so that a replaced one is loaded again."""
-    for path in (INSTALLED / where / MANIFEST, Path(where) / MANIFEST, Path(where)):
-        if path.is_file():
-            return path.stat().st_mtime_ns
-    return 0
+def fingerprint(where: str | Path) -> str:
+    """Tell one content of a bundle from another, so that one that was replaced is loaded again.
+
+    Of a folder the sha256 of its manifest, which lists those of all other files; of a .zip its time and
+    size; empty for what is no bundle.
+    """
+    for manifest in (INSTALLED / where / MANIFEST, Path(where) / MANIFEST):
+        if manifest.is_file():
+            return hashlib.sha256(manifest.read_bytes()).hexdigest()
+    path = Path(where)
+    return f"{path.stat().st_mtime_ns} {path.stat().st_size}" if path.is_file() else ""
 
 
 def bundle_name(where: str | Path) -> str:
@@ -294,8 +300,8 @@ __all__ = [
     "Expert",
     "ExpertSpec",
     "Inputs",
+    "fingerprint",
     "installed_bundles",
     "load_bundle",
     "open_bundle",
-    "written",
 ]

@@ -50,11 +50,27 @@ def transcript(data: str, *, name: str, stages: Stages) -> Answer:
     return {"text": to_srt(parsed.cues) if parsed.timed else "\n".join(cue.text for cue in parsed.cues)}
 
 
+def unpack(archive: str, *, name: str, folder: str, largest: int, stages: Stages) -> Answer:
+    """Unpack a .zip of recordings; see `web.intake.unpack`. `outcomes` have a `path` or a `reason`."""
+    from trivalent.web import intake
+
+    found = intake.unpack(name, Path(archive), Path(folder), largest=largest)
+    return {
+        "outcomes": [
+            {"name": o.name, "path": str(o.path)}
+            if isinstance(o, intake.Taken)
+            else {"name": o.name, "reason": str(o.reason)}
+            for o in found
+        ]
+    }
+
+
 TASKS: dict[str, Callable[..., Answer]] = {
     "analyze": analyze,
     "text": text,
     "probe": probe,
     "transcript": transcript,
+    "unpack": unpack,
 }
 
 
@@ -71,16 +87,16 @@ def _told(analysis: Analysis) -> Answer:
 
 
 def _analyzer(options: dict[str, Any]) -> Analyzer:
-    from trivalent.bundle import written
+    from trivalent.bundle import fingerprint
     from trivalent.isolated import AnalyzerOptions
 
     chosen = AnalyzerOptions.from_dict(options)
-    return _loaded(chosen, written(chosen.model))
+    return _loaded(chosen, fingerprint(chosen.model))
 
 
 @lru_cache(maxsize=ANALYZERS)
-def _loaded(options: AnalyzerOptions, version: int) -> Analyzer:
-    """Load a bundle; one that was replaced has another version and is loaded anew."""
+def _loaded(options: AnalyzerOptions, content: str) -> Analyzer:
+    """Load a bundle; one that was replaced has another content and is loaded anew."""
     from trivalent.analyzer import Analyzer
 
     return Analyzer(**options.to_dict())

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trivalent.analysis import Analysis
 from trivalent.errors import BundleError, NotFoundError, QueueFullError
+from trivalent.isolated_pool import SMALL_TEXT
 from trivalent.report import to_html
 from trivalent.service.bodies import read_json
 from trivalent.service.caller import CurrentUser, OwnHistory, TheService
@@ -26,7 +27,7 @@ from trivalent.service.schemas import (
     TextRequest,
 )
 from trivalent.service.submission import chosen_model, job_document, submit, submit_text
-from trivalent.service.texts import SMALL_TEXT, analyze_text, text_options
+from trivalent.service.texts import analyze_text
 from trivalent.store import Job, Order, Record
 from trivalent.store import Query as HistoryQuery
 from trivalent.store.mapping import TAG_LIMIT
@@ -91,7 +92,7 @@ async def create_analysis(request: Request, service: TheService, user: CurrentUs
             wanted.text,
             keep,
             name=wanted.name,
-            options=text_options(version),
+            version=version,
             owner=user.id,
             request=request,
         )

@@ -11,8 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from trivalent import __version__
-from trivalent.isolated import Limits
-from trivalent.isolated_pool import Pool
+from trivalent.isolated_pool import TEXT_S, Pool, text_task
 from trivalent.private_folders import TEMPORARY
 from trivalent.runner import JobRunner
 from trivalent.service import account, analyses, jobs, models, operation, problems
@@ -21,14 +20,11 @@ from trivalent.service.context import Service
 from trivalent.service.guard import Guard
 from trivalent.service.metrics import Metrics
 from trivalent.service.openapi import describe
-from trivalent.service.texts import text_options
 from trivalent.settings import Auth, Settings, is_loopback
 from trivalent.store import Store
 from trivalent.web_origin import LOOPBACK_NAMES
 
 STOP_GRACE_S = 10.0
-# of a text, or of a look at an upload: three times what the largest bundle of ours takes for either
-POOL_LIMITS = Limits(time_s=60.0, memory_bytes=3 * 2**29)
 WAITING = 128  # tasks before the pool; with accounts, one may have a quarter
 
 
@@ -52,7 +48,6 @@ def create_app(store: Store, settings: Settings, *, host: str = "127.0.0.1") -> 
         catalogue=catalogue,
         pool=Pool(
             os.cpu_count() or 1,
-            POOL_LIMITS,
             waiting=WAITING,
             waiting_each=WAITING if settings.auth is Auth.NONE else WAITING // 4,
             temporary=settings.home / TEMPORARY,
@@ -89,10 +84,9 @@ async def _lifespan(service: Service, _: FastAPI) -> AsyncIterator[None]:
 
 def _start(service: Service) -> None:
     service.runner.start()
-    words = {"text": "All is well.", "name": "text"}
-    options = text_options(service.catalogue.version(None)).to_dict()
+    words = text_task("All is well.", "text", model=service.catalogue.version(None)[0])
     for _ in range(service.pool.children):  # the first text does not wait for a model
-        service.pool.submit("text", {**words, "options": options}, owner="", time_s=POOL_LIMITS.time_s)
+        service.pool.submit("text", words, owner="", time_s=TEXT_S)
 
 
 def _stop(service: Service) -> None:

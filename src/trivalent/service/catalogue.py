@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from trivalent.bundle import Bundle, installed_bundles, load_bundle, written
+from trivalent.bundle import Bundle, fingerprint, installed_bundles, load_bundle
 from trivalent.bundle_store import added_bundles, resolve
 from trivalent.errors import BundleError, NotFoundError
 from trivalent.settings import Settings
 
-Version = tuple[str, int]  # where a bundle lies, and when its bundle.json was written (ns)
+Version = tuple[str, str]  # where a bundle lies, and its content's fingerprint
 
 
 class Catalogue:
@@ -31,7 +31,7 @@ class Catalogue:
         return sorted({*self._by_name(), *self._own})
 
     def version(self, name: str | None) -> Version:
-        """Tell where a bundle lies and when it was put there; None stands for the server's default.
+        """Tell where a bundle lies and what is in it; None stands for the server's default.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class Catalogue:
                 where = resolve(wanted, self._settings.home)
             except BundleError as error:
                 raise NotFoundError(str(error)) from error
-        return str(where), written(where)
+        return str(where), fingerprint(where)
 
     def bundle(self, name: str | None) -> Bundle:
         """Load a bundle, once for each version of it.

@@ -13,20 +13,11 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from trivalent.analysis import Analysis
-from trivalent.isolated import AnalyzerOptions, as_analysis
-from trivalent.isolated_pool import Pool
+from trivalent.isolated import as_analysis
+from trivalent.isolated_pool import TEXT_S, Pool, text_task
 from trivalent.service.catalogue import Version
-from trivalent.types import Modality
 
-#: More goes to the queue. Of the shortest sentences these take a second and a half, of usual ones a tenth.
-SMALL_TEXT = 4_000  # characters
-TEXT_S = 60.0  # from the request to the answer, with the waiting
 Kept = TypeVar("Kept")
-
-
-def text_options(version: Version) -> AnalyzerOptions:
-    """How a text is analysed: one thread of the model for one text at a time in each child."""
-    return AnalyzerOptions(model=version[0], modalities=(str(Modality.TEXT),), threads=1)
 
 
 async def analyze_text(
@@ -35,7 +26,7 @@ async def analyze_text(
     keep: Callable[[Analysis], Kept],
     *,
     name: str,
-    options: AnalyzerOptions,
+    version: Version,
     owner: str,
     request: Request,
 ) -> Kept:
@@ -49,7 +40,8 @@ async def analyze_text(
         Writes the analysis down, in a thread of the pool: as few writers wait for the database as
         texts are analysed at a time.
     name : str
-    options : AnalyzerOptions
+    version : Version
+        Bundle, as the catalogue tells it.
     owner : str
         Whose turn it takes.
     request : Request
@@ -70,7 +62,7 @@ async def analyze_text(
     ClientDisconnect
         Nobody waits for the answer.
     """
-    arguments = {"text": text, "name": name, "options": options.to_dict()}
+    arguments = text_task(text, name, model=version[0])
     call = pool.submit(
         "text", arguments, owner=owner, time_s=TEXT_S, then=lambda answer: keep(as_analysis(answer))
     )

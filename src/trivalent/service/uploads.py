@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trivalent.analyzer import TEXT_SUFFIXES
 from trivalent.errors import LimitError
-from trivalent.isolated_pool import Pool
+from trivalent.isolated_pool import LOOK_S, Pool
 from trivalent.media_probe import foreign_kind, read_head
 from trivalent.outside import clean_file_name
 from trivalent.service.bodies import chunks
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_FIELDS_BYTES = 2_000_000  # all fields but the file: options with a transcript
 MAX_PARTS = 50
-PROBE_S = 30.0  # to open a file and read its tables
 
 
 @dataclass
@@ -224,7 +223,7 @@ def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
 
 def _opens(path: Path, pool: Pool, *, owner: str) -> bool:
     try:
-        return pool.call("probe", {"path": str(path)}, owner=owner, time_s=PROBE_S)["kind"] is not None
+        return pool.call("probe", {"path": str(path)}, owner=owner, time_s=LOOK_S)["kind"] is not None
     except LimitError as error:
         raise ProblemError(Problems.UNUSABLE, str(error)) from error
 

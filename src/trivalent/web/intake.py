@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+from trivalent.archives import table_bytes
 from trivalent.batch_sources import SUFFIXES
 from trivalent.outside import clean_file_name
 
 MAX_FILES = 500
 MAX_TOTAL_FACTOR = 20  # times the largest single file, unpacked
+MAX_TABLE = 4 << 20  # bytes of the archive's own table, which is read as a whole
 MAX_RATIO = 200  # recordings hardly shrink; a bomb does, a thousandfold
 _CHUNK = 1 << 20
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
@@ -94,6 +96,9 @@ def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[
         In the order of the archive. Folders and what file managers hide in archives are passed over.
     """
     try:
+        if table_bytes(archive) > MAX_TABLE:
+            yield Refused(_shown(name), Reason.MANY)
+            return
         with zipfile.ZipFile(archive) as opened:
             members = [info for info in opened.infolist() if not _folder(info) and not _hidden(info)]
             if problem := _whole(members, largest):

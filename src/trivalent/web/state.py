@@ -8,31 +8,33 @@ of any browser can empty.
 from __future__ import annotations
 
 import atexit
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from trivalent.errors import AuthenticationError
-from trivalent.settings import Settings
+from trivalent.private_folders import TEMPORARY
+from trivalent.settings import Auth, Settings
 from trivalent.web.admission import Admission
 from trivalent.web.recent import RecentFrames
 from trivalent.web.scratch import Scratch
 
 if TYPE_CHECKING:
-    from trivalent.analyzer import Analyzer
     from trivalent.bundle import Bundle
+    from trivalent.isolated_pool import Pool
     from trivalent.runner import JobRunner
     from trivalent.store import History, Store, User
 
 STOP_GRACE_S = 5.0
 MEDIA_S = 12 * 3600.0
+CHILDREN = 2  # for small texts, transcripts and archives
+WAITING = 64  # tasks before them; with accounts, one may have a quarter
 Made = TypeVar("Made")
 
 
@@ -45,6 +47,7 @@ class Services:
     runner: JobRunner
     scratch: Scratch
     frames: RecentFrames
+    pool: Pool
 
 
 _running: dict[str, Services] = {}  # by settings
@@ -67,13 +70,20 @@ def services() -> Services:
 
 
 def _start(chosen: Settings) -> Services:
+    from trivalent.isolated_pool import Pool
     from trivalent.runner import JobRunner
     from trivalent.store import open_store
 
     opened, frames = open_store(chosen), RecentFrames()
     runner = JobRunner(opened, chosen, finished=frames.add)
     runner.start()
-    return Services(chosen, opened, runner, Scratch(chosen.home), frames)
+    pool = Pool(
+        CHILDREN,
+        waiting=WAITING,
+        waiting_each=WAITING if chosen.auth is Auth.NONE else WAITING // 4,
+        temporary=chosen.home / TEMPORARY,
+    )
+    return Services(chosen, opened, runner, Scratch(chosen.home), frames, pool)
 
 
 @atexit.register
@@ -83,6 +93,7 @@ def close_all() -> None:
         ended = list(_running.values())
         _running.clear()
     for each in ended:
+        each.pool.close()
         each.runner.stop(STOP_GRACE_S)
         each.store.close()
         each.scratch.close()
@@ -157,39 +168,37 @@ def choose_model(name: str) -> None:
 
 def bundle(name: str) -> Bundle:
     """Load a bundle by name, anew if another one lies there now; its graphs are read when needed."""
-    return _bundle(*_place(name))
+    from trivalent.bundle import fingerprint
+
+    where = bundle_place(name)
+    return _bundle(where, fingerprint(where))
 
 
-def analyzer(name: str) -> Analyzer:
-    """Analyzer of a bundle, for texts; recordings go to the runner as jobs."""
-    return _analyzer(*_place(name))
+def ask_child(task: str, time_s: float, **arguments: Any) -> dict[str, Any]:
+    """Have strangers' bytes read in a child process, in this user's turn; see `isolated_tasks`.
+
+    Raises
+    ------
+    TrivalentError
+        What the task raised.
+    QueueFullError
+        Too many wait.
+    """
+    return services().pool.call(task, arguments, owner=user().id, time_s=time_s)
 
 
-def _place(name: str) -> tuple[str, str, int]:
-    """Where a bundle lies, a digest of what it is, and the threads to run it with."""
-    from trivalent.bundle import INSTALLED
+def bundle_place(name: str) -> str:
+    """Where a bundle lies, or its name if the package has it."""
     from trivalent.bundle_store import locate
 
-    chosen = settings()
-    where = str(locate(name, chosen))
-    for path in (INSTALLED / where / "bundle.json", Path(where) / "bundle.json"):
-        if path.is_file():  # it lists the digests of all other files
-            return where, hashlib.sha256(path.read_bytes()).hexdigest(), chosen.threads
-    return where, str(Path(where).stat().st_mtime_ns), chosen.threads
+    return str(locate(name, settings()))
 
 
 @lru_cache(maxsize=4)
-def _bundle(where: str, _: str, threads: int) -> Bundle:
+def _bundle(where: str, _: str) -> Bundle:
     from trivalent.bundle import load_bundle
 
-    return load_bundle(where, threads=threads)
-
-
-@lru_cache(maxsize=2)
-def _analyzer(where: str, _: str, threads: int) -> Analyzer:
-    from trivalent.analyzer import Analyzer
-
-    return Analyzer(where, threads=threads)
+    return load_bundle(where)
 
 
 def sample() -> Path:

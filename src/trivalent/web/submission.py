@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from trivalent.errors import TranscriptError, TrivalentError
+from trivalent.isolated_pool import LOOK_S
 from trivalent.store import Job, Record
 from trivalent.store.folders import suffix_of
-from trivalent.transcripts import parse_transcript, to_srt
 from trivalent.web import state
 from trivalent.web.scratch import use
 
@@ -138,6 +139,5 @@ def transcript_text(data: bytes, name: str) -> str:
     TranscriptError
         Malformed, or without words.
     """
-    suffix = Path(name).suffix.lower()
-    parsed = parse_transcript(data, suffix=suffix, name=name)
-    return to_srt(parsed.cues) if parsed.timed else "\n".join(cue.text for cue in parsed.cues)
+    answer = state.ask_child("transcript", LOOK_S, data=base64.b64encode(data).decode(), name=name)
+    return str(answer["text"])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from trivalent.errors import QueueFullError, TrivalentError
+from trivalent.errors import LimitError, QueueFullError, TrivalentError
+from trivalent.outside import clean_file_name
 from trivalent.store import BatchSummary
 from trivalent.web import intake, state
 from trivalent.web.i18n import t
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+
+UNPACK_S = 60.0
 
 
 def show() -> None:
@@ -119,10 +123,24 @@ def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Outcome]:
         if file.name.lower().endswith(".zip"):
             own = folder / f"archive-{number}"
             own.mkdir()
-            yield from intake.unpack(file.name, path, own, largest=state.settings().max_upload_bytes)
+            yield from _members(file.name, path, own)
             path.unlink()
         else:
             yield intake.examine(file.name, path)
+
+
+def _members(name: str, archive: Path, folder: Path) -> Iterator[Outcome]:
+    """Unpack an archive in a child process, in which its table may be as long as it likes."""
+    wanted = {"archive": str(archive), "folder": str(folder), "largest": state.settings().max_upload_bytes}
+    try:
+        found = state.ask_child("unpack", UNPACK_S, name=name, **wanted)["outcomes"]
+    except LimitError:
+        found = [{"name": clean_file_name(name, default="?"), "reason": str(Reason.BOMB)}]
+    for member in found:
+        if "path" in member:
+            yield Taken(member["name"], Path(member["path"]))
+        else:
+            yield Refused(member["name"], Reason(member["reason"]))
 
 
 def _queue(taken: Sequence[Taken], name: str, keep: bool) -> tuple[str | None, list[Refused]]:

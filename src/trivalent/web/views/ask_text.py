@@ -8,12 +8,13 @@ import streamlit as st
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS
 from trivalent.errors import TrivalentError
+from trivalent.isolated import as_analysis
+from trivalent.isolated_pool import SMALL_TEXT, TEXT_S, text_task
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import language, t
 from trivalent.web.views.notices import show_error
 
-LONG = 20_000  # characters; more goes to the runner, so that the page does not wait
 NAME_LENGTH = 60
 EXAMPLES = ("praise", "complaint", "fact", "torn")
 
@@ -42,7 +43,7 @@ def ask_text() -> Target | None:
     if not pressed:
         return None
     try:
-        if LONG < len(text) <= MAX_TEXT_CHARACTERS:
+        if SMALL_TEXT < len(text) <= MAX_TEXT_CHARACTERS:
             return _as_job(text)
         with st.spinner(t("analyze.reading")):
             return _at_once(text)
@@ -67,7 +68,8 @@ def _put(name: str) -> None:
 
 def _at_once(text: str) -> Target:
     name = _name(text)
-    analysis = state.analyzer(state.chosen_model()).analyze_text(text, name=name)
+    wanted = text_task(text, name, model=state.bundle_place(state.chosen_model()))
+    analysis = as_analysis(state.ask_child("text", TEXT_S, **wanted))
     record = state.history().add(analysis, name=name)
     return "record", record.id
 
