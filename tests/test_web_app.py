@@ -29,6 +29,7 @@ from trivalent.web.routes import COOKIE, ROUTES
 from trivalent.web.scratch import UNUSED_S, Scratch, sweep
 from trivalent.web.server import configuration, serve
 from trivalent.web.tickets import TICKETS, Play, Send, Session
+from trivalent.web.uploads import memory_mb
 from trivalent.web.views.timeline import timeline
 from trivalent.web.views.tracks import track_rows
 from trivalent.web.views.transcript import PAGE, keyframes, page_of, pages, transcript
@@ -578,3 +579,21 @@ def test_hosts_are_known(
     client = TestClient(Guard(PlainTextResponse("in"), settings=replace(settings, **more), host=host))
     assert {client.get("/", headers={"host": name}).status_code for name in answered} == {200}
     assert {client.get("/", headers={"host": name}).status_code for name in refused} <= {400, 421}
+
+
+def test_uploads_have_room_for_one_largest_file_at_least(tmp_path: Path) -> None:
+    assert memory_mb(Settings(home=tmp_path)) == 2000
+    assert memory_mb(Settings(home=tmp_path, upload_memory_mb=300)) == 300
+    assert memory_mb(Settings(home=tmp_path, upload_memory_mb=300, max_upload_mb=400)) == 800
+
+
+def test_a_server_is_told_its_names_and_its_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[Settings] = []
+    monkeypatch.setattr("trivalent.web.server.serve", lambda settings, **_: told.append(settings))
+    monkeypatch.delenv("TRIVALENT_SETTINGS", raising=False)
+    options = ["--public-name", "A.example", "--public-name", "b.example", "--trusted-proxy", "10.0.0.1"]
+    assert main(["app", "--home", str(tmp_path), "--upload-memory", "300", *options]) == 0
+    assert told[0].public_names == ("a.example", "b.example")
+    assert (told[0].trusted_proxy, told[0].upload_memory_mb) == ("10.0.0.1", 300)
+    assert Settings.from_environment() == told[0]
+    assert main(["app", "--home", str(tmp_path), "--upload-memory", "0"]) == 2

@@ -54,7 +54,8 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
     )
     bootstrap.load_config_options(configuration(settings, host=host, port=listener.getsockname()[1]))
     try:
-        opened = address if browser and _has_display() else None
+        near = address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")  # noqa: S104
+        opened = near if browser and _has_display() else None
         _run(_app(settings, host=host, opened=opened), settings, listener)
     finally:
         listener.close()
@@ -175,7 +176,7 @@ def configuration(settings: Settings, *, host: str, port: int) -> dict[str, Any]
         "server.headless": True,  # else it offers to write into the folder that it was started in
         "server.baseUrlPath": "",
         "server.maxUploadSize": math.ceil(settings.max_upload_mb),
-        "server.disconnectedSessionTTL": int(2 * RECONNECT_S),
+        "server.disconnectedSessionTTL": math.ceil(RECONNECT_S) + 10,  # the guard ends it
         "server.fileWatcherType": "none",
         "server.enableXsrfProtection": True,
         "server.enableStaticServing": False,

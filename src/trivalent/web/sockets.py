@@ -47,7 +47,7 @@ class Sockets:
     def __init__(self, app: ASGIApp, visits: Visits) -> None:
         self.app, self.visits = app, visits
         self._addresses: dict[str, str] = {}  # by socket
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[str, asyncio.Task[None]] = {}  # by session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket to its end."""
@@ -83,13 +83,14 @@ class Sockets:
 
         async def end() -> None:
             await asyncio.sleep(RECONNECT_S)
+            del self._ending[session]
             runtime = get_instance()
             if not runtime.is_active_session(session):
                 runtime.close_session(session)
 
-        task = asyncio.create_task(end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        if session in self._ending:  # it broke off before, and came back
+            self._ending[session].cancel()
+        self._ending[session] = asyncio.create_task(end())
 
 
 class _Socket:
