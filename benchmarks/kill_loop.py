@@ -1,6 +1,6 @@
-"""SIGKILL at any moment of a batch, a training and the service.
+"""SIGKILL at any moment of a batch, a training, the service and the app; of PostgreSQL and Ray's workers.
 
-Usage: python benchmarks/kill_loop.py [--rounds 60]; writes results/kill-loop.*
+Usage: python benchmarks/kill_loop.py [--rounds 200]; writes results/kill-loop.*
 
 Each round starts the program, waits a random time and kills it with its children. At the end one
 start is left alone. Nothing may be lost, done twice, or differ from a run that was never killed.
@@ -16,54 +16,18 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import httpx
-
+from kill_app import app
+from kill_service import on_postgresql, on_sqlite
+from killing import descendants, program, rounds_of, start, text
 from results_file import REPOSITORY, Result
 
-FILES, JOBS = 1500, 120
+FILES, RAY_FILES = 1500, 400
 TEXT_ONLY = ("--modalities", "text", "--threads", "1")
-SERVICE_SHARE, BATCH_SHARE = 0.4, 0.4  # of the rounds; the rest goes to training
-
-
-def program(*arguments: str) -> list[str]:
-    """Name `trivalent` of this interpreter."""
-    return [sys.executable, "-m", "trivalent.cli.main", *arguments]
-
-
-def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start in a group of its own, silently."""
-    return subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def rounds_of(
-    command: Sequence[str], rounds: int, *, longest_s: float, rng: random.Random, check: Callable[[], None]
-) -> int:
-    """Kill `rounds` starts, each after a random time; tells how many were killed at work."""
-    at_work = 0
-    for _ in range(rounds):
-        process = start(command)
-        time.sleep(rng.uniform(0.05, longest_s))
-        at_work += process.poll() is None
-        kill(process)
-        check()
-    return at_work
 
 
 def batch(result: Result, rounds: int, rng: random.Random, folder: Path) -> None:
@@ -71,7 +35,7 @@ def batch(result: Result, rounds: int, rng: random.Random, folder: Path) -> None
     source, out = folder / "in", folder / "out"
     source.mkdir()
     for i in range(FILES):
-        (source / f"{i:04}.txt").write_text(f"Take {i} was {'good' if i % 3 else 'bad'}. " * 60)
+        (source / f"{i:04}.txt").write_text(text(i, sentences=60))
     command = program("batch", str(source), "-o", str(out), *TEXT_ONLY, "--workers", "2")
     known: dict[str, tuple[int, str]] = {}
     changed = 0
@@ -113,7 +77,7 @@ def training(result: Result, rounds: int, rng: random.Random, folder: Path) -> N
     whole, torn = folder / "whole", folder / "torn"
     subprocess.run(program("train", recipe, "-o", str(whole)), check=True, capture_output=True)
     command = program("train", recipe, "-o", str(torn))
-    at_work = rounds_of(command, rounds, longest_s=14.0, rng=rng, check=lambda: None)
+    at_work = rounds_of(command, rounds, longest_s=14.0, rng=rng)
     status = subprocess.run(command, check=False, capture_output=True).returncode
     graphs = [sorted((where / "bundle").rglob("*.onnx")) for where in (whole, torn)]
     equal = len(graphs[0]) == len(graphs[1]) and all(
@@ -130,91 +94,51 @@ def training(result: Result, rounds: int, rng: random.Random, folder: Path) -> N
     )
 
 
-def service(result: Result, rounds: int, rng: random.Random, folder: Path) -> None:
-    """Check that every accepted job gives one analysis."""
-    home, port = folder / "home", free_port()
-    command = program("serve", "--home", str(home), "--port", str(port), "--workers", "1", "--threads", "1")
-    command += ["--queue-limit", str(JOBS + 1)]
-    process = start(command)
-    url = f"http://127.0.0.1:{port}"
-    wait_ready(url)
-    accepted = [submit(url, i) for i in range(JOBS)]
-    kill(process)
-    at_work = rounds_of(command, rounds, longest_s=7.0, rng=rng, check=lambda: None)
-    process = start(command)
-    wait_ready(url)
-    names = finished(url, len(accepted))
-    kill(process)
+def ray_workers(result: Result, rounds: int, rng: random.Random, folder: Path) -> None:
+    """Kill one of Ray's two workers again and again, in the middle of its work; the batch goes on."""
+    source, out = folder / "in", folder / "out"
+    source.mkdir()
+    for i in range(RAY_FILES):
+        (source / f"{i:04}.txt").write_text(text(i, sentences=60))
+    process = start(
+        program("batch", str(source), "-o", str(out), *TEXT_ONLY, "--workers", "2", "--engine", "ray")
+    )
+    at_work = killed = 0
+    while killed < rounds and process.poll() is None:
+        time.sleep(rng.uniform(0.5, 4.0))
+        workers = [pid for pid, line in descendants(process.pid).items() if line.startswith("ray::analyze")]
+        if workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rng.choice(workers), signal.SIGKILL)
+                killed += 1
+                at_work += process.poll() is None
+    status = process.wait(900)
+    rows = [json.loads(line) for line in (out / "files.jsonl").read_text().splitlines()]
+    names = [row["file"] for row in rows]
     result.add(
-        "service, one worker",
-        rounds=rounds,
+        "batch by Ray, a worker killed",
+        rounds=killed,
         killed_at_work=at_work,
-        items=len(accepted),
-        lost=len(set(range(JOBS)) - {int(n.split(".")[0]) for n in names}),
+        items=RAY_FILES,
+        lost=RAY_FILES - len(set(names)),
         doubled=len(names) - len(set(names)),
-        exit_status=0,
+        exit_status=status,
     )
 
 
-def free_port() -> int:
-    """Find a port that nobody uses now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def wait_ready(url: str) -> None:
-    """Wait until the service answers."""
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/healthz").status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise SystemExit("the service did not start within a minute")
-
-
-def submit(url: str, i: int) -> str:
-    """Upload a text as a file, which is a job."""
-    text = f"Take {i} was {'good' if i % 3 else 'bad'}. " * 200
-    answer = httpx.post(f"{url}/v1/analyses", files={"file": (f"{i}.txt", text.encode())}, timeout=60)
-    answer.raise_for_status()
-    return str(answer.json()["id"])
-
-
-def finished(url: str, jobs: int) -> list[str]:
-    """Wait until no job is left, then name every analysis."""
-    until = time.monotonic() + 900
-    while time.monotonic() < until:
-        states = [j["state"] for j in pages(f"{url}/v1/jobs")]
-        if len(states) == jobs and not {"queued", "running"} & set(states):
-            break
-        time.sleep(1)
-    return [a["name"] for a in pages(f"{url}/v1/analyses")]
-
-
-def pages(url: str) -> list[dict[str, object]]:
-    """Fetch all items of a paged list."""
-    found: list[dict[str, object]] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = httpx.get(url, params={"limit": "100", **cursor}, timeout=60).raise_for_status().json()
-        found += page["items"]
-        if not page.get("next_cursor"):
-            return found
-        cursor = {"cursor": page["next_cursor"]}
+# Loops and their parts of the rounds.
+LOOPS = {batch: 0.25, on_sqlite: 0.2, on_postgresql: 0.2, app: 0.15, training: 0.1, ray_workers: 0.1}
 
 
 def main() -> None:
-    """Run the three loops."""
+    """Run all loops."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     result = Result("kill-loop", "texts as files; the 922 CMU-MOSEI videos for the training")
-    shares = {batch: BATCH_SHARE, service: SERVICE_SHARE, training: 1 - BATCH_SHARE - SERVICE_SHARE}
-    for loop, share in shares.items():
+    for loop, share in LOOPS.items():
         folder = Path(tempfile.mkdtemp(prefix="kill-loop-"))
         try:
             loop(result, round(share * arguments.rounds), rng, folder)
