@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from trivalent.cli.settings_options import add_store_options, opened_accounts, user_named
+from trivalent.cli.settings_options import add_store_options, opened_store, user_named
 from trivalent.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make, list or revoke."""
-    with opened_accounts(arguments) as accounts:
+    with opened_store(arguments) as store:
+        accounts = store.accounts
         match arguments.action:
             case "create":
                 _create(accounts, arguments)

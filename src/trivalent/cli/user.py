@@ -7,7 +7,7 @@ import getpass
 import sys
 from typing import TYPE_CHECKING, Any
 
-from trivalent.cli.settings_options import add_store_options, opened_accounts, user_named
+from trivalent.cli.settings_options import add_store_options, opened_store, user_named
 from trivalent.errors import PermissionDeniedError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one thing to one account."""
-    with opened_accounts(arguments) as accounts:
+    with opened_store(arguments) as store:
+        accounts = store.accounts
         match arguments.action:
             case "add":
                 _add(accounts, arguments)

@@ -14,7 +14,7 @@ from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait
 from trivalent.service.schemas import FormFields, JobOut, MediaOptions
 from trivalent.service.uploads import Upload, received, sniffed_name
-from trivalent.store import Job, JobState, User
+from trivalent.store import Job, JobState, Room, User
 from trivalent.whisper_models import is_present
 
 USUAL_JOB_S = 10.0  # while nothing was measured yet
@@ -45,9 +45,7 @@ def _check_room(service: Service, user: User) -> None:
 
 def has_room(service: Service) -> bool:
     """Tell whether one more recording could be queued now."""
-    counts = service.store.jobs.counts()
-    waiting = counts.get(JobState.QUEUED, 0) + counts.get(JobState.RUNNING, 0)
-    return waiting < service.settings.queue_limit
+    return service.store.jobs.room() is not Room.FULL
 
 
 def queue_full(service: Service, user: User) -> ProblemError:
@@ -81,7 +79,6 @@ def _submit(service: Service, user: User, upload: Upload) -> Job:
             origin="api",
             keep_media=keep if form.keep_media is None else form.keep_media,
             tags=form.tags,
-            limit=service.settings.queue_limit,
         )
     except QueueFullError as error:
         raise queue_full(service, user) from error

@@ -105,10 +105,10 @@ def _services(settings_json: str) -> Services:
     import json
 
     from trivalent.runner import JobRunner
-    from trivalent.store import open_store
+    from trivalent.store import Actor, Origin, open_store
 
     chosen = Settings.from_mapping(json.loads(settings_json))
-    opened, frames = open_store(chosen), RecentFrames()
+    opened, frames = open_store(chosen, Actor(origin=Origin.APP)), RecentFrames()
     runner = JobRunner(opened, chosen, finished=frames.add)
     started = Services(chosen, opened, runner, Scratch(chosen.home), frames)
     started.runner.start()
