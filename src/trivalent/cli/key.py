@@ -20,13 +20,15 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key; it is shown once")
-    create.add_argument("--user", required=True, metavar="NAME", help="whose analyses it reads and makes")
+    create.add_argument(
+        "--user", required=True, metavar="NAME|ID", help="whose analyses it reads and makes"
+    )
     create.add_argument("--label", required=True, metavar="TEXT", help="what it is for")
     create.add_argument(
         "--per-minute", type=int, default=60, metavar="N", help="requests allowed (%(default)s)"
     )
     listing = actions.add_parser("list", help="name the keys, never the secrets")
-    listing.add_argument("--user", metavar="NAME", help="only the keys of this account")
+    listing.add_argument("--user", metavar="NAME|ID", help="only the keys of this account")
     revoke = actions.add_parser("revoke", help="end a key at once")
     revoke.add_argument("id", metavar="ID", help="as the list shows it")
     for parser in (create, listing, revoke):
@@ -61,7 +63,7 @@ def _list(accounts: Accounts, name: str | None) -> None:
     users = accounts.users() if name is None else [user_named(accounts, name)]
     for user in users:
         for key in accounts.keys(user):
-            print(f"{key.id}  {user.name}  {key.prefix}...  {key.label!r}  {_state(key)}")
+            print(f"{key.id}  {user.name} ({user.id})  {key.prefix}...  {key.label!r}  {_state(key)}")
 
 
 def _state(key: ApiKey) -> str:

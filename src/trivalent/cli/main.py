@@ -12,6 +12,7 @@ from trivalent import __version__
 from trivalent.cli import (
     analyze,
     app,
+    audit,
     batch,
     benchmark,
     compress,
@@ -40,6 +41,7 @@ COMMANDS = (
     serve,
     user,
     key,
+    audit,
 )
 
 

@@ -149,14 +149,30 @@ def _operator() -> str:
 
 
 def user_named(accounts: Accounts, name: str) -> User:
-    """Find an account by its name, whatever its case.
+    """Find an account by its id, or by its name, whatever its case.
 
     Raises
     ------
     NotFoundError
         There is none.
+    UsageError
+        Several have this name: one of ours may look like one of an identity provider.
     """
-    for user in accounts.users():
-        if user.name.casefold() == name.strip().casefold():
-            return user
-    raise NotFoundError(f"expected the name of an account, got {name!r}; see: trivalent user list")
+    from trivalent.store.passwords import name_key
+
+    wanted, users = name.strip(), accounts.users()
+    found = [user for user in users if user.id == wanted] or [
+        user for user in users if name_key(user.name) == name_key(wanted)
+    ]
+    if not found:
+        raise NotFoundError(
+            f"expected the name or id of an account, got {name!r}; see: trivalent user list"
+        )
+    if len(found) > 1:
+        choice = ", ".join(
+            f"{user.id} ({'password' if user.has_password else 'provider'})" for user in found
+        )
+        raise UsageError(
+            f"expected a name that one account has, got {name!r} of {len(found)}; give an id: {choice}"
+        )
+    return found[0]

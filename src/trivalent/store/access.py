@@ -95,7 +95,14 @@ class Access:
                 )
             session.add(row)
             session.flush()
-            note(session, self._actor.or_owner(user), Action.KEY_MADE, row.id, per_minute=per_minute)
+            note(
+                session,
+                self._actor.or_owner(user),
+                Action.KEY_MADE,
+                user.id,
+                key=row.id,
+                per_minute=per_minute,
+            )
             return mapping.api_key(row), secret
 
     def highest_rate(self, user: User) -> int:
@@ -162,7 +169,7 @@ class Access:
             row = one(session, KeyRow, user.id, id_=key_id)
             if row.revoked is None:
                 row.revoked = mapping.utc_now()
-                note(session, self._actor.or_owner(user), Action.KEY_REVOKED, key_id)
+                note(session, self._actor.or_owner(user), Action.KEY_REVOKED, user.id, key=key_id)
             return mapping.api_key(row)
 
 
