@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from attack_log import Attack, descendants, resident_mb
 from bundles import write_bundle, zip_bundle
 from hostile_tables import folder_entries_zip, write_claiming_mp4
-from service_tools import PASSWORD, TEXT, Server, clip, local_service
+from service_tools import PASSWORD, TEXT, Server, clip, local_service, with_accounts
 from trivalent import bundle_store
 from trivalent.errors import BundleError
 from trivalent.settings import Auth, Settings
@@ -319,6 +320,39 @@ def test_a_zip_of_folders_is_refused_at_once(tmp_path: Path, attack: Attack) -> 
     attack.attempt("and as a batch", withstood=refused and time.monotonic() - began < 20)
 
 
+# ------------------------------------------------------------------ 13: one account
+
+
+@pytest.mark.finding(13)
+def test_one_account_cannot_take_the_places_of_others(tmp_path: Path, attack: Attack) -> None:
+    data = clip(tmp_path / "a.wav").read_bytes()
+    with with_accounts(tmp_path / "home", queue_limit=8) as service:
+        ada, ben = (service.client(service.account(n)) for n in ("ada", "ben"))
+        codes = []
+        for _ in range(12):
+            codes.append(ada.post("/v1/analyses", files={"file": ("a.wav", data)}).status_code)
+        attack.attempt("twelve uploads into a queue of eight", withstood=codes.count(202) < 8)
+        answer = ada.post("/v1/analyses", files={"file": ("a.wav", data)})
+        attack.attempt("it is told that its own share is used up", withstood=answer.status_code == 429)
+        attack.attempt("and when to come back", withstood="Retry-After" in answer.headers)
+        taken = ben.post("/v1/analyses", files={"file": ("a.wav", data)}).status_code
+        attack.attempt("another account finds a place", withstood=taken == 202)
+        attack.attempt("the queue is not full", withstood=ada.get("/readyz").json()["queue"] is True)
+
+
+@pytest.mark.finding(13)
+def test_a_full_queue_is_no_broken_service(tmp_path: Path, attack: Attack) -> None:
+    server = Server(tmp_path / "home", "--queue-limit", "1", log=tmp_path / "server.log")
+    try:
+        long = clip(tmp_path / "a.wav", seconds=60).read_bytes()
+        upload(server, "a.wav", long)
+        answer = server.client.get("/readyz")
+        told = answer.json()
+        attack.attempt("full", withstood=(answer.status_code, told["status"]) == (200, "full"))
+    finally:
+        server.close()
+
+
 # --------------------------------------------------- 8: what a killed child leaves
 
 
@@ -366,6 +400,35 @@ def test_a_damaged_bundle_does_not_hide_the_others(tmp_path: Path, attack: Attac
         attack.attempt("/v1/models", withstood="default" in [row["name"] for row in rows])
         told = [row["problem"] for row in rows if row["name"] == "torn"]
         attack.attempt("it is told", withstood=bool(told and told[0]))
+
+
+@pytest.mark.finding("low")
+def test_a_spool_that_cannot_be_written_is_told(tmp_path: Path, attack: Attack) -> None:
+    data = clip(tmp_path / "a.wav").read_bytes()
+    with local_service(tmp_path / "home") as service:
+        spool = tmp_path / "home" / "spool"
+        spool.rmdir()
+        spool.write_text("in the way")
+        ready = service.client().get("/readyz")
+        attack.attempt("readiness", withstood=ready.json().get("storage") is False)
+        answer = service.client().post("/v1/analyses", files={"file": ("a.wav", data)})
+        attack.attempt("an upload", withstood=answer.status_code == 503)
+
+
+@pytest.mark.finding("low")
+def test_a_full_disk_is_told(tmp_path: Path, attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = clip(tmp_path / "a.wav").read_bytes()
+    with local_service(tmp_path / "home") as service:
+        usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+        ready = service.client().get("/readyz")
+        attack.attempt("readiness", withstood=ready.json()["status"] == "not ready")
+        attack.attempt("and why", withstood=ready.json().get("storage") is False)
+        answer = service.client().post("/v1/analyses", files={"file": ("a.wav", data)})
+        attack.attempt("an upload", withstood=answer.status_code == 507)
+        attack.attempt("without a path", withstood=str(tmp_path) not in answer.text)
+        gone = service.client().delete("/v1/me/data").status_code
+        attack.attempt("a deletion", withstood=gone == 200)
 
 
 @pytest.mark.finding("low")

@@ -286,7 +286,13 @@ def test_health_readiness_and_metrics(service: Local, client: TestClient, tmp_pa
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz")
     assert ready.status_code == 503, "the workers of this test do not run"
-    assert ready.json() == {"status": "not ready", "database": True, "workers": False, "queue": True}
+    assert ready.json() == {
+        "status": "not ready",
+        "database": True,
+        "workers": False,
+        "storage": True,
+        "queue": True,
+    }
     post_text(client)
     post_clip(client, tmp_path)
     client.get("/v1/analyses/" + NOT_AN_ID)

@@ -19,7 +19,7 @@ import analyses
 from store_samples import a_file, files_in
 from trivalent.errors import NotFoundError, QueueFullError, StoreError, UsageError
 from trivalent.settings import Settings
-from trivalent.store import Beat, Claim, Job, Jobs, JobState, Query, Store, User, open_store
+from trivalent.store import Beat, Claim, Job, Jobs, JobState, Query, Room, Store, User, open_store
 from trivalent.store.claims import ATTEMPTS
 
 pytest_plugins = ["store_fixtures"]
@@ -101,8 +101,6 @@ def test_what_is_not_submitted_stays_where_it_is(
 ) -> None:
     file = a_file(tmp_path)
     before = files_in(store_settings)
-    with pytest.raises(QueueFullError, match="fewer than 1 recordings"):
-        jobs.submit(owner, "x", file, limit=1)
     with pytest.raises(NotFoundError, match="a batch of yours"):
         jobs.submit(owner, "x", file, batch="0" * 32)
     for options in ({"name": " "}, {"origin": "x"}, {"tags": ["x" * 65]}):
@@ -119,14 +117,25 @@ def test_what_is_not_submitted_stays_where_it_is(
             jobs.submit(owner, "x", none)
 
 
-def test_the_limit_counts_what_waits_and_runs(jobs: Jobs, owner: User, other: User, tmp_path: Path) -> None:
-    for user in (owner, other):
-        jobs.submit(user, "x", a_file(tmp_path), limit=2, now=NOW)
-    claim = taken(jobs)
-    with pytest.raises(QueueFullError):
-        jobs.submit(owner, "x", a_file(tmp_path), limit=2)
-    jobs.finish(claim, analyses.text())
-    jobs.submit(owner, "x", a_file(tmp_path), limit=2)
+def test_the_limit_counts_what_waits_is_paused_and_runs(
+    store_settings: Settings, owner: User, other: User, tmp_path: Path
+) -> None:
+    with closing(open_store(replace(store_settings, queue_limit=3))) as store:
+        jobs = store.jobs
+        for user in (owner, other):
+            jobs.submit(user, "x", a_file(tmp_path), now=NOW)
+        claim = taken(jobs)
+        batch = jobs.create_batch(owner, "b")
+        jobs.submit(owner, "x", a_file(tmp_path), batch=batch)
+        jobs.pause_batch(owner, batch)
+        assert jobs.room() is jobs.room(owner) is Room.FULL
+        file = a_file(tmp_path)
+        with pytest.raises(QueueFullError, match="fewer than 3 recordings"):
+            jobs.submit(owner, "x", file)
+        assert file.exists()
+        jobs.finish(claim, analyses.text())
+        assert jobs.room(owner) is Room.FREE
+        jobs.submit(owner, "x", file)
 
 
 # From claim to end

@@ -33,6 +33,15 @@ def default_home() -> Path:
 
 
 @dataclass(frozen=True)
+class Quotas:
+    """How much may wait: jobs of all accounts, of one, and the bytes of one (None: any number)."""
+
+    places: int
+    own_places: int
+    own_bytes: int | None
+
+
+@dataclass(frozen=True)
 class Settings:
     """Options of `trivalent app` and `trivalent serve`.
 
@@ -51,7 +60,15 @@ class Settings:
     workers : int
         Recordings analysed at the same time.
     queue_limit : int
-        Jobs that may wait or run before new ones are refused.
+        Jobs that may wait, be paused or run before new ones are refused.
+    user_places : int
+        As many of them may be of one account; see `own_places`.
+    user_waiting_mb : float
+        Size that the recordings of one account may have together while they wait, in megabytes.
+    user_rate : int
+        Requests a minute that users may give their own keys; administrators may give more.
+    audit_days : int
+        How long the audit log is kept.
     time_limit_s, memory_limit_mb : float
         Of one file, in the child process that reads it.
     trusted_proxy : str, optional
@@ -74,6 +91,10 @@ class Settings:
     retention_days: int | None = None
     workers: int = 1
     queue_limit: int = 200
+    user_places: int = 50
+    user_waiting_mb: float = 2000
+    user_rate: int = 600
+    audit_days: int = 365
     time_limit_s: float = 3600
     memory_limit_mb: float = 4096
     threads: int = 2
@@ -96,6 +117,21 @@ class Settings:
     def max_upload_bytes(self) -> int:
         """Largest file taken, in bytes."""
         return int(self.max_upload_mb * 1e6)
+
+    @property
+    def quotas(self) -> Quotas:
+        """Places in the queue, of all and of one account.
+
+        One account has at most half of them, so that the others always find some. Without accounts
+        there is nobody else.
+
+        >>> Settings(auth=Auth.LOCAL, queue_limit=10).quotas.own_places
+        5
+        """
+        if self.auth is Auth.NONE:
+            return Quotas(self.queue_limit, self.queue_limit, None)
+        own = min(self.user_places, max(1, self.queue_limit // 2))
+        return Quotas(self.queue_limit, own, int(self.user_waiting_mb * 1e6))
 
     def to_json(self) -> str:
         """Render for the environment of a child process."""

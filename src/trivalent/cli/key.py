@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.saying import say
-from trivalent.cli.settings_options import add_store_options, opened_accounts, user_named
+from trivalent.cli.settings_options import add_store_options, opened_store, user_named
 from trivalent.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key; it is shown once")
-    create.add_argument("--user", required=True, metavar="NAME", help="whose analyses it reads and makes")
+    create.add_argument(
+        "--user", required=True, metavar="NAME|ID", help="whose analyses it reads and makes"
+    )
     create.add_argument("--label", required=True, metavar="TEXT", help="what it is for")
     create.add_argument(
         "--per-minute", type=int, default=60, metavar="N", help="requests allowed (%(default)s)"
     )
     listing = actions.add_parser("list", help="name the keys, never the secrets")
-    listing.add_argument("--user", metavar="NAME", help="only the keys of this account")
+    listing.add_argument("--user", metavar="NAME|ID", help="only the keys of this account")
     revoke = actions.add_parser("revoke", help="end a key at once")
     revoke.add_argument("id", metavar="ID", help="as the list shows it")
     for parser in (create, listing, revoke):
@@ -36,7 +38,8 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make, list or revoke."""
-    with opened_accounts(arguments) as accounts:
+    with opened_store(arguments) as store:
+        accounts = store.accounts
         match arguments.action:
             case "create":
                 _create(accounts, arguments)
@@ -60,7 +63,7 @@ def _list(accounts: Accounts, name: str | None) -> None:
     users = accounts.users() if name is None else [user_named(accounts, name)]
     for user in users:
         for key in accounts.keys(user):
-            say(f"{key.id}  {user.name}  {key.prefix}...  {key.label!r}  {_state(key)}")
+            say(f"{key.id}  {user.name} ({user.id})  {key.prefix}...  {key.label!r}  {_state(key)}")
 
 
 def _state(key: ApiKey) -> str:

@@ -12,6 +12,7 @@ from trivalent import __version__
 from trivalent.cli import (
     analyze,
     app,
+    audit,
     batch,
     benchmark,
     compress,
@@ -42,6 +43,7 @@ COMMANDS = (
     serve,
     user,
     key,
+    audit,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 from collections.abc import Sequence
 from contextlib import closing, contextmanager
@@ -16,7 +17,7 @@ from trivalent.settings import Auth, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trivalent.store import Accounts, User
+    from trivalent.store import Accounts, Store, User
 
 _DEFAULTS = Settings(home=Path())
 
@@ -61,7 +62,11 @@ def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Se
     numbers: tuple[tuple[str, type, str, str], ...] = (
         ("--max-upload-mb", float, "MB", "largest file taken"),
         ("--workers", int, "N", "recordings analysed at the same time"),
-        ("--queue-limit", int, "N", "recordings that may wait or run"),
+        ("--queue-limit", int, "N", "recordings that may wait, be paused or run"),
+        ("--user-places", int, "N", "as many of them may be of one account; never more than half"),
+        ("--user-waiting-mb", float, "MB", "size of what one account may have waiting"),
+        ("--user-rate", int, "N", "requests a minute that users may give their own keys"),
+        ("--audit-days", int, "N", "days for which the audit log is kept"),
         ("--time-limit", float, "S", "seconds that one recording may take"),
         ("--memory-limit", float, "MB", "memory that one recording may take"),
         ("--threads", int, "N", "threads of each model"),
@@ -83,8 +88,16 @@ _FIELDS = {
     "--memory-limit": "memory_limit_mb",
     "--upload-memory": "upload_memory_mb",
 }
-_AT_LEAST = {"workers": 1, "queue_limit": 1, "threads": 1, "retention_days": 1}
-_ABOVE_ZERO = ("max_upload_mb", "time_limit_s", "memory_limit_mb", "upload_memory_mb")
+_AT_LEAST = dict.fromkeys(
+    ("workers", "queue_limit", "user_places", "user_rate", "audit_days", "threads", "retention_days"), 1
+)
+_ABOVE_ZERO = (
+    "max_upload_mb",
+    "user_waiting_mb",
+    "time_limit_s",
+    "memory_limit_mb",
+    "upload_memory_mb",
+)
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -128,8 +141,8 @@ def private_files() -> Iterator[None]:
 
 
 @contextmanager
-def opened_accounts(arguments: argparse.Namespace) -> Iterator[Accounts]:
-    """Open the accounts of the database that the options name.
+def opened_store(arguments: argparse.Namespace) -> Iterator[Store]:
+    """Open the database that the options name; whoever works here is told to the audit log.
 
     Raises
     ------
@@ -137,22 +150,46 @@ def opened_accounts(arguments: argparse.Namespace) -> Iterator[Accounts]:
         The extra `app` is not installed.
     """
     try:
-        from trivalent.store import open_store
+        from trivalent.store import Actor, Origin, open_store
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "sqlalchemy", "app") from error
-    with private_files(), closing(open_store(settings_from(arguments))) as store:
-        yield store.accounts
+    operator = Actor(name=_operator(), address="command line", origin=Origin.CLI)
+    with private_files(), closing(open_store(settings_from(arguments), operator)) as store:
+        yield store
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account of the system that has no name
+        return "unknown"
 
 
 def user_named(accounts: Accounts, name: str) -> User:
-    """Find an account by its name, whatever its case.
+    """Find an account by its id, or by its name, whatever its case.
 
     Raises
     ------
     NotFoundError
         There is none.
+    UsageError
+        Several have this name: one of ours may look like one of an identity provider.
     """
-    for user in accounts.users():
-        if user.name.casefold() == name.strip().casefold():
-            return user
-    raise NotFoundError(f"expected the name of an account, got {name!r}; see: trivalent user list")
+    from trivalent.store.passwords import name_key
+
+    wanted, users = name.strip(), accounts.users()
+    found = [user for user in users if user.id == wanted] or [
+        user for user in users if name_key(user.name) == name_key(wanted)
+    ]
+    if not found:
+        raise NotFoundError(
+            f"expected the name or id of an account, got {name!r}; see: trivalent user list"
+        )
+    if len(found) > 1:
+        choice = ", ".join(
+            f"{user.id} ({'password' if user.has_password else 'provider'})" for user in found
+        )
+        raise UsageError(
+            f"expected a name that one account has, got {name!r} of {len(found)}; give an id: {choice}"
+        )
+    return found[0]

@@ -41,6 +41,7 @@ _MADE = problems(
     Problems.TOO_LARGE,
     Problems.UNSUPPORTED,
     Problems.UNUSABLE,
+    Problems.QUOTA,
     Problems.QUEUE_FULL,
     Problems.STORAGE_FULL,
 )

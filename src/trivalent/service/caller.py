@@ -38,7 +38,7 @@ CurrentUser = Annotated[User, Depends(current_user)]
 
 def own_history(request: Request, user: CurrentUser) -> History:
     """Open the analyses of the user, and of nobody else."""
-    return service_of(request).store.history(user)
+    return service_of(request).store.by(user, _address(request)).history(user)
 
 
 OwnHistory = Annotated[History, Depends(own_history)]
@@ -92,7 +92,7 @@ def _key_of(request: Request, service: Service) -> tuple[User, ApiKey]:
     try:
         if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET or not secret.isascii():
             raise AuthenticationError("expected the header Authorization: Bearer tv_..., got none")
-        return service.store.accounts.verify_key(secret)
+        return service.store.accounts.verify_key(secret, address=_address(request))
     except AuthenticationError as error:
         if secret:  # asking without a key is no attempt
             service.failures.take(_address(request), per_minute=FAILURES_PER_MINUTE)

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from trivalent.errors import TrivalentError
+from trivalent.errors import StoreError, TrivalentError
 from trivalent.service.caller import TheService, administrator
 from trivalent.service.docs_page import docs_page
 from trivalent.service.openapi import KEYED, problems
 from trivalent.service.schemas import Health, Readiness
-from trivalent.service.submission import has_room
+from trivalent.store import Room
 
 router = APIRouter(tags=["operation"])
 RETRY_S = "5"
@@ -30,18 +30,34 @@ async def get_health() -> Health:
     responses={**problems(), 503: {"model": Readiness, "description": "Not ready"}},
 )
 def get_readiness(service: TheService) -> Response:
-    """Tell whether new work is taken: the database answers, workers live, the queue has room."""
+    """Tell whether new work is taken: database, disk and workers are well, and the queue has room.
+
+    A full queue is no fault: the service still answers texts and everything else.
+    """
     try:
-        queue, database = has_room(service), True
+        queue, database = service.store.jobs.room() is not Room.FULL, True
     except TrivalentError:
         queue = database = False
     workers = service.runner.alive and not service.draining.is_set()
-    ready = database and workers and queue
+    storage = _storage(service)
+    well = database and workers and storage
     state = Readiness(
-        status="ready" if ready else "not ready", database=database, workers=workers, queue=queue
+        status=("ready" if queue else "full") if well else "not ready",
+        database=database,
+        workers=workers,
+        storage=storage,
+        queue=queue,
     )
-    headers = None if ready else {"Retry-After": RETRY_S}
-    return JSONResponse(state.model_dump(), 200 if ready else 503, headers=headers)
+    headers = None if well else {"Retry-After": RETRY_S}
+    return JSONResponse(state.model_dump(), 200 if well else 503, headers=headers)
+
+
+def _storage(service: TheService) -> bool:
+    try:
+        service.store.check_storage()
+    except StoreError:
+        return False
+    return True
 
 
 @router.get(

@@ -44,6 +44,7 @@ class Problems(Enum):
     INVALID = Kind(422, "The request is not valid", "The list under errors says what to change.")
     UNUSABLE = Kind(422, "The input cannot be analysed", "The detail says why, and what to change.")
     RATE_LIMITED = Kind(429, "Too many requests", "Wait for as long as Retry-After says.")
+    QUOTA = Kind(429, "Your share is used up", "Wait until a job of yours is done, or cancel one.")
     INTERNAL = Kind(500, "Unexpected error", "Report the instance: it finds the cause in the log.")
     QUEUE_FULL = Kind(503, "The queue is full", "Wait for as long as Retry-After says.")
     UNAVAILABLE = Kind(503, "Not available now", "Wait for as long as Retry-After says.")
@@ -105,7 +106,10 @@ _UNAVAILABLE_S = 5.0
 # the first that fits; what is absent here is a fault of ours
 _OF_ERROR: tuple[tuple[type[errors.TrivalentError], Problems], ...] = (
     (errors.NotFoundError, Problems.NOT_FOUND),
+    (errors.QuotaError, Problems.QUOTA),
     (errors.QueueFullError, Problems.QUEUE_FULL),
+    (errors.BusyError, Problems.UNAVAILABLE),
+    (errors.StorageFullError, Problems.STORAGE_FULL),
     (errors.LockedError, Problems.RATE_LIMITED),
     (errors.AuthenticationError, Problems.UNAUTHENTICATED),
     (errors.PermissionDeniedError, Problems.FORBIDDEN),
@@ -142,6 +146,9 @@ def install(app: FastAPI) -> None:
         if problem.problem is Problems.UNAVAILABLE:
             log.error("request %s: %s", request.state.request_id, error)
             problem = wait(Problems.UNAVAILABLE, "the history cannot be reached", seconds=_UNAVAILABLE_S)
+        if problem.problem is Problems.STORAGE_FULL:
+            log.error("request %s: %s", request.state.request_id, error)
+            problem = ProblemError(Problems.STORAGE_FULL, "no room on the server's disk")
         return response(problem, request.state.request_id)
 
     def validation(request: Request, error: Exception) -> JSONResponse:

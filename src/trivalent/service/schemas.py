@@ -211,11 +211,12 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether new work is taken, and if not, why."""
+    """Whether new work is taken, and if not, why: `full` goes away by waiting, `not ready` does not."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "full", "not ready"]
     database: bool
     workers: bool
+    storage: bool = Field(description="there is room on the disk, and it can be written")
     queue: bool = Field(description="a recording could be taken now")
 
 

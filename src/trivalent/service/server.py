@@ -14,7 +14,7 @@ from trivalent.listener import address_of, listen
 from trivalent.service.app import create_app
 from trivalent.settings import Auth, Settings
 from trivalent.slow_clients import Patience, protocol
-from trivalent.store import Store, open_store
+from trivalent.store import Actor, Origin, Store, open_store
 
 log = logging.getLogger(__name__)
 REQUEST_GRACE_S = 30  # for requests in flight when a signal comes
@@ -33,7 +33,7 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     listener = listen(host, port)
-    store = open_store(settings)
+    store = open_store(settings, Actor(origin=Origin.SERVICE))
     try:
         return _run(store, settings, host=host, listener=listener)
     finally:

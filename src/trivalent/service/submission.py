@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from trivalent.errors import NotFoundError, QueueFullError
+from trivalent.errors import NotFoundError, QueueFullError, QuotaError
 from trivalent.service.bodies import checked, form_value, parse
 from trivalent.service.caller import still_valid
 from trivalent.service.catalogue import Version
@@ -15,7 +15,7 @@ from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait
 from trivalent.service.schemas import FormFields, JobOut, MediaOptions, TextRequest
 from trivalent.service.uploads import Upload, as_text_name, received, sniffed_name
-from trivalent.store import Job, JobState, User
+from trivalent.store import Job, JobState, Room, User
 from trivalent.whisper_models import is_present
 
 USUAL_JOB_S = 10.0  # while nothing was measured yet
@@ -29,7 +29,8 @@ async def submit(request: Request, service: Service, user: User) -> Job:
     Raises
     ------
     ProblemError
-        The queue is full, or the form or its file cannot be taken.
+        The queue, the account's share of it or the disk is full, or the form or its file cannot be
+        taken.
     """
     await run_in_threadpool(_check_room, service, user)  # before a large file is sent in vain
     limit = service.settings.max_upload_bytes
@@ -60,25 +61,22 @@ def submit_text(service: Service, user: User, wanted: TextRequest) -> Job:
 
 
 def _check_room(service: Service, user: User) -> None:
-    if not has_room(service):
-        raise queue_full(service, user)
+    service.store.check_storage()
+    room = service.store.jobs.room(user)
+    if room is Room.OWN_FULL:
+        raise _full(
+            service, user, Problems.QUOTA, "expected room in your share of the queue, got none; wait"
+        )
+    if room is Room.FULL:
+        most = service.settings.queue_limit
+        told = f"expected at most {most} recordings in the queue, which is full; wait"
+        raise _full(service, user, Problems.QUEUE_FULL, told)
 
 
-def has_room(service: Service) -> bool:
-    """Tell whether one more recording could be queued now."""
-    counts = service.store.jobs.counts()
-    waiting = counts.get(JobState.QUEUED, 0) + counts.get(JobState.RUNNING, 0)
-    return waiting < service.settings.queue_limit
-
-
-def queue_full(service: Service, user: User) -> ProblemError:
+def _full(service: Service, user: User, problem: Problems, told: str) -> ProblemError:
     """Refuse, and say when a place should be free: after one of the jobs that are under way."""
     seconds = usual_seconds(service, user) / service.settings.workers
-    return wait(
-        Problems.QUEUE_FULL,
-        f"expected at most {service.settings.queue_limit} recordings in the queue, which is full; wait",
-        seconds=min(LONGEST_WAIT_S, seconds),
-    )
+    return wait(problem, told, seconds=min(LONGEST_WAIT_S, seconds))
 
 
 def usual_seconds(service: Service, user: User) -> float:
@@ -115,10 +113,10 @@ def _enqueue(
             origin="api",
             keep_media=keep_media,
             tags=tags,
-            limit=service.settings.queue_limit,
         )
     except QueueFullError as error:
-        raise queue_full(service, user) from error
+        problem = Problems.QUOTA if isinstance(error, QuotaError) else Problems.QUEUE_FULL
+        raise _full(service, user, problem, str(error)) from error
 
 
 def _form(upload: Upload) -> FormFields:

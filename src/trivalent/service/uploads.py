@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from trivalent.analyzer import TEXT_SUFFIXES
-from trivalent.errors import LimitError
+from trivalent.errors import LimitError, StoreError
 from trivalent.isolated_pool import LOOK_S, Pool
 from trivalent.media_probe import foreign_kind, read_head
 from trivalent.outside import clean_file_name
@@ -64,7 +64,9 @@ async def received(request: Request, path: Path, *, limit: int) -> AsyncIterator
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ProblemError(Problems.STORAGE_FULL, "no room on disk for the upload") from error
-            raise
+            raise StoreError(
+                f"expected to write the upload, got {error.strerror or error}; check the rights of the home"
+            ) from error
         if not upload.has_file:
             raise ProblemError(Problems.INVALID, "expected a field `file` with a file, got none")
         yield upload

@@ -24,7 +24,11 @@ except ImportError as error:
 
 from trivalent.store.accounts import Accounts
 from trivalent.store.entities import (
+    Action,
+    Actor,
     ApiKey,
+    AuditLine,
+    AuditQuery,
     Batch,
     BatchSummary,
     Beat,
@@ -34,10 +38,12 @@ from trivalent.store.entities import (
     JobPage,
     JobState,
     Order,
+    Origin,
     Page,
     Query,
     Record,
     Role,
+    Room,
     User,
 )
 from trivalent.store.history import History
@@ -46,7 +52,11 @@ from trivalent.store.store import Store, open_store
 
 __all__ = [
     "Accounts",
+    "Action",
+    "Actor",
     "ApiKey",
+    "AuditLine",
+    "AuditQuery",
     "Batch",
     "BatchSummary",
     "Beat",
@@ -58,10 +68,12 @@ __all__ = [
     "JobState",
     "Jobs",
     "Order",
+    "Origin",
     "Page",
     "Query",
     "Record",
     "Role",
+    "Room",
     "Store",
     "User",
     "open_store",

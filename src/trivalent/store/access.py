@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
 
 from trivalent.errors import AuthenticationError, UsageError
 from trivalent.store import mapping, passwords
+from trivalent.store.audit import note
 from trivalent.store.database import Database
-from trivalent.store.entities import ApiKey, User
+from trivalent.store.entities import Action, Actor, ApiKey, Origin, Role, User
 from trivalent.store.folders import Folders
 from trivalent.store.ownership import of, one
-from trivalent.store.schema import KeyRow, SessionRow, UserRow
+from trivalent.store.schema import AuditRow, KeyRow, SessionRow, UserRow
 
 TOUCH = timedelta(minutes=1)  # how exactly the last use of a key is noted
+NOTED = timedelta(days=1)  # how often the audit log tells of it, for each address
+MOST_PER_MINUTE = 1_000_000
 
 
 class Access:
     """Sessions and keys; the part of `Accounts` that knows tokens rather than passwords."""
 
-    def __init__(self, database: Database, folders: Folders) -> None:
+    def __init__(self, database: Database, folders: Folders, *, user_rate: int, actor: Actor) -> None:
         self._database, self._folders = database, folders
+        self._user_rate, self._actor = user_rate, actor
 
     def open_session(self, user: User, *, days: float = 30, now: datetime | None = None) -> str:
         """Sign an account in; return the token, which is not stored and shown only here."""
@@ -63,13 +68,14 @@ class Access:
     def create_key(self, user: User, label: str, *, per_minute: int = 60) -> tuple[ApiKey, str]:
         """Make a key; the secret, second in the pair, is not stored and shown only here.
 
+        Users give their keys at most the rate of the settings; administrators and whoever works at
+        the command line may give more.
+
         Raises
         ------
         UsageError
-            The label is empty or too long, or the rate is not 1 to 1000000.
+            The label is empty or too long, or the rate is too high or below 1.
         """
-        if not 1 <= per_minute <= 1_000_000:
-            raise UsageError(f"expected 1 to 1000000 requests a minute, got {per_minute}")
         secret = passwords.KEY_PREFIX + passwords.new_token()
         row = KeyRow(
             id=mapping.new_id(),
@@ -81,12 +87,38 @@ class Access:
             created=mapping.utc_now(),
         )
         with self._database.write() as session:
+            highest = MOST_PER_MINUTE if self._may_give_more(session, user) else self._user_rate
+            if not 1 <= per_minute <= highest:
+                raise UsageError(
+                    f"expected 1 to {highest} requests a minute, got {per_minute}; "
+                    "an administrator can give a key with more"
+                )
             session.add(row)
             session.flush()
+            note(
+                session,
+                self._actor.or_owner(user),
+                Action.KEY_MADE,
+                user.id,
+                key=row.id,
+                per_minute=per_minute,
+            )
             return mapping.api_key(row), secret
 
-    def verify_key(self, secret: str, *, now: datetime | None = None) -> tuple[User, ApiKey]:
-        """Find whose key this is.
+    def highest_rate(self, user: User) -> int:
+        """Most requests a minute that this account may give its own keys."""
+        return MOST_PER_MINUTE if user.role is Role.ADMINISTRATOR else self._user_rate
+
+    def _may_give_more(self, session: Session, owner: User) -> bool:
+        if self._actor.id is None and self._actor.origin in (Origin.CLI, Origin.PYTHON):
+            return True
+        row = session.get(UserRow, self._actor.id or owner.id)
+        return row is not None and row.active and row.role == Role.ADMINISTRATOR
+
+    def verify_key(
+        self, secret: str, *, address: str = "", now: datetime | None = None
+    ) -> tuple[User, ApiKey]:
+        """Find whose key this is; the audit log tells of its use once a day for each address.
 
         Raises
         ------
@@ -105,14 +137,18 @@ class Access:
         )
         with self._database.read() as session:
             found = session.execute(statement).first()
-        if found is None:
-            raise AuthenticationError("expected an API key that is valid, got another; make one")
-        key, owner = found
-        if key.last_used is None or now - key.last_used >= TOUCH:
+            if found is None:
+                raise AuthenticationError("expected an API key that is valid, got another; make one")
+            key, owner = found
+            noted = session.scalar(_noted(key.id, address[:100], since=now - NOTED))
+        if not noted or key.last_used is None or now - key.last_used >= TOUCH:
             with self._database.write() as session:
                 row = session.get(KeyRow, key.id)
                 if row is not None:
                     row.last_used = now
+                if not noted:
+                    who = Actor(owner.id, owner.name, address, self._actor.origin)
+                    note(session, who, Action.KEY_USED, key.id)
         return mapping.user(owner), mapping.api_key(key)
 
     def keys(self, user: User) -> Sequence[ApiKey]:
@@ -131,5 +167,21 @@ class Access:
         """
         with self._database.write() as session:
             row = one(session, KeyRow, user.id, id_=key_id)
-            row.revoked = row.revoked or mapping.utc_now()
+            if row.revoked is None:
+                row.revoked = mapping.utc_now()
+                note(session, self._actor.or_owner(user), Action.KEY_REVOKED, user.id, key=key_id)
             return mapping.api_key(row)
+
+
+def _noted(key_id: str, address: str, *, since: datetime) -> Select[int]:
+    """Find out whether the use of a key from an address was noted."""
+    return (
+        select(AuditRow.id)
+        .where(
+            AuditRow.subject_id == key_id,
+            AuditRow.at > since,
+            AuditRow.action == str(Action.KEY_USED),
+            AuditRow.address == address,
+        )
+        .limit(1)
+    )

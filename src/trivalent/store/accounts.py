@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from trivalent.errors import (
     AuthenticationError,
-    LockedError,
     NotFoundError,
     PermissionDeniedError,
     StoreError,
     UsageError,
 )
-from trivalent.store import mapping, passwords
+from trivalent.store import mapping, passwords, throttle
 from trivalent.store.access import Access
-from trivalent.store.database import ConflictError
-from trivalent.store.entities import Deleted, Role, User
+from trivalent.store.audit import forget_name, note
+from trivalent.store.database import ConflictError, changed
+from trivalent.store.entities import Action, Deleted, Role, User
 from trivalent.store.ownership import of, possible
-from trivalent.store.removal import erase
-from trivalent.store.schema import AnalysisRow, FailureRow, JobRow, SessionRow, UserRow
+from trivalent.store.removal import Removal, erase
+from trivalent.store.schema import AnalysisRow, JobRow, KeyRow, SessionRow, UserRow
 
-TRIES = 5
-LOCK_S, LONGEST_LOCK_S = 300.0, 3600.0
-FORGET = timedelta(days=1)  # failures that are older count no more
 LOCAL = "local"  # issuer of the single user of a program without accounts
 LONGEST_RETENTION_DAYS = 36_500
 
@@ -49,19 +47,33 @@ class Accounts(Access):
         row = _user_row(cleaned, role)
         row.name_key, row.password_hash = passwords.name_key(cleaned), passwords.hash_password(password)
         try:
-            return self._insert(row)
+            with self._database.write() as session:
+                return self._made(session, row)
         except ConflictError as error:
             raise StoreError(
                 f"expected a name that is free, got {cleaned!r}, which is taken; choose another"
             ) from error
 
-    def verify(self, name: str, password: str, *, now: datetime | None = None) -> User:
+    def _made(self, session: Session, row: UserRow) -> User:
+        session.add(row)
+        session.flush()
+        note(session, self._actor, Action.ACCOUNT_MADE, row.id, role=row.role)
+        return mapping.user(row)
+
+    def verify(
+        self, name: str, password: str, *, address: str | None = None, now: datetime | None = None
+    ) -> User:
         """Check a name and password.
 
         An unknown name takes as long, fails with the same message, and locks in the same way as a
         wrong password. Each attempt is counted before it is checked, so that many at once gain
         nothing; the fifth failure locks the name for 5 minutes, each further one twice as long,
-        up to an hour.
+        up to an hour. A hundred failures from an address lock that address.
+
+        Parameters
+        ----------
+        address : str, optional
+            Where the attempt comes from; without it only names are counted.
 
         Raises
         ------
@@ -69,43 +81,39 @@ class Accounts(Access):
             The name is unknown, the password wrong, or the account not active.
         LockedError
             Too many failures.
+        BusyError
+            Too many people sign in at the same moment; this attempt was not counted.
         """
         now = mapping.utc_now(now)
         key = passwords.name_key(name)
-        attempt = passwords.sha256(key)
-        self._count(attempt, now)
-        with self._database.read() as session:
-            row = session.scalar(select(UserRow).where(UserRow.name_key == mapping.storable(key)))
-            hashed = row.password_hash if row is not None and row.active else None
-        if not passwords.matches(password, hashed) or row is None:
+        with passwords.line():
+            with self._database.write() as session:
+                attempt = throttle.count(session, key, address, now=now)
+            with self._database.read() as session:
+                row = session.scalar(select(UserRow).where(UserRow.name_key == mapping.storable(key)))
+                hashed = row.password_hash if row is not None and row.active else None
+            right = passwords.matches(password, hashed)
+        actor = replace(self._actor, address=address or self._actor.address)
+        if not right or row is None or hashed is None:
+            action = Action.SIGN_IN_LOCKED if attempt.locks else Action.SIGN_IN_FAILED
+            with self._database.write() as session:
+                note(session, actor, action, row.id if row else None)
             raise AuthenticationError(_REFUSED)
+        stronger = passwords.hash_password(password) if passwords.is_outdated(hashed) else None
         with self._database.write() as session:
-            session.execute(delete(FailureRow).where(FailureRow.name_sha256 == attempt))
-            if hashed is not None and passwords.is_outdated(hashed):
-                self._user(session, row.id).password_hash = passwords.hash_password(password)
+            throttle.forgive(session, attempt)
+            note(session, replace(actor, id=row.id, name=row.name), Action.SIGN_IN, row.id)
+            if stronger is not None:
+                self._user(session, row.id).password_hash = stronger
         return mapping.user(row)
 
-    def _count(self, attempt: str, now: datetime) -> None:
-        with self._database.write() as session:
-            session.execute(delete(FailureRow).where(FailureRow.last < now - FORGET))
-            row = session.get(FailureRow, attempt)
-            if row is None:
-                row = FailureRow(name_sha256=attempt, failures=0, last=now)
-                session.add(row)
-            if row.locked_until is not None and row.locked_until > now:
-                seconds = (row.locked_until - now).total_seconds()
-                raise LockedError(
-                    f"expected a pause after {TRIES} failures, got another attempt; "
-                    f"try again in {_in_words(seconds)}",
-                    retry_after_s=seconds,
-                )
-            row.failures, row.last = row.failures + 1, now
-            if row.failures >= TRIES:
-                lock = min(LOCK_S * 2.0 ** min(row.failures - TRIES, 10), LONGEST_LOCK_S)
-                row.locked_until = now + timedelta(seconds=lock)
-
-    def set_password(self, user_id: str, password: str) -> None:
+    def set_password(self, user_id: str, password: str, *, revoke_keys: bool = False) -> None:
         """Set another password, and sign the account out everywhere.
+
+        Parameters
+        ----------
+        revoke_keys : bool
+            Also end its API keys, which otherwise go on: whoever knew the password may have made some.
 
         Raises
         ------
@@ -124,7 +132,26 @@ class Accounts(Access):
                     "change the password there"
                 )
             row.password_hash = hashed
-            session.execute(delete(SessionRow).where(of(user_id, SessionRow)))
+            note(session, self._actor, Action.PASSWORD_CHANGED, user_id)
+            self._end_access(session, user_id, keys=revoke_keys)
+
+    def end_access(self, user_id: str) -> tuple[int, int]:
+        """Sign an account out everywhere and revoke its keys; return how many sessions and keys.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        with self._database.write() as session:
+            self._user(session, user_id)
+            return self._end_access(session, user_id, keys=True)
+
+    def _end_access(self, session: Session, user_id: str, *, keys: bool) -> tuple[int, int]:
+        ended = changed(session, delete(SessionRow).where(of(user_id, SessionRow)))
+        open_ = update(KeyRow).where(of(user_id, KeyRow), KeyRow.revoked.is_(None))
+        revoked = changed(session, open_.values(revoked=mapping.utc_now())) if keys else 0
+        note(session, self._actor, Action.SIGNED_OUT_EVERYWHERE, user_id, sessions=ended, keys=revoked)
+        return ended, revoked
 
     def set_role(self, user_id: str, role: Role) -> User:
         """Change what an account may do.
@@ -140,6 +167,7 @@ class Accounts(Access):
             if role is not Role.ADMINISTRATOR:
                 _keep_an_administrator(session, row)
             row.role = str(role)
+            note(session, self._actor, Action.ROLE_CHANGED, user_id, role=str(role))
             return mapping.user(row)
 
     def set_active(self, user_id: str, active: bool) -> User:
@@ -157,6 +185,7 @@ class Accounts(Access):
                 _keep_an_administrator(session, row)
                 session.execute(delete(SessionRow).where(of(user_id, SessionRow)))
             row.active = active
+            note(session, self._actor, Action.ACTIVATED if active else Action.DEACTIVATED, user_id)
             return mapping.user(row)
 
     def set_preferences(self, user_id: str, *, keep_media: bool | None, retention_days: int | None) -> User:
@@ -175,6 +204,15 @@ class Accounts(Access):
         with self._database.write() as session:
             row = self._user(session, user_id)
             row.keep_media, row.retention_days = keep_media, retention_days
+            kept = None if keep_media is None else str(keep_media).lower()
+            note(
+                session,
+                self._actor,
+                Action.PREFERENCES_CHANGED,
+                user_id,
+                keep_media=kept,
+                retention_days=retention_days,
+            )
             return mapping.user(row)
 
     def users(self) -> list[User]:
@@ -204,20 +242,24 @@ class Accounts(Access):
         """
         with self._database.read() as session:
             _keep_an_administrator(session, self._user(session, user_id))
+
+        def end(gone: Removal, so_far: Deleted) -> None:
+            row = self._user(gone.session, user_id)
+            _keep_an_administrator(gone.session, row)  # another may have gone meanwhile
+            gone.session.delete(row)  # the rest goes with it, by the foreign keys
+            forget_name(gone.session, user_id)
+            actor = replace(self._actor, name="") if self._actor.id == user_id else self._actor
+            note(gone.session, actor, Action.ACCOUNT_DELETED, user_id, **so_far.counts())
+
         deleted = erase(
             self._database,
             self._folders,
             jobs=of(user_id, JobRow),
             analyses=of(user_id, AnalysisRow),
-            end=lambda gone, _: self._delete(gone.session, user_id),
+            end=end,
         )
         self._folders.remove_owner(user_id)
         return deleted
-
-    def _delete(self, session: Session, user_id: str) -> None:
-        row = self._user(session, user_id)
-        _keep_an_administrator(session, row)  # another may have gone meanwhile
-        session.delete(row)  # the rest goes with it, by the foreign keys
 
     def local_user(self) -> User:
         """Return the single user of a program without accounts, who may do everything."""
@@ -225,6 +267,8 @@ class Accounts(Access):
 
     def external_user(self, issuer: str, subject: str, name: str) -> User:
         """Return the account of somebody whom an identity provider signed in; made at the first time.
+
+        Its name is what can be seen of the provider's, or else the account's id.
 
         Parameters
         ----------
@@ -238,7 +282,7 @@ class Accounts(Access):
         AuthenticationError
             The account was deactivated here.
         """
-        shown = mapping.one_line(name)[: passwords.NAME_LIMIT].strip() or subject[:64]
+        shown = passwords.visible(mapping.one_line(name))[: passwords.NAME_LIMIT].strip()
         # the prefix keeps a provider from naming itself as the local user's
         found = self._known(f"oidc:{issuer}", subject, name=shown, role=Role.USER)
         if not found.active:
@@ -250,21 +294,15 @@ class Accounts(Access):
         statement = select(UserRow).where(UserRow.issuer == issuer, UserRow.subject == subject)
         with self._database.read() as session:
             row = session.scalar(statement)
-        if row is not None and row.name == name:
+        if row is not None and row.name == (name or row.id):
             return mapping.user(row)
         with self._database.write() as session:
             row = session.scalar(statement)
             if row is None:
                 row = _user_row(name, role)
                 row.issuer, row.subject = issuer, subject
-                session.add(row)
-            row.name = name
-            return mapping.user(row)
-
-    def _insert(self, row: UserRow) -> User:
-        with self._database.write() as session:
-            session.add(row)
-            session.flush()
+                self._made(session, row)
+            row.name = name or row.id
             return mapping.user(row)
 
     def _user(self, session: Session, user_id: str) -> UserRow:
@@ -292,7 +330,3 @@ def _keep_an_administrator(session: Session, row: UserRow) -> None:
         raise PermissionDeniedError(
             f"expected another active administrator beside {row.name!r}, got none; make one first"
         )
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

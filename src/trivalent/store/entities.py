@@ -5,7 +5,7 @@ Times are aware datetimes in UTC; ids are 32 hexadecimal digits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +35,95 @@ class User:
     keep_media: bool | None = None
     retention_days: int | None = None
     has_password: bool = False
+
+
+class Origin(StrEnum):
+    """Through which program something was done."""
+
+    APP = "app"
+    SERVICE = "service"
+    CLI = "cli"
+    PYTHON = "python"  # a script that opened the store
+
+
+class Action(StrEnum):
+    """What the audit log tells of."""
+
+    SIGN_IN = "sign_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    SIGN_IN_LOCKED = "sign_in_locked"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - an action
+    KEY_MADE = "key_made"
+    KEY_USED = "key_used"
+    KEY_REVOKED = "key_revoked"
+    EXPORTED = "exported"
+    DELETED = "deleted"
+    DELETED_EVERYTHING = "deleted_everything"
+    EXPIRED = "expired"
+    ACCOUNT_MADE = "account_made"
+    ACCOUNT_DELETED = "account_deleted"
+    ROLE_CHANGED = "role_changed"
+    ACTIVATED = "activated"
+    DEACTIVATED = "deactivated"
+    PREFERENCES_CHANGED = "preferences_changed"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does something, for the audit log.
+
+    `id` is of an account, or None; `address` is where the request came from, or words such as
+    "command line".
+    """
+
+    id: str | None = None
+    name: str = ""
+    address: str = ""
+    origin: Origin = Origin.PYTHON
+
+    def or_owner(self, owner: User) -> Actor:
+        """Whoever acts on what is theirs is its owner, unless somebody else was named."""
+        return self if self.id or self.name else replace(self, id=owner.id, name=owner.name)
+
+
+@dataclass(frozen=True)
+class AuditLine:
+    """One line of the audit log; `subject_id` is the account, key or analysis that it concerns."""
+
+    id: int
+    at: datetime
+    action: str
+    actor_id: str | None
+    actor_name: str
+    subject_id: str | None
+    details: dict[str, Any]
+    address: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class AuditQuery:
+    """Which lines to list: every condition that is set must hold.
+
+    Attributes
+    ----------
+    account : str, optional
+        Id of an account that acted, or of whatever the line concerns.
+    since, until : datetime, optional
+        since <= at < until.
+    limit : int
+        Lines in a page, 1 to 1000.
+    before : int, optional
+        Id of the last line of the page before.
+    """
+
+    action: Action | None = None
+    account: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+    before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +248,11 @@ class Deleted:
     temporary: int = 0
     overwritten: bool = False
 
+    def counts(self) -> dict[str, int]:
+        """Numbers above zero, by name."""
+        numbers = ("analyses", "jobs", "media", "uploads", "temporary")
+        return {name: getattr(self, name) for name in numbers if getattr(self, name)}
+
     def plus(self, later: Deleted) -> Deleted:
         """Add what was deleted afterwards."""
         return Deleted(
@@ -210,6 +304,14 @@ class Job:
     keep_media: bool
     origin: str
     tags: tuple[str, ...] = ()
+
+
+class Room(StrEnum):
+    """Whether the queue takes one more recording of an account."""
+
+    FREE = "free"
+    OWN_FULL = "own full"  # this account has all that it may have; others find places
+    FULL = "full"
 
 
 @dataclass(frozen=True)

@@ -82,10 +82,21 @@ class Folders:
             make_private(home, within=[path for path in home.iterdir() if _is_ours(path)])
             for folder in (self.spool_root, self.media_root):
                 folder.mkdir(mode=0o700, exist_ok=True)
-            probe = self.spool_root / f"{PARTIAL}{secrets.token_hex(8)}"
+            self.check()
+            self.reserve.fill()
+
+    def check(self) -> None:
+        """Try to write where uploads come in.
+
+        Raises
+        ------
+        StoreError
+            It cannot be done.
+        """
+        with explained(self.spool_root):
+            probe = self.new_upload()
             probe.touch(exist_ok=False)
             probe.unlink()
-            self.reserve.fill()
 
     def belong_to(self, identity: str) -> None:
         """Note whose files these are, since a sweep deletes those that its database does not know.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import and_, delete, func, select
@@ -12,12 +13,13 @@ from sqlalchemy.orm import selectinload
 from trivalent.analysis import Analysis
 from trivalent.errors import UsageError
 from trivalent.store import mapping
+from trivalent.store.audit import note
 from trivalent.store.database import Database
-from trivalent.store.entities import Batch, Deleted, Page, Query, Record, User
+from trivalent.store.entities import Action, Actor, Batch, Deleted, Page, Query, Record, User
 from trivalent.store.export import Item, write_archive
 from trivalent.store.folders import Folders, Transfer, suffix_of
 from trivalent.store.ownership import chunks, of, one, possible
-from trivalent.store.removal import PORTION, erase, removal
+from trivalent.store.removal import Removal, erase, noted
 from trivalent.store.schema import AnalysisRow, BatchRow, JobRow, TagRow
 from trivalent.store.search import KEYSETS, conditions
 
@@ -30,8 +32,9 @@ class History:
     An id that is malformed, unknown or somebody else's is always the same `NotFoundError`.
     """
 
-    def __init__(self, database: Database, folders: Folders, *, owner: User) -> None:
+    def __init__(self, database: Database, folders: Folders, *, owner: User, actor: Actor) -> None:
         self._database, self._folders, self._owner = database, folders, owner.id
+        self._actor = actor.or_owner(owner)
 
     def add(
         self,
@@ -222,10 +225,11 @@ class History:
         Ids of nothing, or of somebody else's analyses, are passed over.
         """
         count = 0
-        for ids in chunks(possible(record_ids), PORTION):
-            with removal(self._database, self._folders) as gone:
-                gone.delete_analyses(of(self._owner, AnalysisRow), AnalysisRow.id.in_(ids))
-            count += gone.deleted.analyses
+        for ids in chunks(possible(record_ids)):
+            subject = ids[0] if len(ids) == 1 else None
+            where = and_(of(self._owner, AnalysisRow), AnalysisRow.id.in_(ids))
+            end = partial(noted, self._actor, Action.DELETED, subject)
+            count += erase(self._database, self._folders, analyses=where, end=end).analyses
         return count
 
     def delete_batch(self, batch: str) -> Deleted:
@@ -237,13 +241,17 @@ class History:
         """
         with self._database.read() as session:
             one(session, BatchRow, self._owner, id_=batch)
-        this = and_(of(self._owner, BatchRow), BatchRow.id == batch)
+
+        def end(gone: Removal, so_far: Deleted) -> None:
+            gone.delete_batches(of(self._owner, BatchRow), BatchRow.id == batch)
+            note(gone.session, self._actor, Action.DELETED, batch, **so_far.counts())
+
         return erase(
             self._database,
             self._folders,
             jobs=and_(of(self._owner, JobRow), JobRow.batch_id == batch),
             analyses=and_(of(self._owner, AnalysisRow), AnalysisRow.batch_id == batch),
-            end=lambda gone, _: gone.delete_batches(this),
+            end=end,
         )
 
     def export(self, record_ids: Sequence[str], target: Path) -> Path:
@@ -260,7 +268,11 @@ class History:
         with self._database.read() as session:
             for record_id in ids:
                 one(session, AnalysisRow, self._owner, id_=record_id)
-        return write_archive(self._items(ids), target)
+        archive = write_archive(self._items(ids), target)
+        subject = ids[0] if len(ids) == 1 else None
+        with self._folders.reserve.lent(), self._database.write() as session:
+            note(session, self._actor, Action.EXPORTED, subject, analyses=len(ids))
+        return archive
 
     def _items(self, record_ids: Iterable[str]) -> Iterator[Item]:
         for record_id in record_ids:
@@ -273,12 +285,17 @@ class History:
 
         Temporary files that nobody uses go, too, whoever they were of.
         """
+
+        def end(gone: Removal, so_far: Deleted) -> None:
+            gone.delete_batches(of(self._owner, BatchRow))
+            note(gone.session, self._actor, Action.DELETED_EVERYTHING, self._owner, **so_far.counts())
+
         return erase(
             self._database,
             self._folders,
             jobs=of(self._owner, JobRow),
             analyses=of(self._owner, AnalysisRow),
-            end=lambda gone, _: gone.delete_batches(of(self._owner, BatchRow)),
+            end=end,
         )
 
 

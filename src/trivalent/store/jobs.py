@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from trivalent.errors import QueueFullError
+from trivalent.errors import QueueFullError, QuotaError
+from trivalent.settings import Quotas
 from trivalent.store import mapping
 from trivalent.store.claims import Claims
-from trivalent.store.database import changed
-from trivalent.store.entities import OPEN, BatchSummary, Job, JobPage, JobState, User
-from trivalent.store.folders import Transfer, remove
+from trivalent.store.database import Database, changed
+from trivalent.store.entities import OPEN, Action, Actor, BatchSummary, Job, JobPage, JobState, Room, User
+from trivalent.store.folders import Folders, Transfer, remove
 from trivalent.store.history import check_origin
 from trivalent.store.ownership import chunks, of, one, possible
-from trivalent.store.removal import PORTION, removal
+from trivalent.store.removal import erase, noted
 from trivalent.store.schema import BatchRow, JobRow
 from trivalent.store.search import Keyset
 
-WAITING = (JobState.QUEUED, JobState.RUNNING)
 _NEWEST = Keyset("jobs", JobRow.created, JobRow.id, datetime, True)
 
 
 class Jobs(Claims):
-    """The queue of all accounts."""
+    """The queue of all accounts, in which each has its quota."""
+
+    def __init__(self, database: Database, folders: Folders, *, quotas: Quotas, actor: Actor) -> None:
+        super().__init__(database, folders)
+        self._quotas, self._actor = quotas, actor
 
     def submit(
         self,
@@ -40,7 +47,6 @@ class Jobs(Claims):
         origin: str = "app",
         keep_media: bool = False,
         tags: Iterable[str] = (),
-        limit: int | None = None,
         now: datetime | None = None,
     ) -> Job:
         """Queue a recording; its file is moved into the store, or stays where it is on an error.
@@ -51,13 +57,13 @@ class Jobs(Claims):
             What the user calls it; never a path.
         options : mapping
             How to analyse it; anything that JSON can say.
-        limit : int, optional
-            Most jobs of all accounts that may be queued or running.
 
         Raises
         ------
         QueueFullError
-            `limit` jobs are queued or running.
+            As many jobs of all accounts are open as the settings allow; paused ones count.
+        QuotaError
+            As many of this account, or bytes of them.
         NotFoundError
             The account has no such batch.
         UsageError
@@ -70,6 +76,7 @@ class Jobs(Claims):
             id=mapping.new_id(),
             owner_id=owner.id,
             name=mapping.clean_name(name[-mapping.NAME_LIMIT :], what="recording"),
+            size=0,
             state=str(JobState.QUEUED),
             stage="",
             progress=0.0,
@@ -84,11 +91,9 @@ class Jobs(Claims):
         with Transfer() as files:
             # a move from another disk takes its time: not with a transaction open
             staged = files.move(file, self._folders.new_upload())
+            row.size = staged.stat().st_size
             with self._database.write() as session:
-                if limit is not None and (waiting := _count(session, WAITING)) >= limit:
-                    raise QueueFullError(
-                        f"expected fewer than {limit} recordings in the queue, got {waiting}; try later"
-                    )
+                self._check_room(session, owner, size=row.size)
                 if batch is not None:
                     one(session, BatchRow, owner.id, id_=batch)
                 session.add(row)
@@ -96,6 +101,34 @@ class Jobs(Claims):
                 job = mapping.job(row)
                 files.move(staged, self._folders.spool(row.id))
         return job
+
+    def room(self, owner: User | None = None) -> Room:
+        """Tell whether one more recording can be queued now, of an account or of anybody."""
+        with self._database.read() as session:
+            waiting = _waiting(session, "" if owner is None else owner.id)
+        quotas = self._quotas
+        if waiting.all >= quotas.places:
+            return Room.FULL
+        full = waiting.own >= quotas.own_places or waiting.own_bytes >= (quotas.own_bytes or math.inf)
+        return Room.OWN_FULL if full else Room.FREE
+
+    def _check_room(self, session: Session, owner: User, *, size: int) -> None:
+        waiting, quotas = _waiting(session, owner.id), self._quotas
+        if waiting.all >= quotas.places:
+            raise QueueFullError(
+                f"expected fewer than {quotas.places} recordings in the queue, got {waiting.all}; try later"
+            )
+        if waiting.own >= quotas.own_places:
+            raise QuotaError(
+                f"expected fewer than {quotas.own_places} recordings of yours in the queue, got "
+                f"{waiting.own}; wait until one is done, or cancel one"
+            )
+        # one recording alone is taken, whatever its size
+        if waiting.own and waiting.own_bytes + size > (quotas.own_bytes or math.inf):
+            raise QuotaError(
+                f"expected at most {_mb(quotas.own_bytes or 0)} MB of yours in the queue, got "
+                f"{_mb(waiting.own_bytes)} and {_mb(size)} more; wait until one is done, or cancel one"
+            )
 
     def get(self, owner: User, job_id: str) -> Job:
         """Fetch one job.
@@ -171,10 +204,11 @@ class Jobs(Claims):
         Analyses that came of them stay. Ids of nothing, or of somebody else's jobs, are passed over.
         """
         count = 0
-        for ids in chunks(possible(job_ids), PORTION):
-            with removal(self._database, self._folders) as gone:
-                gone.delete_jobs(of(owner.id, JobRow), JobRow.id.in_(ids))
-            count += gone.deleted.jobs
+        for ids in chunks(possible(job_ids)):
+            subject = ids[0] if len(ids) == 1 else None
+            end = partial(noted, self._actor.or_owner(owner), Action.DELETED, subject)
+            where = and_(of(owner.id, JobRow), JobRow.id.in_(ids))
+            count += erase(self._database, self._folders, jobs=where, end=end).jobs
         return count
 
     def create_batch(self, owner: User, name: str) -> str:
@@ -274,6 +308,24 @@ def _texts(states: Iterable[JobState]) -> Sequence[str]:
     return [str(state) for state in states]
 
 
-def _count(session: Session, states: Iterable[JobState]) -> int:
-    where: ColumnElement[bool] = JobRow.state.in_(_texts(states))
-    return session.scalar(select(func.count()).select_from(JobRow).where(where)) or 0
+@dataclass(frozen=True)
+class _Waiting:
+    """Jobs that are not over: of all accounts, of one, and the bytes of that one."""
+
+    all: int
+    own: int
+    own_bytes: int
+
+
+def _waiting(session: Session, owner_id: str) -> _Waiting:
+    own = of(owner_id, JobRow)
+    counted = select(
+        func.count(),
+        func.count(case((own, 1))),
+        func.coalesce(func.sum(case((own, JobRow.size))), 0),
+    ).where(JobRow.state.in_(_texts(OPEN)))
+    return _Waiting(*map(int, session.execute(counted).one()))
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.4g}"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from trivalent.errors import NotFoundError
 from trivalent.store.schema import AnalysisRow, BatchRow, JobRow, KeyRow, Owned
 
+_CHUNK = 500
 _ID = re.compile("[0-9a-f]{32}")
 _WHAT: dict[type[Owned], str] = {
     AnalysisRow: "an analysis",
@@ -32,10 +33,10 @@ def possible(ids: Iterable[str]) -> list[str]:
     return [i for i in dict.fromkeys(ids) if _ID.fullmatch(i)]
 
 
-def chunks(ids: list[str], size: int) -> Iterator[list[str]]:
-    """Split ids into portions."""
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
+def chunks(ids: list[str]) -> Iterator[list[str]]:
+    """Split ids into as many as a statement takes."""
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]
 
 
 def one(session: Session, table: type[Row], owner_id: str, *, id_: str) -> Row:

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from trivalent.errors import UsageError
+from trivalent.errors import BusyError, UsageError
 
 SHORTEST, LONGEST = 10, 1000  # characters of a password
 NAME_LIMIT = 64
 KEY_PREFIX = "tv_"
 
+HASHED_AT_ONCE, LINE = 2, 64
+RETRY_S = 5.0
+# letters, signs and marks that show nothing: Unicode's "default ignorable", and the blank of Braille
+_UNSEEN = (
+    ("\u034f", "\u034f"),
+    ("\u115f", "\u1160"),
+    ("\u17b4", "\u17b5"),
+    ("\u180b", "\u180f"),
+    ("\u2800", "\u2800"),
+    ("\u3164", "\u3164"),
+    ("\ufe00", "\ufe0f"),
+    ("\uffa0", "\uffa0"),
+    ("\U0001d159", "\U0001d159"),
+    ("\U000e0000", "\U000e0fff"),
+)
+
 _hasher = PasswordHasher()  # argon2id, with the parameters that RFC 9106 recommends
+_hashing = threading.BoundedSemaphore(HASHED_AT_ONCE)
+_places = threading.BoundedSemaphore(LINE)
 
 
 def clean_account_name(name: str) -> str:
@@ -25,15 +46,30 @@ def clean_account_name(name: str) -> str:
     Raises
     ------
     UsageError
-        It has not 1 to 64 characters, or some that cannot be seen.
+        It has not 1 to 64 characters, or some that cannot be seen: two such names look the same.
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
-    visible = all(c == " " or unicodedata.category(c)[0] not in "CZ" for c in cleaned)
-    if not 1 <= len(cleaned) <= NAME_LIMIT or not visible:
+    if not 1 <= len(cleaned) <= NAME_LIMIT or visible(cleaned) != cleaned:
         raise UsageError(
             f"expected a name of 1 to {NAME_LIMIT} visible characters, got {cleaned[:70]!a}; choose another"
         )
     return cleaned
+
+
+def visible(name: str) -> str:
+    r"""Leave out what cannot be seen: controls, marks of direction, fillers, variation selectors.
+
+    Nothing is left of a name without a single letter, digit or sign.
+
+    >>> visible("A\u202eda\u3164"), visible("\u2800 \ufe0f\u115f"), visible("Zoë\u0301")
+    ('Ada', '', 'Zoë́')
+    """
+    shown = "".join(
+        c
+        for c in name
+        if c == " " or (unicodedata.category(c)[0] not in "CZ" and not any(a <= c <= b for a, b in _UNSEEN))
+    ).strip()
+    return shown if any(unicodedata.category(c)[0] in "LNPS" for c in shown) else ""
 
 
 def name_key(name: str) -> str:
@@ -54,15 +90,40 @@ def hash_password(password: str) -> str:
             f"expected a password of {SHORTEST} to {LONGEST} characters, got {len(password)}; "
             "choose another, such as a few words"
         )
-    return _hasher.hash(_bytes(password))
+    with line(), _hashing:
+        return _hasher.hash(_bytes(password))
 
 
 def matches(password: str, hashed: str | None) -> bool:
-    """Check a password; without a hash it takes the same time to say no."""
+    """Check a password, inside `line`; without a hash it takes the same time to say no."""
+    with _hashing:
+        try:
+            return (
+                _hasher.verify(hashed or _dummy(), _bytes(password[: LONGEST + 1])) and hashed is not None
+            )
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+@contextmanager
+def line() -> Iterator[None]:
+    """Stand in line for hashing, which takes 64 MiB and is done for two at a time.
+
+    Raises
+    ------
+    BusyError
+        More people stand there than are served within seconds.
+    """
+    if not _places.acquire(blocking=False):
+        raise BusyError(
+            f"expected at most {LINE} people to sign in at the same moment, got one more; try again in "
+            f"{RETRY_S:.0f} s",
+            retry_after_s=RETRY_S,
+        )
     try:
-        return _hasher.verify(hashed or _dummy(), _bytes(password[: LONGEST + 1])) and hashed is not None
-    except (VerificationError, InvalidHashError):
-        return False
+        yield
+    finally:
+        _places.release()
 
 
 def is_outdated(hashed: str) -> bool:

@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, false, select
 from sqlalchemy.orm import Session
 
+from trivalent.store.audit import note
 from trivalent.store.database import Database, changed
-from trivalent.store.entities import Deleted
+from trivalent.store.entities import Action, Actor, Deleted
 from trivalent.store.folders import Folders, remove
 from trivalent.store.schema import AnalysisRow, BatchRow, JobRow
 
+NOTHING = false()
 PORTION = 20  # analyses or jobs in one transaction
 
 
@@ -82,13 +84,19 @@ def removal(database: Database, folders: Folders) -> Iterator[Removal]:
         )
 
 
+def noted(actor: Actor, action: Action, subject: str | None, gone: Removal, so_far: Deleted) -> None:
+    """End a deletion with a line of the audit log, unless there was nothing to delete."""
+    if so_far.counts():
+        note(gone.session, actor, action, subject, **so_far.counts())
+
+
 def erase(
     database: Database,
     folders: Folders,
     *,
-    jobs: ColumnElement[bool],
-    analyses: ColumnElement[bool],
-    end: Callable[[Removal, Deleted], None] = lambda gone, so_far: None,
+    jobs: ColumnElement[bool] = NOTHING,
+    analyses: ColumnElement[bool] = NOTHING,
+    end: Callable[[Removal, Deleted], None],
 ) -> Deleted:
     """Delete jobs and analyses a portion at a time; return what is gone.
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -102,11 +104,11 @@ class UserRow(Base):
 
 
 class FailureRow(Base):
-    """Failed attempts to sign in with a name, whether or not an account has it."""
+    """Failed attempts to sign in with a name, whether or not an account has it, or from an address."""
 
     __tablename__ = "login_failures"
 
-    name_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     failures: Mapped[int]
     last: Mapped[datetime] = mapped_column(UtcDateTime)
     locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -148,6 +150,23 @@ class BatchRow(Owned, Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AuditRow(Base):
+    """Who did what, when and from where; refers to nobody, so that it outlasts whom it names."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "at"), Index(None, "actor_id", "id"), Index(None, "subject_id", "at"))
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    action: Mapped[str] = mapped_column(String(32))
+    actor_id: Mapped[str | None] = mapped_column(Id)
+    actor_name: Mapped[str] = mapped_column(Text)
+    subject_id: Mapped[str | None] = mapped_column(Id)
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+    address: Mapped[str] = mapped_column(Text)
+    origin: Mapped[str] = mapped_column(Word)
 
 
 class AnalysisRow(Owned, Base):
@@ -237,6 +256,7 @@ class JobRow(Owned, Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes of the file that waits
     state: Mapped[str] = mapped_column(Word)
     stage: Mapped[str] = mapped_column(Text)
     progress: Mapped[float] = mapped_column(Double)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import and_, func, select
 
-from trivalent.errors import UsageError
+from trivalent.errors import StorageFullError, UsageError
 from trivalent.settings import Settings
 from trivalent.store import mapping
 from trivalent.store.accounts import Accounts
+from trivalent.store.audit import Audit
 from trivalent.store.database import Database
-from trivalent.store.entities import OPEN, Deleted, User
+from trivalent.store.entities import OPEN, Action, Actor, Deleted, User
 from trivalent.store.folders import Folders
 from trivalent.store.history import History
 from trivalent.store.jobs import Jobs
 from trivalent.store.migration import upgrade
 from trivalent.store.ownership import of
-from trivalent.store.removal import Removal, erase, kept_media
+from trivalent.store.removal import Removal, erase, kept_media, noted
 from trivalent.store.schema import AnalysisRow, BatchRow, IdentityRow, JobRow, UserRow
 from trivalent.types import LABELS
+
+PROGRAM = Actor()
 
 
 class Store:
@@ -32,16 +34,24 @@ class Store:
     ----------
     accounts : Accounts
     jobs : Jobs
+    audit : Audit
     """
 
-    def __init__(self, database: Database, folders: Folders) -> None:
-        self._database, self._folders = database, folders
-        self.accounts = Accounts(database, folders)
-        self.jobs = Jobs(database, folders)
+    def __init__(self, database: Database, folders: Folders, settings: Settings, actor: Actor) -> None:
+        self._database, self._folders, self._settings = database, folders, settings
+        self._actor = actor
+        self.accounts = Accounts(database, folders, user_rate=settings.user_rate, actor=actor)
+        self.jobs = Jobs(database, folders, quotas=settings.quotas, actor=actor)
+        self.audit = Audit(database)
+
+    def by(self, user: User, address: str | None) -> Store:
+        """Return the same store for one request: the audit log tells who made it, and from where."""
+        actor = Actor(user.id, user.name, address or "", self._actor.origin)
+        return Store(self._database, self._folders, self._settings, actor)
 
     def history(self, owner: User) -> History:
         """Open the analyses of one account."""
-        return History(self._database, self._folders, owner=owner)
+        return History(self._database, self._folders, owner=owner, actor=self._actor)
 
     def upload_path(self) -> Path:
         """Name a file for an upload that comes in; `jobs.submit` takes it over by renaming it.
@@ -71,15 +81,16 @@ class Store:
         for user_id, limit in self._limits(days):
             before = now - timedelta(days=limit)
             over = JobRow.state.not_in([str(state) for state in OPEN])
-            old = (of(user_id, BatchRow), BatchRow.created < before)
+            end = partial(_end_retention, self._actor, user_id, before)
             deleted = erase(
                 self._database,
                 self._folders,
                 jobs=and_(of(user_id, JobRow), over, JobRow.finished < before),
                 analyses=and_(of(user_id, AnalysisRow), AnalysisRow.created < before),
-                end=partial(_delete_empty_batches, old),
+                end=end,
             )
             count += deleted.analyses
+        self.audit.prune(self._settings.audit_days, now=now)
         return count
 
     def _limits(self, days: int | None) -> list[tuple[str, int]]:
@@ -104,22 +115,39 @@ class Store:
         self._database.overwrite()
         return removed
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the disk has no room for more; what is deleted makes some."""
-        return self._folders.reserve.is_needed
+    def check_storage(self) -> None:
+        """Tell whether recordings can be taken.
+
+        Raises
+        ------
+        StorageFullError
+            The disk has no room for more; what is deleted makes some.
+        StoreError
+            The folder cannot be written.
+        """
+        if self._folders.reserve.is_needed:
+            raise StorageFullError(
+                f"expected room on the disk of {str(self._folders.home)!r}, got none; make some"
+            )
+        self._folders.check()
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
 
-def _delete_empty_batches(old: Sequence[ColumnElement[bool]], gone: Removal, _: Deleted) -> None:
-    gone.delete_empty_batches(*old)
+def _end_retention(actor: Actor, owner_id: str, before: datetime, gone: Removal, so_far: Deleted) -> None:
+    gone.delete_empty_batches(of(owner_id, BatchRow), BatchRow.created < before)
+    noted(actor, Action.EXPIRED, owner_id, gone, so_far)
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings, actor: Actor = PROGRAM) -> Store:
     """Open the store of some settings; make or upgrade it first.
+
+    Parameters
+    ----------
+    actor : Actor
+        Through which program it is used, and by whom, unless `Store.by` names somebody.
 
     Raises
     ------
@@ -139,4 +167,4 @@ def open_store(settings: Settings) -> Store:
     except BaseException:
         database.close()
         raise
-    return Store(database, folders)
+    return Store(database, folders, settings, actor)

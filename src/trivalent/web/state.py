@@ -72,9 +72,9 @@ def services() -> Services:
 def _start(chosen: Settings) -> Services:
     from trivalent.isolated_pool import Pool
     from trivalent.runner import JobRunner
-    from trivalent.store import open_store
+    from trivalent.store import Actor, Origin, open_store
 
-    opened, frames = open_store(chosen), RecentFrames()
+    opened, frames = open_store(chosen, Actor(origin=Origin.APP)), RecentFrames()
     runner = JobRunner(opened, chosen, finished=frames.add)
     runner.start()
     pool = Pool(

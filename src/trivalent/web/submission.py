@@ -79,7 +79,6 @@ def submit(name: str, content: bytes | Path, wishes: Wishes) -> Job:
             waiting,
             options=options,
             keep_media=wishes.keep_media,
-            limit=state.settings().queue_limit,
         )
     except TrivalentError:
         waiting.unlink(missing_ok=True)

@@ -61,4 +61,5 @@ ENTRIES = (
     Entry("guide", "help", ":material/menu_book:"),
     Entry("account", "help", ":material/manage_accounts:"),
     Entry("accounts", "help", ":material/group:", _administrators),
+    Entry("audit", "help", ":material/policy:", _administrators),
 )

@@ -7,8 +7,9 @@ import streamlit as st
 from trivalent.errors import TrivalentError
 from trivalent.settings import Auth
 from trivalent.store import ApiKey, User
-from trivalent.web import login, state
+from trivalent.web import acting, login, state
 from trivalent.web.i18n import t
+from trivalent.web.views.erased import remember, show_report
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import plain, show_error
 from trivalent.web.views.words import when
@@ -29,6 +30,7 @@ def show() -> None:
             _keys(user)
         if user.has_password:
             _password(user)
+            _access()
         _danger()
 
 
@@ -64,7 +66,7 @@ def _keeping(user: User) -> None:
     days = _retention(user)
     if st.button(t("account.save"), type="primary", key="save-keeping"):
         try:
-            state.store().accounts.set_preferences(user.id, keep_media=_MEDIA[media], retention_days=days)
+            acting.store().accounts.set_preferences(user.id, keep_media=_MEDIA[media], retention_days=days)
         except TrivalentError as error:
             show_error(error)
             return
@@ -98,7 +100,7 @@ def _retention(user: User) -> int | None:
 
 
 def _keys(user: User) -> None:
-    accounts = state.store().accounts
+    accounts = acting.store().accounts
     st.subheader(t("account.keys"))
     st.markdown(t("account.keys_note"))
     if secret := st.session_state.get("new-key"):
@@ -113,7 +115,14 @@ def _keys(user: User) -> None:
         _key(user, key)
     with st.form("new-key-form", clear_on_submit=True):
         label = st.text_input(t("account.key_label"), max_chars=100)
-        rate = st.number_input(t("account.key_rate"), min_value=1, max_value=100_000, value=60, width=200)
+        highest = accounts.highest_rate(user)
+        rate = st.number_input(
+            t("account.key_rate", most=highest),
+            min_value=1,
+            max_value=highest,
+            value=min(60, highest),
+            width=260,
+        )
         sent = st.form_submit_button(t("account.key_create"))
     if sent:
         try:
@@ -136,7 +145,7 @@ def _key(user: User, key: ApiKey) -> None:
         with st.popover(t("account.key_revoke"), key=f"revoke-{key.id}"):
             st.markdown(t("account.key_revoke_ask", label=f"**{plain(key.label)}**"))
             if st.button(t("account.key_revoke"), type="primary", key=f"revoke-sure-{key.id}"):
-                state.store().accounts.revoke_key(user, key.id)
+                acting.store().accounts.revoke_key(user, key.id)
                 flash(t("account.key_gone"))
                 st.rerun()
 
@@ -148,16 +157,17 @@ def _password(user: User) -> None:
         new = st.text_input(t("account.password_new"), type="password", autocomplete="new-password")
         again = st.text_input(t("account.password_again"), type="password", autocomplete="new-password")
         st.caption(t("account.password_note"))
+        revoke = st.checkbox(t("account.password_revoke"), key="password-revoke")
         sent = st.form_submit_button(t("account.password_change"))
     if not sent:
         return
     if new != again:
         st.error(t("account.password_differs"), icon=":material/error:")
         return
-    accounts = state.store().accounts
+    accounts = acting.store().accounts
     try:
-        accounts.verify(user.name, old)
-        accounts.set_password(user.id, new)  # ends every session, this one, too
+        accounts.verify(user.name, old, address=st.context.ip_address)
+        accounts.set_password(user.id, new, revoke_keys=revoke)  # ends every session, this one, too
     except TrivalentError as error:
         show_error(error)
         return
@@ -166,16 +176,42 @@ def _password(user: User) -> None:
     st.rerun()
 
 
+def _access() -> None:
+    st.subheader(t("account.access"))
+    st.markdown(t("account.access_note"))
+    with st.popover(t("account.end_access"), icon=":material/lock_reset:", key="end-access"):
+        st.markdown(t("account.end_access_ask"))
+        st.button(t("account.end_access"), type="primary", on_click=_end_access, key="end-access-sure")
+
+
+def _end_access() -> None:
+    acting.store().accounts.end_access(state.user().id)
+    login.log_out()
+
+
 def _danger() -> None:
     st.subheader(t("account.danger"))
+    show_report()
     with st.form("danger", clear_on_submit=True):
         st.markdown(t("account.danger_note"))
         word = t("account.danger_word")
         typed = st.text_input(t("account.danger_type", word=word), autocomplete="off")
         sent = st.form_submit_button(t("account.danger_button"), icon=":material/delete_forever:")
     if sent and typed.strip().casefold() == word.casefold():
-        gone = state.history().delete_everything()
-        flash(t("account.danger_done", analyses=gone.analyses, jobs=gone.jobs, media=gone.media))
+        try:
+            gone = acting.store().history(state.user()).delete_everything()
+        except TrivalentError as error:
+            show_error(error)
+            return
+        remember(gone, copies=_forget_copies())
         st.rerun()
     elif sent:
         st.error(t("account.danger_type", word=word), icon=":material/error:")
+
+
+def _forget_copies() -> int:
+    """Delete the recordings that this page kept to play them; return how many."""
+    copies = [path for path in state.session_folder().rglob("*") if path.is_file()]
+    for path in copies:
+        path.unlink(missing_ok=True)
+    return len(copies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import streamlit as st
@@ -9,8 +10,10 @@ import streamlit as st
 from trivalent.errors import TrivalentError
 from trivalent.settings import Auth
 from trivalent.store import Role, User
-from trivalent.web import state
+from trivalent.store.passwords import name_key
+from trivalent.web import acting, state
 from trivalent.web.i18n import t
+from trivalent.web.views.erased import remember, show_report
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import plain, show_error
 from trivalent.web.views.words import when
@@ -23,18 +26,23 @@ def show() -> None:
     if state.settings().auth is Auth.NONE or state.user().role is not Role.ADMINISTRATOR:
         return  # the navigation does not offer it; this is for those who type the address
     st.markdown(t("account.users_note"))
-    for user in state.store().accounts.users():
-        _row(user)
+    show_report()
+    users = state.store().accounts.users()
+    names = Counter(name_key(user.name) for user in users)
+    for user in users:
+        _row(user, alike=names[name_key(user.name)] > 1)
     if state.settings().auth is Auth.LOCAL:
         _add()
     else:
         st.caption(t("account.users_oidc"))
 
 
-def _row(user: User) -> None:
+def _row(user: User, *, alike: bool) -> None:
     own = user.id == state.user().id
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"tv-user-{user.id}"):
         line = [t("account.since", when=when(user.created))]
+        if alike:
+            line.append(t("account.id", id=user.id))
         if not user.has_password:
             line.append(t("account.elsewhere"))
         st.markdown(f"**{plain(user.name)}**  \n{plain(' · '.join(line))}", width="stretch")
@@ -47,7 +55,7 @@ def _row(user: User) -> None:
 
 
 def _buttons(user: User, *, own: bool) -> None:
-    accounts = state.store().accounts
+    accounts = acting.store().accounts
     raised = user.role is not Role.ADMINISTRATOR
     words = t("account.make_administrator" if raised else "account.make_user")
     if st.button(words, key=f"role-{user.id}", disabled=own):
@@ -59,6 +67,10 @@ def _buttons(user: User, *, own: bool) -> None:
     if user.has_password:
         with st.popover(t("account.set_password"), disabled=own, key=f"password-{user.id}"):
             _set_password(user)
+    with st.popover(t("account.end_access"), disabled=own, key=f"end-access-{user.id}"):
+        st.markdown(t("account.end_access_of", name=f"**{plain(user.name)}**"))
+        if st.button(t("account.end_access"), type="primary", key=f"end-access-sure-{user.id}"):
+            _change(user, lambda: accounts.end_access(user.id))
     with st.popover(t("account.delete"), icon=":material/delete:", disabled=own, key=f"delete-{user.id}"):
         _delete(user)
 
@@ -77,9 +89,10 @@ def _set_password(user: User) -> None:
     with st.form(f"set-password-{user.id}", border=False):
         new = st.text_input(t("account.password_new"), type="password", autocomplete="new-password")
         st.caption(t("account.password_note"))
+        revoke = st.checkbox(t("account.password_revoke"), key=f"password-revoke-{user.id}")
         sent = st.form_submit_button(t("account.set_password"), type="primary")
     if sent:
-        _change(user, lambda: state.store().accounts.set_password(user.id, new))
+        _change(user, lambda: acting.store().accounts.set_password(user.id, new, revoke_keys=revoke))
 
 
 def _delete(user: User) -> None:
@@ -93,11 +106,11 @@ def _delete(user: User) -> None:
         st.error(t("account.delete_type"), icon=":material/error:")
         return
     try:
-        state.store().accounts.delete(user.id)
+        gone = acting.store().accounts.delete(user.id)
     except TrivalentError as error:
         show_error(error)
         return
-    flash(t("account.deleted", name=plain(user.name)))
+    remember(gone, account=plain(user.name))
     st.rerun()
 
 
@@ -110,7 +123,7 @@ def _add() -> None:
         sent = st.form_submit_button(t("account.add_button"), type="primary")
     if sent:
         try:
-            made = state.store().accounts.create(name, password, role=role or Role.USER)
+            made = acting.store().accounts.create(name, password, role=role or Role.USER)
         except TrivalentError as error:
             show_error(error)
             return

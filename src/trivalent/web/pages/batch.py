@@ -160,7 +160,6 @@ def _queue(taken: Sequence[Taken], name: str, keep: bool) -> tuple[str | None, l
                 batch=batch,
                 origin="batch",
                 keep_media=keep,
-                limit=state.settings().queue_limit,
             )
         except QueueFullError:
             late = [Refused(f.name, Reason.QUEUE) for f in taken[number:]]
