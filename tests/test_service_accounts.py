@@ -51,7 +51,7 @@ def test_accounts_are_added_listed_and_deleted(run: Run, ann: str, tmp_path: Pat
     assert run("user", "add", "Bob", "--password-stdin")[0] == 0
     status, out, _ = run("user", "list")
     assert status == 0
-    assert [line.split("  ")[:3] for line in out.splitlines()] == [
+    assert [line.split("  ")[1:4] for line in out.splitlines()] == [
         ["Ann", "administrator", "active"],
         ["Bob", "user", "active"],
     ]

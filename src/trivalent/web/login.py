@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from trivalent.errors import AuthenticationError, LockedError
+from trivalent.errors import AuthenticationError, BusyError, LockedError
 from trivalent.settings import Auth
-from trivalent.web import state
+from trivalent.web import acting, state
 from trivalent.web.admission import VISITS, Admission
 from trivalent.web.components import component
 from trivalent.web.i18n import t
@@ -110,7 +110,10 @@ def _ask_password() -> None:
 def _try(name: str, password: str) -> None:
     accounts = state.store().accounts
     try:
-        found = accounts.verify(name, password)
+        found = accounts.verify(name, password, address=acting.address())
+    except BusyError as error:
+        st.warning(t("login.busy", count=math.ceil(error.retry_after_s)), icon=":material/hourglass_top:")
+        return
     except LockedError as error:
         minutes = math.ceil(error.retry_after_s / 60)
         st.error(t("login.locked", count=minutes), icon=":material/lock_clock:")
