@@ -99,9 +99,8 @@ def test_modules_import_alone() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_modules_are_short_and_documented(path) -> None:
+def test_modules_are_documented(path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 400
     assert not text.strip() or ast.get_docstring(ast.parse(text)), "a module says what it is for"
 
 
