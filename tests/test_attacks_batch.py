@@ -20,7 +20,7 @@ import pytest
 from attack_log import Attack, descendants
 
 pytestmark = pytest.mark.finding(10)
-HANGS_S = 240.0  # a command that has not ended by then does not end by itself
+HANGS_S = 120.0  # a command that has not ended by then does not end by itself
 GOOD = "I love how this turned out."
 SECRET = "root:secret:19000:0:99999:7:::"
 
@@ -221,7 +221,11 @@ def test_folders_below_folders(source: Path, tmp_path: Path, attack: Attack) -> 
     os.write(handle, GOOD.encode())
     os.close(handle)
     os.close(here)
-    result = batch(source, tmp_path / "out")
+    try:
+        result = batch(source, tmp_path / "out")
+    finally:
+        # too deep for shutil.rmtree, with which pytest clears its folders
+        subprocess.run(["rm", "-rf", source / "d"], check=True)
     attack.attempt("status", withstood=result.status == 0)
     attack.attempt("the deepest", withstood=done(tmp_path / "out", "d/" * 1200 + "deep.txt"))
 

@@ -10,11 +10,12 @@ from trivalent.errors import TrivalentError
 from trivalent.outside import readable
 from trivalent.web.i18n import t, translate
 
+_MARKS = re.compile(r"[\\`*_{}\[\]<>#+|~$:!]|&(?=[#\w])")
 # a list, a rule or a heading at the start of a line
 _LINE_START = re.compile(r"^(\s*\d*)([-=.)])(?=[\s=-]|$)", re.MULTILINE)
 # Addresses are made links after the escapes are gone, so that these do not help: a joiner, which has
 # no width, parts what would be found.
-_ADDRESS = re.compile(r"(?<=http)(?=s?://)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?<=http)(?=s?\\?://)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 _JOINER = "\u2060"
 
 
@@ -26,10 +27,8 @@ def plain(text: str) -> str:
     >>> plain("www.example.com"), plain("2. take")
     ('www\u2060.example.com', '2\\. take')
     """
-    parted = _ADDRESS.sub(
-        _JOINER, _LINE_START.sub(r"\1\\\2", readable(text, keep="\n").replace("\\", "\\\\"))
-    )
-    return "".join(f"\\{c}" if c in "`*_{}[]<>#+|~$:!&" else c for c in parted)
+    escaped = _MARKS.sub(r"\\\g<0>", readable(text, keep="\n"))
+    return _ADDRESS.sub(_JOINER, _LINE_START.sub(r"\1\\\2", escaped))
 
 
 def show_error(error: TrivalentError) -> None:
