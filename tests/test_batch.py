@@ -24,6 +24,7 @@ from trivalent.batch_sources import find_sources
 from trivalent.cli.main import main
 from trivalent.errors import InputError, UsageError
 from trivalent.isolated import AnalyzerOptions, Limits
+from trivalent.ray_session import ray_session
 
 WORDS = AnalyzerOptions(modalities=("text",), threads=1)
 WORDS_ONLY = ("--modalities", "text", "--threads", "1")
@@ -241,6 +242,18 @@ def test_ray_gives_the_same_outcomes(folder, tmp_path):
         for where in ("local", "ray")
     ]
     assert timeless[0] == timeless[1]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra ray is not installed")
+def test_ray_of_our_own_starts_twice_stays_here_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path) + "/a-folder-too-deep-for-the-path-of-a-socket")
+    for _ in range(2):
+        with ray_session(1, None) as ray:
+            assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
+            assert ray.get(ray.remote(os.path.expanduser).remote("~")) == str(Path.home())
+            folder = Path(ray._private.worker._global_node.get_temp_dir_path())
+            assert folder.is_dir()
+        assert not folder.exists()
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), max_size=5))

@@ -12,6 +12,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +58,19 @@ def _short_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="ray-", dir=short, ignore_cleanup_errors=True)
 
 
+@cache
+def _token() -> str:
+    """One for all sessions of this process: Ray reads it once."""
+    return secrets.token_hex(32)
+
+
 @contextmanager
 def _settled(folder: Path) -> Iterator[dict[str, Any]]:
     """Variables under which Ray has to be imported and started; gives options for it."""
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32), encoding="ascii")
     os.environ |= {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: listen on loopback only
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_AUTH_TOKEN": _token(),
     }
     # a cluster described in its home runs in no cloud, so that none is asked; the workers get ours back
     (folder / "ray_bootstrap_config.yaml").write_text("{}", encoding="ascii")
