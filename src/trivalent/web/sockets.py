@@ -104,6 +104,7 @@ class _Socket:
         self._allowance, self._counted = BURST, self._clock()
         self._dropped: Counter[str] = Counter()
         self._closed = False
+        self._whole = False  # whether the whole page was asked for in place of a part
 
     async def send(self, message: Message) -> None:
         """Pass on to the browser what Streamlit says, until the socket was closed here."""
@@ -156,13 +157,31 @@ class _Socket:
             return message
         if kind == "rerun_script":
             if known and await self._holds():
+                self._whole = False
                 return message
-            # whoever is not signed in may fill in the login; what ended may do nothing any more
-            return _whole_page(said, filled=known is None)
+            return self._whole_page(said, filled=known is None)
         if _is_wanted(said) and known and await self._holds():
             return message
         self._drop(str(kind))
         return None
+
+    def _whole_page(self, said: BackMsg, *, filled: bool) -> Message | None:
+        """Have the whole page made, which asks who is there, instead of a part of it.
+
+        Parameters
+        ----------
+        filled : bool
+            With what the fields say: whoever is not signed in may fill in the login, but who was may do
+            nothing any more.
+        """
+        part = bool(said.rerun_script.fragment_id)
+        if part and self._whole:  # asked for already; each new run would break off the one before
+            return None
+        self._whole = part
+        said.rerun_script.fragment_id = ""
+        if not filled:
+            said.rerun_script.ClearField("widget_states")
+        return {"type": "websocket.receive", "bytes": said.SerializeToString()}
 
     async def _holds(self) -> bool:
         """Ask the store whether who is signed in here still is."""
@@ -180,9 +199,7 @@ class _Socket:
     def _drop(self, kind: str) -> None:
         self._dropped[kind] += 1
         if self._dropped[kind] == 1:
-            log.warning(
-                "a web socket sent %s, which no page of ours sends; it and more of it are ignored", kind
-            )
+            log.warning("a web socket sent %s, which is not for it to ask: ignored", kind)
 
     async def _close(self, code: int) -> Message:
         await self.send({"type": "websocket.close", "code": code})
@@ -195,11 +212,3 @@ def _is_wanted(said: BackMsg) -> bool:
     if said.HasField("file_urls_request"):
         return len(said.file_urls_request.file_names) <= NAMES
     return said.backend_operation_request.WhichOneof("payload") == "deferred_file"
-
-
-def _whole_page(said: BackMsg, *, filled: bool) -> Message:
-    """Have the whole page made, which asks who is there, instead of a part of it."""
-    said.rerun_script.fragment_id = ""
-    if not filled:
-        said.rerun_script.ClearField("widget_states")
-    return {"type": "websocket.receive", "bytes": said.SerializeToString()}
