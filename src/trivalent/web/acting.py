@@ -14,4 +14,9 @@ if TYPE_CHECKING:
 
 def store() -> Store:
     """Store whose changes the audit log ascribes to the user of this page."""
-    return state.store().by(state.user(), st.context.ip_address or "127.0.0.1")
+    return state.store().by(state.user(), address())
+
+
+def address() -> str:
+    """Where the browser of this page is; Streamlit knows none where that is this computer."""
+    return str(st.context.ip_address or "127.0.0.1")
