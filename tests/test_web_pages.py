@@ -19,10 +19,10 @@ from bundles import write_bundle
 from conftest import REPOSITORY
 from trivalent import bundle_store
 from trivalent.bundle import load_bundle
-from trivalent.errors import DataError, MissingExtraError
+from trivalent.errors import AuthenticationError, DataError, MissingExtraError, PermissionDeniedError
 from trivalent.runner import JobRunner
 from trivalent.settings import VARIABLE, Auth, Settings
-from trivalent.store import JobState, Query, Role, Store, User, open_store
+from trivalent.store import Action, AuditQuery, JobState, Query, Role, Store, User, open_store
 from trivalent.types import LABELS, Modality
 from trivalent.web import comparison, data_sets, figures, state
 from trivalent.web.i18n import Language, catalogue, speaking, t
@@ -603,6 +603,9 @@ def test_everything_is_deleted_only_by_the_typed_word(site: Site, chinese: bool,
     app.text_input[-1].set_value(f" {word.upper()} ")
     next(b for b in app.button if b.label in ("Delete everything", "全部删除")).click().run()
     assert site.names() == []
+    assert ("2 个分析" if chinese else "2 analyses") in said(app)
+    app.button(key="erased-away").click().run()
+    assert ("2 个分析" if chinese else "2 analyses") not in said(app)
 
 
 @pytest.fixture
@@ -682,3 +685,78 @@ def test_the_page_of_users_is_for_administrators(site: Site, accounts: Callable[
     app = site.page("accounts", user=accounts("ada"))
     assert "chief" not in said(app)
     assert not app.button
+
+
+def test_access_is_ended_everywhere(site: Site, accounts: Callable[..., User]) -> None:
+    user = accounts("ada")
+    elsewhere = site.store.accounts.open_session(user)
+    _, secret = site.store.accounts.create_key(user, "script")
+    app = site.page("account", user=user)
+    own = app.session_state["token"]
+    app.button(key="end-access-sure").click().run()
+    for token in (elsewhere, own):
+        assert site.store.accounts.session_user(token) is None
+    with pytest.raises(AuthenticationError):
+        site.store.accounts.verify_key(secret)
+
+
+def test_a_new_password_may_end_the_keys(site: Site, accounts: Callable[..., User]) -> None:
+    chief, user = accounts("chief", Role.ADMINISTRATOR), accounts("ada")
+    site.store.accounts.create_key(user, "script")
+    app = site.page("accounts", user=chief)
+    app.checkbox(key=f"password-revoke-{user.id}").set_value(True)
+    next(i for i in app.text_input if i.label == "New password").set_value("another good one")
+    button(app, "Set password").click().run()
+    assert site.store.accounts.keys(user)[0].revoked is not None
+    app.button(key=f"end-access-sure-{user.id}").click().run()
+    assert not app.exception
+
+
+def test_users_give_their_keys_no_more_than_the_settings_allow(
+    site: Site, accounts: Callable[..., User]
+) -> None:
+    site.configure(auth=Auth.LOCAL, user_rate=30)
+    app = site.page("account", user=accounts("ada"))
+    assert (app.number_input[-1].max, app.number_input[-1].value) == (30, 30)
+    app = site.page("account", user=accounts("chief", Role.ADMINISTRATOR))
+    assert app.number_input[-1].max == 1_000_000
+
+
+@pytest.mark.parametrize("chinese", [False, True])
+def test_administrators_read_the_audit_log(
+    site: Site, accounts: Callable[..., User], chinese: bool
+) -> None:
+    chief, user = accounts("chief", Role.ADMINISTRATOR), accounts("ada")
+    site.store.by(chief, "192.0.2.1").accounts.set_active(user.id, False)
+    for number in range(60):
+        site.store.by(chief, "192.0.2.1").accounts.set_role(user.id, list(Role)[number % 2])
+    app = site.page("audit", user=chief, chinese=chinese)
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert len(table) == 50
+    assert set(table.iloc[0]) >= {f"chief ({chief.id[:6]})", "192.0.2.1", f"ada ({user.id[:6]})"}
+    if chinese:
+        return
+    app.button(key="audit-older").click().run()
+    assert len(app.dataframe[0].value) == 13
+    app.selectbox(key="audit-action").set_value(Action.DEACTIVATED).run()
+    assert len(app.dataframe[0].value) == 1, "from the first page on"
+    app.selectbox(key="audit-account").set_value(chief.id).run()
+    assert len(app.dataframe[0].value) == 1
+    app.selectbox(key="audit-action").set_value(Action.EXPORTED).run()
+    assert not app.dataframe
+
+
+def test_the_audit_log_is_for_administrators(site: Site, accounts: Callable[..., User]) -> None:
+    chief, user = accounts("chief", Role.ADMINISTRATOR), accounts("ada")
+    app = site.page("audit", user=user)
+    assert not app.dataframe
+    assert "chief" not in said(app)
+    from trivalent.web.pages.audit import _file
+
+    made = _file(AuditQuery(), "csv", chief.id)
+    assert b"account_made" in made()
+    accounts("second", Role.ADMINISTRATOR)
+    site.store.accounts.set_role(chief.id, Role.USER)
+    with pytest.raises(PermissionDeniedError):
+        made()

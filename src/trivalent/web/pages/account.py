@@ -166,7 +166,7 @@ def _password(user: User) -> None:
         return
     accounts = acting.store().accounts
     try:
-        accounts.verify(user.name, old, address=st.context.ip_address)
+        accounts.verify(user.name, old, address=acting.address())
         accounts.set_password(user.id, new, revoke_keys=revoke)  # ends every session, this one, too
     except TrivalentError as error:
         show_error(error)

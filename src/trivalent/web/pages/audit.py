@@ -93,7 +93,8 @@ def _turn(pages: list[int | None], lines: list[AuditLine]) -> None:
 
 
 def _row(line: AuditLine, users: dict[str, User]) -> dict[str, str]:
-    actor = line.actor_name or (_named(line.actor_id, users) if line.actor_id else "")
+    id_ = line.actor_id or ""
+    actor = _named(id_, users) if id_ in users else line.actor_name or id_
     details = ", ".join(f"{name} {value}" for name, value in line.details.items())
     return {
         t("account.audit_when"): when(line.at),
