@@ -6,6 +6,8 @@ import logging
 
 from trivalent.outside import escaped
 
+SERVER_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 
 def log_to_stderr(level: int, line: str = "%(asctime)s %(message)s") -> None:
     """Send the log to standard error, unless it goes somewhere already.

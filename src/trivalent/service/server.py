@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import sys
 
 import uvicorn
 
 from trivalent.errors import TrivalentError
 from trivalent.listener import address_of, listen
+from trivalent.logs import SERVER_LINE, log_to_stderr
 from trivalent.service.app import create_app
 from trivalent.settings import Auth, Settings
 from trivalent.slow_clients import Patience, protocol
@@ -29,9 +29,7 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     UsageError
         The address cannot be listened on.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(logging.INFO, SERVER_LINE)
     listener = listen(host, port)
     store = open_store(settings, Actor(origin=Origin.SERVICE))
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from trivalent.errors import AuthenticationError, TrivalentError
 from trivalent.listener import address_of, listen
+from trivalent.logs import SERVER_LINE, log_to_stderr
 from trivalent.settings import Settings
 from trivalent.slow_clients import Patience, protocol
 from trivalent.web import style
@@ -49,9 +50,7 @@ def serve(settings: Settings, *, host: str, port: int, browser: bool) -> None:
     listener = listen(host, port)
     address = address_of(listener)
     print(f"Trivalent is at {address} (Ctrl-C stops it)", flush=True)
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(logging.WARNING, SERVER_LINE)
     bootstrap.load_config_options(configuration(settings, host=host, port=listener.getsockname()[1]))
     try:
         near = address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")  # noqa: S104
