@@ -197,6 +197,7 @@ def test_a_batch_of_three_with_a_bad_one_survives_a_reload(
     tab.reload()
     tab.get_by_text("3 个文件中已处理 3 个").wait_for(timeout=120_000)
     tab.locator(".tv-summary").wait_for()
+    settled(tab)  # the list of what runs gives way to the list of failures
     assert tab.locator(".tv-summary .tv-share").count() == 3, "all files, and the two that were analysed"
     assert tab.get_by_text("broken.mp4").count() == 1
     shot(tab, "batch-zh-dark-380")
