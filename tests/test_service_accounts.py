@@ -118,6 +118,10 @@ def test_keys_are_shown_once_and_revoked(run: Run, ann: str) -> None:
     [
         ("--workers", "0"),
         ("--queue-limit", "-1"),
+        ("--user-places", "0"),
+        ("--user-waiting-mb", "0"),
+        ("--user-rate", "0"),
+        ("--audit-days", "0"),
         ("--max-upload-mb", "0"),
         ("--time-limit", "nan"),
         ("--retention-days", "0"),
