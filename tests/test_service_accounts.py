@@ -51,7 +51,7 @@ def test_accounts_are_added_listed_and_deleted(run: Run, ann: str, tmp_path: Pat
     assert run("user", "add", "Bob", "--password-stdin")[0] == 0
     status, out, _ = run("user", "list")
     assert status == 0
-    assert [line.split("  ")[1:4] for line in out.splitlines()] == [
+    assert [line.split("  ")[:3] for line in out.splitlines()] == [
         ["Ann", "administrator", "active"],
         ["Bob", "user", "active"],
     ]
@@ -118,6 +118,10 @@ def test_keys_are_shown_once_and_revoked(run: Run, ann: str) -> None:
     [
         ("--workers", "0"),
         ("--queue-limit", "-1"),
+        ("--user-places", "0"),
+        ("--user-waiting-mb", "0"),
+        ("--user-rate", "0"),
+        ("--audit-days", "0"),
         ("--max-upload-mb", "0"),
         ("--time-limit", "nan"),
         ("--retention-days", "0"),

@@ -90,7 +90,7 @@ def _list(accounts: Accounts) -> None:
     for user in accounts.users():
         state = "active" if user.active else "deactivated"
         where = "password" if user.has_password else "provider"
-        say(f"{user.id}  {user.name}  {user.role}  {state}  {where}  since {user.created:%Y-%m-%d}")
+        say(f"{user.name}  {user.role}  {state}  since {user.created:%Y-%m-%d}  {where}  {user.id}")
 
 
 def _keys_left(accounts: Accounts, user: User) -> str:

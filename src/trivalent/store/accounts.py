@@ -282,7 +282,7 @@ class Accounts(Access):
         AuthenticationError
             The account was deactivated here.
         """
-        shown = passwords.visible(mapping.one_line(name))[: passwords.NAME_LIMIT].strip()
+        shown = mapping.one_line(passwords.visible(" ".join(name.split())))[: passwords.NAME_LIMIT].strip()
         # the prefix keeps a provider from naming itself as the local user's
         found = self._known(f"oidc:{issuer}", subject, name=shown, role=Role.USER)
         if not found.active:
