@@ -19,7 +19,7 @@ from trivalent.store import mapping, passwords, throttle
 from trivalent.store.access import Access
 from trivalent.store.audit import forget_name, note
 from trivalent.store.database import ConflictError, changed
-from trivalent.store.entities import Action, Deleted, Role, User
+from trivalent.store.entities import Action, Actor, Deleted, Role, User
 from trivalent.store.ownership import of, possible
 from trivalent.store.removal import Removal, erase
 from trivalent.store.schema import AnalysisRow, JobRow, KeyRow, SessionRow, UserRow
@@ -86,26 +86,33 @@ class Accounts(Access):
         """
         now = mapping.utc_now(now)
         key = passwords.name_key(name)
-        with passwords.line():
-            with self._database.write() as session:
-                attempt = throttle.count(session, key, address, now=now)
-            with self._database.read() as session:
-                row = session.scalar(select(UserRow).where(UserRow.name_key == mapping.storable(key)))
-                hashed = row.password_hash if row is not None and row.active else None
-            right = passwords.matches(password, hashed)
         actor = replace(self._actor, address=address or self._actor.address)
-        if not right or row is None or hashed is None:
-            action = Action.SIGN_IN_LOCKED if attempt.locks else Action.SIGN_IN_FAILED
+        # all within the turn: who stands in line asks nothing of the database
+        with passwords.turn():
+            row, hashed = self._checked(key, password, actor=actor, address=address, now=now)
+        if passwords.is_outdated(hashed):
+            stronger = passwords.hash_password(password)
             with self._database.write() as session:
-                note(session, actor, action, row.id if row else None)
-            raise AuthenticationError(_REFUSED)
-        stronger = passwords.hash_password(password) if passwords.is_outdated(hashed) else None
-        with self._database.write() as session:
-            throttle.forgive(session, attempt)
-            note(session, replace(actor, id=row.id, name=row.name), Action.SIGN_IN, row.id)
-            if stronger is not None:
                 self._user(session, row.id).password_hash = stronger
         return mapping.user(row)
+
+    def _checked(
+        self, key: str, password: str, *, actor: Actor, address: str | None, now: datetime
+    ) -> tuple[UserRow, str]:
+        with self._database.write() as session:
+            attempt = throttle.count(session, key, address, now=now)
+        with self._database.read() as session:
+            row = session.scalar(select(UserRow).where(UserRow.name_key == mapping.storable(key)))
+            hashed = row.password_hash if row is not None and row.active else None
+        right = passwords.matches(password, hashed)
+        with self._database.write() as session:
+            if right and row is not None and hashed is not None:
+                throttle.forgive(session, attempt)
+                note(session, replace(actor, id=row.id, name=row.name), Action.SIGN_IN, row.id)
+                return row, hashed
+            action = Action.SIGN_IN_LOCKED if attempt.locks else Action.SIGN_IN_FAILED
+            note(session, actor, action, row.id if row else None)
+        raise AuthenticationError(_REFUSED)
 
     def set_password(self, user_id: str, password: str, *, revoke_keys: bool = False) -> None:
         """Set another password, and sign the account out everywhere.

@@ -90,24 +90,21 @@ def hash_password(password: str) -> str:
             f"expected a password of {SHORTEST} to {LONGEST} characters, got {len(password)}; "
             "choose another, such as a few words"
         )
-    with line(), _hashing:
+    with turn():
         return _hasher.hash(_bytes(password))
 
 
 def matches(password: str, hashed: str | None) -> bool:
-    """Check a password, inside `line`; without a hash it takes the same time to say no."""
-    with _hashing:
-        try:
-            return (
-                _hasher.verify(hashed or _dummy(), _bytes(password[: LONGEST + 1])) and hashed is not None
-            )
-        except (VerificationError, InvalidHashError):
-            return False
+    """Check a password, within a `turn`; without a hash it takes the same time to say no."""
+    try:
+        return _hasher.verify(hashed or _dummy(), _bytes(password[: LONGEST + 1])) and hashed is not None
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 @contextmanager
-def line() -> Iterator[None]:
-    """Stand in line for hashing, which takes 64 MiB and is done for two at a time.
+def turn() -> Iterator[None]:
+    """Stand in line, and then be one of two for whom hashes are made at a time, of 64 MiB each.
 
     Raises
     ------
@@ -121,7 +118,8 @@ def line() -> Iterator[None]:
             retry_after_s=RETRY_S,
         )
     try:
-        yield
+        with _hashing:
+            yield
     finally:
         _places.release()
 
