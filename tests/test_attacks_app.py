@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from app_page import Page, press
 from attack_log import Attack, resident_mb
+from slow_wire import place, together, trickle
 from trivalent.settings import Settings
 from trivalent.store import JobState, Query, Store, User, open_store
 from trivalent.web.routes import ROUTES
@@ -350,3 +351,17 @@ def test_waiting_jobs_are_taken_up_without_a_visitor(tmp_path: Path, attack: Att
             attack.attempt("a job from before the start", withstood=done)
     finally:
         store.close()
+
+
+@pytest.mark.finding(19)
+def test_half_sent_requests_are_ended(app: App, attack: Attack) -> None:
+    upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    tries = {
+        "no byte at all": (b"", b""),
+        "header without end": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"a"),
+        "handshake without end": (b"GET /_stcore/stream HTTP/1.1\r\nHost: localhost\r\n" + upgrade, b""),
+    }
+    server = place(app.address)
+    ended = together(*(lambda f=first, d=drop: trickle(server, f, d) for first, drop in tries.values()))
+    for what, withstood in zip(tries, ended, strict=True):
+        attack.attempt(what, withstood=withstood)

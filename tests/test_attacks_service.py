@@ -11,9 +11,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -24,13 +23,12 @@ from attack_log import Attack, descendants, resident_mb
 from bundles import write_bundle, zip_bundle
 from hostile_tables import folder_entries_zip, write_claiming_mp4
 from service_tools import PASSWORD, TEXT, Server, clip, local_service, with_accounts
+from slow_wire import HANGS_S, place, together, trickle
 from trivalent import bundle_store
 from trivalent.errors import BundleError
 from trivalent.settings import Auth, Settings
 from trivalent.store import Role, open_store
 from trivalent.web import intake
-
-HANGS_S = 90.0  # a server that has not acted by then does not
 
 
 @pytest.fixture
@@ -41,45 +39,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def address(server: Server) -> tuple[str, int]:
-    parts = urlsplit(str(server.client.base_url))
-    return str(parts.hostname), int(parts.port or 0)
-
-
-def trickle(server: Server, first: bytes, drop: bytes = b"a", every_s: float = 2.0) -> bool:
-    """Send a beginning and then a byte now and then; tells whether the server ended it."""
-    with socket.create_connection(address(server), timeout=every_s) as sock:
-        sock.sendall(first)
-        until = time.monotonic() + HANGS_S
-        while time.monotonic() < until:
-            try:
-                if not sock.recv(1000):
-                    return True
-                continue  # 408, then the end
-            except TimeoutError:
-                pass
-            except OSError:
-                return True
-            try:
-                if drop:
-                    sock.sendall(drop)
-            except OSError:
-                return True
-    return False
-
-
-def together(*work: Callable[[], bool]) -> list[bool]:
-    """Do several things at the same time."""
-    results = [False] * len(work)
-
-    def run(i: int) -> None:
-        results[i] = work[i]()
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(work))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    return place(str(server.client.base_url))
 
 
 # ---------------------------------------------------------------- 19: slow clients
@@ -98,7 +58,9 @@ def test_half_sent_requests_are_ended(server: Server, attack: Attack) -> None:
         "chunked body a byte at a time": (post + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
         "second header without end": (good + b"GET /healthz HTTP/1.1\r\nX: ", b"a"),
     }
-    ended = together(*(lambda f=first, d=drop: trickle(server, f, d) for first, drop in tries.values()))
+    ended = together(
+        *(lambda f=first, d=drop: trickle(address(server), f, d) for first, drop in tries.values())
+    )
     for what, withstood in zip(tries, ended, strict=True):
         attack.attempt(what, withstood=withstood)
 

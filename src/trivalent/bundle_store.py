@@ -9,11 +9,11 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from trivalent.bundle import Bundle, bundle_name, installed_bundles, load_bundle
 from trivalent.errors import BundleError, NotFoundError
+from trivalent.private_folders import TEMPORARY, PrivateFolder
 from trivalent.settings import Settings
 
 TRIAL_S = 180
@@ -85,11 +85,11 @@ def install(archive: Path, home: Path, *, replace: bool = False) -> Bundle:
     """
     folder = folder_of(home)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as scratch:
-        unpacked = Path(scratch) / "new"
+    with PrivateFolder(home / TEMPORARY) as scratch:  # of the same disk, so that a renaming moves
+        unpacked = scratch / "new"
         name = _try(archive, unpacked)["name"]
         target = folder / _checked_name(name)
-        _place(unpacked, target, old=Path(scratch) / "old" if replace else None)
+        _place(unpacked, target, old=scratch / "old" if replace else None)
     return load_bundle(target)
 
 
@@ -120,8 +120,8 @@ def remove(name: str, home: Path) -> None:
     """
     if name not in added_bundles(home):
         raise NotFoundError(f"expected an added bundle, got {name!r}; those of the package stay")
-    with tempfile.TemporaryDirectory(prefix=".outgoing-", dir=folder_of(home)) as scratch:
-        (folder_of(home) / name).rename(Path(scratch) / name)  # gone at once, for everybody
+    with PrivateFolder(home / TEMPORARY) as scratch:
+        (folder_of(home) / name).rename(scratch / name)  # gone at once, for everybody
 
 
 def _checked_name(name: str) -> str:

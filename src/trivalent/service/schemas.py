@@ -195,13 +195,16 @@ class Me(BaseModel):
 
 
 class DeletedOut(BaseModel):
-    """How much was deleted."""
+    """How much was deleted, and where it was."""
 
     model_config = ConfigDict(from_attributes=True)
 
     analyses: int
     jobs: int
-    media: int
+    media: int = Field(description="recordings that were kept")
+    uploads: int = Field(description="recordings that waited for their analysis")
+    temporary: int = Field(description="files that processes which have ended had left")
+    overwritten: bool = Field(description="whether the words are overwritten in the database already")
 
 
 class Health(BaseModel):

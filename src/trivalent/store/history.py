@@ -11,7 +11,7 @@ from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import selectinload
 
 from trivalent.analysis import Analysis
-from trivalent.errors import UsageError
+from trivalent.errors import NotFoundError, UsageError
 from trivalent.store import mapping
 from trivalent.store.audit import note
 from trivalent.store.database import Database
@@ -103,6 +103,14 @@ class History:
         """
         with self._database.read() as session:
             return mapping.record(one(session, AnalysisRow, self._owner, id_=record_id))
+
+    def has(self, record_id: str) -> bool:
+        """Whether an id is of an analysis of this account."""
+        try:
+            self.get(record_id)
+        except NotFoundError:
+            return False
+        return True
 
     def analysis(self, record_id: str) -> Analysis:
         """Fetch one analysis in full: with tracks, and with key frames if its media are kept.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from trivalent.analysis import Analysis, KeyFrame
 from trivalent.store import Record
@@ -26,6 +27,12 @@ class RecentFrames:
             self._frames[record.id] = analysis.keyframes
             while len(self._frames) > RECORDINGS:
                 self._frames.popitem(last=False)
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Drop those of the analyses of which `gone`, given an id, says so."""
+        with self._lock:
+            for record_id in [i for i in self._frames if gone(i)]:
+                del self._frames[record_id]
 
     def of(self, record_id: str) -> tuple[KeyFrame, ...]:
         """Return the key frames of an analysis, none when they are forgotten."""

@@ -198,8 +198,11 @@ def _danger() -> None:
         typed = st.text_input(t("account.danger_type", word=word), autocomplete="off")
         sent = st.form_submit_button(t("account.danger_button"), icon=":material/delete_forever:")
     if sent and typed.strip().casefold() == word.casefold():
+        history = acting.store().history(state.user())
         try:
-            gone = acting.store().history(state.user()).delete_everything()
+            # first: afterwards nobody knows whose they were
+            state.services().frames.forget(history.has)
+            gone = history.delete_everything()
         except TrivalentError as error:
             show_error(error)
             return

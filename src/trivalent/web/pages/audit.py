@@ -116,7 +116,7 @@ def _downloads(query: AuditQuery) -> None:
     for kind, mime in (("csv", "text/csv"), ("jsonl", "application/jsonl")):
         st.download_button(
             t(f"account.audit_{kind}"),
-            _file(query, kind, state.user().id),
+            state.still(_file(query, kind, state.user().id)),
             file_name=f"audit.{kind}",
             mime=mime,
             on_click="ignore",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from trivalent.errors import LimitError, QueueFullError, TrivalentError
 from trivalent.outside import clean_file_name
+from trivalent.private_folders import TEMPORARY, PrivateFolder
 from trivalent.store import BatchSummary
 from trivalent.web import intake, state
 from trivalent.web.i18n import t
@@ -97,9 +97,8 @@ def _ask(round_: int) -> None:
 
 def _start(files: Sequence[UploadedFile], name: str, keep: bool) -> None:
     """Queue what can be analysed, and remember what cannot."""
-    home = state.settings().home
-    with TemporaryDirectory(prefix=".incoming-", dir=home) as scratch:
-        found = list(_outcomes(files, Path(scratch)))
+    with PrivateFolder(state.settings().home / TEMPORARY) as scratch:
+        found = list(_outcomes(files, scratch))
         try:
             batch, refused = _queue([f for f in found if isinstance(f, Taken)], name, keep)
         except TrivalentError as error:
