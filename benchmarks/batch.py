@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 from results_file import Result
-from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.core.assets import DATA
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 RUNS = (("local", 1), ("local", 2), ("ray", 2))
 HOURS = 1000
 

@@ -20,9 +20,10 @@ from compression_figure import SEEDS, draw
 from experts import constant, macro_f1, normalized
 from results_file import FOLDER, REPOSITORY, Result, Value
 from trivalent import Analyzer
-from trivalent.bundle import INSTALLED, Expert, load_bundle
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import INSTALLED, Expert, load_bundle
+from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import MAX_TOKENS
-from trivalent.fusion import softmax
 from trivalent.lab import metrics
 from trivalent.lab.benchmarks.bench import interval
 from trivalent.lab.compress.judging import (
@@ -45,7 +46,6 @@ from trivalent.lab.export import export_frames, export_text, quantize
 from trivalent.lab.frames_expert import load_takes
 from trivalent.lab.frames_task import FramesTaskConfig
 from trivalent.lab.tabular_expert import load_tabular
-from trivalent.types import FloatArray, Modality
 
 CORPORA = ("sst5", "meld", "tweeteval", "mosei")  # MOSI has no test transcripts
 RECIPE = REPOSITORY / "recipes" / "fast.yaml"

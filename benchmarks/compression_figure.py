@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.core.types import FloatArray
 from trivalent.lab.benchmarks.figures import canvas, save
-from trivalent.types import FloatArray
 
 SEEDS = "fast, mean of the seeds"
 SHIPPED = ("default", "fast")

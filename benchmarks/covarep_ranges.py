@@ -15,7 +15,7 @@ import numpy as np
 
 from results_file import REPOSITORY, Result
 from trivalent.features.covarep import COLUMNS, covarep
-from trivalent.media import open_recording
+from trivalent.media.recording import open_recording
 
 PERCENTILES = (5, 50, 95)
 

@@ -27,7 +27,7 @@ FAST = "default bundle"
 
 def speech(root: Path, seconds: int) -> np.ndarray:
     """Concatenate takes to the wanted length at 16 kHz, float32."""
-    from trivalent.media import open_recording
+    from trivalent.media.recording import open_recording
 
     files = sorted((root / "ravdess" / "speech").glob("*.flac"))
     if not files:
@@ -81,8 +81,8 @@ def main() -> None:
         chosen = arguments.columns.split(",") if arguments.columns else None
         print(json.dumps(measure(arguments.root, arguments.one, chosen)))
         return
-    from trivalent.bundle import load_bundle
-    from trivalent.types import Modality
+    from trivalent.bundle.loading import load_bundle
+    from trivalent.core.types import Modality
 
     fast = ",".join(load_bundle("default").experts[Modality.AUDIO].spec.columns)
     result = Result("covarep-speed", "RAVDESS takes one after the other, 16 kHz")

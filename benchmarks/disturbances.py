@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.audio_track import AudioTrack
-from trivalent.types import FloatArray
+from trivalent.core.types import FloatArray
+from trivalent.media.sound import AudioTrack
 
 Image = NDArray[np.uint8]
 Span = tuple[int, int]  # first and last sample of the speech

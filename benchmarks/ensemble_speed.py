@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from results_file import Result
+from trivalent.core.types import Modality
 from trivalent.lab.batched import Members, seeded
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.fusion_task import FusionData, FusionTask
@@ -27,7 +28,6 @@ from trivalent.lab.parallel import train_in_processes
 from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.systems import PAPER_TRAINING, System
 from trivalent.lab.training import Fitted, TrainingConfig, fit
-from trivalent.types import Modality
 
 WIDTHS = {Modality.TEXT: 300, Modality.AUDIO: 74, Modality.FACE: 710}
 SAMPLES, VALIDATION, BATCH = 2249, 300, 32

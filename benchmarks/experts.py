@@ -21,9 +21,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from results_file import Result, Value
-from trivalent.bundle import Expert, ExpertSpec, load_bundle
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import Expert, ExpertSpec, load_bundle
+from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import encode, pad
-from trivalent.fusion import softmax
 from trivalent.lab import metrics
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
@@ -35,7 +36,6 @@ from trivalent.lab.recipes import Recipe, build, load_recipe
 from trivalent.lab.tabular_expert import load_tabular, train_tabular
 from trivalent.lab.text_expert import logits_of
 from trivalent.lab.text_task import new_network
-from trivalent.types import FloatArray, Modality
 
 
 def macro_f1(y: metrics.IntArray, p: FloatArray) -> float:

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from results_file import Result, Value
-from trivalent.bundle import load_bundle
+from trivalent.bundle.loading import load_bundle
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.fusion_fit import load_mosei_videos, measure_worth
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from fuzz_media import HANDMADE, Decoder, Tally, Whole, cases, try_all
 from results_file import FOLDER, Result
-from trivalent.errors import DataError, UsageError
-from trivalent.isolated import Limits
+from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.datasets.root import data_root
+from trivalent.work.isolated import Limits
 
 CASES, WHOLE = 2400, 100
 DECODING = Limits(time_s=60.0, memory_bytes=2 * 2**30)

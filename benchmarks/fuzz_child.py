@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import MediaError
-from trivalent.media import Recording, media_kind, open_recording
+from trivalent.core.errors import MediaError
+from trivalent.media.recording import Recording, media_kind, open_recording
 
 MOST_FRAMES = 200  # a film of two seconds has ten at the analyzer's rate
 MAX_SIDE = 1280  # the analyzer's

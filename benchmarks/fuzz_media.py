@@ -22,9 +22,9 @@ sys.path.insert(0, str(REPOSITORY / "tests"))  # what makes and spoils clips ser
 
 from hostile_clips import NAMES, hostile_clips, write_seeds
 from mutator import mutate
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.errors import InputError, LimitError, TrivalentError
-from trivalent.isolated import Isolated, Limits
+from trivalent.core.assets import DATA
+from trivalent.core.errors import InputError, LimitError, TrivalentError
+from trivalent.work.isolated import Isolated, Limits
 
 CHILD = Path(__file__).with_name("fuzz_child.py")
 POLL_S = 0.05
@@ -71,7 +71,7 @@ class Tally:
 def seeds(folder: Path, root: Path | None) -> dict[str, tuple[str, bytes]]:
     """Return whole clips by name: (format, content)."""
     found = {suffix: (suffix, data) for suffix, data in write_seeds(folder).items()}
-    found["sample.mp4"] = ("mp4", (PACKAGE_ROOT / "samples" / "sample.mp4").read_bytes())
+    found["sample.mp4"] = ("mp4", (DATA / "samples" / "sample.mp4").read_bytes())
     for path in sorted(root.glob("crema_d/*.flv"))[:1] if root else ():
         found["crema_d.flv"] = ("flv", path.read_bytes())
     return found

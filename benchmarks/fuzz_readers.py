@@ -28,15 +28,15 @@ from results_file import REPOSITORY
 with atheris.instrument_imports(include=["trivalent", "yaml", "zipfile"]):
     import yaml
 
-    from trivalent.bundle import load_bundle
-    from trivalent.errors import TrivalentError
+    from trivalent.bundle.loading import load_bundle
+    from trivalent.core.errors import TrivalentError
     from trivalent.features.openface import read_openface
     from trivalent.lab.datasets.csd import ComputationalSequence
     from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset
     from trivalent.lab.fusion_bundle import load_fusion_bundle
     from trivalent.lab.fusion_recipe import parse_fusion
     from trivalent.lab.recipes import load_recipe, read_recipe
-    from trivalent.transcripts import parse_transcript
+    from trivalent.speech.transcripts import parse_transcript
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 

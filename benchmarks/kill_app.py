@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from killing import free_port, kill, program, rounds_of, start, text
 from results_file import Result
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, Store, open_store
 
 JOBS = 60

@@ -17,8 +17,9 @@ import numpy as np
 
 from experts import normalized
 from results_file import Result, Value
-from trivalent.bundle import Bundle, load_bundle
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import Bundle, load_bundle
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import load_corpus
@@ -29,7 +30,6 @@ from trivalent.lab.recipes import build, load_recipe
 from trivalent.lab.tabular_expert import load_tabular
 from trivalent.lab.text_expert import logits_of
 from trivalent.lab.uncertainty import reliability
-from trivalent.types import FloatArray, Modality
 
 BINS = 15
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"

@@ -5,7 +5,7 @@ Usage: python benchmarks/robustness.py [voice] [face] [words] [modalities] [--ro
        python benchmarks/robustness.py figure   (draws robustness.png again from robustness.json)
 
 Writes results/robustness.* and a figure. Test parts of experts.py; nothing is chosen by these figures.
-The limits of `trivalent.quality`, from where on an analysis warns, are chosen by `limits`.
+The limits of `trivalent.experts.quality`, from where on an analysis warns, are chosen by `limits`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from robustness_parts import (
     voices,
 )
 from robustness_speech import SYNTHESIZER, recognized
-from trivalent.bundle import Bundle, load_bundle
-from trivalent.experts import read_texts
-from trivalent.fusion import Opinion
+from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.loading import Bundle, load_bundle
+from trivalent.core.types import Modality, Utterance
+from trivalent.experts.readings import read_texts
 from trivalent.lab.datasets.ravdess import TEST_ACTORS, TRAIN_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.fusion_fit import load_mosei_videos, out_of_fold
 from trivalent.lab.tabular_expert import load_tabular
-from trivalent.types import Modality, Utterance
 
 log = logging.getLogger("robustness")
 SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0)

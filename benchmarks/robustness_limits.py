@@ -1,4 +1,4 @@
-"""Where an expert stops being worth its answer, on training parts: the limits of `trivalent.quality`.
+"""Where an expert stops being worth its answer, on training parts: the limits of `experts.quality`.
 
 A person of a training part was seen by all members of a shipped ensemble but those of one fold. Only
 these answer here, so that the figures are out of fold. The rule: at the limit of a fact the expert has
@@ -33,15 +33,15 @@ from robustness_parts import (
     together,
     voices,
 )
-from trivalent.audio_track import AudioTrack
-from trivalent.bundle import Bundle, Expert, open_bundle
-from trivalent.fusion import FusionRule, Opinion
+from trivalent.bundle.fusion import FusionRule, Opinion
+from trivalent.bundle.loading import Bundle, Expert, open_bundle
+from trivalent.core.types import FloatArray, Modality
+from trivalent.experts.quality import LIMITS, speech_to_noise
 from trivalent.lab.datasets.ravdess import TRAIN_ACTORS, actor_folds
 from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
 from trivalent.lab.tabular_expert import load_tabular
-from trivalent.quality import LIMITS, speech_to_noise
-from trivalent.types import FloatArray, Modality
-from trivalent.voice_activity import find_speech
+from trivalent.media.sound import AudioTrack
+from trivalent.speech.activity import find_speech
 
 log = logging.getLogger("robustness")
 SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
@@ -65,7 +65,7 @@ def run(model: str, bundle: Bundle, root: Path, *, quick: bool) -> Result:
     _voice(result, model, bundle, root=root, every=35 if quick else 3)
     _face(result, model, bundle, root=root, every=8 if quick else 1)
     result.caveats += [
-        "limit is where the rule puts it, shipped what `trivalent.quality` has; clean_below is the share "
+        "limit is where the rule puts it, shipped what `experts.quality` has; clean_below is the share "
         "of clean samples that would be warned about.",
         "as_it_is and lowered: the pool of the default bundle (its weight of the modality, the expert's "
         "prior) on the samples below the limit, with q as it is, and with q falling linearly from the "

@@ -11,18 +11,18 @@ import numpy as np
 import disturbances
 from experts import macro_f1
 from results_file import Value
-from trivalent.audio_track import AudioTrack
-from trivalent.bundle import Expert
-from trivalent.experts import Reading, read_face, read_voice
+from trivalent.bundle.loading import Expert
+from trivalent.core.types import FeatureTable, FloatArray, Utterance
+from trivalent.experts.quality import FaceMeasures
+from trivalent.experts.readings import Reading, read_face, read_voice
 from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
 from trivalent.lab.datasets.faces import FOLDER, read_picture
 from trivalent.lab.datasets.ravdess import Take, list_takes
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error
-from trivalent.media import open_recording
-from trivalent.quality import FaceMeasures
-from trivalent.types import FeatureTable, FloatArray, Utterance
-from trivalent.voice_activity import find_speech
+from trivalent.media.recording import open_recording
+from trivalent.media.sound import AudioTrack
+from trivalent.speech.activity import find_speech
 
 RATE = 16_000
 LEAST_ANSWERS = 30  # fewer say nothing about macro-F1

@@ -12,12 +12,12 @@ import numpy as np
 
 from disturbances import mixed, word_error_rate
 from robustness_parts import RATE, Answers, seeded
-from trivalent.audio_track import AudioTrack
-from trivalent.experts import Reading, read_texts
+from trivalent.core.types import Modality, Utterance
+from trivalent.experts.readings import Reading, read_texts
 from trivalent.lab.datasets.text import TextData
-from trivalent.media import open_recording
-from trivalent.speech import Recognizer, Speech
-from trivalent.types import Modality, Utterance
+from trivalent.media.recording import open_recording
+from trivalent.media.sound import AudioTrack
+from trivalent.speech.recognizer import Recognizer, Speech
 
 if TYPE_CHECKING:
     from robustness import Study

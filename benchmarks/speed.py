@@ -21,11 +21,11 @@ import numpy as np
 
 from results_file import Result
 from trivalent import Analyzer
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.media import SAMPLE_RATE, open_recording
-from trivalent.types import Modality, Status
+from trivalent.core.assets import DATA
+from trivalent.core.types import Modality, Status
+from trivalent.media.recording import SAMPLE_RATE, open_recording
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 TEXT = "I was not sure about it at first, but I really like how this turned out in the end."
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from results_file import FOLDER, REPOSITORY
+from trivalent.core.files import write_text_atomic
 from trivalent.features.covarep.glossary import define
-from trivalent.files import write_text_atomic
 from trivalent.lab.datasets.mosei import explain_distribution
 from trivalent.lab.datasets.registry import DATASETS
 from trivalent.lab.datasets.root import data_root

@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from trivalent.analysis import (
+from trivalent.core.analysis import (
     Analysis,
     Evidence,
     KeyFrame,
@@ -18,7 +18,7 @@ from trivalent.analysis import (
     UtteranceResult,
     Verdict,
 )
-from trivalent.types import Modality, Sentiment, Status
+from trivalent.core.types import Modality, Sentiment, Status
 
 MODEL = Model("default", "1.0", "9f2c7d1ab0e84c55a1f2e3d4c5b6a798" * 2)
 NO_FACE = "no face in 15 sampled frames"

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from trivalent.bundle import FORMAT, ExpertSpec, Inputs
+from trivalent.bundle.fusion import FusionRule
+from trivalent.bundle.loading import FORMAT, ExpertSpec, Inputs
+from trivalent.core.types import LABELS, Modality
 from trivalent.features import extractor_version
 from trivalent.features.frames import columns_of_channels
-from trivalent.fusion import FusionRule
-from trivalent.types import LABELS, Modality
 
 PRIOR = np.array([0.3, 0.4, 0.3])
 WIDTH = 384

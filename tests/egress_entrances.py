@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TRIVALENT_DATA", REPOSITORY.parent / "shared" / "data"))
 REST_S = 30.0  # the former telemetry left 11 to 25 s after the start
-SAMPLE = REPOSITORY / "src" / "trivalent" / "samples" / "sample.mp4"
+SAMPLE = REPOSITORY / "src" / "trivalent" / "data" / "samples" / "sample.mp4"
 
 TRIES_TO_LEAVE = """
 import os, pathlib, socket, subprocess, urllib.request
@@ -38,7 +38,7 @@ subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.D
 
 SUBMIT = """
 from pathlib import Path
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import open_store
 store = open_store(Settings())
 store.jobs.submit(store.accounts.local_user(), "sample.mp4", Path("sample.mp4"))
@@ -46,7 +46,7 @@ store.close()
 """
 
 ALL_DONE = """
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import JobState, open_store
 store = open_store(Settings())
 assert store.jobs.counts()[JobState.DONE] == 1, store.jobs.counts()
@@ -66,8 +66,8 @@ def control(sandbox: Sandbox) -> None:
 
 
 def onnxruntime_alone(sandbox: Sandbox) -> None:
-    """The library as it is without what `trivalent.offline` sets."""
-    graph = next((REPOSITORY / "src" / "trivalent" / "bundles").rglob("*.onnx"))
+    """The library as it is without what `trivalent.core.offline` sets."""
+    graph = next((REPOSITORY / "src" / "trivalent" / "data" / "bundles").rglob("*.onnx"))
     sandbox.python(LOADS_AND_WAITS, str(graph))
 
 

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from torch import Tensor  # noqa: E402
 
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.networks import NETWORKS, FusionNetwork, build_network  # noqa: E402
 from trivalent.lab.networks.dropout import draw_masks  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 5, Modality.AUDIO: 4, Modality.FACE: 6}
 STEPS = {Modality.TEXT: 3, Modality.AUDIO: 5, Modality.FACE: 2}

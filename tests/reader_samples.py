@@ -13,9 +13,9 @@ import numpy as np
 
 from bundles import write_bundle, zip_bundle
 from fusion_bundles import small_bundle
-from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.core.assets import DATA
 
-RECIPES = PACKAGE_ROOT.parents[1] / "recipes"
+RECIPES = DATA.parents[2] / "recipes"
 SRT = """1
 00:00:01,000 --> 00:00:02,500
 <i>Well</i> done!

@@ -16,8 +16,8 @@ import httpx
 from fastapi.testclient import TestClient
 
 from media_samples import write_media
+from trivalent.core.settings import Auth, Settings
 from trivalent.service.app import create_app
-from trivalent.settings import Auth, Settings
 from trivalent.store import Role, Store, open_store
 
 TEXT = "I love how this turned out."

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from store_samples import migrated_postgresql, new_postgresql
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import History, Store, User, open_store
 
 DATABASES = ("sqlite", "postgresql")

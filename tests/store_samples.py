@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store.database import Database
 from trivalent.store.migration import upgrade
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.alignment import average_over
 
 

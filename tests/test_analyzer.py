@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from trivalent import Analyzer
-from trivalent.analysis import Analysis
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.errors import InputError, MediaError, TextError, UsageError
-from trivalent.types import Modality, Status
+from trivalent.core.analysis import Analysis
+from trivalent.core.assets import DATA
+from trivalent.core.errors import InputError, MediaError, TextError, UsageError
+from trivalent.core.types import Modality, Status
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 
 
 @pytest.fixture(scope="module")

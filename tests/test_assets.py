@@ -8,9 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from trivalent.assets import REGISTRY, asset_path, find, registry
-from trivalent.assets.registry import Asset, Place, cache_folder, sha256_of, verify
-from trivalent.errors import AssetError
+from trivalent.core import assets
+from trivalent.core.assets import (
+    REGISTRY,
+    Asset,
+    Place,
+    asset_path,
+    cache_folder,
+    find,
+    sha256_of,
+    verify,
+)
+from trivalent.core.errors import AssetError
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +61,7 @@ def test_packaged_files_are_what_the_registry_says() -> None:
 
 
 def test_every_packaged_asset_is_registered() -> None:
-    folder = registry.PACKAGE_ROOT / "assets"
+    folder = assets.DATA / "assets"
     files = {p.name for p in folder.iterdir() if p.is_file() and p.suffix not in (".py", ".txt", ".md")}
     assert files <= set(REGISTRY), "a model file without licence and sha256"
 
@@ -106,8 +115,8 @@ def test_the_check_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cache_folder().mkdir(parents=True)
     (cache_folder() / "w").write_bytes(b"w")
     hashed: list[Path] = []
-    real = registry.sha256_of
-    monkeypatch.setattr(registry, "sha256_of", lambda path: (hashed.append(path), real(path))[1])
+    real = assets.sha256_of
+    monkeypatch.setattr(assets, "sha256_of", lambda path: (hashed.append(path), real(path))[1])
     assert asset_path("demo") == asset_path("demo")
     assert len(hashed) == 1
 

@@ -16,8 +16,8 @@ from argon2 import PasswordHasher
 
 import analyses
 from attack_log import Attack
-from trivalent import errors
-from trivalent.settings import Auth, Settings
+from trivalent.core import errors
+from trivalent.core.settings import Auth, Settings
 from trivalent.store import Role, Store, User, open_store, passwords
 
 PROGRAM = [sys.executable, "-m", "trivalent.cli.main"]
@@ -154,8 +154,8 @@ def test_one_address_that_tries_name_after_name(attack: Attack, store: Store) ->
 FLOOD = """
 import sys, threading, resource
 from pathlib import Path
-from trivalent.errors import TrivalentError
-from trivalent.settings import Settings
+from trivalent.core.errors import TrivalentError
+from trivalent.core.settings import Settings
 from trivalent.store import open_store
 store = open_store(Settings(home=Path(sys.argv[1])))
 def sign_in(number):

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from app_page import Page, press
 from attack_log import Attack, resident_mb
 from slow_wire import place, together, trickle
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, Store, User, open_store
 from trivalent.web.routes import ROUTES
 from trivalent.web.tickets import TICKETS, Send

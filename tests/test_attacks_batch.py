@@ -232,9 +232,9 @@ def test_folders_below_folders(source: Path, tmp_path: Path, attack: Attack) -> 
 
 def test_a_corrected_transcript(tmp_path: Path, attack: Attack) -> None:
     """Other words are another outcome, whether they are corrected, added or taken away."""
-    from trivalent.assets.registry import PACKAGE_ROOT
+    from trivalent.core.assets import DATA
 
-    (tmp_path / "talk.mp4").write_bytes((PACKAGE_ROOT / "samples" / "sample.mp4").read_bytes())
+    (tmp_path / "talk.mp4").write_bytes((DATA / "samples" / "sample.mp4").read_bytes())
     words, table, out = tmp_path / "talk.srt", tmp_path / "list.csv", tmp_path / "out"
     words.write_text("1\n00:00:00,500 --> 00:00:01,500\nDreadful.\n")
     table.write_text("path,transcript\ntalk.mp4,talk.srt\n")

@@ -82,9 +82,9 @@ def test_the_watch_sees_what_onnxruntime_does_if_it_may(tmp_path: Path) -> None:
     "module",
     [
         "trivalent.cli.main",
-        "trivalent.isolated_child",
-        "trivalent.bundle_trial",
-        "trivalent.batch",
+        "trivalent.work.child",
+        "trivalent.bundle.trial",
+        "trivalent.work.batch",
         "trivalent.lab",
     ],
 )
@@ -97,7 +97,7 @@ class Watch:
             assert os.environ.get("ORT_DISABLE_TELEMETRY") == "1", name
 sys.meta_path.insert(0, Watch())
 import {module}
-from trivalent.offline import QUIET
+from trivalent.core.offline import QUIET
 sys.exit(any(os.environ[name] != value for name, value in QUIET.items()))
 """
     # what somebody allowed in general was not allowed for the recordings that are analysed here

@@ -21,8 +21,8 @@ import analyses
 from attack_log import Attack
 from store_samples import a_file
 from test_faults import needs_mount, on_disk
-from trivalent.analysis import Analysis
-from trivalent.settings import Settings
+from trivalent.core.analysis import Analysis
+from trivalent.core.settings import Settings
 from trivalent.store import History, Store, User, open_store
 
 PROGRAM = [sys.executable, "-m", "trivalent.cli.main"]
@@ -98,7 +98,7 @@ from trivalent.cli.main import main
 import trivalent.store, trivalent.store.migrations.env  # what root alone may be able to read
 import logging, sqlalchemy.dialects.sqlite, alembic.command
 from pathlib import Path
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 trivalent.store.open_store(Settings(home=Path(sys.argv[2]))).close()
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.exit(main(["user", "list", "--home", sys.argv[1]]))
@@ -213,7 +213,7 @@ def test_deleted_words_are_in_no_file(how: str, attack: Attack, tmp_path: Path) 
 
 HOLDER = (
     "import sys, time, tempfile; from pathlib import Path\n"
-    "from trivalent.private_folders import PrivateFolder\n"
+    "from trivalent.core.private_folders import PrivateFolder\n"
     "folder = PrivateFolder(Path(sys.argv[1]))\n"
     "(folder.path / 'transcript.txt').write_text(sys.argv[2])\n"
     "print(folder.path, flush=True); time.sleep(60)"
@@ -223,7 +223,7 @@ HOLDER = (
 @pytest.mark.finding(8)
 def test_temporary_words_of_a_killed_process(attack: Attack, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    if find_spec("trivalent.private_folders") is None:  # a former version
+    if find_spec("trivalent.core.private_folders") is None:  # a former version
         attack.attempt("leave words of a killed process", withstood=False)
         return
     with closing(open_store(Settings(home=home))) as store:
@@ -279,8 +279,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 import analyses
-from trivalent.errors import StoreError
-from trivalent.settings import Settings
+from trivalent.core.errors import StoreError
+from trivalent.core.settings import Settings
 from trivalent.store import Query, open_store
 with closing(open_store(Settings(home=Path("home")))) as store:
     user = store.accounts.external_user("issuer", "1", "Anna")

@@ -14,8 +14,8 @@ import pytest
 
 import analyses
 from attack_log import Attack
-from trivalent import report
-from trivalent.analysis import Source
+from trivalent.core.analysis import Source
+from trivalent.report import writers as report
 
 pytestmark = pytest.mark.finding("low")
 LINKS = (
@@ -57,7 +57,7 @@ def test_names_that_enter(tmp_path: Path, attack: Attack) -> None:
     from trivalent.service.schemas import TextRequest
     from trivalent.service.uploads import shown_name
     from trivalent.store.mapping import clean_name, clean_tags, one_line
-    from trivalent.web.intake import examine, unpack
+    from trivalent.work.intake import examine, unpack
 
     file = tmp_path / "file"
     file.write_bytes(b"a recording")
@@ -117,7 +117,7 @@ def browser() -> Iterator[Any]:
 def app(tmp_path: Path) -> Iterator[str]:
     """The app over a history and a batch in which every name is a link."""
     pytest.importorskip("streamlit", reason="the extra app is not installed")
-    from trivalent.settings import Settings
+    from trivalent.core.settings import Settings
     from trivalent.store import open_store
     from web_server import running
 

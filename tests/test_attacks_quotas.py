@@ -13,8 +13,8 @@ import pytest
 
 from attack_log import Attack
 from store_samples import a_file
-from trivalent import errors
-from trivalent.settings import Auth, Settings
+from trivalent.core import errors
+from trivalent.core.settings import Auth, Settings
 from trivalent.store import Role, Store, User, open_store
 
 PASSWORD = "correct horse battery"

@@ -14,8 +14,8 @@ import pytest
 
 import analyses
 from attack_log import Attack, resident_mb
-from trivalent import report
-from trivalent.analysis import Analysis, KeyFrame, Track
+from trivalent.core.analysis import Analysis, KeyFrame, Track
+from trivalent.report import writers as report
 
 pytestmark = pytest.mark.finding(7)
 MOST_BYTES = 3_000_000
@@ -82,7 +82,7 @@ def test_twelve_at_once(attack: Attack) -> None:
     """In threads of one process, as a server makes them."""
     script = (
         "import sys, threading; sys.path.insert(0, 'tests')\n"
-        "from test_attacks_report import INPUTS; from trivalent import report\n"
+        "from test_attacks_report import INPUTS; from trivalent.report import writers as report\n"
         "one = INPUTS['40,000 characters'](); print('ready', flush=True); pages = []\n"
         "work = lambda: pages.append(report.to_html([one]))\n"
         "threads = [threading.Thread(target=work) for _ in range(12)]\n"

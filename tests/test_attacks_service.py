@@ -24,11 +24,11 @@ from bundles import write_bundle, zip_bundle
 from hostile_tables import folder_entries_zip, write_claiming_mp4
 from service_tools import PASSWORD, TEXT, Server, clip, local_service, with_accounts
 from slow_wire import HANGS_S, place, together, trickle
-from trivalent import bundle_store
-from trivalent.errors import BundleError
-from trivalent.settings import Auth, Settings
+from trivalent.bundle import shelf as bundle_store
+from trivalent.core.errors import BundleError
+from trivalent.core.settings import Auth, Settings
 from trivalent.store import Role, open_store
-from trivalent.web import intake
+from trivalent.work import intake
 
 
 @pytest.fixture

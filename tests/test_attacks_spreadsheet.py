@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 import analyses
 from attack_log import Attack
-from trivalent import report
-from trivalent.analysis import Source
+from trivalent.core.analysis import Source
+from trivalent.report import writers as report
 
 pytestmark = pytest.mark.finding(11)
 SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
@@ -85,7 +85,7 @@ def test_lines_that_are_split_elsewhere(separator: str, tmp_path: Path, attack: 
 
 def test_formulas_in_the_exported_history(tmp_path: Path, attack: Attack) -> None:
     pytest.importorskip("sqlalchemy", reason="the extra app is not installed")
-    from trivalent.settings import Settings
+    from trivalent.core.settings import Settings
     from trivalent.store import Query, open_store
 
     store = open_store(Settings(home=tmp_path / "home"))
@@ -107,8 +107,8 @@ def test_formulas_in_the_exported_history(tmp_path: Path, attack: Attack) -> Non
 
 def test_formulas_in_tables_of_data(tmp_path: Path, attack: Attack) -> None:
     """Names of features and of samples come from the files of others."""
+    from trivalent.core.types import FeatureTable, Status
     from trivalent.features.tables import write_table
-    from trivalent.types import FeatureTable, Status
 
     columns = tuple(f"{formula}{i}" for i, formula in enumerate(FORMULAS))
     values = np.full((2, len(columns)), -0.5)
@@ -122,7 +122,7 @@ def test_formulas_in_tables_of_data(tmp_path: Path, attack: Attack) -> None:
 
 @given(PIECES)
 def test_any_text_is_disarmed_and_nothing_is_lost(text: str) -> None:
-    from trivalent.spreadsheet import guarded
+    from trivalent.core.spreadsheet import guarded
 
     cell = guarded(text)
     assert not acts(cell)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from attack_log import Attack
-from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.core.assets import DATA
 
 pytestmark = pytest.mark.finding(12)
 ESCAPES = {
@@ -112,7 +112,7 @@ def folder(tmp_path: Path) -> Path:
 def test_every_command_that_repeats_a_name(folder: Path, tmp_path: Path, attack: Attack) -> None:
     name, home = NAME, tmp_path / "home"
     text, film = str(folder / f"{name}.txt"), str(folder / f"{name}.mp4")
-    sample = str(PACKAGE_ROOT / "samples" / "sample.mp4")
+    sample = str(DATA / "samples" / "sample.mp4")
     commands = [
         ("analyze", text, "--modalities", "text"),
         ("analyze", text, film, "--modalities", "text"),
@@ -180,7 +180,7 @@ def test_names_of_accounts_and_keys(tmp_path: Path, attack: Attack) -> None:
 def test_the_card_of_a_model(tmp_path: Path, attack: Attack) -> None:
     """A bundle of a stranger: its name, card and licence are shown as JSON, which still says the same."""
     bundle = tmp_path / "bundle"
-    shutil.copytree(PACKAGE_ROOT / "bundles" / "default", bundle)
+    shutil.copytree(DATA / "bundles" / "default", bundle)
     evil = "".join(text for kind, text in ESCAPES.items() if kind != "surrogate")
     told = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     told = {**told, "version": f"1{evil}", "summary": evil}

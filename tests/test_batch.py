@@ -16,19 +16,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivalent import Analyzer, batch
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.batch_engines import Local, Ray, engine
-from trivalent.batch_results import failures, write_tables
-from trivalent.batch_sources import find_sources
+from trivalent import Analyzer
 from trivalent.cli.main import main
-from trivalent.errors import InputError, UsageError
-from trivalent.isolated import AnalyzerOptions, Limits
-from trivalent.ray_session import ray_session
+from trivalent.core.assets import DATA
+from trivalent.core.errors import InputError, UsageError
+from trivalent.work import batch
+from trivalent.work.engines import Local, Ray, engine
+from trivalent.work.isolated import AnalyzerOptions, Limits
+from trivalent.work.ray_session import ray_session
+from trivalent.work.sources import find_sources
+from trivalent.work.tables import failures, write_tables
 
 WORDS = AnalyzerOptions(modalities=("text",), threads=1)
 WORDS_ONLY = ("--modalities", "text", "--threads", "1")
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 TEXTS = {
     "love.txt": "I love how this turned out.",
     "sub/bad.txt": "The end was dreadful.",
@@ -134,7 +135,7 @@ def test_another_model_is_noticed(folder, tmp_path):
     out = tmp_path / "out"
     run(folder, out)
     other = tmp_path / "bundle"
-    shutil.copytree(PACKAGE_ROOT / "bundles" / "default", other)
+    shutil.copytree(DATA / "bundles" / "default", other)
     told = json.loads((other / "bundle.json").read_text())
     (other / "bundle.json").write_text(json.dumps({**told, "version": "another"}))
     with pytest.raises(UsageError, match="the model and options of the earlier run"):
@@ -178,7 +179,7 @@ def test_a_list_with_transcripts(tmp_path, capsys):
 def test_two_runs_do_not_share_a_folder(folder, tmp_path):
     out = tmp_path / "out"
     script = (
-        "import sys, time; from pathlib import Path; from trivalent import batch\n"
+        "import sys, time; from pathlib import Path; from trivalent.work import batch\n"
         "with batch.only_run(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", script, str(out)], stdout=subprocess.PIPE)

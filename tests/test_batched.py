@@ -16,7 +16,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from torch import Tensor, nn  # noqa: E402
 
-from trivalent.errors import DataError, UsageError  # noqa: E402
+from trivalent.core.errors import DataError, UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab import fusion_task  # noqa: E402
 from trivalent.lab.batched import (  # noqa: E402
     Members,
@@ -40,7 +41,6 @@ from trivalent.lab.networks import build_network  # noqa: E402
 from trivalent.lab.networks.dropout import SeededDropout, draw_masks  # noqa: E402
 from trivalent.lab.networks.presence import drop_modalities  # noqa: E402
 from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 7, Modality.AUDIO: 5, Modality.FACE: 9}
 SEEDS = (3, 11, 20)

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import LABELS, Modality
 from trivalent.features.glove import GloVe
 from trivalent.lab.benchmarks import corpora as corpora_module
 from trivalent.lab.benchmarks import text_encoder, transfer
@@ -41,7 +42,6 @@ from trivalent.lab.datasets import embedding
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.problem import make_problem
 from trivalent.lab.systems import System, train_system
-from trivalent.types import LABELS, Modality
 
 SIZES = {"train": 60, "val": 24, "test": 30}
 

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("imblearn", reason="needs the extra train")
 
-from trivalent.errors import DataError, LeakageError
+from trivalent.core.errors import DataError, LeakageError
+from trivalent.core.types import LABELS, Modality, Sentiment
 from trivalent.lab.benchmarks import fusion, imbalance
 from trivalent.lab.benchmarks.bench import Bench, Predictions
 from trivalent.lab.benchmarks.fusion_study import MEAN, RATES, FusionStudy, missing, removed_at_random
@@ -31,7 +32,6 @@ from trivalent.lab.problem import make_problem
 from trivalent.lab.resampling import RESAMPLERS
 from trivalent.lab.results import Result
 from trivalent.lab.systems import PAPER_TRAINING, System, train_system
-from trivalent.types import LABELS, Modality, Sentiment
 
 SIZES = {"train": 90, "val": 40, "test": 40}
 SEEDS = (0, 1)

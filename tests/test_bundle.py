@@ -22,12 +22,12 @@ from bundles import (
     write_bundle,
     zip_bundle,
 )
-from trivalent.bundle import Expert, ExpertSpec, installed_bundles, load_bundle
-from trivalent.errors import BundleError
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import Expert, ExpertSpec, installed_bundles, load_bundle
+from trivalent.core.errors import BundleError
+from trivalent.core.types import FeatureTable, Modality
 from trivalent.features import extractor_columns
 from trivalent.features.text import encode, pad
-from trivalent.fusion import softmax
-from trivalent.types import FeatureTable, Modality
 
 
 @pytest.fixture

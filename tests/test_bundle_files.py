@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bundles import write_bundle
-from trivalent import bundle_files
-from trivalent.bundle import load_bundle
-from trivalent.bundle_files import FolderFiles, ZipFiles, locate, open_files, pack, read_manifest
-from trivalent.errors import BundleError
+from trivalent.bundle import files as bundle_files
+from trivalent.bundle.files import FolderFiles, ZipFiles, locate, open_files, pack, read_manifest
+from trivalent.bundle.loading import load_bundle
+from trivalent.core.errors import BundleError
 
 
 @pytest.fixture

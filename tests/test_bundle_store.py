@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from bundles import Manifest, linear_graph, text_graph, write_bundle, zip_bundle
-from trivalent import bundle_archive, bundle_store
-from trivalent.bundle import load_bundle
-from trivalent.bundle_archive import unpack
-from trivalent.bundle_store import added_bundles, install, remove, resolve
-from trivalent.bundle_trial import check_self_contained, examine
-from trivalent.errors import BundleError, NotFoundError
+from trivalent.bundle import archive as bundle_archive
+from trivalent.bundle import shelf as bundle_store
+from trivalent.bundle.archive import unpack
+from trivalent.bundle.loading import load_bundle
+from trivalent.bundle.shelf import added_bundles, install, remove, resolve
+from trivalent.bundle.trial import check_self_contained, examine
+from trivalent.core.assets import DATA
+from trivalent.core.errors import BundleError, NotFoundError
 
 FACE = ["face"]
 
@@ -249,7 +251,7 @@ def test_a_bundle_that_kills_its_process_is_refused(
 
 def test_our_own_graphs_are_self_contained() -> None:
     check_self_contained(text_graph(), "text.onnx")
-    assert examine(Path(bundle_store.__file__).parent / "bundles" / "default")["name"] == "default"
+    assert examine(DATA / "bundles" / "default")["name"] == "default"
 
 
 @settings(max_examples=200, deadline=None)

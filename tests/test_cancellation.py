@@ -14,14 +14,14 @@ import pytest
 
 from media_samples import write_format, write_media
 from trivalent import Analyzer
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.errors import CancelledError
-from trivalent.hearing import hear
-from trivalent.media import open_recording
-from trivalent.voice_activity import Pack
+from trivalent.core.assets import DATA
+from trivalent.core.errors import CancelledError
+from trivalent.media.recording import open_recording
+from trivalent.media.sound import SAMPLE_RATE, AudioTrack
+from trivalent.speech.activity import Pack
+from trivalent.speech.whisper import hear
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 STAGES = ("decode", "speech", "voice", "face", "fusion")
 PROCESS = Path("/proc/self")
 on_linux = pytest.mark.skipif(not PROCESS.is_dir(), reason="no /proc on this system")

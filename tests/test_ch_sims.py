@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.datasets.ch_sims import (
     COUNTS,
     FILES,

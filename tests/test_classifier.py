@@ -23,11 +23,11 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 from trivalent import lab  # noqa: E402
-from trivalent.errors import RecipeError, UsageError  # noqa: E402
+from trivalent.core.errors import RecipeError, UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab import TrivalentClassifier  # noqa: E402
 from trivalent.lab.classifier_inputs import column_groups, join_blocks, validation_rows  # noqa: E402
 from trivalent.lab.losses import LOSSES  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 LAYOUT = {"text": 4, "audio": 3, "face": 2}
 # None is expected to fail. Not applicable, and therefore not run by scikit-learn: NaN (the tag

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trivalent.errors import DataError, FeatureError
+from trivalent.core.errors import DataError, FeatureError
 from trivalent.features.cleaning import Cleaner
 from trivalent.lab.cleaning import CleaningConfig, fit_cleaner
 from trivalent.lab.datasets.dataset import Features

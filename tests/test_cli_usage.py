@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bundles import write_bundle
-from trivalent import __version__
-from trivalent.assets import REGISTRY
-from trivalent.bundle import installed_bundles
+from trivalent.bundle.loading import installed_bundles
 from trivalent.cli.main import COMMANDS, main
+from trivalent.core.assets import REGISTRY
+from trivalent.core.version import __version__
 from trivalent.features import EXTRACTORS
 
 
@@ -151,7 +151,7 @@ def test_model_show(capsys: pytest.CaptureFixture[str], bundle: str) -> None:
 
 
 def test_debug_shows_the_traceback(bundle: str) -> None:
-    from trivalent.errors import TextError
+    from trivalent.core.errors import TextError
 
     with pytest.raises(TextError):
         main(["analyze", "--text", "", "--model", bundle, "--debug"])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets import cmu, mosei
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures, write_csd
 from trivalent.lab.datasets.csd_table import SequenceTable
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
 from trivalent.lab.datasets.words import align_words, padded
-from trivalent.types import Modality
 
 WORD_TRACK, VOICE_TRACK, FACE_TRACK, _ = mosei.TRACKS
 SEGMENT, SUBSET = mosei.PROTOCOLS

@@ -13,9 +13,9 @@ import pytest
 from bundles import write_bundle
 from conftest import REPOSITORY
 from trivalent import Analyzer
-from trivalent.bundle import INSTALLED, load_bundle
-from trivalent.errors import BundleError, RecipeError
-from trivalent.types import Modality
+from trivalent.bundle.loading import INSTALLED, load_bundle
+from trivalent.core.errors import BundleError, RecipeError
+from trivalent.core.types import Modality
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 

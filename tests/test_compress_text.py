@@ -12,10 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
-from trivalent.bundle import INSTALLED, load_bundle  # noqa: E402
-from trivalent.errors import BundleError, RecipeError, UsageError  # noqa: E402
+from trivalent.bundle.fusion import softmax  # noqa: E402
+from trivalent.bundle.loading import INSTALLED, load_bundle  # noqa: E402
+from trivalent.core.errors import BundleError, RecipeError, UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.text import MAX_TOKENS, encode, pad  # noqa: E402
-from trivalent.fusion import softmax  # noqa: E402
 from trivalent.lab.compress import text, transfer  # noqa: E402
 from trivalent.lab.compress.distillation import DistillationConfig, DistillationTask  # noqa: E402
 from trivalent.lab.compress.judging import judge_text  # noqa: E402
@@ -35,7 +36,6 @@ from trivalent.lab.datasets.text import TextData  # noqa: E402
 from trivalent.lab.export import export_text  # noqa: E402
 from trivalent.lab.text_task import predict  # noqa: E402
 from trivalent.lab.training import TrainingConfig, fit  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 TEXTS = (
     "I love it.",

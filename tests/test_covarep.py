@@ -8,6 +8,7 @@ import scipy.fft
 from scipy.signal import resample_poly
 
 from covarep_clips import CLIPS, Clip, load_clip, voice
+from trivalent.core.types import FeatureTable
 from trivalent.features.covarep import COLUMNS, covarep
 from trivalent.features.covarep import pitch as pitch_module
 from trivalent.features.covarep.envelope import mel_cepstra, mel_cepstrum, true_envelope
@@ -16,7 +17,6 @@ from trivalent.features.covarep.linear_prediction import lp_residual, lpc
 from trivalent.features.covarep.pitch import srh
 from trivalent.features.covarep.polarity import polarity
 from trivalent.features.covarep.wavelets import band_peaks, wavelet
-from trivalent.types import FeatureTable
 
 # Rd and the phase distortion have their own tests: next to silence the toolbox's are arbitrary.
 EXACT = [name for name in COLUMNS if not name.startswith(("HMPD", "Rd", "creak"))]

@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 
 from covarep_clips import CLIPS, load_clip, voice
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
 from trivalent.features.covarep import creak as creak_module
 from trivalent.features.covarep import creak_inputs as inputs_module
 from trivalent.features.covarep import ishi

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from covarep_clips import voice
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import Status
 from trivalent.features.covarep import COLUMNS, NAME, VERSION, covarep
 from trivalent.features.covarep import extractor as extractor_module
 from trivalent.features.covarep import groups as groups_module
@@ -17,7 +18,6 @@ from trivalent.features.covarep import recording as recording_module
 from trivalent.features.covarep.framing import FS, output_grid
 from trivalent.features.covarep.preparation import prepare
 from trivalent.features.covarep.recording import Options, Recording
-from trivalent.types import Status
 
 
 def test_steady_vowel() -> None:

@@ -11,7 +11,7 @@ from scipy.optimize import fminbound
 from scipy.signal import filtfilt, medfilt
 
 from covarep_clips import CLIPS, Clip, load_clip, voice
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
 from trivalent.features.covarep import liljencrants_fant as lf
 from trivalent.features.covarep import phase_distortion as pd
 from trivalent.features.covarep import shape, sinusoids

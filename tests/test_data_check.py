@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError, MissingExtraError
+from trivalent.core.errors import DataError, MissingExtraError
 from trivalent.lab.datasets.check import check, render_check
 from trivalent.lab.datasets.entry import OfficialFile
 from trivalent.lab.datasets.registry import DATASETS

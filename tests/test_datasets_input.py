@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from media_samples import write_media
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets import meld, mosei_922, mosi_utterances, ravdess_entry, text_entries
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.reading import mend_quotes, read_arrays, read_rows
@@ -17,7 +18,6 @@ from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.text import load_corpus
 from trivalent.lab.datasets.text_files import SST_ARCHIVE, read_sst5, read_tweets
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
-from trivalent.types import Modality
 
 MELD_HEADER = ",".join(meld.COLUMNS)
 MELD_ROW = 'Hi,neutral,0,0,"00:00:01,500","00:00:03,000"'

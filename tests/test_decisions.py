@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import DataError, UsageError
-from trivalent.fusion import DecisionRule
+from trivalent.bundle.fusion import DecisionRule
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import LABELS, Sentiment
 from trivalent.lab.abstention import Abstention, abstain_for_accuracy, abstain_for_coverage
 from trivalent.lab.decisions import (
     RATIOS,
@@ -21,7 +22,6 @@ from trivalent.lab.decisions import (
     threshold_rule,
 )
 from trivalent.lab.metrics import accuracy, macro_f1
-from trivalent.types import LABELS, Sentiment
 
 checked = settings(max_examples=40, deadline=None)
 levels = st.floats(0.01, 1)

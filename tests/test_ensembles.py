@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("sklearn", reason="needs the extra train")
 from sklearn.linear_model import LogisticRegression
 
-from trivalent.errors import DataError, MissingExtraError, UsageError
+from trivalent.core.errors import DataError, MissingExtraError, UsageError
 from trivalent.lab.ensembles import (
     fit_stacking,
     hard_vote,

@@ -14,7 +14,8 @@ metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra train")
 
 from fusion_bundles import COLUMNS, EXTRACTORS, small_bundle  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
-from trivalent.errors import DataError, UsageError  # noqa: E402
+from trivalent.core.errors import DataError, UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.cleaning import Cleaner  # noqa: E402
 from trivalent.lab import evaluate as module  # noqa: E402
 from trivalent.lab.answering import Answers  # noqa: E402
@@ -27,7 +28,6 @@ from trivalent.lab.evaluation import TITLES, by_class, figures, intervals, repor
 from trivalent.lab.fusion_bundle import DataSpec, ModalitySpec  # noqa: E402
 from trivalent.lab.metrics import bootstrap_interval, macro_f1  # noqa: E402
 from trivalent.lab.protocols import Protocol  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 
 def predictions(n: int = 120, seed: int = 0) -> tuple[np.ndarray, Answers, list[str]]:

@@ -11,20 +11,20 @@ import pytest
 
 from bundles import write_bundle
 from media_samples import write_media
-from trivalent import extraction
-from trivalent.assets.registry import PACKAGE_ROOT, find
-from trivalent.bundle import Bundle, installed_bundles, load_bundle
+from trivalent import extract as extraction
+from trivalent.bundle.loading import Bundle, installed_bundles, load_bundle
 from trivalent.cli.main import main
-from trivalent.errors import FeatureError, InputError, MediaError, TranscriptError, UsageError
-from trivalent.extraction import SENTENCE_COLUMNS, extract
+from trivalent.core.assets import DATA, find
+from trivalent.core.errors import FeatureError, InputError, MediaError, TranscriptError, UsageError
+from trivalent.core.types import Status
+from trivalent.extract import SENTENCE_COLUMNS, extract
 from trivalent.features import extractor_columns
 from trivalent.features.covarep import covarep
 from trivalent.features.face import COLUMNS, LANDMARK_COLUMNS
 from trivalent.features.tables import read_table
-from trivalent.media import SAMPLE_RATE, open_recording
-from trivalent.types import Status
+from trivalent.media.recording import SAMPLE_RATE, open_recording
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 SRT = "1\n00:00:00,100 --> 00:00:01,000\nGood film.\n\n2\n00:00:01,200 --> 00:00:01,900\nBad zzz!\n"
 
 

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from trivalent.assets import asset_path
-from trivalent.errors import AssetError, FeatureError
+from trivalent.core.assets import asset_path
+from trivalent.core.errors import AssetError, FeatureError
+from trivalent.core.types import Status
 from trivalent.features.face import (
     BLENDSHAPES,
     COLUMNS,
@@ -30,7 +31,6 @@ from trivalent.features.face.geometry import CanonicalFace, gaze, pose_angles
 from trivalent.features.face.landmarks import Region, region_of_detection, region_of_points
 from trivalent.features.face.observation import FaceReader, LocatedFace
 from trivalent.features.face.tracker import FaceTracker
-from trivalent.types import Status
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TRIVALENT_DATA", ROOT.parent / "shared" / "data"))

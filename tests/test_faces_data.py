@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.features.face import COLUMNS
 from trivalent.lab.datasets import faces
 from trivalent.lab.datasets.dataset import check_no_overlap

@@ -107,8 +107,8 @@ def test_a_history_on_a_full_disk(tmp_path):
     script = tmp_path / "add.py"
     script.write_text(
         "from pathlib import Path; from trivalent import Analyzer\n"
-        "from trivalent.errors import StoreError\n"
-        "from trivalent.settings import Settings; from trivalent.store import Query, open_store\n"
+        "from trivalent.core.errors import StoreError\n"
+        "from trivalent.core.settings import Settings; from trivalent.store import Query, open_store\n"
         "store = open_store(Settings(home=Path('home'))); user = store.accounts.local_user()\n"
         "history = store.history(user)\n"
         f"analysis = Analyzer(modalities=['text']).analyze_text({TEXT!r} * 300)\n"

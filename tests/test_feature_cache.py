@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from media_samples import write_media
-from trivalent.audio_track import SAMPLE_RATE
-from trivalent.bundle import installed_bundles, load_bundle
-from trivalent.errors import AssetError, FeatureError, UsageError
+from trivalent.bundle.loading import installed_bundles, load_bundle
+from trivalent.core.errors import AssetError, FeatureError, UsageError
+from trivalent.core.types import FeatureTable, Modality, Status
 from trivalent.features.covarep import covarep
 from trivalent.features.face import FaceExtractor
 from trivalent.features.pooling import pool
@@ -36,8 +36,8 @@ from trivalent.lab.datasets.recordings import (
     voice,
     words,
 )
-from trivalent.media import open_recording
-from trivalent.types import FeatureTable, Modality, Status
+from trivalent.media.recording import open_recording
+from trivalent.media.sound import SAMPLE_RATE
 
 DEMO = Extraction("demo", "1", {"a": 1})
 

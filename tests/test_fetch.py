@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.datasets import fetch as fetch_module
 from trivalent.lab.datasets.download import Patience, Placement, download, placement
 from trivalent.lab.datasets.entry import Entry, OfficialFile

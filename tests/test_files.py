@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent import files
-from trivalent.errors import TrivalentError
-from trivalent.files import write_bytes_atomic, write_text_atomic
+from trivalent.core import files
+from trivalent.core.errors import TrivalentError
+from trivalent.core.files import write_bytes_atomic, write_text_atomic
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from bundles import PRIOR, VOICE_CHANNELS, VOICE_WEIGHTS, Manifest, frames_graph, frames_spec, write_bundle
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.bundle import MIN_STEPS, Expert, ExpertSpec, Inputs, load_bundle
-from trivalent.errors import BundleError, FeatureError
-from trivalent.experts import read_voice
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import MIN_STEPS, Expert, ExpertSpec, Inputs, load_bundle
+from trivalent.core.assets import DATA
+from trivalent.core.errors import BundleError, FeatureError
+from trivalent.core.types import FeatureTable, Modality, Status, Utterance
+from trivalent.experts.readings import read_voice
 from trivalent.features.covarep import covarep
 from trivalent.features.frames import CHANNELS, columns_of_channels, frames, without_spectrum
-from trivalent.fusion import softmax
-from trivalent.media import open_recording
-from trivalent.types import FeatureTable, Modality, Status, Utterance
+from trivalent.media.recording import open_recording
+from trivalent.media.sound import SAMPLE_RATE, AudioTrack
 
 COLUMNS = columns_of_channels(CHANNELS)
 
@@ -133,7 +133,7 @@ def test_neither_a_higher_voice_nor_another_microphone_moves_the_shapes() -> Non
 
 
 def speech() -> AudioTrack:
-    audio = open_recording(PACKAGE_ROOT / "samples" / "sample.mp4").audio
+    audio = open_recording(DATA / "samples" / "sample.mp4").audio
     assert audio is not None
     return audio
 

@@ -14,13 +14,12 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from torch import nn  # noqa: E402
 
-from trivalent.assets.registry import PACKAGE_ROOT  # noqa: E402
-from trivalent.audio_track import SAMPLE_RATE  # noqa: E402
-from trivalent.bundle import Expert, Inputs  # noqa: E402
-from trivalent.errors import BundleError, RecipeError  # noqa: E402
+from trivalent.bundle.fusion import softmax  # noqa: E402
+from trivalent.bundle.loading import Expert, Inputs  # noqa: E402
+from trivalent.core.assets import DATA  # noqa: E402
+from trivalent.core.errors import BundleError, RecipeError  # noqa: E402
 from trivalent.features.covarep import covarep  # noqa: E402
 from trivalent.features.frames import CHANNELS, frames  # noqa: E402
-from trivalent.fusion import softmax  # noqa: E402
 from trivalent.lab import frames_expert, train  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS, actor_folds  # noqa: E402
 from trivalent.lab.expert import TrainedExpert  # noqa: E402
@@ -35,7 +34,8 @@ from trivalent.lab.frames_task import (  # noqa: E402
 from trivalent.lab.networks.temporal import AttentivePooling, TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import Recipe  # noqa: E402
 from trivalent.lab.training import TrainingConfig, fit  # noqa: E402
-from trivalent.media import open_recording  # noqa: E402
+from trivalent.media.recording import open_recording  # noqa: E402
+from trivalent.media.sound import SAMPLE_RATE  # noqa: E402
 
 EMOTIONS = [int(s) for s in SENTIMENTS.values()]
 
@@ -340,7 +340,7 @@ def test_the_runtime_equals_torch_on_a_real_clip(
         network.load_state_dict(torch.load(path, weights_only=True)["best_weights"])
         members.append(network.eval())
     assert len(members) == 2
-    audio = open_recording(PACKAGE_ROOT / "samples" / "sample.mp4").audio
+    audio = open_recording(DATA / "samples" / "sample.mp4").audio
     assert audio is not None
     runtime = Expert(expert.spec, expert.graph.read_bytes, threads=1)
     for start, end in ((0.0, 2.4), (0.6, 1.1), (0.0, 9.5)):

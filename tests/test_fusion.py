@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import BundleError, UsageError
-from trivalent.fusion import DecisionRule, FusionRule, Opinion, combine, softmax
-from trivalent.types import LABELS, Modality, Sentiment
+from trivalent.bundle.fusion import DecisionRule, FusionRule, Opinion, combine, softmax
+from trivalent.core.errors import BundleError, UsageError
+from trivalent.core.types import LABELS, Modality, Sentiment
 
 TEXT, AUDIO, FACE = Modality
 UNIFORM = np.full(3, 1 / 3)

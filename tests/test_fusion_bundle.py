@@ -17,13 +17,13 @@ pytest.importorskip("onnx", reason="needs the extra train")
 
 from conftest import REPOSITORY
 from fusion_bundles import COLUMNS, features, small_bundle, weights
-from trivalent.bundle import load_bundle
-from trivalent.errors import BundleError, FeatureError
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import load_bundle
+from trivalent.core.errors import BundleError, FeatureError
+from trivalent.core.types import Modality
 from trivalent.lab.answering import Answering, Decision, DecisionKind
 from trivalent.lab.bundles import export_bundle
 from trivalent.lab.fusion_bundle import load_fusion_bundle
-from trivalent.types import Modality
 
 TEXT, FACE = Modality.TEXT, Modality.FACE
 
@@ -193,7 +193,7 @@ def test_each_kind_of_bundle_is_refused_where_the_other_belongs(folder: Path, tm
         with pytest.raises(BundleError, match=told):
             load_bundle(where)
     with pytest.raises(BundleError, match=r"of experts 'default'.*: trivalent analyze --model .*default"):
-        load_fusion_bundle(REPOSITORY / "src" / "trivalent" / "bundles" / "default")
+        load_fusion_bundle(REPOSITORY / "src" / "trivalent" / "data" / "bundles" / "default")
 
 
 @pytest.mark.parametrize("modalities", [None, [], {"text": None}, {"text": {"cleaner": {"columns": 3}}}])

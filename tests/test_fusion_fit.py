@@ -14,8 +14,9 @@ from conftest import data_root
 
 pytest.importorskip("sklearn", reason="needs the extra train")
 
-from trivalent.errors import DataError
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.fusion_fit import (
     KAPPAS,
     MoseiVideos,
@@ -24,7 +25,6 @@ from trivalent.lab.fusion_fit import (
     measure_worth,
     temper_to,
 )
-from trivalent.types import Modality
 
 TEXT, AUDIO, FACE = Modality
 UNIFORM = np.full(3, 1 / 3)

@@ -14,7 +14,8 @@ from torch import nn  # noqa: E402
 from torch.func import functional_call, grad, stack_module_state, vmap  # noqa: E402
 
 from fusion_batches import CASES, WIDTHS, batch_of, complete, filled, member_of, network_of  # noqa: E402
-from trivalent.errors import FeatureError, RecipeError  # noqa: E402
+from trivalent.core.errors import FeatureError, RecipeError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.networks import (  # noqa: E402
     NETWORKS,
     build_network,
@@ -22,7 +23,6 @@ from trivalent.lab.networks import (  # noqa: E402
     functional_output,
     network_options,
 )
-from trivalent.types import Modality  # noqa: E402
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])
 

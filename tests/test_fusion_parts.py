@@ -14,14 +14,14 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from torch import Tensor, nn  # noqa: E402
 
 from fusion_batches import WIDTHS, batch_of, complete, filled, network_of  # noqa: E402
-from trivalent.errors import UsageError  # noqa: E402
+from trivalent.core.errors import UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.networks import build_network  # noqa: E402
 from trivalent.lab.networks.explain import ablate, explain_attention  # noqa: E402
 from trivalent.lab.networks.layers import MultiHeadAttention, TransformerLayer  # noqa: E402
 from trivalent.lab.networks.misa import central_moment_discrepancy, orthogonality, safe_norm  # noqa: E402
 from trivalent.lab.networks.mult import positions  # noqa: E402
 from trivalent.lab.networks.tensor import low_rank_product, outer_product, with_one  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 TEXT, AUDIO, FACE = Modality
 

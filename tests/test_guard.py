@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trivalent.errors import LeakageError
+from trivalent.core.errors import LeakageError
+from trivalent.core.types import Modality
 from trivalent.lab.answering import AnsweringConfig, choose_answering
 from trivalent.lab.guard import Part, Parts, Role
 from trivalent.lab.metrics import accuracy
-from trivalent.types import Modality
 
 
 def part(role: Role, *, groups: str, n: int = 30, seed: int = 0) -> Part:

@@ -19,8 +19,8 @@ from onnx import TensorProto, helper
 
 from bundles import FACE_COLUMNS, linear_graph, tabular_spec, write_bundle, zip_bundle
 from fusion_bundles import features, small_bundle
-from trivalent.bundle import Expert, load_bundle
-from trivalent.errors import BundleError
+from trivalent.bundle.loading import Expert, load_bundle
+from trivalent.core.errors import BundleError
 from trivalent.lab.fusion_bundle import load_fusion_bundle
 
 Loader = Callable[[Path], object]

@@ -31,11 +31,11 @@ from hostile_clips import (
 from media_parts import CONTAINERS
 from media_samples import AUDIO_FORMATS, VIDEO_FORMATS, write_format, write_media
 from mutator import CHANGES, _all, mutate
-from trivalent import audio_track
-from trivalent.audio_track import AudioBuilder
 from trivalent.cli.main import main
-from trivalent.errors import MediaError
-from trivalent.media import MAX_READINGS, _Errors, _packets, open_recording
+from trivalent.core.errors import MediaError
+from trivalent.media import sound as audio_track
+from trivalent.media.recording import MAX_READINGS, _Errors, _packets, open_recording
+from trivalent.media.sound import AudioBuilder
 
 FORMATS = (*VIDEO_FORMATS, *AUDIO_FORMATS)
 # Too dear for a test: minutes, or gigabytes that only a limit on the process can refuse.

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.iemocap import EMOTIONS, iemocap_wavs, read_iemocap
 from trivalent.lab.datasets.registry import DATASETS
-from trivalent.types import Sentiment
 
 ENTRY = DATASETS["iemocap"]
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"

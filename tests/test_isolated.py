@@ -14,8 +14,8 @@ import pytest
 
 from media_samples import write_media
 from trivalent import Analyzer
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.errors import (
+from trivalent.core.assets import DATA
+from trivalent.core.errors import (
     BundleError,
     CancelledError,
     LimitError,
@@ -23,9 +23,9 @@ from trivalent.errors import (
     TranscriptError,
     UsageError,
 )
-from trivalent.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.work.isolated import AnalyzerOptions, Isolated, Limits
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 WORDS = AnalyzerOptions(modalities=("text",))
 
 
@@ -140,7 +140,7 @@ def test_the_child_dies_with_its_parent(tmp_path):
     """A killed program leaves nothing behind that works on."""
     talk = write_media(tmp_path / "talk.mp4", seconds=1.0)
     script = (
-        "import sys; from pathlib import Path; from trivalent.isolated import *; a = Isolated();\n"
+        "import sys; from pathlib import Path; from trivalent.work.isolated import *; a = Isolated();\n"
         "def report(stage, share): print(a._child.process.pid, flush=True)\n"
         "while True: a.analyze(Path(sys.argv[1]), report=report)"
     )

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from trivalent.errors import CancelledError, QueueFullError, TextError
-from trivalent.isolated import AnalyzerOptions, Limits, as_analysis
-from trivalent.isolated_pool import Pool
+from trivalent.core.errors import CancelledError, QueueFullError, TextError
+from trivalent.work.isolated import AnalyzerOptions, Limits, as_analysis
+from trivalent.work.pool import Pool
 
 OPTIONS = AnalyzerOptions(modalities=("text",), threads=1).to_dict()
 LONG = "It was bad. " * 3000  # some seconds

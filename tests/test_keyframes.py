@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trivalent.core.types import Utterance
+from trivalent.experts.keyframes import MAX_KEYFRAMES, KeyFrames
 from trivalent.features.face import BLENDSHAPES, FaceObservation
-from trivalent.keyframes import MAX_KEYFRAMES, KeyFrames
-from trivalent.types import Utterance
 
 SMILE = BLENDSHAPES.index("mouthSmileLeft")
 BLINK = BLENDSHAPES.index("eyeBlinkLeft")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="needs the extra train")
 import torch.nn.functional as F  # noqa: E402, N812
 
-from trivalent.errors import DataError, UsageError  # noqa: E402
+from trivalent.core.errors import DataError, UsageError  # noqa: E402
 from trivalent.lab import loss_functions as terms  # noqa: E402
 from trivalent.lab.losses import LOSSES, build_loss, class_weights, loss_options  # noqa: E402
 

@@ -18,10 +18,10 @@ from media_samples import (
     write_media,
     write_picture,
 )
-from trivalent.audio_track import AudioBuilder
-from trivalent.errors import MediaError
-from trivalent.media import SAMPLE_RATE, AudioTrack, _upright, media_kind, open_recording
-from trivalent.media_probe import DEMUXERS, foreign_kind
+from trivalent.core.errors import MediaError
+from trivalent.media.probe import DEMUXERS, foreign_kind
+from trivalent.media.recording import SAMPLE_RATE, AudioTrack, _upright, media_kind, open_recording
+from trivalent.media.sound import AudioBuilder
 
 
 def peak_hertz(samples: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.metrics import (
     accuracy,
     balanced_accuracy,

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets import ch_sims
 from trivalent.lab.datasets.mmsa import load_mmsa, load_restricted, mmsa_sequences, valid_steps
 from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset
 from trivalent.lab.datasets.registry import DATASETS, find_dataset
-from trivalent.types import Modality
 
 
 def part(n: int) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("h5py", reason="the extra train is not installed")
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets import mosi
 from trivalent.lab.datasets.cmu import standard_folds
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures, write_csd
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.types import Modality
 
 SEGMENT, TRANSCRIBED = mosi.PROTOCOLS
 FOLDS = standard_folds("mosi")

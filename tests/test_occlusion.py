@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bundles import write_bundle
-from trivalent.bundle import Expert, load_bundle
-from trivalent.errors import TextError
+from trivalent.bundle.loading import Expert, load_bundle
+from trivalent.core.errors import TextError
+from trivalent.core.types import Modality, Sentiment
+from trivalent.experts.occlusion import MAX_WORDS, find_words, word_effects
 from trivalent.features.text import encode, has_words, pad
-from trivalent.occlusion import MAX_WORDS, find_words, word_effects
-from trivalent.types import Modality, Sentiment
 
 TEXTS = st.text(max_size=60) | st.lists(
     st.sampled_from(["good", "bad.", "isn't", "(why)", "😀", "👩🏽‍🚀", "naïve", "e\u0301", "...", "3.5%"]),

@@ -14,12 +14,12 @@ import pytest
 
 from media_samples import write_media
 from trivalent.cli.main import main
-from trivalent.errors import DataError, FeatureError, TrivalentError
-from trivalent.extraction import extract
+from trivalent.core.errors import DataError, FeatureError, TrivalentError
+from trivalent.core.types import Status
+from trivalent.extract import extract
 from trivalent.features.openface import COLUMNS, MOSEI_COLUMNS, read_openface, unit
 from trivalent.features.openface_runner import ENVIRONMENT, PROGRAM, find_openface, run_openface
 from trivalent.features.tables import read_table
-from trivalent.types import Status
 
 HEADER = "frame, face_id, timestamp, confidence, success, AU12_r, AU04_r, AU12_c"
 

@@ -12,14 +12,14 @@ import pytest
 
 from bundles import write_bundle
 from media_samples import write_media
-from trivalent.bundle import installed_bundles, load_bundle
+from trivalent.bundle.loading import installed_bundles, load_bundle
 from trivalent.cli.main import main
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets.own import ABSENT, REPEATED, UNDECODABLE, OwnOptions, own_entry
 from trivalent.lab.datasets.own_table import read_own_table
 from trivalent.lab.datasets.recordings import pooled_names
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.types import Modality
 
 BARE = Path("not used")
 

@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra train")
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError, LeakageError, UsageError
+from trivalent.core.errors import DataError, LeakageError, UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.benchmarks import figures, paper_rows, paper_table
 from trivalent.lab.benchmarks.bench import Claim, judge
 from trivalent.lab.benchmarks.cross_validation import Candidate, cross_validate, joined
@@ -24,7 +25,6 @@ from trivalent.lab.datasets.mosei import read_segments
 from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
 from trivalent.lab.problem import make_problem
 from trivalent.lab.systems import PAPER_TRAINING, System
-from trivalent.types import Modality
 
 ONE_EPOCH = replace(PAPER_TRAINING, epochs=1, validations_per_epoch=0, schedule="constant")
 QUICK = Candidate(((System(network="linear", training=ONE_EPOCH), (Modality.TEXT,)),))

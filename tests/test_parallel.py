@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra train")
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.parallel import train_in_processes
 from trivalent.lab.problem import make_problem
 from trivalent.lab.systems import PAPER_TRAINING, System, train_system
-from trivalent.types import Modality
 
 
 def test_the_same_as_in_one_process() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import FeatureTable
 from trivalent.features.pooling import STATISTICS, columns_of, parse_name, pool
-from trivalent.types import FeatureTable
 
 ORDERLESS = ("mean", "std", "min", "max", "p05", "p10", "p50", "p90", "iqr", "range", "skew")
 finite = st.floats(-1e3, 1e3, allow_nan=False)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from trivalent.errors import TrivalentError
-from trivalent.private_folders import PrivateFolder, sweep
+from trivalent.core.errors import TrivalentError
+from trivalent.core.private_folders import PrivateFolder, sweep
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from trivalent.private_folders import PrivateFolder\n"
+    "import sys, time; from pathlib import Path; from trivalent.core.private_folders import PrivateFolder\n"
     "folder = PrivateFolder(Path(sys.argv[1])); (folder.path / 'words.txt').write_text('secret')\n"
     "print(folder.path, flush=True); time.sleep(60)"
 )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from trivalent.cli.main import main
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import LabelMap, map_scores
 from trivalent.lab.datasets.mosei import (
     COLUMNS,
     FILE,
@@ -20,7 +21,6 @@ from trivalent.lab.datasets.mosei import (
 )
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.protocols import check_counts, class_counts, describe
-from trivalent.types import LabelMap, map_scores
 
 MOSEI = find_dataset("mosei")
 HEADER = ",".join([*COLUMNS, "text"])

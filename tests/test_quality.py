@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent import Analyzer
-from trivalent.analysis import Analysis
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.quality import (
+from trivalent.core.analysis import Analysis
+from trivalent.core.assets import DATA
+from trivalent.core.types import Modality
+from trivalent.experts.quality import (
     LIMITS,
     SNR_RANGE_DB,
     FaceMeasures,
@@ -25,9 +25,9 @@ from trivalent.quality import (
     measure_face,
     speech_to_noise,
 )
-from trivalent.types import Modality
+from trivalent.media.sound import SAMPLE_RATE, AudioTrack
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 SAID = "Don't forget a jacket."
 CUES = f"1\n00:00:00,080 --> 00:00:01,290\n{SAID}\n\n2\n00:00:02,800 --> 00:00:03,950\n{SAID}\n"
 CENTRED = np.array([0.5, 0.5, 0.5, 0.5])

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trivalent.audio_track import AudioTrack
-from trivalent.errors import DataError, FeatureError
+from trivalent.core.errors import DataError, FeatureError
+from trivalent.core.types import Sentiment
 from trivalent.lab.datasets import ravdess
 from trivalent.lab.datasets.ravdess import (
     FOLDER,
@@ -25,7 +25,7 @@ from trivalent.lab.datasets.ravdess import (
     trim,
 )
 from trivalent.lab.datasets.tabular import TabularData
-from trivalent.types import Sentiment
+from trivalent.media.sound import AudioTrack
 
 NAMES = ("F0.semitone_std_voiced", "MCEP_1.mean_voiced", "VUV.mean")
 

@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from conftest import REPOSITORY
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
 
 yaml = pytest.importorskip("yaml", reason="needs the extra train")
 

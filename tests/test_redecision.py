@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 import analyses as factory
 from bundles import write_bundle
 from trivalent import Analyzer
-from trivalent.analysis import Analysis, KeyFrame, Model, Source, Track
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.bundle import Bundle, Expert, load_bundle
-from trivalent.errors import BundleError, InputError, UsageError
-from trivalent.experts import Reading
-from trivalent.fusion import Opinion
-from trivalent.redecision import redecide
-from trivalent.types import Modality, Status, Utterance
-from trivalent.verdicts import ONLY_PRIOR, Judge
+from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.loading import Bundle, Expert, load_bundle
+from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Track
+from trivalent.core.assets import DATA
+from trivalent.core.errors import BundleError, InputError, UsageError
+from trivalent.core.types import Modality, Status, Utterance
+from trivalent.experts.judge import ONLY_PRIOR, Judge
+from trivalent.experts.readings import Reading
+from trivalent.experts.redecide import redecide
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 THRESHOLDS = (0.01, 0.99, 0.99)
 
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab import regression_metrics as rm
 
 sklearn = pytest.importorskip("sklearn.metrics", reason="needs the extra train")

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analyses as factory
-from trivalent import report
-from trivalent.analysis import Analysis
-from trivalent.errors import TrivalentError
-from trivalent.files import write_bytes_atomic, write_text_atomic
-from trivalent.markup import esc, value
-from trivalent.report_timeline import timeline
-from trivalent.spreadsheet import guarded
-from trivalent.timeline_shapes import recording_length
-from trivalent.types import Modality
-from trivalent.wording import COLOURS, percent
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import TrivalentError
+from trivalent.core.files import write_bytes_atomic, write_text_atomic
+from trivalent.core.spreadsheet import guarded
+from trivalent.core.types import Modality
+from trivalent.report import writers as report
+from trivalent.report.markup import esc, value
+from trivalent.report.shapes import recording_length
+from trivalent.report.timeline import timeline
+from trivalent.report.wording import COLOURS, percent
 
 VOID = {"meta", "input", "img", "link", "br", "hr"}
 EVERY = pytest.mark.parametrize("make", factory.ALL.values(), ids=factory.ALL)
@@ -357,7 +357,7 @@ def contrast(a, b):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_meets_wcag_aa(theme):
-    css = (files("trivalent") / "templates" / "report.css").read_text("utf-8")
+    css = (files("trivalent") / "data" / "templates" / "report.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\n? *\}", css, re.S)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-fA-F]{6})", blocks[0]))
     if theme == "dark":

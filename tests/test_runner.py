@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="the extra app is not installed")
 
 from media_samples import write_media
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.runner import JobRunner
-from trivalent.settings import Settings
+from trivalent.core.assets import DATA
+from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, Store, User, open_store
+from trivalent.work.runner import JobRunner
 
 WORDS = {"modalities": ["text"]}
 PATIENCE_S = 120.0
@@ -81,7 +81,7 @@ def test_jobs_become_analyses(store, runner):
 def test_models_are_named_and_never_paths(store, runner, tmp_path):
     wrong = submit(store, "a.txt", b"Fine.", options={**WORDS, "model": str(tmp_path)})
     added = submit(store, "b.txt", b"Fine.", options={**WORDS, "model": "mine"})
-    shutil.copytree(PACKAGE_ROOT / "bundles" / "default", tmp_path / "home" / "bundles" / "mine")
+    shutil.copytree(DATA / "bundles" / "default", tmp_path / "home" / "bundles" / "mine")
     runner.start()
     wait(over(store, wrong, added))
     assert (state(store, wrong), state(store, added)) == (JobState.FAILED, JobState.DONE)
@@ -146,7 +146,7 @@ def test_key_frames_are_handed_over_but_not_stored(store, settings):
 
     frames = RecentFrames()
     runner = JobRunner(store, settings, finished=frames.add)
-    clip = (PACKAGE_ROOT / "samples" / "sample.mp4").read_bytes()
+    clip = (DATA / "samples" / "sample.mp4").read_bytes()
     options = {"modalities": ["face"], "face_rate_hz": 1.0}
     dropped = submit(store, "a.mp4", clip, options=options)
     kept = submit(store, "b.mp4", clip, options=options, keep_media=True)

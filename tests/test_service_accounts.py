@@ -13,7 +13,7 @@ import pytest
 
 from trivalent.cli import user as user_command
 from trivalent.cli.main import main
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import Role, open_store
 
 PASSWORD = "correct horse battery"

@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service_tools import NOT_AN_ID, TEXT, Local, clip, local_service
-from trivalent.analysis import Analysis
-from trivalent.isolated_pool import SMALL_TEXT
+from trivalent.core.analysis import Analysis
 from trivalent.service import submission
 from trivalent.store import JobState
+from trivalent.work.pool import SMALL_TEXT
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service_tools import TEXT, Server, clip
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, open_store
 
 # no recognition of speech, no face: what is tested is the queue
@@ -199,7 +199,7 @@ def _large_uploads(server: Server, home: Path) -> None:
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     """Asyncio sends at once (TCP_NODELAY) only on sockets that say that they are TCP."""
-    from trivalent.listener import listen
+    from trivalent.serving.listener import listen
 
     with listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trivalent import speech as speech_module
-from trivalent import whisper_models
-from trivalent.errors import AssetError, TranscriptError, UsageError
-from trivalent.hearing import Heard, doubtful
-from trivalent.media import SAMPLE_RATE, AudioTrack, open_recording
-from trivalent.speech import Recognizer
-from trivalent.transcripts import Cue, Transcript
-from trivalent.types import Word
-from trivalent.utterances import MAX_S, MIN_S, cut_utterances, spread_sentences, windows
-from trivalent.voice_activity import PACK_S, Pack, find_speech, merge, pack_speech
+from trivalent.core.errors import AssetError, TranscriptError, UsageError
+from trivalent.core.types import Word
+from trivalent.media.recording import SAMPLE_RATE, AudioTrack, open_recording
+from trivalent.speech import recognizer as speech_module
+from trivalent.speech import weights as whisper_models
+from trivalent.speech.activity import PACK_S, Pack, find_speech, merge, pack_speech
+from trivalent.speech.recognizer import Recognizer
+from trivalent.speech.transcripts import Cue, Transcript
+from trivalent.speech.utterances import MAX_S, MIN_S, cut_utterances, spread_sentences, windows
+from trivalent.speech.whisper import Heard, doubtful
 
 SILENCE = AudioTrack(np.zeros(10 * SAMPLE_RATE, dtype=np.int16))
 
@@ -157,7 +157,7 @@ def test_restored_times_lie_in_one_stretch(start_s, length_s):
 
 def test_blocks_do_not_change_voice_activity(takes, monkeypatch):
     whole = find_speech(takes)
-    monkeypatch.setattr("trivalent.voice_activity.BLOCK_S", 4.0)
+    monkeypatch.setattr("trivalent.speech.activity.BLOCK_S", 4.0)
     blocks = find_speech(takes)
     assert len(whole) == len(blocks)
     np.testing.assert_allclose(whole, blocks, atol=0.2)

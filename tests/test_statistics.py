@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.metrics import accuracy
 from trivalent.lab.statistics import paired_bootstrap, paired_t, seed_interval, wilcoxon
 

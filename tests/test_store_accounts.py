@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 import analyses
 from store_samples import a_file, files_in
-from trivalent.errors import (
+from trivalent.core.errors import (
     AuthenticationError,
     LockedError,
     NotFoundError,
@@ -22,7 +22,7 @@ from trivalent.errors import (
     StoreError,
     UsageError,
 )
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import Accounts, Query, Role, Store, User, passwords
 from trivalent.store.database import Database
 

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, inspect, text
 
 import analyses
 from store_samples import a_file, new_postgresql, postgresql_url
-from trivalent.errors import MissingExtraError, StoreError, UsageError
-from trivalent.settings import Settings
+from trivalent.core.errors import MissingExtraError, StoreError, UsageError
+from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, open_store
 from trivalent.store import database as database_module
 from trivalent.store.database import ConflictError, Database
@@ -97,7 +97,7 @@ def test_opening_again_changes_nothing(empty_settings: Settings) -> None:
 
 OPENING = """
 import sys
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import open_store
 settings = Settings.from_environment()
 sys.stdin.readline()
@@ -287,8 +287,8 @@ def test_a_home_that_is_a_file(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from trivalent.errors import StoreError
-from trivalent.settings import Settings
+from trivalent.core.errors import StoreError
+from trivalent.core.settings import Settings
 from trivalent.store import open_store
 open_store(Settings(home=Path(sys.argv[1])))  # imports all that root alone may be able to read
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -18,9 +18,9 @@ from sqlalchemy.orm import SessionTransaction
 
 import analyses
 from store_samples import a_file, files_in
-from trivalent.analysis import Analysis, Model, Source, Track
-from trivalent.errors import NotFoundError, StoreError, UsageError
-from trivalent.settings import Settings
+from trivalent.core.analysis import Analysis, Model, Source, Track
+from trivalent.core.errors import NotFoundError, StoreError, UsageError
+from trivalent.core.settings import Settings
 from trivalent.store import Deleted, History, Order, Query, Record, Store, User
 from trivalent.store.folders import Folders
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import analyses
 from store_samples import a_file, files_in
-from trivalent.errors import NotFoundError, UsageError
-from trivalent.settings import Settings
+from trivalent.core.errors import NotFoundError, UsageError
+from trivalent.core.settings import Settings
 from trivalent.store import Job, JobState, Order, Query, Record, Store, User
 
 pytest_plugins = ["store_fixtures"]

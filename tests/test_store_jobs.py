@@ -17,8 +17,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 import analyses
 from store_samples import a_file, files_in
-from trivalent.errors import NotFoundError, QueueFullError, StoreError, UsageError
-from trivalent.settings import Settings
+from trivalent.core.errors import NotFoundError, QueueFullError, StoreError, UsageError
+from trivalent.core.settings import Settings
 from trivalent.store import Beat, Claim, Job, Jobs, JobState, Query, Room, Store, User, open_store
 from trivalent.store.claims import ATTEMPTS
 

@@ -18,7 +18,7 @@ import pytest
 
 import analyses
 from store_samples import a_file, files_in
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import Claim, JobState, Query, Store, open_store
 
 pytest_plugins = ["store_fixtures"]

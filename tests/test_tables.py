@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from trivalent.errors import FeatureError, MissingExtraError, TrivalentError, UsageError
+from trivalent.core.errors import FeatureError, MissingExtraError, TrivalentError, UsageError
+from trivalent.core.types import FeatureTable, Status
 from trivalent.features.tables import SUFFIXES, check_suffix, read_table, write_table
-from trivalent.types import FeatureTable, Status
 
 TABLE = FeatureTable(
     "demo",

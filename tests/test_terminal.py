@@ -8,9 +8,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import analyses as factory
-from trivalent.outside import readable
-from trivalent.terminal import StageProgress, print_analysis
-from trivalent.wording import percent
+from trivalent.core.outside import readable
+from trivalent.report.terminal import StageProgress, print_analysis
+from trivalent.report.wording import percent
 
 EVERY = pytest.mark.parametrize("make", factory.ALL.values(), ids=factory.ALL)
 VIDEO = factory.video()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import data_root
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus, split_of
 
 SPLITS = ("train", "val", "test")

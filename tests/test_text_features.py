@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import BertWordPieceTokenizer
 
-from trivalent.assets import asset_path
+from trivalent.core.assets import asset_path
 from trivalent.features.text import (
     MAX_TOKENS,
     encode,

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from trivalent.assets import registry  # noqa: E402
-from trivalent.bundle import load_bundle  # noqa: E402
-from trivalent.errors import AssetError, DataError, RecipeError, UsageError  # noqa: E402
+from trivalent.bundle.loading import load_bundle  # noqa: E402
+from trivalent.core.assets import registry  # noqa: E402
+from trivalent.core.errors import AssetError, DataError, RecipeError, UsageError  # noqa: E402
+from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.text import encode  # noqa: E402
 from trivalent.lab import text_task, text_teachers  # noqa: E402
 from trivalent.lab.datasets import unlabelled  # noqa: E402
@@ -28,7 +29,6 @@ from trivalent.lab.networks import encoders  # noqa: E402
 from trivalent.lab.networks.encoders import _BertIds, pretrained_encoder  # noqa: E402
 from trivalent.lab.recipes import Recipe  # noqa: E402
 from trivalent.lab.text_task import TextTask, TextTaskConfig  # noqa: E402
-from trivalent.types import Modality  # noqa: E402
 
 WORDS = ("good", "bad", "table", "lovely", "awful", "chair", "nice", "sad", "door", "fine", "poor", "cup")
 N = 3 * len(WORDS)

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 import analyses as factory
 from bundles import VOICE_COLUMNS
 from media_samples import tone
-from trivalent import Analyzer, report
-from trivalent.analysis import Analysis, Track
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.report_timeline import CURVE_HEIGHT, CURVE_WIDTH, timeline
-from trivalent.tracks import FLOOR_DB, MAX_POINTS, MIN_STEP_S, TrackRecorder
-from trivalent.types import FeatureTable
+from trivalent import Analyzer
+from trivalent.core.analysis import Analysis, Track
+from trivalent.core.assets import DATA
+from trivalent.core.types import FeatureTable
+from trivalent.experts.tracks import FLOOR_DB, MAX_POINTS, MIN_STEP_S, TrackRecorder
+from trivalent.media.sound import SAMPLE_RATE, AudioTrack
+from trivalent.report import writers as report
+from trivalent.report.timeline import CURVE_HEIGHT, CURVE_WIDTH, timeline
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 
 
 def sound(samples: np.ndarray) -> AudioTrack:

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from torch import Tensor, nn  # noqa: E402
 
-from trivalent.errors import RecipeError  # noqa: E402
+from trivalent.core.errors import RecipeError  # noqa: E402
 from trivalent.lab import training, training_progress  # noqa: E402
 from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
 

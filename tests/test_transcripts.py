@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivalent.errors import TranscriptError
-from trivalent.language import looks_english
-from trivalent.transcripts import SUFFIXES, Cue, parse_transcript, read_transcript, to_srt
+from trivalent.core.errors import TranscriptError
+from trivalent.speech.language import looks_english
+from trivalent.speech.transcripts import SUFFIXES, Cue, parse_transcript, read_transcript, to_srt
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello there.\n\n2\n00:00:03,000 --> 00:00:04,000\nGood\nbye!\n"
 VTT = """WEBVTT - a talk

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import FeatureError, UsageError
-from trivalent.types import (
+from trivalent.core.errors import FeatureError, UsageError
+from trivalent.core.types import (
     LABELS,
     FeatureTable,
     LabelMap,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.uncertainty import (
     classwise_calibration_error,
     expected_calibration_error,

@@ -14,13 +14,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import analyses
-from trivalent.analysis import Analysis, Model, Track
-from trivalent.bundle import load_bundle
+from trivalent.bundle.loading import load_bundle
 from trivalent.cli.main import main
-from trivalent.errors import AuthenticationError, UsageError
-from trivalent.settings import Auth, Settings
+from trivalent.core.analysis import Analysis, Model, Track
+from trivalent.core.errors import AuthenticationError, UsageError
+from trivalent.core.settings import Auth, Settings
+from trivalent.core.types import LABELS
 from trivalent.store import JobState, Store, User, open_store
-from trivalent.types import LABELS
 from trivalent.web import state
 from trivalent.web.admission import Admission, Visits
 from trivalent.web.guard import Guard
@@ -93,7 +93,7 @@ def test_an_impossible_text_is_explained(
 def test_a_very_long_text_becomes_a_job(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Store
 ) -> None:
-    monkeypatch.setattr("trivalent.runner.JobRunner.start", lambda _: None)
+    monkeypatch.setattr("trivalent.work.runner.JobRunner.start", lambda _: None)
     page = open_app(monkeypatch, settings)
     page.text_area(key="text").set_value("This is a fine day. " * 1500)
     button(page, "analyze-text").click().run()
@@ -116,7 +116,7 @@ def test_an_example_fills_the_field(monkeypatch: pytest.MonkeyPatch, settings: S
 def test_the_sample_becomes_a_job_that_can_be_cancelled(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Store
 ) -> None:
-    monkeypatch.setattr("trivalent.runner.JobRunner.start", lambda _: None)
+    monkeypatch.setattr("trivalent.work.runner.JobRunner.start", lambda _: None)
     page = open_app(monkeypatch, settings)
     button(page, "analyze-sample").click().run()
     assert not page.exception
@@ -133,7 +133,7 @@ def test_the_sample_becomes_a_job_that_can_be_cancelled(
 def test_a_file_takes_its_options_along(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Store
 ) -> None:
-    monkeypatch.setattr("trivalent.runner.JobRunner.start", lambda _: None)
+    monkeypatch.setattr("trivalent.work.runner.JobRunner.start", lambda _: None)
     page = open_app(monkeypatch, settings)
     page.file_uploader(key="file").set_value(("../../talk.mp4", b"not a video", "video/mp4"))
     page.file_uploader(key="file-transcript").set_value(
@@ -152,7 +152,7 @@ def test_a_file_takes_its_options_along(
 def test_a_full_queue_is_explained_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    monkeypatch.setattr("trivalent.runner.JobRunner.start", lambda _: None)
+    monkeypatch.setattr("trivalent.work.runner.JobRunner.start", lambda _: None)
     page = open_app(monkeypatch, replace(settings, queue_limit=1))
     button(page, "analyze-sample").click().run()
     button(page, "new").click().run()
@@ -172,7 +172,7 @@ def test_a_job_of_another_is_not_there(monkeypatch: pytest.MonkeyPatch, settings
 def test_a_failed_job_says_why(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("trivalent.runner.JobRunner.start", lambda _: None)
+    monkeypatch.setattr("trivalent.work.runner.JobRunner.start", lambda _: None)
     file = tmp_path / "a"
     file.write_bytes(b"x")
     user = store.accounts.local_user()
@@ -282,7 +282,7 @@ def test_tracks_break_where_there_is_no_value() -> None:
 
 
 def test_words_that_matter_are_marked_and_said() -> None:
-    from trivalent.occlusion import WordEffect
+    from trivalent.experts.occlusion import WordEffect
 
     effects = (
         WordEffect("not", 0, 3, np.array([0.4, -0.1, -0.3])),

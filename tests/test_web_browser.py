@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from conftest import REPOSITORY
-from trivalent.assets.registry import PACKAGE_ROOT
+from trivalent.core.assets import DATA
 from web_server import chromium, running
 
-SAMPLE = PACKAGE_ROOT / "samples" / "sample.mp4"
+SAMPLE = DATA / "samples" / "sample.mp4"
 SHOTS = REPOSITORY / "build" / "screenshots"
 DONE_MS = 90_000
 PASSWORD = "correct horse battery"

@@ -16,7 +16,7 @@ import pytest
 import analyses
 from bundles import write_bundle, zip_bundle
 from conftest import REPOSITORY
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.store import Query, Store, open_store
 
 sync_api = pytest.importorskip("playwright.sync_api")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import trivalent
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.web.i18n import Language, catalogue, speaking, t, translate
 
 PACKAGE = Path(trivalent.__file__).parent

@@ -17,17 +17,17 @@ from streamlit.testing.v1 import AppTest
 import analyses
 from bundles import write_bundle
 from conftest import REPOSITORY
-from trivalent import bundle_store
-from trivalent.bundle import load_bundle
-from trivalent.errors import AuthenticationError, DataError, MissingExtraError, PermissionDeniedError
-from trivalent.runner import JobRunner
-from trivalent.settings import VARIABLE, Auth, Settings
+from trivalent.bundle import shelf as bundle_store
+from trivalent.bundle.loading import load_bundle
+from trivalent.core.errors import AuthenticationError, DataError, MissingExtraError, PermissionDeniedError
+from trivalent.core.settings import VARIABLE, Auth, Settings
+from trivalent.core.types import LABELS, Modality
 from trivalent.store import Action, AuditQuery, JobState, Query, Role, Store, User, open_store
-from trivalent.types import LABELS, Modality
 from trivalent.web import comparison, data_sets, figures, state
 from trivalent.web.i18n import Language, catalogue, speaking, t
 from trivalent.web.views.distribution import distribution
 from trivalent.web.views.reliability import plot
+from trivalent.work.runner import JobRunner
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from trivalent.settings import VARIABLE, Settings
+from trivalent.core.settings import VARIABLE, Settings
 from trivalent.web.server import SCRIPT
 
 

@@ -1,6 +1,6 @@
 """Make the bundled sample from four CREMA-D clips (ODbL 1.0 / DbCL 1.0, attributed in NOTICE).
 
-Usage: python tools/make_sample.py CREMA_FOLDER src/trivalent/samples/sample.mp4
+Usage: python tools/make_sample.py CREMA_FOLDER src/trivalent/data/samples/sample.mp4
 
 One actor says "Don't forget a jacket" happily, neutrally, angrily and sadly.
 """

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trivalent import offline
-from trivalent.errors import TrivalentError
-from trivalent.types import Modality, Sentiment
+from trivalent.core import moved, offline
+from trivalent.core.errors import TrivalentError
+from trivalent.core.types import Modality, Sentiment
+from trivalent.core.version import __version__
 
 if TYPE_CHECKING:
-    from trivalent.analysis import Analysis
     from trivalent.analyzer import Analyzer
+    from trivalent.core.analysis import Analysis
 
+moved.answer_old_names()
 offline.be_quiet()  # before any of them is imported: this module comes first in every process of ours
 
-__version__ = "0.1.0"
 __all__ = ["Analysis", "Analyzer", "Modality", "Sentiment", "TrivalentError", "__version__"]
 
 
@@ -30,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
         return Analyzer
     if name == "Analysis":
-        from trivalent.analysis import Analysis
+        from trivalent.core.analysis import Analysis
 
         return Analysis
     raise AttributeError(f"module 'trivalent' has no attribute {name!r}")

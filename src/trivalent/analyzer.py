@@ -17,19 +17,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
-from trivalent.bundle import Bundle, load_bundle
-from trivalent.errors import InputError, TextError, UsageError
-from trivalent.experts import Progress, Reading, language_problem, read_face, read_texts, read_voice
+from trivalent.bundle.loading import Bundle, load_bundle
+from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
+from trivalent.core.errors import InputError, TextError, UsageError
+from trivalent.core.types import FeatureTable, Modality, Utterance
+from trivalent.experts.judge import Judge
+from trivalent.experts.quality import FaceMeasures, doubts
+from trivalent.experts.readings import (
+    Progress,
+    Reading,
+    language_problem,
+    read_face,
+    read_texts,
+    read_voice,
+)
 from trivalent.features.text import has_words, normalize, pack
-from trivalent.language import looks_english
-from trivalent.quality import FaceMeasures, doubts
-from trivalent.types import FeatureTable, Modality, Utterance
-from trivalent.verdicts import Judge
+from trivalent.speech.language import looks_english
 
 if TYPE_CHECKING:
     from trivalent.features.face import FaceObservation
-    from trivalent.transcripts import Transcript
+    from trivalent.speech.transcripts import Transcript
 
 Stages = Callable[[str], Progress]
 MAX_TEXT_CHARACTERS = 200_000
@@ -92,7 +99,7 @@ class Analyzer:
         self.modalities = self.judge.modalities
         self.face_rate_hz = face_rate_hz
         self.threads = threads
-        from trivalent.speech import Recognizer
+        from trivalent.speech.recognizer import Recognizer
 
         self.recognizer = Recognizer(whisper, threads=threads)
 
@@ -241,8 +248,8 @@ class _Journey:
         self.tracks: tuple[Track, ...] = ()
 
     def run(self, transcript: str | Path | Transcript | None) -> Analysis:
-        from trivalent.media import open_recording
-        from trivalent.transcripts import read_transcript
+        from trivalent.media.recording import open_recording
+        from trivalent.speech.transcripts import read_transcript
 
         clock = self.clock
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
@@ -294,7 +301,7 @@ class _Journey:
         return read_texts(expert, self.utterances, progress=progress)
 
     def _voices(self) -> list[Reading]:
-        from trivalent.tracks import TrackRecorder
+        from trivalent.experts.tracks import TrackRecorder
 
         audio, recorder = self.recording.audio, TrackRecorder(self.recording.duration_s)
         readings = read_voice(
@@ -309,8 +316,8 @@ class _Journey:
         return readings
 
     def _faces(self) -> list[Reading]:
+        from trivalent.experts.keyframes import KeyFrames
         from trivalent.features.face import FaceExtractor
-        from trivalent.keyframes import KeyFrames
 
         expert = self.analyzer.bundle.experts[Modality.FACE]
         if self.recording.kind != "video":
@@ -378,7 +385,7 @@ def _checked_text(text: str) -> str:
 
 
 def _read_text(path: Path, shown: str) -> str:
-    from trivalent.transcripts import parse_transcript
+    from trivalent.speech.transcripts import parse_transcript
 
     try:
         with path.open("rb") as stream:

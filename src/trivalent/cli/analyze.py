@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.saying import say
-from trivalent.errors import TrivalentError, UsageError
-from trivalent.types import LABELS, Modality
+from trivalent.core.errors import TrivalentError, UsageError
+from trivalent.core.types import LABELS, Modality
 
 if TYPE_CHECKING:
-    from trivalent.analysis import Analysis
     from trivalent.analyzer import Analyzer
+    from trivalent.core.analysis import Analysis
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _analyze(analyzer: Analyzer, source: Path, arguments: argparse.Namespace) -> Analysis:
-    from trivalent.terminal import StageProgress
+    from trivalent.report.terminal import StageProgress
 
     with StageProgress(source.name) as progress:
         return analyzer.analyze(source, transcript=arguments.transcript, stages=progress.stage)
@@ -93,7 +93,7 @@ def _write(
     card: dict[str, Any],
     arguments: argparse.Namespace,
 ) -> None:
-    from trivalent import report
+    from trivalent.report import writers as report
 
     if arguments.html is not None and done:
         report.write_html(done, arguments.html, card=card, failures=failures)
@@ -104,7 +104,7 @@ def _write(
         return
     from rich.console import Console
 
-    from trivalent.terminal import print_analysis
+    from trivalent.report.terminal import print_analysis
 
     console = Console()
     for analysis in done:
@@ -155,6 +155,6 @@ def numbers(text: str | None) -> list[float] | None:
 
 
 def _sample() -> Path:
-    from trivalent.assets.registry import PACKAGE_ROOT
+    from trivalent.core.assets import DATA
 
-    return PACKAGE_ROOT / "samples" / "sample.mp4"
+    return DATA / "samples" / "sample.mp4"

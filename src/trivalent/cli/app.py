@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from trivalent.cli.settings_options import add_server_options, private_files, settings_from
-from trivalent.errors import MissingExtraError
-from trivalent.settings import VARIABLE, Auth, check_binding
+from trivalent.core.errors import MissingExtraError
+from trivalent.core.settings import VARIABLE, Auth, check_binding
 
 
 def register(commands: Any) -> argparse.ArgumentParser:

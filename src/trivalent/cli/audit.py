@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.settings_options import add_store_options, opened_store, user_named
-from trivalent.errors import UsageError
-from trivalent.files import write_text_atomic
+from trivalent.core.errors import UsageError
+from trivalent.core.files import write_text_atomic
 
 if TYPE_CHECKING:
     from trivalent.store import AuditLine, AuditQuery, Store

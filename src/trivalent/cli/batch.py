@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.analyze import names, numbers
 from trivalent.cli.saying import say
-from trivalent.errors import UsageError
-from trivalent.types import LABELS, Modality
+from trivalent.core.errors import UsageError
+from trivalent.core.types import LABELS, Modality
 
 if TYPE_CHECKING:
-    from trivalent.batch import Plan
-    from trivalent.batch_engines import Local, Ray
-    from trivalent.batch_sources import Sources
+    from trivalent.work.batch import Plan
+    from trivalent.work.engines import Local, Ray
+    from trivalent.work.sources import Sources
 
 SHOWN_FAILURES = 10
 
@@ -54,9 +54,10 @@ def register(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Analyse what has no outcome yet, then write the tables."""
     _check(arguments)
-    from trivalent import batch, batch_engines
-    from trivalent.batch_sources import find_sources
-    from trivalent.isolated import AnalyzerOptions, Limits
+    from trivalent.work import batch
+    from trivalent.work import engines as batch_engines
+    from trivalent.work.isolated import AnalyzerOptions, Limits
+    from trivalent.work.sources import find_sources
 
     engine = batch_engines.engine(arguments.engine, workers=arguments.workers, address=arguments.address)
     chosen = numbers(arguments.thresholds)
@@ -111,8 +112,8 @@ def _tell_unreadable(sources: Sources) -> None:
 
 
 def _work(plan: Plan, sources: Sources, engine: Local | Ray) -> None:
-    from trivalent.batch import sizes
-    from trivalent.terminal import BatchProgress
+    from trivalent.report.terminal import BatchProgress
+    from trivalent.work.batch import sizes
 
     parts = [f"{len(plan.tasks)} files to analyse"]
     if plan.finished:
@@ -130,7 +131,7 @@ def _work(plan: Plan, sources: Sources, engine: Local | Ray) -> None:
 
 
 def _tables(plan: Plan, out: Path) -> int:
-    from trivalent.batch_results import failures, has_parquet, write_tables
+    from trivalent.work.tables import failures, has_parquet, write_tables
 
     counts = write_tables(plan.records, out)
     say(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.cli.saying import say
-from trivalent.errors import UsageError
-from trivalent.logs import log_to_stderr
+from trivalent.core.errors import UsageError
+from trivalent.core.logs import log_to_stderr
 
 
 def register(commands: Any) -> argparse.ArgumentParser:

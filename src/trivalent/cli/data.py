@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.cli.saying import say, say_json
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 
 EPILOG = "Data lie under --root DIR, else under $TRIVALENT_DATA."
 
@@ -111,7 +111,7 @@ def _info(arguments: argparse.Namespace) -> int:
     entry.protocol(arguments.protocol)  # a wrong name is told before the data are looked for
     content = report(entry, _root(arguments), protocol=arguments.protocol, features=arguments.features)
     if arguments.html is not None:
-        from trivalent.files import write_text_atomic
+        from trivalent.core.files import write_text_atomic
         from trivalent.lab.data_page import render_html
 
         write_text_atomic(arguments.html, render_html(content))

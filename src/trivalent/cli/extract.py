@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.cli.saying import say
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.features import EXTERNAL, EXTRACTORS
 
 
@@ -49,7 +49,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Extract and write one table; print a line about it."""
-    from trivalent.extraction import extract
+    from trivalent.extract import extract
     from trivalent.features.tables import check_suffix, write_table
 
     check_suffix(arguments.output)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.saying import say
 from trivalent.cli.settings_options import add_store_options, opened_store, user_named
-from trivalent.errors import NotFoundError, UsageError
+from trivalent.core.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from trivalent.store import Accounts, ApiKey

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from trivalent import __version__
 from trivalent.cli import (
     analyze,
     app,
@@ -26,8 +25,9 @@ from trivalent.cli import (
     user,
 )
 from trivalent.cli.saying import say, say_traceback
-from trivalent.errors import TrivalentError
-from trivalent.outside import escaped
+from trivalent.core.errors import TrivalentError
+from trivalent.core.outside import escaped
+from trivalent.core.version import __version__
 
 COMMANDS = (
     analyze,

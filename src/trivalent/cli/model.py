@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.cli.saying import say, say_json
-from trivalent.errors import TrivalentError, UsageError
+from trivalent.core.errors import TrivalentError, UsageError
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -68,8 +68,8 @@ def _list_place(place: Path) -> None:
 
 
 def _list() -> None:
-    from trivalent.assets import REGISTRY, find
-    from trivalent.bundle import INSTALLED, installed_bundles
+    from trivalent.bundle.loading import INSTALLED, installed_bundles
+    from trivalent.core.assets import REGISTRY, find
 
     say("Bundles")
     for name in installed_bundles():

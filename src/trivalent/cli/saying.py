@@ -12,7 +12,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from trivalent.outside import escaped, escaped_json
+from trivalent.core.outside import escaped, escaped_json
 
 
 def say(text: object, *, error: bool = False, flush: bool = False) -> None:

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from trivalent.cli.settings_options import add_server_options, private_files, settings_from
-from trivalent.errors import MissingExtraError
-from trivalent.settings import Auth, check_binding
+from trivalent.core.errors import MissingExtraError
+from trivalent.core.settings import Auth, check_binding
 
 
 def register(commands: Any) -> argparse.ArgumentParser:

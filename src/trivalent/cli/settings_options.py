@@ -11,8 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trivalent.errors import MissingExtraError, NotFoundError, UsageError
-from trivalent.settings import Auth, Settings
+from trivalent.core.errors import MissingExtraError, NotFoundError, UsageError
+from trivalent.core.settings import Auth, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

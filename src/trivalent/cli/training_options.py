@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trivalent.errors import MissingExtraError
-from trivalent.logs import log_to_stderr
+from trivalent.core.errors import MissingExtraError
+from trivalent.core.logs import log_to_stderr
 
 
 def add_training_options(command: argparse.ArgumentParser) -> None:

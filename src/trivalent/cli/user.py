@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.saying import say
 from trivalent.cli.settings_options import add_store_options, opened_store, user_named
-from trivalent.errors import PermissionDeniedError, UsageError
-from trivalent.outside import clean_line
+from trivalent.core.errors import PermissionDeniedError, UsageError
+from trivalent.core.outside import clean_line
 
 if TYPE_CHECKING:
     from trivalent.store import Accounts, Deleted, User

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 
 EXTRACTORS: dict[str, str] = {
     "minilm": "trivalent.features.text",

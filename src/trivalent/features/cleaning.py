@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import FeatureError
-from trivalent.types import FloatArray
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import FloatArray
 
 
 class Scaling(StrEnum):

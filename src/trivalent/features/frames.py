@@ -23,8 +23,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import FeatureError
-from trivalent.types import FeatureTable
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import FeatureTable
 
 Array = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from trivalent.assets import asset_path
-from trivalent.errors import FeatureError, MissingExtraError
-from trivalent.types import FeatureTable, FloatArray, Word
+from trivalent.core.assets import asset_path
+from trivalent.core.errors import FeatureError, MissingExtraError
+from trivalent.core.types import FeatureTable, FloatArray, Word
 
 NAME = "glove"
 VERSION = "1"

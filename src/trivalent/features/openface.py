@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
-from trivalent.types import FeatureTable
+from trivalent.core.errors import DataError
+from trivalent.core.types import FeatureTable
 
 NAME = "openface"
 VERSION = "2"

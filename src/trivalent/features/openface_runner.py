@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import FeatureTable
 from trivalent.features.openface import read_openface
-from trivalent.types import FeatureTable
 
 ENVIRONMENT = "TRIVALENT_OPENFACE"
 PROGRAM = "FeatureExtraction"

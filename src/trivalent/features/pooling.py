@@ -21,8 +21,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import FeatureError
-from trivalent.types import FeatureTable
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import FeatureTable
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array, Array], float]  # values and times of at least one row, all finite

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trivalent.errors import FeatureError, MissingExtraError, UsageError
-from trivalent.files import write_bytes_atomic, write_npz_atomic
-from trivalent.spreadsheet import guarded
-from trivalent.types import FeatureTable, Status
+from trivalent.core.errors import FeatureError, MissingExtraError, UsageError
+from trivalent.core.files import write_bytes_atomic, write_npz_atomic
+from trivalent.core.spreadsheet import guarded
+from trivalent.core.types import FeatureTable, Status
 
 SUFFIXES = (".npz", ".csv", ".parquet")
 

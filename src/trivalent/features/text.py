@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import asset_path
+from trivalent.core.assets import asset_path
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

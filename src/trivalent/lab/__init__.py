@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from trivalent.assets import cache_folder
+from trivalent.core.assets import cache_folder
 
 if TYPE_CHECKING:
     from trivalent.lab.classifier import TrivalentClassifier
@@ -19,7 +19,7 @@ os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
 def __getattr__(name: str) -> Any:
     # It pulls in torch and scikit-learn: only for those who use it.
     if name == "TrivalentClassifier":
-        from trivalent.errors import MissingExtraError
+        from trivalent.core.errors import MissingExtraError
 
         try:
             from trivalent.lab.classifier import TrivalentClassifier

@@ -1,6 +1,6 @@
 """When to give no label: a threshold on confidence, chosen on validation data.
 
-An answer is kept when its confidence reaches the threshold, as in `trivalent.fusion.DecisionRule`
+An answer is kept when its confidence reaches the threshold, as in `trivalent.bundle.fusion.DecisionRule`
 (`min_confidence`). Selective classification: Geifman & El-Yaniv, NeurIPS 2017.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, UsageError
-from trivalent.types import FloatArray
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 
 Array = NDArray[np.float64]
 

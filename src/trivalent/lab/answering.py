@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle_files import MALFORMED, cut
-from trivalent.errors import BundleError, DataError, RecipeError
+from trivalent.bundle.files import MALFORMED, cut
+from trivalent.core.errors import BundleError, DataError, RecipeError
+from trivalent.core.types import LABELS, FloatArray, Sentiment
 from trivalent.lab.abstention import abstain_for_coverage
 from trivalent.lab.calibration import VectorScaling, fit_temperature, fit_vector_scaling
 from trivalent.lab.choices import check_known
@@ -22,7 +23,6 @@ from trivalent.lab.conformal import ConformalSets, Score, fit_conformal
 from trivalent.lab.decisions import ratio_rule, search_ratios, search_threshold, threshold_rule
 from trivalent.lab.guard import Part
 from trivalent.lab.metrics import IntArray
-from trivalent.types import LABELS, FloatArray, Sentiment
 
 CLASSES = len(Sentiment)
 

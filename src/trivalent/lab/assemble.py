@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from trivalent import __version__
-from trivalent.assets import sha256_of
-from trivalent.bundle import FORMAT, installed_bundles, load_bundle
-from trivalent.files import write_text_atomic
-from trivalent.fusion import DecisionRule, FusionRule
+from trivalent.bundle.fusion import DecisionRule, FusionRule
+from trivalent.bundle.loading import FORMAT, installed_bundles, load_bundle
+from trivalent.core.assets import sha256_of
+from trivalent.core.files import write_text_atomic
+from trivalent.core.types import LABELS, Modality
+from trivalent.core.version import __version__
 from trivalent.lab.expert import FILE, TrainedExpert
 from trivalent.lab.fusion_fit import Worth, load_mosei_videos, measure_worth, temper_to
 from trivalent.lab.recipes import Recipe, build
-from trivalent.types import LABELS, Modality
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.lab.networks.dropout import SeededDropout, draw_masks
 
 Build = Callable[[], nn.Module]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trivalent.bundle import Bundle, load_bundle, open_bundle
-from trivalent.bundle_files import FUSION, locate, pack, read_manifest
-from trivalent.errors import BundleError, UsageError
-from trivalent.files import write_bytes_atomic
+from trivalent.bundle.files import FUSION, locate, pack, read_manifest
+from trivalent.bundle.loading import Bundle, load_bundle, open_bundle
+from trivalent.core.errors import BundleError, UsageError
+from trivalent.core.files import write_bytes_atomic
 from trivalent.lab.fusion_bundle import FusionBundle, load_fusion_bundle
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from trivalent.errors import DataError
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray, negative_log_likelihood
-from trivalent.types import FloatArray
 
 _LIMITS = (0.05, 20.0)  # of a temperature: beyond, the validation items are separable or useless
 

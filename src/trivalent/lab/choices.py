@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 
 REQUIRED = inspect.Parameter.empty
 
@@ -18,7 +18,7 @@ def check_known(what: str, name: str, choices: Iterable[str]) -> None:
     >>> check_known("loss", "focall", ["focal", "ldam"])
     Traceback (most recent call last):
     ...
-    trivalent.errors.UsageError: expected a known loss, got 'focall'; did you mean 'focal'?
+    trivalent.core.errors.UsageError: expected a known loss, got 'focall'; did you mean 'focal'?
     """
     known = [str(choice) for choice in choices]  # members of enums as the names they are
     if name not in known:

@@ -18,7 +18,8 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import FloatArray, Modality, Sentiment
 from trivalent.lab.answering import Calibration, Decision, DecisionKind, find_decision, fit_calibration
 from trivalent.lab.choices import check_known
 from trivalent.lab.classifier_inputs import Columns, Layout, column_groups, join_blocks, validation_rows
@@ -29,7 +30,6 @@ from trivalent.lab.losses import loss_options as options_of_loss
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.problem import Problem
 from trivalent.lab.systems import PAPER_TRAINING, System, train_system
-from trivalent.types import FloatArray, Modality, Sentiment
 
 LOSS_ALIASES = {"ce": "cross_entropy"}
 MIN_CALIBRATION = 30  # validation samples; with fewer, logits stay as they are

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils import check_array
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.choices import check_known
 from trivalent.lab.metrics import IntArray
-from trivalent.types import FloatArray, Modality
 
 Columns = dict[Modality, NDArray[np.intp]]
 Layout = Mapping[str, int | slice | Sequence[int] | Sequence[str]]

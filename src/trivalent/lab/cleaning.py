@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray
 from trivalent.features.cleaning import Cleaner, Scaling
 from trivalent.lab.datasets.dataset import Features
-from trivalent.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray
-from trivalent.types import FloatArray
 
 
 class Score(StrEnum):

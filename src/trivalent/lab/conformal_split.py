@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.datasets.splits import split_by_group
 from trivalent.lab.guard import Part
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trivalent.markup import esc
-from trivalent.page import render_page
-from trivalent.types import LABELS
-from trivalent.wording import GLYPHS
+from trivalent.core.types import LABELS
+from trivalent.report.markup import esc
+from trivalent.report.page import render_page
+from trivalent.report.wording import GLYPHS
 
 _FOOTER = (
     "Counted from the files on this computer by `trivalent data info`; nothing in this page is loaded "

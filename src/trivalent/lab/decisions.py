@@ -2,7 +2,7 @@
 
 Everything that is *searched* here takes validation probabilities: a rule tuned on the items that it
 is then judged on reports its own luck. What was found is applied by `threshold_rule`, by
-`ratio_rule`, or in a bundle by `trivalent.fusion.DecisionRule`. Abstention and prediction sets are
+`ratio_rule`, or in a bundle by `trivalent.bundle.fusion.DecisionRule`. Abstention and prediction sets are
 in `trivalent.lab.abstention` and `trivalent.lab.conformal`.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.types import FloatArray, Sentiment
 
 Metric = Callable[[IntArray, IntArray], float]
 THRESHOLDS = tuple((np.arange(10, 51) / 100).tolist())  # .10 to .50 in steps of .01
@@ -170,7 +170,7 @@ def search_ratios(
     Returns
     -------
     Tuned
-        Its thresholds fit `trivalent.fusion.DecisionRule`.
+        Its thresholds fit `trivalent.bundle.fusion.DecisionRule`.
 
     Raises
     ------

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.errors import DataError, MissingExtraError, UsageError
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.core.errors import DataError, MissingExtraError, UsageError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.types import FloatArray
 
 _FLOOR = 1e-6  # of probabilities in logarithms: no member may be so sure that others cannot answer
 _MOST_WEIGHTS = 200_000

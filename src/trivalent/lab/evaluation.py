@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.core.types import LABELS, FloatArray, Sentiment
 from trivalent.lab import metrics
 from trivalent.lab.answering import Answers
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.uncertainty import risk_coverage
-from trivalent.types import LABELS, FloatArray, Sentiment
 
 TITLES = {
     "accuracy": "accuracy",

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.bundle import INSTALLED, ExpertSpec, open_bundle
-from trivalent.bundle_files import read_manifest
-from trivalent.errors import DataError
-from trivalent.files import write_npz_atomic, write_text_atomic
+from trivalent.bundle.files import read_manifest
+from trivalent.bundle.loading import INSTALLED, ExpertSpec, open_bundle
+from trivalent.core.errors import DataError
+from trivalent.core.files import write_npz_atomic, write_text_atomic
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray
-from trivalent.types import FloatArray
 
 FILE = "expert.json"
 PREDICTIONS = "validation.npz"

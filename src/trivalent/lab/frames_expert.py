@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trivalent.assets import cache_folder
-from trivalent.errors import DataError
-from trivalent.expert_spec import ExpertSpec, Inputs
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.spec import ExpertSpec, Inputs
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import DataError
 from trivalent.features import extractor_version
 from trivalent.features.frames import UNSCALED, columns_of_channels, frames
-from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.ravdess import (
     CARD,

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import Sentiment
 from trivalent.features.frames import CHANNELS
 from trivalent.lab.losses import class_weights
 from trivalent.lab.metrics import IntArray, macro_f1
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import Sentiment
 
 Frames = NDArray[np.float32]  # (steps, channels), normalised
 _VALIDATION_BATCH = 52

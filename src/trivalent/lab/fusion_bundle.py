@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent import __version__
-from trivalent.bundle_files import (
+from trivalent.bundle.files import (
     FUSION,
     MALFORMED,
     MANIFEST,
@@ -30,11 +29,12 @@ from trivalent.bundle_files import (
     open_files,
     read_manifest,
 )
-from trivalent.errors import BundleError, FeatureError
+from trivalent.core.errors import BundleError, FeatureError
+from trivalent.core.files import write_bytes_atomic, write_text_atomic
+from trivalent.core.types import LABELS, FloatArray, Modality
+from trivalent.core.version import __version__
 from trivalent.features.cleaning import Cleaner
-from trivalent.files import write_bytes_atomic, write_text_atomic
 from trivalent.lab.answering import Answering, Answers
-from trivalent.types import LABELS, FloatArray, Modality
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -122,7 +122,7 @@ class FusionBundle:
     def _session(self) -> onnxruntime.InferenceSession:
         import onnxruntime
 
-        from trivalent.bundle_trial import check_self_contained
+        from trivalent.bundle.trial import check_self_contained
 
         check_self_contained(self.graph, GRAPH)
         options = onnxruntime.SessionOptions()

@@ -34,11 +34,11 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trivalent.errors import DataError
-from trivalent.fusion import FusionRule, Opinion, softmax
+from trivalent.bundle.fusion import FusionRule, Opinion, softmax
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.metrics import IntArray, negative_log_likelihood, summarize
-from trivalent.types import FloatArray, Modality
 
 NEUTRAL_BAND = 1 / 6 + 1e-6  # the smallest step of the annotation
 KAPPAS = (0.0, 0.5, 1.0, 2.0, 4.0)

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import DataError, RecipeError
+from trivalent.core.errors import DataError, RecipeError
+from trivalent.core.types import Modality
 from trivalent.lab.answering import AnsweringConfig
 from trivalent.lab.choices import check_known
 from trivalent.lab.cleaning import CleaningConfig
@@ -23,7 +24,6 @@ from trivalent.lab.recipes import build
 from trivalent.lab.resampling import check_resampling
 from trivalent.lab.systems import PAPER_TRAINING, System
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import Modality
 
 KIND = "fusion"
 
@@ -169,7 +169,7 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     >>> parse_fusion({"name": "demo", "data": "mosei", "lss": "focal"}, where="demo")
     Traceback (most recent call last):
     ...
-    trivalent.errors.RecipeError: expected a key of FusionRecipe in demo, got 'lss'; did you mean 'loss'?
+    trivalent.core.errors.RecipeError: expected a key of FusionRecipe in demo, got 'lss'; ...
     """
     recipe = build(FusionRecipe, data, where=where)
     recipe.answering, recipe.cleaning_config(), recipe.system()  # so that they are checked

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.errors import MissingExtraError
-from trivalent.files import write_bytes_atomic, write_text_atomic
+from trivalent.core.errors import MissingExtraError
+from trivalent.core.files import write_bytes_atomic, write_text_atomic
+from trivalent.core.types import LABELS
 from trivalent.lab.evaluation import TITLES
 from trivalent.lab.fusion_bundle import FusionBundle
-from trivalent.types import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

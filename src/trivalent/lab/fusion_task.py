@@ -13,14 +13,14 @@ from torch.func import vmap
 from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_map
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray, Modality, Sentiment
 from trivalent.lab.batched import Members, draw_member_masks, set_member_masks
 from trivalent.lab.loss_functions import weighted_mean
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.networks.presence import drop_modalities
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import FloatArray, Modality, Sentiment
 
 Inputs = dict[Modality, Tensor]
 Loss = Callable[..., Tensor]

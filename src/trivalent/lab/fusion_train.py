@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.core.types import FloatArray
 from trivalent.lab.answering import Answering, Answers, choose_answering
 from trivalent.lab.conformal_split import split_validation
 from trivalent.lab.evaluation import TITLES, figures, report
@@ -23,7 +24,6 @@ from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problem import Problem
 from trivalent.lab.statistics import seed_interval
 from trivalent.lab.systems import Trained, train_system
-from trivalent.types import FloatArray
 
 ROUNDS = 1000  # of the bootstrap
 

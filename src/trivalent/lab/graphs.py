@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import BundleError
+from trivalent.core.errors import BundleError
 
 OPSET = 18
 TOLERANCE = 1e-3  # of a logit

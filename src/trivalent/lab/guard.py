@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import LeakageError
+from trivalent.core.errors import LeakageError
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.datasets.dataset import check_no_overlap
 from trivalent.lab.metrics import IntArray
-from trivalent.types import FloatArray, Modality
 
 
 class Role(StrEnum):

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab import loss_functions as terms
 from trivalent.lab.choices import check_known, keyword_options
 from trivalent.lab.metrics import IntArray
-from trivalent.types import FloatArray, Sentiment
 
 
 class ClassWeights(StrEnum):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
-from trivalent.types import FloatArray, Sentiment
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray, Sentiment
 
 IntArray = NDArray[np.integer[Any]]
 

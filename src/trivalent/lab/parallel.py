@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.lab.batched import Members
 from trivalent.lab.problem import Problem
 from trivalent.lab.systems import System, Trained, train_system

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Modality, Sentiment, map_scores
 from trivalent.features.cleaning import Cleaner
 from trivalent.lab.cleaning import CleaningConfig, fit_cleaner
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.guard import Part, Parts, Role
-from trivalent.types import LabelMap, Modality, Sentiment, map_scores
 
 SEVEN = 7
 _ROLES = {"train": Role.TRAIN, "val": Role.VAL, "test": Role.TEST}

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Sentiment, map_scores
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
-from trivalent.types import LabelMap, Sentiment, map_scores
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from trivalent.errors import MissingExtraError, RecipeError
+from trivalent.core.errors import MissingExtraError, RecipeError
 
 T = TypeVar("T")
 _MAX_BYTES = 2**18
@@ -103,7 +103,7 @@ def build(kind: type[T], data: Mapping[str, Any], *, where: str) -> T:
     >>> build(Recipe, {"kind": "text", "nmae": "x"}, where="demo")
     Traceback (most recent call last):
     ...
-    trivalent.errors.RecipeError: expected a key of Recipe in demo, got 'nmae'; did you mean 'name'?
+    trivalent.core.errors.RecipeError: expected a key of Recipe in demo, got 'nmae'; did you mean 'name'?
     """
     assert is_dataclass(kind)  # noqa: S101 - programming error, not input
     known = [f.name for f in fields(kind)]

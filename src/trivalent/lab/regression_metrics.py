@@ -21,9 +21,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import class_scores
-from trivalent.types import FloatArray
 
 _LIMIT = 3.0
 

@@ -8,9 +8,9 @@ from numbers import Integral
 
 import numpy as np
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray
-from trivalent.types import FloatArray
 
 Seed = int | np.random.Generator
 Target = str | Mapping[int, int]

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.errors import DataError, RecipeError, UsageError
+from trivalent.core.errors import DataError, RecipeError, UsageError
+from trivalent.core.types import FloatArray
 from trivalent.lab.choices import check_known, keyword_options
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.resampled import (
@@ -31,7 +32,6 @@ from trivalent.lab.resampled import (
     wanted_counts,
 )
 from trivalent.lab.smote import adasyn, borderline_smote, smote
-from trivalent.types import FloatArray
 
 __all__ = [
     "RESAMPLERS",
@@ -252,7 +252,7 @@ def check_resampling(name: str, options: Mapping[str, Any]) -> None:
     >>> check_resampling("smote", {"alpha": 0.2})
     Traceback (most recent call last):
     ...
-    trivalent.errors.RecipeError: expected an option of smote, got 'alpha'; it has: target, k_neighbors
+    trivalent.core.errors.RecipeError: expected an option of smote, got 'alpha'; it has: target, k_neighbors
     """
     known = resampler_options(name)
     for key, value in options.items():

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trivalent.files import write_text_atomic
+from trivalent.core.files import write_text_atomic
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 
-from trivalent.errors import DataError, MissingExtraError, UsageError
+from trivalent.core.errors import DataError, MissingExtraError, UsageError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.resampled import (
     BALANCE,
@@ -18,7 +19,6 @@ from trivalent.lab.resampled import (
     extended,
     wanted_more,
 )
-from trivalent.types import FloatArray
 
 _NO_BORDER = ("Not any neigbours belong", "No samples will be generated")  # ADASYN's own words
 

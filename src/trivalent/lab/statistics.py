@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray, bootstrap_interval
-from trivalent.types import FloatArray
 
 __all__ = [
     "PairedTest",

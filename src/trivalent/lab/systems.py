@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trivalent.errors import UsageError
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.core.errors import UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.batched import Members
 from trivalent.lab.fusion_task import FusionData, FusionTask
 from trivalent.lab.guard import Part
@@ -21,7 +22,6 @@ from trivalent.lab.networks import build_network
 from trivalent.lab.problem import Problem
 from trivalent.lab.resampling import Resampled, check_resampling, resample
 from trivalent.lab.training import TrainingConfig, fit
-from trivalent.types import Modality
 
 # As the paper behind this project trains: its batch size and epochs, Adam, the rate on a plateau.
 PAPER_TRAINING = TrainingConfig(

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trivalent.assets import cache_folder
-from trivalent.bundle import ExpertSpec
-from trivalent.errors import RecipeError
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import ExpertSpec
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import FeatureTable, FloatArray, Sentiment
 from trivalent.features import extractor_version
 from trivalent.features.pooling import columns_of, parse_name, pool
-from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.faces import extract_faces
 from trivalent.lab.datasets.ravdess import (
@@ -38,7 +39,6 @@ from trivalent.lab.metrics import IntArray, summarize
 from trivalent.lab.recipes import Recipe, build
 from trivalent.lab.tabular_task import Ensemble, TabularNetwork, TabularTask, TabularTaskConfig
 from trivalent.lab.training import TrainingConfig, fit
-from trivalent.types import FeatureTable, FloatArray, Sentiment
 
 log = logging.getLogger(__name__)
 CLIP = 4.0  # standard deviations; the runtime clips alike

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.losses import class_weights
 from trivalent.lab.metrics import IntArray, macro_f1
 from trivalent.lab.networks.sentiments import sum_to_sentiments
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import FloatArray, Sentiment
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trivalent.bundle import Expert, ExpertSpec
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import Expert, ExpertSpec
+from trivalent.core.files import write_text_atomic
+from trivalent.core.types import FloatArray
 from trivalent.features.text import COLUMNS, NAME, VERSION, encode, pad
-from trivalent.files import write_text_atomic
-from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.expert import TrainedExpert
@@ -26,7 +27,6 @@ from trivalent.lab.recipes import Recipe, build
 from trivalent.lab.text_task import TextTask, TextTaskConfig, new_network, predict, validation_scores
 from trivalent.lab.text_teachers import ask_teachers
 from trivalent.lab.training import TrainingConfig, fit
-from trivalent.types import FloatArray
 
 log = logging.getLogger(__name__)
 SPOKEN = ("meld", "mosi", "mosei")

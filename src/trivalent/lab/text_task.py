@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
 from trivalent.lab.datasets.text import TextData, fold_of, load_corpus
 from trivalent.lab.datasets.unlabelled import load_unlabelled
@@ -20,7 +21,6 @@ from trivalent.lab.losses import class_weights, distillation_loss, soft_cross_en
 from trivalent.lab.metrics import IntArray, macro_f1, macro_recall, weighted_f1
 from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import FloatArray
 
 _PUNCTUATION = re.compile(r"[^\w\s'’@#]+")
 MASK_TOKEN = 103  # [MASK] of the vocabulary

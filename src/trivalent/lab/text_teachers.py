@@ -16,14 +16,14 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from trivalent.errors import RecipeError
-from trivalent.files import write_npz_atomic
+from trivalent.core.errors import RecipeError
+from trivalent.core.files import write_npz_atomic
+from trivalent.core.types import FloatArray
 from trivalent.lab.datasets.text import fold_of, load_corpus
 from trivalent.lab.datasets.unlabelled import load_unlabelled
 from trivalent.lab.recipes import Recipe, build
 from trivalent.lab.text_task import TextTask, TextTaskConfig, new_network, predict, validation_scores
 from trivalent.lab.training import TrainingConfig, fit
-from trivalent.types import FloatArray
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
 from trivalent.lab.assemble import assemble_bundle
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.expert import TrainedExpert

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import RecipeError, UsageError
+from trivalent.core.errors import RecipeError, UsageError
 from trivalent.lab.batched import Members, clip_gradients, step_members
 from trivalent.lab.training_progress import TrainingProgress
 

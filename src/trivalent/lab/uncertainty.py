@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import (
     IntArray,
     brier,
     expected_calibration_error,
     negative_log_likelihood,
 )
-from trivalent.types import FloatArray
 
 __all__ = [
     "RiskCoverage",

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from trivalent.analysis import Analysis
-from trivalent.errors import BundleError, NotFoundError, QueueFullError
-from trivalent.isolated_pool import SMALL_TEXT
-from trivalent.report import to_html
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import BundleError, NotFoundError, QueueFullError
+from trivalent.report.writers import to_html
 from trivalent.service.bodies import read_json
 from trivalent.service.caller import CurrentUser, OwnHistory, TheService
 from trivalent.service.documents import Label
@@ -31,6 +30,7 @@ from trivalent.service.texts import analyze_text
 from trivalent.store import Job, Order, Record
 from trivalent.store import Query as HistoryQuery
 from trivalent.store.mapping import TAG_LIMIT
+from trivalent.work.pool import SMALL_TEXT
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 TEXT_WAIT_S = 1.0

@@ -10,19 +10,19 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from trivalent import __version__
-from trivalent.isolated_pool import TEXT_S, Pool, text_task
-from trivalent.private_folders import TEMPORARY
-from trivalent.runner import JobRunner
+from trivalent.core.private_folders import TEMPORARY
+from trivalent.core.settings import Auth, Settings, is_loopback
+from trivalent.core.version import __version__
 from trivalent.service import account, analyses, jobs, models, operation, problems
 from trivalent.service.catalogue import Catalogue
 from trivalent.service.context import Service
 from trivalent.service.guard import Guard
 from trivalent.service.metrics import Metrics
 from trivalent.service.openapi import describe
-from trivalent.settings import Auth, Settings, is_loopback
+from trivalent.serving.origin import LOOPBACK_NAMES
 from trivalent.store import Store
-from trivalent.web_origin import LOOPBACK_NAMES
+from trivalent.work.pool import TEXT_S, Pool, text_task
+from trivalent.work.runner import JobRunner
 
 STOP_GRACE_S = 10.0
 WAITING = 128  # tasks before the pool; with accounts, one may have a quarter

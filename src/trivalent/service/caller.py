@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from trivalent.errors import AuthenticationError
+from trivalent.core.errors import AuthenticationError
+from trivalent.core.settings import Auth
 from trivalent.service.context import Service, service_of
 from trivalent.service.problems import ProblemError, Problems, wait
-from trivalent.settings import Auth
 from trivalent.store import ApiKey, History, Role, User
 
 FAILURES_PER_MINUTE = 20  # of one client address, before it has to wait

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from trivalent.bundle import Bundle, fingerprint, installed_bundles, load_bundle
-from trivalent.bundle_store import added_bundles, resolve
-from trivalent.errors import BundleError, NotFoundError
-from trivalent.settings import Settings
+from trivalent.bundle.loading import Bundle, fingerprint, installed_bundles, load_bundle
+from trivalent.bundle.shelf import added_bundles, resolve
+from trivalent.core.errors import BundleError, NotFoundError
+from trivalent.core.settings import Settings
 
 Version = tuple[str, str]  # where a bundle lies, and its content's fingerprint
 

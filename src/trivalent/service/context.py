@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from trivalent.isolated_pool import Pool
-from trivalent.runner import JobRunner
+from trivalent.core.settings import Settings
 from trivalent.service.catalogue import Catalogue
 from trivalent.service.limits import TokenBuckets
 from trivalent.service.metrics import Metrics
-from trivalent.settings import Settings
 from trivalent.store import Store
+from trivalent.work.pool import Pool
+from trivalent.work.runner import JobRunner
 
 
 @dataclass

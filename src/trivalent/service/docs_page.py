@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trivalent.markup import esc
-from trivalent.page import render_page
+from trivalent.report.markup import esc
+from trivalent.report.page import render_page
 from trivalent.service.problems import Problems
 
 _FOOTER = (

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trivalent.types import LABELS, Modality, Status
+from trivalent.core.types import LABELS, Modality, Status
 
 Label = Literal["negative", "neutral", "positive"]
 assert set(Label.__args__) == set(LABELS)  # type: ignore[attr-defined] # noqa: S101 - spelled for the schema

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trivalent.service.metrics import Metrics
 from trivalent.service.problems import ProblemError, Problems, response
-from trivalent.web_origin import host_name, is_foreign
+from trivalent.serving.origin import host_name, is_foreign
 
 log = logging.getLogger(__name__)
 HEADERS = {

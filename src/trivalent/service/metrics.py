@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from trivalent.errors import StoreError
+from trivalent.core.errors import StoreError
 from trivalent.store import Store
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from trivalent.bundle import Bundle
-from trivalent.errors import BundleError, NotFoundError
+from trivalent.bundle.loading import Bundle
+from trivalent.core.errors import BundleError, NotFoundError
 from trivalent.service.caller import CurrentUser, TheService
 from trivalent.service.openapi import KEYED, problems
 from trivalent.service.problems import Problems

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from trivalent import __version__
+from trivalent.core.version import __version__
 from trivalent.service.problems import MEDIA_TYPE, Problems
 from trivalent.service.schemas import Change, FormFields, MediaOptions, Problem, TextRequest
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from trivalent.errors import StoreError, TrivalentError
+from trivalent.core.errors import StoreError, TrivalentError
 from trivalent.service.caller import TheService, administrator
 from trivalent.service.docs_page import docs_page
 from trivalent.service.openapi import KEYED, problems

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from trivalent import errors
+from trivalent.core import errors
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"

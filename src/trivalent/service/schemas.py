@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS
-from trivalent.outside import clean_line
+from trivalent.core.outside import clean_line
+from trivalent.core.types import Modality
 from trivalent.service.documents import AnalysisDocument, Label, Probabilities
+from trivalent.speech.weights import SIZES
 from trivalent.store import JobState, Role
 from trivalent.store.mapping import NAME_LIMIT, TAG_LIMIT, TAGS_LIMIT
-from trivalent.types import Modality
-from trivalent.whisper_models import SIZES
 
 ID_EXAMPLE = "5f0c8a51d0f44d0c9b7f0d9f6a3e1c22"
 # something visible, and no control character: what is shown must not act

@@ -8,12 +8,12 @@ import socket
 
 import uvicorn
 
-from trivalent.errors import TrivalentError
-from trivalent.listener import address_of, listen
-from trivalent.logs import SERVER_LINE, log_to_stderr
+from trivalent.core.errors import TrivalentError
+from trivalent.core.logs import SERVER_LINE, log_to_stderr
+from trivalent.core.settings import Auth, Settings
 from trivalent.service.app import create_app
-from trivalent.settings import Auth, Settings
-from trivalent.slow_clients import Patience, protocol
+from trivalent.serving.listener import address_of, listen
+from trivalent.serving.slow_clients import Patience, protocol
 from trivalent.store import Actor, Origin, Store, open_store
 
 log = logging.getLogger(__name__)

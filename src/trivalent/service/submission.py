@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from trivalent.errors import NotFoundError, QueueFullError, QuotaError
+from trivalent.core.errors import NotFoundError, QueueFullError, QuotaError
 from trivalent.service.bodies import checked, form_value, parse
 from trivalent.service.caller import still_valid
 from trivalent.service.catalogue import Version
@@ -15,8 +15,8 @@ from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait
 from trivalent.service.schemas import FormFields, JobOut, MediaOptions, TextRequest
 from trivalent.service.uploads import Upload, as_text_name, received, sniffed_name
+from trivalent.speech.weights import is_present
 from trivalent.store import Job, JobState, Room, User
-from trivalent.whisper_models import is_present
 
 USUAL_JOB_S = 10.0  # while nothing was measured yet
 LONGEST_WAIT_S = 600.0

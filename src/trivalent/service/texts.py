@@ -12,10 +12,10 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from trivalent.analysis import Analysis
-from trivalent.isolated import as_analysis
-from trivalent.isolated_pool import TEXT_S, Pool, text_task
+from trivalent.core.analysis import Analysis
 from trivalent.service.catalogue import Version
+from trivalent.work.isolated import as_analysis
+from trivalent.work.pool import TEXT_S, Pool, text_task
 
 Kept = TypeVar("Kept")
 

@@ -15,12 +15,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from trivalent.analyzer import TEXT_SUFFIXES
-from trivalent.errors import LimitError, StoreError
-from trivalent.isolated_pool import LOOK_S, Pool
-from trivalent.media_probe import foreign_kind, read_head
-from trivalent.outside import clean_file_name
+from trivalent.core.errors import LimitError, StoreError
+from trivalent.core.outside import clean_file_name
+from trivalent.media.probe import foreign_kind, read_head
 from trivalent.service.bodies import chunks
 from trivalent.service.problems import ProblemError, Problems
+from trivalent.work.pool import LOOK_S, Pool
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -2,7 +2,7 @@
 
 >>> from pathlib import Path
 >>> from tempfile import TemporaryDirectory
->>> from trivalent.settings import Settings
+>>> from trivalent.core.settings import Settings
 >>> with TemporaryDirectory() as folder:
 ...     store = open_store(Settings(home=Path(folder)))
 ...     history = store.history(store.accounts.local_user())
@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from trivalent.errors import MissingExtraError
+from trivalent.core.errors import MissingExtraError
 
 try:
     import alembic  # noqa: F401

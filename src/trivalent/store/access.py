@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from trivalent.errors import AuthenticationError, UsageError
+from trivalent.core.errors import AuthenticationError, UsageError
 from trivalent.store import mapping, passwords
 from trivalent.store.audit import note
 from trivalent.store.database import Database

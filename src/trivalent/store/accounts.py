@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from trivalent.errors import (
+from trivalent.core.errors import (
     AuthenticationError,
     NotFoundError,
     PermissionDeniedError,

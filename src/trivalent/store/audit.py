@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from trivalent.errors import UsageError
-from trivalent.spreadsheet import guarded
+from trivalent.core.errors import UsageError
+from trivalent.core.spreadsheet import guarded
 from trivalent.store import mapping
 from trivalent.store.database import Database, changed
 from trivalent.store.entities import Action, Actor, AuditLine, AuditQuery

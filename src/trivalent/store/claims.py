@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from trivalent.analysis import Analysis
+from trivalent.core.analysis import Analysis
 from trivalent.store import mapping
 from trivalent.store.database import Database, changed
 from trivalent.store.entities import Beat, Claim, JobState, Record

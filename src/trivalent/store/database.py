@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
-from trivalent.errors import MissingExtraError, StorageFullError, StoreError, UsageError
+from trivalent.core.errors import MissingExtraError, StorageFullError, StoreError, UsageError
 from trivalent.store.privacy import create_private, make_private
 
 WAIT_S = 30.0  # for other writers, before giving up

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trivalent.analysis import Analysis
-from trivalent.errors import StoreError
-from trivalent.report import to_json, write_csv
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import StoreError
+from trivalent.report.writers import to_json, write_csv
 from trivalent.store.entities import Record
 
 

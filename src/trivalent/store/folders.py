@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
-from trivalent.errors import StorageFullError, StoreError
-from trivalent.files import write_text_atomic
-from trivalent.private_folders import SESSIONS, TEMPORARY, sweep
+from trivalent.core.errors import StorageFullError, StoreError
+from trivalent.core.files import write_text_atomic
+from trivalent.core.private_folders import SESSIONS, TEMPORARY, sweep
 from trivalent.store.privacy import make_private
 from trivalent.store.reserve import Reserve
 

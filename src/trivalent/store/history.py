@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import selectinload
 
-from trivalent.analysis import Analysis
-from trivalent.errors import NotFoundError, UsageError
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import NotFoundError, UsageError
 from trivalent.store import mapping
 from trivalent.store.audit import note
 from trivalent.store.database import Database

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from trivalent.errors import QueueFullError, QuotaError
-from trivalent.settings import Quotas
+from trivalent.core.errors import QueueFullError, QuotaError
+from trivalent.core.settings import Quotas
 from trivalent.store import mapping
 from trivalent.store.claims import Claims
 from trivalent.store.database import Database, changed

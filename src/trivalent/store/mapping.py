@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from trivalent.analysis import Analysis
-from trivalent.errors import StoreError, UsageError
-from trivalent.outside import clean_line
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import StoreError, UsageError
+from trivalent.core.outside import clean_line
+from trivalent.core.types import probabilities_dict
 from trivalent.store.entities import ApiKey, Job, JobState, Record, Role, User
 from trivalent.store.schema import AnalysisRow, DocumentRow, JobRow, KeyRow, TagRow, TextRow, UserRow
-from trivalent.types import probabilities_dict
 
 NAME_LIMIT = 255  # characters
 TAG_LIMIT = 64

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import OperationalError
 
-from trivalent.errors import StoreError
+from trivalent.core.errors import StoreError
 from trivalent.store.database import WAIT_S, Database, lock_postgresql
 
 log = logging.getLogger(__name__)

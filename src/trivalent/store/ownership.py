@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from trivalent.errors import NotFoundError
+from trivalent.core.errors import NotFoundError
 from trivalent.store.schema import AnalysisRow, BatchRow, JobRow, KeyRow, Owned
 
 _CHUNK = 500

@@ -13,7 +13,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from trivalent.errors import BusyError, UsageError
+from trivalent.core.errors import BusyError, UsageError
 
 SHORTEST, LONGEST = 10, 1000  # characters of a password
 NAME_LIMIT = 64

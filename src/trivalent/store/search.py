@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import LABELS
 from trivalent.store.entities import Order, Query
 from trivalent.store.mapping import folded, storable
 from trivalent.store.ownership import of, possible
 from trivalent.store.schema import AnalysisRow, TagRow, TextRow
-from trivalent.types import LABELS
 
 LIMIT = 500  # rows of a page
 TEXT_LIMIT = 1000  # characters

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import and_, func, select
 
-from trivalent.errors import StorageFullError, UsageError
-from trivalent.settings import Settings
+from trivalent.core.errors import StorageFullError, UsageError
+from trivalent.core.settings import Settings
+from trivalent.core.types import LABELS
 from trivalent.store import mapping
 from trivalent.store.accounts import Accounts
 from trivalent.store.audit import Audit
@@ -22,7 +23,6 @@ from trivalent.store.migration import upgrade
 from trivalent.store.ownership import of
 from trivalent.store.removal import Removal, erase, kept_media, noted
 from trivalent.store.schema import AnalysisRow, BatchRow, IdentityRow, JobRow, UserRow
-from trivalent.types import LABELS
 
 PROGRAM = Actor()
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from trivalent.errors import LockedError
+from trivalent.core.errors import LockedError
 from trivalent.store import passwords
 from trivalent.store.schema import FailureRow
 

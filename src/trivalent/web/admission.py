@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trivalent.errors import AuthenticationError, NotFoundError, StoreError
+from trivalent.core.errors import AuthenticationError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from trivalent.store import Accounts, User

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trivalent.analysis import Analysis, UtteranceResult
-from trivalent.types import LABELS, FloatArray, Modality, Status
+from trivalent.core.analysis import Analysis, UtteranceResult
+from trivalent.core.types import LABELS, FloatArray, Modality, Status
 
 SAME_START_S = 0.5
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from trivalent.errors import DataError, MissingExtraError
+from trivalent.core.errors import DataError, MissingExtraError
 
 TIMEOUT_S = 300
 ROOT_VARIABLE = "TRIVALENT_DATA"

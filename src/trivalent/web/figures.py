@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivalent.assets.registry import PACKAGE_ROOT
-from trivalent.bundle import open_bundle
-from trivalent.bundle_files import read_manifest
+from trivalent.bundle.files import read_manifest
+from trivalent.bundle.loading import open_bundle
+from trivalent.core.assets import DATA
 
 VARIABLE = "TRIVALENT_RESULTS"
 Json = dict[str, Any]
@@ -71,7 +71,7 @@ class ResultFile:
 def results_folder() -> Path | None:
     """Where the result files lie, if they are there."""
     named = os.environ.get(VARIABLE)
-    folder = Path(named) if named else PACKAGE_ROOT.parents[1] / "benchmarks" / "results"
+    folder = Path(named) if named else DATA.parents[2] / "benchmarks" / "results"
     return folder if folder.is_dir() else None
 
 

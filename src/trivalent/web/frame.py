@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from trivalent.settings import Auth
+from trivalent.core.settings import Auth
 from trivalent.web import login, state
 from trivalent.web.i18n import LANGUAGE_NAMES, Language, language, t
 from trivalent.web.pages import ENTRIES, Entry

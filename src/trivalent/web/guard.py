@@ -14,13 +14,13 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trivalent.settings import Settings, is_loopback
+from trivalent.core.settings import Settings, is_loopback
+from trivalent.serving.origin import LOOPBACK_NAMES, host_name, is_foreign, origin_of
 from trivalent.web.admission import VISITS
 from trivalent.web.refusal import RefusedError
 from trivalent.web.sockets import STREAM, Sockets
 from trivalent.web.uploads import PATH as UPLOADS
 from trivalent.web.uploads import Uploads, memory_mb
-from trivalent.web_origin import LOOPBACK_NAMES, host_name, is_foreign, origin_of
 
 CORE = "/_stcore"
 OPEN = (f"{CORE}/health", f"{CORE}/host-config")  # what Streamlit's page asks of its core before a socket

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 
 
 class Language(StrEnum):

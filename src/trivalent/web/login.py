@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from trivalent.errors import AuthenticationError, BusyError, LockedError
-from trivalent.settings import Auth
+from trivalent.core.errors import AuthenticationError, BusyError, LockedError
+from trivalent.core.settings import Auth
 from trivalent.web import acting, state
 from trivalent.web.admission import VISITS, Admission
 from trivalent.web.components import component

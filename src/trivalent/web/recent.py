@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from trivalent.analysis import Analysis, KeyFrame
+from trivalent.core.analysis import Analysis, KeyFrame
 from trivalent.store import Record
 
 RECORDINGS = 32  # some 100 kB each

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from trivalent.private_folders import SESSIONS, PrivateFolder
+from trivalent.core.private_folders import SESSIONS, PrivateFolder
 
 UNUSED_S = 2 * 3600.0  # a file that nobody played or looked at for so long is deleted
 SWEEP_S = 300.0

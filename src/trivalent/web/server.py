@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.errors import AuthenticationError, TrivalentError
-from trivalent.listener import address_of, listen
-from trivalent.logs import SERVER_LINE, log_to_stderr
-from trivalent.settings import Settings
-from trivalent.slow_clients import Patience, protocol
+from trivalent.core.errors import AuthenticationError, TrivalentError
+from trivalent.core.logs import SERVER_LINE, log_to_stderr
+from trivalent.core.settings import Settings
+from trivalent.serving.listener import address_of, listen
+from trivalent.serving.slow_clients import Patience, protocol
 from trivalent.web import style
 
 if TYPE_CHECKING:

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from trivalent.errors import AuthenticationError
-from trivalent.private_folders import TEMPORARY
-from trivalent.settings import Auth, Settings
+from trivalent.core.errors import AuthenticationError
+from trivalent.core.private_folders import TEMPORARY
+from trivalent.core.settings import Auth, Settings
 from trivalent.web.admission import Admission
 from trivalent.web.recent import RecentFrames
 from trivalent.web.scratch import Scratch
 
 if TYPE_CHECKING:
-    from trivalent.bundle import Bundle
-    from trivalent.isolated_pool import Pool
-    from trivalent.runner import JobRunner
+    from trivalent.bundle.loading import Bundle
     from trivalent.store import History, Store, User
+    from trivalent.work.pool import Pool
+    from trivalent.work.runner import JobRunner
 
 STOP_GRACE_S = 5.0
 MEDIA_S = 12 * 3600.0
@@ -70,9 +70,9 @@ def services() -> Services:
 
 
 def _start(chosen: Settings) -> Services:
-    from trivalent.isolated_pool import Pool
-    from trivalent.runner import JobRunner
     from trivalent.store import Actor, Origin, open_store
+    from trivalent.work.pool import Pool
+    from trivalent.work.runner import JobRunner
 
     opened, frames = open_store(chosen, Actor(origin=Origin.APP)), RecentFrames()
     runner = JobRunner(opened, chosen, finished=frames.add)
@@ -168,7 +168,7 @@ def choose_model(name: str) -> None:
 
 def bundle(name: str) -> Bundle:
     """Load a bundle by name, anew if another one lies there now; its graphs are read when needed."""
-    from trivalent.bundle import fingerprint
+    from trivalent.bundle.loading import fingerprint
 
     where = bundle_place(name)
     return _bundle(where, fingerprint(where))
@@ -189,23 +189,23 @@ def ask_child(task: str, time_s: float, **arguments: Any) -> dict[str, Any]:
 
 def bundle_place(name: str) -> str:
     """Where a bundle lies, or its name if the package has it."""
-    from trivalent.bundle_store import locate
+    from trivalent.bundle.shelf import locate
 
     return str(locate(name, settings()))
 
 
 @lru_cache(maxsize=4)
 def _bundle(where: str, _: str) -> Bundle:
-    from trivalent.bundle import load_bundle
+    from trivalent.bundle.loading import load_bundle
 
     return load_bundle(where)
 
 
 def sample() -> Path:
     """Clip inside the package."""
-    from trivalent.assets.registry import PACKAGE_ROOT
+    from trivalent.core.assets import DATA
 
-    return PACKAGE_ROOT / "samples" / "sample.mp4"
+    return DATA / "samples" / "sample.mp4"
 
 
 def session_folder() -> Path:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from trivalent.errors import TranscriptError, TrivalentError
-from trivalent.isolated_pool import LOOK_S
+from trivalent.core.errors import TranscriptError, TrivalentError
 from trivalent.store import Job, Record
 from trivalent.store.folders import suffix_of
 from trivalent.web import state
 from trivalent.web.scratch import use
+from trivalent.work.pool import LOOK_S
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile

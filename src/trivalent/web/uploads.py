@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 
-from trivalent.settings import Settings
+from trivalent.core.settings import Settings
 from trivalent.web.admission import Visits
 from trivalent.web.refusal import RefusedError
 

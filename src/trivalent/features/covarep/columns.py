@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
 
 NAME = "covarep"
 VERSION = "2"

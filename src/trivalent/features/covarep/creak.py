@@ -19,7 +19,7 @@ import numpy as np
 import scipy.io
 from scipy.special import expit
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
 from trivalent.features.covarep.creak_inputs import CREAK_INPUTS, creak_inputs
 from trivalent.features.covarep.framing import HOP, Array, on_grid
 

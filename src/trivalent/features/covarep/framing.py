@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from trivalent.types import FloatArray
+from trivalent.core.types import FloatArray
 
 FS = 16_000  # every measure is defined at this sampling rate (Hz)
 HOP = 160  # samples between two analysis frames: 10 ms

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
 from trivalent.features.covarep.framing import FS, Array
 
 _FS_RANGE = (8_000, 192_000)  # Hz

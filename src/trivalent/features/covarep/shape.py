@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
 from trivalent.features.covarep.framing import FS, Array, Ints, blocks, on_grid
 from trivalent.features.covarep.harmonics import usable_frames
 from trivalent.features.covarep.liljencrants_fant import pulse, spectrum

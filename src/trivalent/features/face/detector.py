@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import asset_path
+from trivalent.core.assets import asset_path
 from trivalent.features.face.graphs import BACK_DETECTOR, Graph, TaskArchive, sigmoid
 
 # (cells along a side, anchors per cell) of the two feature maps, whatever the input size.

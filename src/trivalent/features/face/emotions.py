@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import asset_path
+from trivalent.core.assets import asset_path
 from trivalent.features.face.graphs import EMOTION_GRAPH, Array32, Graph
 from trivalent.features.face.landmarks import region_of_points
 

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import FeatureError
+from trivalent.core.errors import FeatureError
+from trivalent.core.types import FeatureTable
 from trivalent.features.face.columns import NAME, VERSION
 from trivalent.features.face.observation import FaceObservation, FaceReader, row_columns
 from trivalent.features.face.tracker import FaceTracker
-from trivalent.types import FeatureTable
 
 MIN_SIDE_PX = 16  # of an image
 

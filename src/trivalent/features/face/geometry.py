@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import AssetError
+from trivalent.core.errors import AssetError
 
 METADATA = "geometry_pipeline_metadata_landmarks.binarypb"
 

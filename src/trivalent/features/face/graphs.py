@@ -13,8 +13,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from trivalent.assets import asset_path
-from trivalent.errors import AssetError
+from trivalent.core.assets import asset_path
+from trivalent.core.errors import AssetError
 
 Array32 = NDArray[np.float32]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.guard import Part
 from trivalent.lab.metrics import (
     IntArray,
@@ -23,7 +24,6 @@ from trivalent.lab.problem import Problem
 from trivalent.lab.results import Result, Value
 from trivalent.lab.statistics import bootstrap_interval, paired_t, seed_interval
 from trivalent.lab.systems import System, Trained, train_system
-from trivalent.types import FloatArray, Sentiment
 
 log = logging.getLogger(__name__)
 Figures = dict[str, NDArray[np.float64]]  # metric to its value for each seed

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.features.glove import GloVe
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.embedding import embed_texts
@@ -20,7 +21,6 @@ from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.systems import System
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import Modality
 
 log = logging.getLogger(__name__)
 MOSEI = "mosei"

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets.splits import stratified_folds
 from trivalent.lab.guard import Part, Parts, Role
 from trivalent.lab.metrics import macro_f1
 from trivalent.lab.problem import Problem
 from trivalent.lab.systems import System, train_system
-from trivalent.types import Modality
 
 FOLDS = 5
 

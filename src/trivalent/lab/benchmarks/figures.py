@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import MissingExtraError
+from trivalent.core.errors import MissingExtraError
+from trivalent.core.types import LABELS
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.results import Value
 from trivalent.lab.uncertainty import risk_coverage
-from trivalent.types import LABELS
 
 COLOURS = ("#E74C3C", "#95A5A6", "#2ECC71")
 _INK, _LINE = "#1c2529", "#1f5f7a"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.benchmarks import choice_figures as figures
 from trivalent.lab.benchmarks.bench import Bench, interval
 from trivalent.lab.benchmarks.fusion_study import (

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.core.types import Modality, Sentiment
 from trivalent.lab.benchmarks.bench import (
     Bench,
     Claim,
@@ -25,7 +26,6 @@ from trivalent.lab.metrics import macro_f1
 from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.results import Result
 from trivalent.lab.systems import PAPER_TRAINING, System, Trained
-from trivalent.types import Modality, Sentiment
 
 EPOCHS = 15
 RATES = (0.0, 0.25, 0.5, 0.75)

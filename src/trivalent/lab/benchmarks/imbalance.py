@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.benchmarks import choice_figures as figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, judge, score_constants
 from trivalent.lab.benchmarks.corpora import with_minilm
@@ -29,7 +30,6 @@ from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.results import Result
 from trivalent.lab.systems import PAPER_TRAINING, System
 from trivalent.lab.training import TrainingConfig
-from trivalent.types import FloatArray, Sentiment
 
 log = logging.getLogger(__name__)
 EPOCHS = 15

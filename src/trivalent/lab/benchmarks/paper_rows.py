@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trivalent.core.types import Modality
 from trivalent.lab.benchmarks.bench import Claim, Predictions
 from trivalent.lab.benchmarks.cross_validation import Candidate
 from trivalent.lab.systems import PAPER_TRAINING, System
-from trivalent.types import Modality
 
 if TYPE_CHECKING:
     from trivalent.lab.benchmarks.paper_table import PaperTable

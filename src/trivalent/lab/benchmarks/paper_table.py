@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.core.types import Modality, Sentiment
 from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Predictions, constant_rows, judge
 from trivalent.lab.benchmarks.cross_validation import FOLDS, cross_validate
@@ -25,7 +26,6 @@ from trivalent.lab.metrics import macro_f1
 from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.results import Result
 from trivalent.lab.systems import System
-from trivalent.types import Modality, Sentiment
 
 CHOOSING_SEEDS = 3
 RAW = CleaningConfig(scaling="none", clip=0, constant=False, explode=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import DataError, UsageError
+from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.datasets.cmu import is_synthetic
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.mosei import FOLDER, TRACKS

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, interval, judge, score_constants
 from trivalent.lab.benchmarks.corpora import (
@@ -34,7 +35,6 @@ from trivalent.lab.metrics import IntArray, macro_f1
 from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.results import Result, Value
 from trivalent.lab.systems import train_system
-from trivalent.types import Modality
 
 SIZES = (100, 200, 500, 1000, 2000, 5000)
 ALL = "all"

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Sentiment
 from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, interval, judge, score_constants
 from trivalent.lab.benchmarks.corpora import (
@@ -25,7 +26,6 @@ from trivalent.lab.benchmarks.corpora import (
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.problem import Problem, make_problem
 from trivalent.lab.results import Result
-from trivalent.types import Sentiment
 
 POOLED, OTHERS = "all of them", "all but the tested one"
 CHANCE = "at random by training shares"

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle import Expert, load_bundle
-from trivalent.fusion import softmax
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import Expert, load_bundle
+from trivalent.core.types import FloatArray, Modality, Sentiment
 from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
@@ -27,7 +28,6 @@ from trivalent.lab.frames_task import FramesTaskConfig
 from trivalent.lab.guard import Part, Role
 from trivalent.lab.metrics import IntArray, macro_f1
 from trivalent.lab.results import Result
-from trivalent.types import FloatArray, Modality, Sentiment
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # C of the regression
 _OF_EMOTION = np.array([int(s) for s in SENTIMENTS.values()])

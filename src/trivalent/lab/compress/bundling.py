@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trivalent import __version__
-from trivalent.assets import sha256_of
-from trivalent.bundle import FORMAT, load_bundle, open_bundle
-from trivalent.bundle_files import BundleFiles, check_hashes, read_manifest
-from trivalent.errors import BundleError
-from trivalent.expert_spec import ExpertSpec, Inputs
+from trivalent.bundle.files import BundleFiles, check_hashes, read_manifest
+from trivalent.bundle.loading import FORMAT, load_bundle, open_bundle
+from trivalent.bundle.spec import ExpertSpec, Inputs
+from trivalent.core.assets import sha256_of
+from trivalent.core.errors import BundleError
+from trivalent.core.files import write_bytes_atomic, write_text_atomic
+from trivalent.core.types import Modality
+from trivalent.core.version import __version__
 from trivalent.features.text import MAX_TOKENS
-from trivalent.files import write_bytes_atomic, write_text_atomic
 from trivalent.lab.compress.judging import (
     Judged,
     judge_logits,
@@ -37,7 +38,6 @@ from trivalent.lab.datasets.ravdess import SOURCE
 from trivalent.lab.export import export_frames, export_text
 from trivalent.lab.fusion_fit import temper_to
 from trivalent.lab.results import Result
-from trivalent.types import Modality
 
 log = logging.getLogger(__name__)
 

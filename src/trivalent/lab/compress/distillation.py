@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
 from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import TextStudent
 from trivalent.lab.compress.transfer import Answers

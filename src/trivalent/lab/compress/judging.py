@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.bundle.fusion import softmax
+from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
-from trivalent.fusion import softmax
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.compress.sessions import median_latency_ms
 from trivalent.lab.compress.transfer import graph_answers
@@ -17,7 +18,6 @@ from trivalent.lab.datasets.text import TextData
 from trivalent.lab.metrics import IntArray, summarize
 from trivalent.lab.text_expert import SPOKEN
 from trivalent.lab.text_task import validation_scores
-from trivalent.types import FloatArray
 
 # As in benchmarks/speed.py: 23 tokens.
 SENTENCE = "I was not sure about it at first, but I really like how this turned out in the end."

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
 from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import HEAD_WIDTH, EncoderLayer, StudentConfig, TextStudent
 

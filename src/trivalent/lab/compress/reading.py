@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from trivalent.errors import BundleError
+from trivalent.core.errors import BundleError
 
 Weights = dict[str, NDArray[np.float32]]
 _SCALING = ("Mul", "Cast", "DequantizeLinear")  # between an integer product and its bias

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
 from trivalent.lab.compress.distillation import DistillationConfig
 from trivalent.lab.compress.student import StudentConfig
 from trivalent.lab.compress.text import STUDENT, TextConfig

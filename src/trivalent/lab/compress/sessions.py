@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from trivalent.errors import BundleError
+from trivalent.core.errors import BundleError
 
 WARM_UP = 50
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from trivalent.errors import BundleError, RecipeError
+from trivalent.core.errors import BundleError, RecipeError
+from trivalent.core.types import Sentiment
 from trivalent.features.text import MAX_TOKENS
 from trivalent.lab.choices import check_known
-from trivalent.types import Sentiment
 
 HEAD_WIDTH = 32  # of MiniLM
 _OUTSIDE = 1e4  # subtracted from scores of padding

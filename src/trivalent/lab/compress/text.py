@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trivalent.errors import RecipeError
-from trivalent.files import write_text_atomic
+from trivalent.core.errors import RecipeError
+from trivalent.core.files import write_text_atomic
 from trivalent.lab.choices import check_known
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.distillation import DistillationConfig, DistillationTask

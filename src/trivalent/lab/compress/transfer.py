@@ -12,13 +12,13 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import cache_folder
-from trivalent.errors import RecipeError
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import RecipeError
+from trivalent.core.files import write_npz_atomic
+from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
-from trivalent.files import write_npz_atomic
 from trivalent.lab.compress.sessions import open_session
 from trivalent.lab.progress import track
-from trivalent.types import FloatArray
 
 log = logging.getLogger(__name__)
 _BATCH = 32

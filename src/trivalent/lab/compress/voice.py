@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, softmax
 
-from trivalent.errors import BundleError, RecipeError
-from trivalent.expert_spec import ExpertSpec, Inputs
+from trivalent.bundle.spec import ExpertSpec, Inputs
+from trivalent.core.errors import BundleError, RecipeError
+from trivalent.core.types import FloatArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS, actor_folds
@@ -24,7 +25,6 @@ from trivalent.lab.metrics import IntArray
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import build
 from trivalent.lab.training import TrainingConfig, fit
-from trivalent.types import FloatArray
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "keep")

@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, map_scores
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.text import split_of
 from trivalent.lab.protocols import Protocol
-from trivalent.types import LabelMap, map_scores
 
 FOLDER = "ch_sims"
 SCALE = 3.0  # from [-1, 1] to [-3, 3]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import DataError, TrivalentError
+from trivalent.core.errors import DataError, TrivalentError
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.verify import verify_file
 from trivalent.lab.progress import track

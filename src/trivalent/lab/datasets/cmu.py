@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import cache_folder
-from trivalent.errors import DataError
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import DataError
+from trivalent.core.files import write_npz_atomic
+from trivalent.core.types import Modality
 from trivalent.features import openface
-from trivalent.files import write_npz_atomic
 from trivalent.lab.alignment import average_over, tidy
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features
 from trivalent.lab.progress import track
-from trivalent.types import Modality
 
 log = logging.getLogger(__name__)
 POOLING_VERSION = 1  # raise it when pooled values change: the cache is then made anew

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from trivalent.errors import UsageError
-from trivalent.files import write_npz_atomic, write_text_atomic
+from trivalent.core.errors import UsageError
+from trivalent.core.files import write_npz_atomic, write_text_atomic
+from trivalent.core.spreadsheet import guarded
+from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.cmu import Spans, Track, official_tracks
 from trivalent.lab.datasets.csd import TimedFeatures, write_csd
 from trivalent.lab.datasets.csd_table import SequenceTable
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.words import AlignedSample, align_words
-from trivalent.spreadsheet import guarded
-from trivalent.types import Sentiment
 
 
 def convert_sequence(source: Path, target: Path) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, MissingExtraError
+from trivalent.core.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     import h5py

@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
-from trivalent.files import write_npz_atomic
+from trivalent.core.errors import DataError
+from trivalent.core.files import write_npz_atomic
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures, write_csd
 
 

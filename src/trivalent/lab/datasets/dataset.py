@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, TrivalentError
-from trivalent.types import Modality, Sentiment
+from trivalent.core.errors import DataError, TrivalentError
+from trivalent.core.types import Modality, Sentiment
 
 SPLITS = ("train", "val", "test")
 Rows = NDArray[np.bool_] | NDArray[np.intp]

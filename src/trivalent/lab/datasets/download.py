@@ -24,9 +24,9 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from trivalent import __version__
-from trivalent.errors import DataError, UnreachableError
-from trivalent.files import write_text_atomic
+from trivalent.core.errors import DataError, UnreachableError
+from trivalent.core.files import write_text_atomic
+from trivalent.core.version import __version__
 
 Tell = Callable[[int, int | None], None]
 

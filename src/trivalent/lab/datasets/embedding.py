@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.assets import cache_folder
-from trivalent.errors import UsageError
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import UsageError
+from trivalent.core.files import write_npz_atomic
 from trivalent.features.text import encode, pad
-from trivalent.files import write_npz_atomic
 
 log = logging.getLogger(__name__)
 _VERSION = "1"  # of what is computed: part of the key

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.protocols import Protocol, check_counts
 

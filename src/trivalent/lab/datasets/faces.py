@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Sentiment
 from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
-from trivalent.types import Sentiment
 
 FOLDER = "faces"
 LABELS_FILE = "labels.csv"

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from trivalent.assets import cache_folder
-from trivalent.errors import DataError, FeatureError, InputError, UsageError
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import DataError, FeatureError, InputError, UsageError
+from trivalent.core.types import FeatureTable, Status
 from trivalent.features.tables import read_table, write_table
 from trivalent.lab.datasets.locks import locked
 from trivalent.lab.datasets.recordings import Extraction, Source
 from trivalent.lab.progress import track
-from trivalent.types import FeatureTable, Status
 
 log = logging.getLogger(__name__)
 _ABANDONED_S = 86400.0  # a temporary file this old is of a process that was killed

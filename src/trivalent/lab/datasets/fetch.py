@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from trivalent.errors import DataError, UnreachableError, UsageError
+from trivalent.core.errors import DataError, UnreachableError, UsageError
 from trivalent.lab.datasets.download import Patience, discard, download, require_room
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.verify import verify_file

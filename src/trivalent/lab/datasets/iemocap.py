@@ -28,11 +28,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.protocols import Protocol
-from trivalent.types import Sentiment
 
 log = logging.getLogger(__name__)
 FOLDER = "IEMOCAP_full_release"

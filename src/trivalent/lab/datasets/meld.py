@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError, MediaError
+from trivalent.core.errors import DataError, MediaError
+from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.reading import read_rows
 from trivalent.lab.protocols import Protocol
-from trivalent.media_probe import open_container
-from trivalent.types import Sentiment
+from trivalent.media.probe import open_container
 
 FOLDER = Path("meld")
 FILES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}

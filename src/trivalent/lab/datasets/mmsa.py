@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.datasets.restricted_pickle import load_restricted
-from trivalent.types import Modality
 
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 MODALITIES = {"text": Modality.TEXT, "audio": Modality.AUDIO, "vision": Modality.FACE}

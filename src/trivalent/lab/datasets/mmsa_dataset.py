@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Modality, map_scores
 from trivalent.lab.datasets import ch_sims, mosei
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mmsa import CHUNK, MODALITIES, MMSAPart, load_mmsa, valid_steps
 from trivalent.lab.protocols import Protocol
-from trivalent.types import LabelMap, Modality, map_scores
 
 FOLDER = "mmsa"
 STORED, BY_VIDEO = "stored", "by-video"

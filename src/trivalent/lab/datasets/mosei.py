@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Modality, Sentiment, map_scores
 from trivalent.lab.datasets.cmu import (
     HOMEPAGE,
     REMEDY,
@@ -33,7 +34,6 @@ from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.protocols import Protocol, class_counts
-from trivalent.types import LabelMap, Modality, Sentiment, map_scores
 
 FOLDER = "cmu_mosei"
 LABELS = "CMU_MOSEI_Labels.csd"

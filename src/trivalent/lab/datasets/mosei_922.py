@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Modality, map_scores
 from trivalent.features import openface
 from trivalent.features.covarep.columns import COLUMNS as COVAREP_COLUMNS
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
@@ -19,7 +20,6 @@ from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mosei import read_segments
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays, scores_of
 from trivalent.lab.protocols import Protocol
-from trivalent.types import LabelMap, Modality, map_scores
 
 FILE = Path("cmu_mosei") / "video_level_922.npz"
 BLOCKS: dict[Modality, tuple[str, str, tuple[str, ...]]] = {  # array, extractor, columns

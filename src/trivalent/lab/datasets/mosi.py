@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Modality, map_scores
 from trivalent.lab.datasets.cmu import (
     HOMEPAGE,
     REMEDY,
@@ -34,7 +35,6 @@ from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.reading import read_arrays, read_rows, scores_of
 from trivalent.lab.datasets.words import align_words
 from trivalent.lab.protocols import Protocol
-from trivalent.types import LabelMap, Modality, map_scores
 
 FOLDER = "cmu_mosi"
 LABELS = "CMU_MOSI_Opinion_Labels.csd"

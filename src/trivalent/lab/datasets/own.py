@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle import ExpertSpec, load_bundle
-from trivalent.errors import DataError, UsageError
+from trivalent.bundle.loading import ExpertSpec, load_bundle
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.types import FeatureTable, LabelMap, Modality, Status, map_scores
 from trivalent.features.pooling import columns_of
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
@@ -37,7 +38,6 @@ from trivalent.lab.datasets.recordings import (
 )
 from trivalent.lab.datasets.splits import FRACTIONS, stratified_split
 from trivalent.lab.protocols import Protocol
-from trivalent.types import FeatureTable, LabelMap, Modality, Status, map_scores
 
 log = logging.getLogger(__name__)
 CLASSES = Protocol("classes", "the annotated classes")

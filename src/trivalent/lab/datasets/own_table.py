@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trivalent.errors import DataError, TranscriptError
+from trivalent.core.errors import DataError, TranscriptError
+from trivalent.core.types import LABELS
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
-from trivalent.transcripts import SUFFIXES, read_transcript
-from trivalent.types import LABELS
+from trivalent.speech.transcripts import SUFFIXES, read_transcript
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("speaker", "video", "split", "transcript")

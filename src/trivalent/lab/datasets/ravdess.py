@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt
 
-from trivalent.audio_track import SAMPLE_RATE, AudioTrack
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.files import write_npz_atomic
+from trivalent.core.types import FeatureTable, Sentiment
 from trivalent.features.covarep import COLUMNS, NAME, VERSION, covarep
 from trivalent.features.pooling import columns_of, pool
-from trivalent.files import write_npz_atomic
 from trivalent.lab.datasets.dataset import check_no_overlap
 from trivalent.lab.datasets.splits import Split
 from trivalent.lab.datasets.tabular import TabularData
-from trivalent.media import open_recording
-from trivalent.types import FeatureTable, Sentiment
-from trivalent.voice_activity import find_speech
+from trivalent.media.recording import open_recording
+from trivalent.media.sound import SAMPLE_RATE, AudioTrack
+from trivalent.speech.activity import find_speech
 
 FOLDER = Path("ravdess") / "speech"
 SOURCE = "ravdess"

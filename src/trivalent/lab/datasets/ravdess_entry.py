@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trivalent.assets import cache_folder
-from trivalent.errors import DataError
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.features.openface import COLUMNS as OPENFACE_COLUMNS
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
@@ -19,7 +20,6 @@ from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, Take, extract_ra
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.lab.protocols import Protocol
-from trivalent.types import Modality
 
 FILE = Path("ravdess") / "openface_au35.npz"
 AU_COLUMNS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 
 # A byte that is no UTF-8, or the control character that re-encoding has made of it.
 _STRAY = re.compile("[\udc80-\udcff\x80-\x9f]")

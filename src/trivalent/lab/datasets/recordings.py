@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.audio_track import SAMPLE_RATE
-from trivalent.bundle import ExpertSpec, Inputs
-from trivalent.errors import UsageError
-from trivalent.experts import MIN_VOICED_S, frames_within, voiced_seconds
-from trivalent.extraction import FACE_RATE_HZ, LONGEST_SIDE_PX
+from trivalent.bundle.loading import ExpertSpec, Inputs
+from trivalent.core.errors import UsageError
+from trivalent.core.types import FeatureTable, Status
+from trivalent.experts.readings import MIN_VOICED_S, frames_within, voiced_seconds
+from trivalent.extract import FACE_RATE_HZ, LONGEST_SIDE_PX
 from trivalent.features import extractor_columns, extractor_version
 from trivalent.features.pooling import pool
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
-from trivalent.media import Recording, open_recording
-from trivalent.speech import SIZES, Recognizer
-from trivalent.types import FeatureTable, Status
-from trivalent.voice_activity import find_speech
+from trivalent.media.recording import Recording, open_recording
+from trivalent.media.sound import SAMPLE_RATE
+from trivalent.speech.activity import find_speech
+from trivalent.speech.recognizer import SIZES, Recognizer
 
 if TYPE_CHECKING:
     from trivalent.features.face import FaceExtractor

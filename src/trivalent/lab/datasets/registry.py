@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.lab.datasets import (
     ch_sims,
     iemocap,

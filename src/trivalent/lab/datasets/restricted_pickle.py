@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 
 _CODE = re.compile(r"b1|[iu][1248]|f[248]|[SUO]\d{0,7}", re.ASCII)
 _LAST_CHARACTER = 0x10FFFF

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 
 
 def data_root(given: Path | None = None) -> Path:

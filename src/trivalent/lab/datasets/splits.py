@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
-from trivalent.types import Sentiment
 
 FRACTIONS = (0.6, 0.2, 0.2)  # train, validation, test
 _SWAP_LIMIT = 400  # groups; swaps of two groups are tried up to here, as their number is squared

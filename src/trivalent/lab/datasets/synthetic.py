@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
 from trivalent.lab.datasets.cmu import SYNTHETIC
 from trivalent.lab.datasets.csd import TimedFeatures, write_csd
 from trivalent.lab.datasets.mosei import EMOTIONS, FOLDER, LABELS, TRACKS, WORDS, Segments

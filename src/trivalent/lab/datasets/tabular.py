@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
-from trivalent.files import write_npz_atomic
-from trivalent.types import Sentiment
+from trivalent.core.errors import DataError
+from trivalent.core.files import write_npz_atomic
+from trivalent.core.types import Sentiment
 
 NO_LABEL = -1  # the sample has no sentiment (surprise, for instance)
 

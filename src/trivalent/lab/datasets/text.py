@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, map_scores
 from trivalent.lab.datasets.meld import read_meld
 from trivalent.lab.datasets.reading import read_rows, scores_of
 from trivalent.lab.datasets.text_files import read_sst5, read_tweets
-from trivalent.types import LabelMap, map_scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
 from trivalent.lab.datasets.reading import codes_of, read_rows, read_text
 
 SST_FOLDER = Path("sst5")

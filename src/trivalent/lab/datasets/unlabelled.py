@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from trivalent.assets import asset_path
-from trivalent.errors import DataError
+from trivalent.core.assets import asset_path
+from trivalent.core.errors import DataError
 from trivalent.lab.choices import check_known
 
 WORDS = (3, 40)  # of a message: shorter ones are mostly greetings, longer ones pasted

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.assets import sha256_of
-from trivalent.errors import DataError, MissingExtraError
+from trivalent.core.assets import sha256_of
+from trivalent.core.errors import DataError, MissingExtraError
 from trivalent.lab.datasets.cmu import SYNTHETIC, standard_folds
 from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.entry import OfficialFile

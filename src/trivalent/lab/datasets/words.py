@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.errors import DataError
+from trivalent.core.errors import DataError
+from trivalent.core.types import Modality
 from trivalent.lab.alignment import average_over, tidy
 from trivalent.lab.datasets.cmu import Spans, Track, rows_of
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.progress import track
-from trivalent.types import Modality
 
 PAUSE = b"sp"  # the word by which the aligner marks silence
 

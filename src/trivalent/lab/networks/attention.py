@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Present, or_all
 from trivalent.lab.networks.layers import ModalityEncoders, MultiHeadAttention, Transformer, head
-from trivalent.types import Modality
 
 
 class AttentionFusion(FusionNetwork):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trivalent.errors import FeatureError, RecipeError
-from trivalent.types import Modality, Sentiment
+from trivalent.core.errors import FeatureError, RecipeError
+from trivalent.core.types import Modality, Sentiment
 
 CLASSES = len(Sentiment)
 Features = Mapping[Modality, Tensor]

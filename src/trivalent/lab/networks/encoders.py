@@ -11,9 +11,8 @@ from typing import IO, cast
 
 from torch import Tensor, nn
 
-from trivalent.assets import REGISTRY, asset_path, cache_folder
-from trivalent.assets.registry import find
-from trivalent.errors import AssetError
+from trivalent.core.assets import REGISTRY, asset_path, cache_folder, find
+from trivalent.core.errors import AssetError
 from trivalent.lab.choices import check_known
 
 MPNET = "mpnet-base/model.safetensors"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import UsageError
+from trivalent.core.errors import UsageError
+from trivalent.core.types import Modality
 from trivalent.lab.networks.attention import AttentionFusion
 from trivalent.lab.networks.base import Features, FusionNetwork, Present
-from trivalent.types import Modality
 
 
 @dataclass(frozen=True, eq=False)

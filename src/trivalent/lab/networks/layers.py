@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import (
     CLASSES,
     Features,
@@ -17,7 +18,6 @@ from trivalent.lab.networks.base import (
     without_absent,
 )
 from trivalent.lab.networks.dropout import SeededDropout
-from trivalent.types import Modality
 
 TOKEN_SCALE = 0.02  # standard deviation of new tokens, as is usual for embeddings
 

@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import (
     CLASSES,
     Features,
@@ -19,7 +20,6 @@ from trivalent.lab.networks.base import (
     without_absent,
 )
 from trivalent.lab.networks.layers import TOKEN_SCALE, Transformer, head
-from trivalent.types import Modality
 
 MOMENTS = 5
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import (
     CLASSES,
     Features,
@@ -19,7 +20,6 @@ from trivalent.lab.networks.base import (
 )
 from trivalent.lab.networks.dropout import SeededDropout
 from trivalent.lab.networks.layers import TOKEN_SCALE, Transformer, masked_mean
-from trivalent.types import Modality
 
 
 def positions(steps: int, width: int) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import Present
-from trivalent.types import Modality
 
 
 def drop_modalities(present: Present, generator: torch.Generator, *, p: float) -> dict[Modality, Tensor]:

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import Modality
 from trivalent.lab.networks.attention import AttentionFusion, TransformerFusion
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.networks.misa import Misa
@@ -20,7 +21,6 @@ from trivalent.lab.networks.simple import (
     Single,
 )
 from trivalent.lab.networks.tensor import LowRankFusion, TensorFusion
-from trivalent.types import Modality
 
 NETWORKS: dict[str, type[FusionNetwork]] = {
     "linear": LinearFusion,
@@ -72,7 +72,7 @@ def build_network(name: str, *, widths: Mapping[Modality, int], **options: Any) 
     >>> build_network("atention", widths=widths)
     Traceback (most recent call last):
     ...
-    trivalent.errors.RecipeError: expected a fusion network, got 'atention'; did you mean 'attention'?
+    trivalent.core.errors.RecipeError: expected a fusion network, got 'atention'; did you mean 'attention'?
     """
     defaults = network_options(name)
     for key, value in options.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trivalent.types import Sentiment
+from trivalent.core.types import Sentiment
 
 
 def sum_to_sentiments(fine: Tensor, sentiments: Sequence[int]) -> Tensor:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from trivalent.errors import RecipeError
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import (
     CLASSES,
     Features,
@@ -20,7 +21,6 @@ from trivalent.lab.networks.base import (
 )
 from trivalent.lab.networks.dropout import SeededDropout
 from trivalent.lab.networks.layers import ModalityEncoders, head
-from trivalent.types import Modality
 
 
 class Concatenation(FusionNetwork):

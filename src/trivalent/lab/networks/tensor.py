@@ -9,9 +9,9 @@ from operator import mul
 import torch
 from torch import Tensor, nn
 
+from trivalent.core.types import Modality
 from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Present
 from trivalent.lab.networks.layers import ModalityEncoders, head
-from trivalent.types import Modality
 
 
 def with_one(z: Tensor) -> Tensor:

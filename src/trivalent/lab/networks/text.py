@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trivalent.core.types import Sentiment
 from trivalent.lab.networks.encoders import pretrained_encoder
-from trivalent.types import Sentiment
 
 CLASSES = len(Sentiment)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from trivalent.settings import Auth, Settings
+from trivalent.core.settings import Auth, Settings
 
 if TYPE_CHECKING:
     from trivalent.store import User

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
-from trivalent.settings import Auth
+from trivalent.core.errors import TrivalentError
+from trivalent.core.settings import Auth
 from trivalent.store import ApiKey, User
 from trivalent.web import acting, login, state
 from trivalent.web.i18n import t

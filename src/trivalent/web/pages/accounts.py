@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
-from trivalent.settings import Auth
+from trivalent.core.errors import TrivalentError
+from trivalent.core.settings import Auth
 from trivalent.store import Role, User
 from trivalent.store.passwords import name_key
 from trivalent.web import acting, state

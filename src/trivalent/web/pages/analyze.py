@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from trivalent.errors import NotFoundError
+from trivalent.core.errors import NotFoundError
 from trivalent.store import JobState
 from trivalent.web import state, submission
 from trivalent.web.i18n import t

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from trivalent.errors import PermissionDeniedError
-from trivalent.settings import Auth
+from trivalent.core.errors import PermissionDeniedError
+from trivalent.core.settings import Auth
 from trivalent.store import Action, AuditLine, AuditQuery, Role, User
 from trivalent.web import state
 from trivalent.web.i18n import t

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from trivalent.errors import LimitError, QueueFullError, TrivalentError
-from trivalent.outside import clean_file_name
-from trivalent.private_folders import TEMPORARY, PrivateFolder
+from trivalent.core.errors import LimitError, QueueFullError, TrivalentError
+from trivalent.core.outside import clean_file_name
+from trivalent.core.private_folders import TEMPORARY, PrivateFolder
 from trivalent.store import BatchSummary
-from trivalent.web import intake, state
+from trivalent.web import state
 from trivalent.web.i18n import t
-from trivalent.web.intake import Outcome, Reason, Refused, Taken
 from trivalent.web.submission import Wishes
 from trivalent.web.uploads import SHARE, forget_uploads, memory_mb
 from trivalent.web.views.ask_file import usually_kept
@@ -23,6 +22,8 @@ from trivalent.web.views.batch_results import failures, results
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import empty, plain, show_error
 from trivalent.web.views.words import when
+from trivalent.work import intake
+from trivalent.work.intake import Outcome, Reason, Refused, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

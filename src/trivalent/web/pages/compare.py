@@ -6,11 +6,12 @@ from dataclasses import fields
 
 import streamlit as st
 
-from trivalent.analysis import Analysis, Timing
-from trivalent.errors import NotFoundError
-from trivalent.markup import esc
+from trivalent.core.analysis import Analysis, Timing
+from trivalent.core.errors import NotFoundError
+from trivalent.core.types import LABELS, Modality
+from trivalent.report.markup import esc
+from trivalent.report.wording import clock, seconds_words, signed_points
 from trivalent.store import History, Query, Record
-from trivalent.types import LABELS, Modality
 from trivalent.web import comparison, state
 from trivalent.web.comparison import Channel
 from trivalent.web.frame import go
@@ -22,7 +23,6 @@ from trivalent.web.views.records import facts, open_record
 from trivalent.web.views.tables import table
 from trivalent.web.views.verdict import verdict_card
 from trivalent.web.views.words import headline, label_name, modality_name, percent, units
-from trivalent.wording import clock, seconds_words, signed_points
 
 _OFFERED = 200  # of the newest, besides the two that were chosen
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from trivalent.errors import DataError, MissingExtraError
-from trivalent.markup import esc
-from trivalent.types import LABELS
+from trivalent.core.errors import DataError, MissingExtraError
+from trivalent.core.types import LABELS
+from trivalent.report.markup import esc
 from trivalent.web import data_sets
 from trivalent.web.i18n import t
 from trivalent.web.views.bars import stacked_bar

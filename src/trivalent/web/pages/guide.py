@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from trivalent.bundle import Bundle
-from trivalent.markup import esc
-from trivalent.settings import Auth
-from trivalent.types import LABELS, Modality
+from trivalent.bundle.loading import Bundle
+from trivalent.core.settings import Auth
+from trivalent.core.types import LABELS, Modality
+from trivalent.report.markup import esc
+from trivalent.report.wording import MIXED, UNSURE
 from trivalent.web import figures, state
 from trivalent.web.i18n import t
 from trivalent.web.views.bars import badge
 from trivalent.web.views.notices import plain
 from trivalent.web.views.tables import table
 from trivalent.web.views.words import modality_name, percent
-from trivalent.wording import MIXED, UNSURE
 
 _TESTS = {"expert-text": Modality.TEXT, "expert-voice": Modality.AUDIO, "expert-face": Modality.FACE}
 

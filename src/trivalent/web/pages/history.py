@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from trivalent.errors import NotFoundError, TrivalentError
+from trivalent.core.errors import NotFoundError, TrivalentError
 from trivalent.store import History, Page, Query, Record
 from trivalent.web import state
 from trivalent.web.frame import go

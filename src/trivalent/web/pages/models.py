@@ -9,12 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from trivalent import bundle_store
-from trivalent.bundle import Bundle, installed_bundles
-from trivalent.errors import TrivalentError
-from trivalent.settings import Auth
+from trivalent.bundle import shelf as bundle_store
+from trivalent.bundle.loading import Bundle, installed_bundles
+from trivalent.core.errors import TrivalentError
+from trivalent.core.settings import Auth
+from trivalent.core.types import Modality
 from trivalent.store import Role
-from trivalent.types import Modality
 from trivalent.web import figures, state
 from trivalent.web.i18n import t
 from trivalent.web.views.notices import plain, show_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from trivalent.errors import AuthenticationError
+from trivalent.core.errors import AuthenticationError
 from trivalent.web import login, state, style
 from trivalent.web.frame import hide_navigation, navigate, prepare
 

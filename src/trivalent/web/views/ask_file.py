@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
-from trivalent.transcripts import SUFFIXES
-from trivalent.types import Modality
+from trivalent.core.errors import TrivalentError
+from trivalent.core.types import Modality
+from trivalent.speech.transcripts import SUFFIXES
 from trivalent.web import state, submission
 from trivalent.web.i18n import t
 from trivalent.web.submission import Wishes

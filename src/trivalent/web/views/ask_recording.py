@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
+from trivalent.core.errors import TrivalentError
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import t

@@ -7,13 +7,13 @@ import secrets
 import streamlit as st
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS
-from trivalent.errors import TrivalentError
-from trivalent.isolated import as_analysis
-from trivalent.isolated_pool import SMALL_TEXT, TEXT_S, text_task
+from trivalent.core.errors import TrivalentError
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import language, t
 from trivalent.web.views.notices import show_error
+from trivalent.work.isolated import as_analysis
+from trivalent.work.pool import SMALL_TEXT, TEXT_S, text_task
 
 NAME_LENGTH = 60
 EXAMPLES = ("praise", "complaint", "fact", "torn")

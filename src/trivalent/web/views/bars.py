@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from trivalent.analysis import Verdict
-from trivalent.markup import esc
-from trivalent.types import LABELS, FloatArray
+from trivalent.core.analysis import Verdict
+from trivalent.core.types import LABELS, FloatArray
+from trivalent.report.markup import esc
+from trivalent.report.wording import GLYPHS, MIXED, UNSURE
 from trivalent.web.i18n import t
 from trivalent.web.views.words import headline, label_name, percent, spoken
-from trivalent.wording import GLYPHS, MIXED, UNSURE
 
 
 def badge(label: str, words: str | None = None) -> str:

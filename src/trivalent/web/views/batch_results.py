@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from trivalent.markup import esc
+from trivalent.core.types import LABELS
+from trivalent.report.markup import esc
+from trivalent.report.wording import GLYPHS, UNSURE, clock
 from trivalent.store import BatchSummary, History, JobState, Order, Query, Record
-from trivalent.types import LABELS
 from trivalent.web import state
 from trivalent.web.comparison import label_counts
 from trivalent.web.frame import go
@@ -20,7 +21,6 @@ from trivalent.web.views.distribution import distribution, legend
 from trivalent.web.views.notices import capital, plain
 from trivalent.web.views.records import download, every, open_record, verdict_of
 from trivalent.web.views.words import headline, label_name
-from trivalent.wording import GLYPHS, UNSURE, clock
 
 SHOWN = 100
 

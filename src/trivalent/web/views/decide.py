@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from trivalent.analysis import Analysis
-from trivalent.bundle import Bundle
-from trivalent.errors import TrivalentError
-from trivalent.redecision import redecide
-from trivalent.types import LABELS, Modality, Status
+from trivalent.bundle.loading import Bundle
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import TrivalentError
+from trivalent.core.types import LABELS, Modality, Status
+from trivalent.experts.redecide import redecide
+from trivalent.report.wording import GLYPHS
 from trivalent.web import state
 from trivalent.web.i18n import t, translate
 from trivalent.web.views.notices import capital, plain
 from trivalent.web.views.words import label_name, modality_name
-from trivalent.wording import GLYPHS
 
 STEP = 0.01
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trivalent.markup import esc
-from trivalent.types import LABELS
+from trivalent.core.types import LABELS
+from trivalent.report.markup import esc
+from trivalent.report.wording import GLYPHS
 from trivalent.web.i18n import t
 from trivalent.web.views.words import label_name
-from trivalent.wording import GLYPHS
 
 
 def distribution(counts: Sequence[int]) -> str:

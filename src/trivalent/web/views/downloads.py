@@ -8,9 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from trivalent import report
-from trivalent.analysis import Analysis
-from trivalent.errors import TrivalentError
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import TrivalentError
+from trivalent.report import writers as report
 from trivalent.store import Record
 from trivalent.web import state
 from trivalent.web.i18n import t

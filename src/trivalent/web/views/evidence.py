@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from trivalent.analysis import Evidence, KeyFrame, UtteranceResult
-from trivalent.markup import esc
-from trivalent.types import LABELS, Modality, Status
+from trivalent.core.analysis import Evidence, KeyFrame, UtteranceResult
+from trivalent.core.types import LABELS, Modality, Status
+from trivalent.report.markup import esc
+from trivalent.report.wording import clock, signed_points, top_label
 from trivalent.web.i18n import t
 from trivalent.web.views.bars import three_bars
 from trivalent.web.views.words import (
@@ -19,7 +20,6 @@ from trivalent.web.views.words import (
     silence,
     verdict_sentence,
 )
-from trivalent.wording import clock, signed_points, top_label
 
 TOP_EXPRESSIONS = 3
 

@@ -8,11 +8,11 @@ from datetime import date, datetime, time, timedelta
 
 import streamlit as st
 
+from trivalent.core.types import LABELS
+from trivalent.report.wording import GLYPHS
 from trivalent.store import History, Order, Query
-from trivalent.types import LABELS
 from trivalent.web.i18n import t
 from trivalent.web.views.words import label_name
-from trivalent.wording import GLYPHS
 
 _KINDS = ("video", "audio", "text")
 _SURENESS = {"sure": False, "unsure": True}

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
-from trivalent.markup import esc
+from trivalent.core.errors import TrivalentError
+from trivalent.report.markup import esc
+from trivalent.report.wording import clock
 from trivalent.store import Job, JobState
 from trivalent.web import state
 from trivalent.web.i18n import t, translate
 from trivalent.web.views.notices import capital, plain, show_error
-from trivalent.wording import clock
 
 STAGES = ("decode", "speech", "voice", "face", "fusion")
 OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)

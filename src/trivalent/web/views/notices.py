@@ -6,8 +6,8 @@ import re
 
 import streamlit as st
 
-from trivalent.errors import TrivalentError
-from trivalent.outside import readable
+from trivalent.core.errors import TrivalentError
+from trivalent.core.outside import readable
 from trivalent.web.i18n import t, translate
 
 _MARKS = re.compile(r"[\\`*_{}\[\]<>#+|~$:!]|&(?=[#\w])")

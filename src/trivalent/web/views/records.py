@@ -9,16 +9,16 @@ from tempfile import TemporaryDirectory
 
 import streamlit as st
 
-from trivalent.analysis import Verdict
-from trivalent.markup import esc
+from trivalent.core.analysis import Verdict
+from trivalent.core.types import probabilities_array
+from trivalent.report.markup import esc
+from trivalent.report.wording import clock
 from trivalent.store import History, Query, Record
-from trivalent.types import probabilities_array
 from trivalent.web import state
 from trivalent.web.frame import page_of
 from trivalent.web.i18n import t
 from trivalent.web.views.bars import stacked_bar, verdict_badge
 from trivalent.web.views.words import percent, units, when
-from trivalent.wording import clock
 
 
 def verdict_of(record: Record) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivalent.markup import esc
+from trivalent.report.markup import esc
 from trivalent.web.figures import Bin, Reliability
 from trivalent.web.i18n import t
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import streamlit as st
 
-from trivalent.analysis import Analysis
-from trivalent.errors import TrivalentError
-from trivalent.markup import esc
-from trivalent.occlusion import WordEffect, word_effects
+from trivalent.core.analysis import Analysis
+from trivalent.core.errors import TrivalentError
+from trivalent.core.types import Modality
+from trivalent.experts.occlusion import WordEffect, word_effects
+from trivalent.report.markup import esc
+from trivalent.report.wording import seconds_words
 from trivalent.store import Record
-from trivalent.types import Modality
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import t
@@ -26,7 +27,6 @@ from trivalent.web.views.transcript import keyframes, page_of, pages, transcript
 from trivalent.web.views.verdict import verdict_card, warnings_card
 from trivalent.web.views.word_effects import word_map
 from trivalent.web.views.words import model_words, source_line, when
-from trivalent.wording import seconds_words
 
 LOADED = 3  # analyses that a session keeps at hand
 

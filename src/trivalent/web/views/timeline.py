@@ -6,10 +6,11 @@ and its signs keep their size. The component `player` seeks to what is chosen he
 
 from __future__ import annotations
 
-from trivalent.analysis import Analysis, Evidence, UtteranceResult
-from trivalent.markup import esc
-from trivalent.timeline_shapes import FUSED_TOP, MAX_TICKS, Shapes, density, recording_length, shorten
-from trivalent.types import LABELS, Modality, Status
+from trivalent.core.analysis import Analysis, Evidence, UtteranceResult
+from trivalent.core.types import LABELS, Modality, Status
+from trivalent.report.markup import esc
+from trivalent.report.shapes import FUSED_TOP, MAX_TICKS, Shapes, density, recording_length, shorten
+from trivalent.report.wording import GLYPHS, MIXED, UNSURE, clock, modalities_of, top_label
 from trivalent.web.i18n import t
 from trivalent.web.views.tracks import track_rows
 from trivalent.web.views.words import (
@@ -19,7 +20,6 @@ from trivalent.web.views.words import (
     silence,
     verdict_sentence,
 )
-from trivalent.wording import GLYPHS, MIXED, UNSURE, clock, modalities_of, top_label
 
 SHAPES = Shapes("tv-", fused=52, track=28, thin=8, thick=16)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trivalent.analysis import Analysis, Track
-from trivalent.tracks import FLOOR_DB
-from trivalent.types import FloatArray
+from trivalent.core.analysis import Analysis, Track
+from trivalent.core.types import FloatArray
+from trivalent.experts.tracks import FLOOR_DB
 from trivalent.web.i18n import t
 
 HEIGHT = 40  # px

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trivalent.analysis import Analysis, KeyFrame, UtteranceResult
-from trivalent.markup import esc
-from trivalent.types import LABELS, Modality
+from trivalent.core.analysis import Analysis, KeyFrame, UtteranceResult
+from trivalent.core.types import LABELS, Modality
+from trivalent.report.markup import esc
+from trivalent.report.wording import GLYPHS, MIXED, UNSURE, clock
 from trivalent.web.i18n import t
 from trivalent.web.views.bars import mixed_badge, verdict_badge
 from trivalent.web.views.evidence import combined, expert
 from trivalent.web.views.words import always_silent, label_name, modality_name, percent
-from trivalent.wording import GLYPHS, MIXED, UNSURE, clock
 
 PAGE = 100  # utterances that are written out at a time
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from trivalent.analysis import Analysis
-from trivalent.markup import esc
-from trivalent.types import LABELS
+from trivalent.core.analysis import Analysis
+from trivalent.core.types import LABELS
+from trivalent.report.markup import esc
 from trivalent.web.i18n import t, translate
 from trivalent.web.views.bars import seal, three_bars
 from trivalent.web.views.notices import capital

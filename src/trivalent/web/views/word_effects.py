@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trivalent.markup import esc
-from trivalent.occlusion import WordEffect
-from trivalent.types import LABELS
+from trivalent.core.types import LABELS
+from trivalent.experts.occlusion import WordEffect
+from trivalent.report.markup import esc
+from trivalent.report.wording import GLYPHS, signed_points
 from trivalent.web.i18n import t
 from trivalent.web.views.words import label_name
-from trivalent.wording import GLYPHS, signed_points
 
 NOTABLE = 0.02  # smaller changes are noise of a quantised graph
 FULL = 0.35  # a change from which the tint is full

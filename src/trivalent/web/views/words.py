@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trivalent.analysis import Analysis, Evidence, Model, Verdict
-from trivalent.types import LABELS, FloatArray, Modality, Status
+from trivalent.core.analysis import Analysis, Evidence, Model, Verdict
+from trivalent.core.types import LABELS, FloatArray, Modality, Status
+from trivalent.report.wording import clock, modalities_of
+from trivalent.report.wording import percent as english_percent
 from trivalent.web.i18n import Language, catalogue, language, t, translate
-from trivalent.wording import clock, modalities_of
-from trivalent.wording import percent as english_percent
 
 
 def percent(p: float) -> str:
@@ -94,7 +94,7 @@ def measured(name: str, number: float) -> str:
     """One measured fact about an input, such as the seconds of voiced speech."""
     key = f"result.fact_{name}"
     if key not in catalogue():
-        from trivalent.markup import measure
+        from trivalent.report.markup import measure
 
         return measure(name, number)
     return t(key, value=f"{number:.3g}")
@@ -104,7 +104,7 @@ def expression_name(blendshape: str) -> str:
     """Movement of the face, by its blendshape's name."""
     key = f"expressions.{blendshape}"
     if key not in catalogue():
-        from trivalent.markup import spaced
+        from trivalent.report.markup import spaced
 
         return spaced(blendshape)
     return t(key)

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, types, the analysis as plain data, files, settings, assets."""

@@ -1,0 +1,124 @@
+"""From readings to verdicts: the one place where a recording is decided, at first and again later."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from trivalent.bundle.fusion import DecisionRule, combine
+from trivalent.bundle.loading import Bundle
+from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
+from trivalent.core.errors import UsageError
+from trivalent.core.types import LABELS, Modality, Status, Utterance
+from trivalent.experts.readings import Reading
+
+ONLY_PRIOR = "no modality could be used: the probabilities are only the prior"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A bundle's way to fuse, with what the user chose.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    modalities : tuple of Modality
+        Those that count; the others are switched off.
+    decision : DecisionRule
+    """
+
+    bundle: Bundle
+    modalities: tuple[Modality, ...]
+    decision: DecisionRule
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        *,
+        modalities: Collection[str] | None = None,
+        thresholds: Sequence[float] | None = None,
+        min_confidence: float | None = None,
+    ) -> Judge:
+        """Take the bundle's own choice for everything that is None.
+
+        Raises
+        ------
+        UsageError
+            A modality or threshold is not a valid value, or the bundle lacks the modality.
+        """
+        chosen = _chosen(modalities, bundle)
+        return cls(bundle, chosen, _decision(bundle.decision, thresholds, min_confidence))
+
+    def utterance(self, utterance: Utterance, readings: Mapping[Modality, Reading]) -> UtteranceResult:
+        """Fuse what the experts read in one utterance; those without a reading are told why."""
+        opinions = {m: r.opinion for m, r in readings.items() if r.opinion is not None}
+        fused = self.bundle.fusion.fuse(opinions)
+        verdict = self.decision.decide(fused.probabilities)
+        if not fused.weights:
+            verdict = replace(verdict, abstained=True)
+        modalities = {}
+        for m in Modality:
+            reading = readings.get(m) or self._unused(m)
+            modalities[m] = Evidence(
+                reading.status,
+                reading.reason,
+                None if reading.opinion is None else reading.opinion.probabilities,
+                fused.weights.get(m, 0.0),
+                fused.effects.get(m),
+                reading.facts,
+                0.0 if reading.opinion is None else reading.opinion.quality,
+            )
+        return UtteranceResult(
+            utterance.index,
+            utterance.start_s,
+            utterance.end_s,
+            utterance.text,
+            verdict,
+            modalities,
+            fused.conflict,
+            fused.mixed,
+        )
+
+    def overall(self, results: Sequence[UtteranceResult]) -> tuple[Verdict, tuple[str, ...]]:
+        """Decide the whole; with warnings, should it rest on nothing."""
+        if not results:
+            p = self.bundle.fusion.prior
+        else:
+            p = combine([r.verdict.probabilities for r in results], [r.end_s - r.start_s for r in results])
+        verdict = self.decision.decide(p)
+        if any(e.status is Status.OK for r in results for e in r.modalities.values()):
+            return verdict, ()
+        return replace(verdict, abstained=True), (ONLY_PRIOR,)
+
+    def _unused(self, modality: Modality) -> Reading:
+        if modality not in self.bundle.experts:
+            return Reading.absent(f"the bundle {self.bundle.name!r} has no {modality} expert")
+        if modality not in self.modalities:
+            return Reading.absent("switched off", status=Status.OFF)
+        return Reading.absent("the source is a text")
+
+
+def _chosen(names: Collection[str] | None, bundle: Bundle) -> tuple[Modality, ...]:
+    if names is None:
+        return tuple(m for m in Modality if m in bundle.experts)
+    wrong = [n for n in names if n not in list(Modality)]
+    if wrong:
+        raise UsageError(f"expected modalities among {','.join(Modality)}, got {','.join(wrong)}")
+    lacking = [n for n in names if Modality(n) not in bundle.experts]
+    if lacking:
+        raise UsageError(
+            f"expected modalities of the bundle {bundle.name!r}, which has no {','.join(lacking)}"
+        )
+    return tuple(m for m in Modality if m in names)
+
+
+def _decision(
+    default: DecisionRule, thresholds: Sequence[float] | None, min_confidence: float | None
+) -> DecisionRule:
+    if thresholds is not None and len(thresholds) != len(LABELS):
+        raise UsageError(f"expected {len(LABELS)} thresholds ({','.join(LABELS)}), got {len(thresholds)}")
+    return DecisionRule(
+        default.thresholds if thresholds is None else (thresholds[0], thresholds[1], thresholds[2]),
+        default.min_confidence if min_confidence is None else min_confidence,
+    )

@@ -1,0 +1,103 @@
+"""Deciding a finished analysis again: other modalities, thresholds or confidence, without any model.
+
+The experts' opinions are in the analysis, the rest is arithmetic: the result is what the analyzer
+would have given with these choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.loading import Bundle
+from trivalent.core.analysis import Analysis, Evidence, UtteranceResult
+from trivalent.core.errors import BundleError, InputError, UsageError
+from trivalent.core.types import FloatArray, Status, Utterance
+from trivalent.experts.judge import ONLY_PRIOR, Judge
+from trivalent.experts.readings import Reading
+
+
+def redecide(
+    analysis: Analysis,
+    bundle: Bundle,
+    *,
+    modalities: Collection[str] | None = None,
+    thresholds: Sequence[float] | None = None,
+    min_confidence: float | None = None,
+) -> Analysis:
+    """Fuse the stored opinions again.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        As the analyzer gave it: one that was decided again has lost the opinions that were
+        switched off.
+    bundle : Bundle
+        The one that made the analysis; its graphs are not loaded.
+    modalities : collection of str, optional
+        Which to use, perhaps none, which leaves the prior; all that were analysed by default.
+    thresholds : three floats, optional
+        For negative, neutral, positive: the label is argmax p / tau; the bundle's by default.
+    min_confidence : float, optional
+        Abstain below this confidence; the bundle's by default.
+
+    Returns
+    -------
+    Analysis
+        With the same source, timing, key frames and tracks, and the warnings of the first run.
+
+    Raises
+    ------
+    BundleError
+        Another bundle made the analysis.
+    InputError
+        The analysis was written by a version that did not keep reliabilities.
+    UsageError
+        A modality or threshold is not a valid value, or the modality was not analysed.
+    """
+    if bundle.sha256 != analysis.model.sha256:
+        raise BundleError(
+            f"expected the bundle {analysis.model.name} {analysis.model.version} with sha256 "
+            f"{analysis.model.sha256[:12]}..., which made the analysis, got {bundle.name} {bundle.version} "
+            f"with {bundle.sha256[:12]}...; analyse the source again with this one"
+        )
+    judge = Judge.of(bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence)
+    if modalities is not None:
+        _refuse_unread(analysis, judge)
+    results = tuple(_again(u, judge) for u in analysis.utterances)
+    overall, notes = judge.overall(results)
+    kept = (w for w in analysis.warnings if w != ONLY_PRIOR)
+    return replace(analysis, overall=overall, utterances=results, warnings=(*kept, *notes))
+
+
+def _refuse_unread(analysis: Analysis, judge: Judge) -> None:
+    off = [
+        m
+        for m in judge.modalities
+        if any(m in u.modalities and u.modalities[m].status is Status.OFF for u in analysis.utterances)
+    ]
+    if off:
+        raise UsageError(
+            f"expected modalities that were analysed, got {','.join(off)}, which was switched off; "
+            "analyse the source again"
+        )
+
+
+def _again(u: UtteranceResult, judge: Judge) -> UtteranceResult:
+    experts = judge.bundle.experts
+    readings = {
+        m: _reading(u.modalities[m], experts[m].spec.prior) for m in judge.modalities if m in u.modalities
+    }
+    return judge.utterance(Utterance(u.index, u.start_s, u.end_s, u.text), readings)
+
+
+def _reading(e: Evidence, prior: FloatArray) -> Reading:
+    if e.probabilities is None:
+        return Reading(e.status, e.reason, None, e.quality)
+    if e.reliability is None:
+        raise InputError(
+            "expected an analysis with the reliability of each opinion, got one of an earlier version; "
+            "analyse the source again"
+        )
+    return Reading(e.status, e.reason, Opinion(e.probabilities, prior, e.reliability), e.quality)

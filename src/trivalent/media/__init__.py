@@ -1,0 +1,1 @@
+"""Recordings: what a file is, its sound, its pictures."""

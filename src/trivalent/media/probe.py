@@ -1,0 +1,145 @@
+"""What a file is, judged by its bytes and never by its name; safe opening with FFmpeg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from trivalent.core.errors import MediaError
+
+# Only demuxers of sound and moving pictures. Playlists (hls, concat, dash, sdp) are left out:
+# they would make FFmpeg read other files or hosts that the file names.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,wav,w64,mp3,flac,ogg,aac,ac3,eac3,aiff,au,caf,amr,"
+    "asf,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,dv,mxf,nut,wv,ape,tta,rm,dts,live_flv,obu,av1"
+)
+# Pictures beyond 8K (8192 x 4608) are not decoded: one of 16,383 x 16,383 takes 400 MB and seconds, and
+# a film of them fits into a small file.
+MAX_PIXELS = 8192 * 4608
+_PICTURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"\x00\x00\x01\x00", "icon"),
+    (b"8BPS", "Photoshop"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"qoif", "QOI"),
+)
+_DOCUMENTS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a zip archive or office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+)
+_STILL_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
+
+
+def read_head(path: Path, size: int = 4096) -> bytes:
+    """Return the first bytes of a file that can be analysed at all.
+
+    Raises
+    ------
+    MediaError
+        No such file, a folder, not readable, or empty.
+    """
+    if path.is_dir():
+        raise MediaError(f"expected a recording, got the folder {path}; name the files in it")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(size)
+    except FileNotFoundError as error:
+        raise MediaError(f"expected a recording, found no file {path}; check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"expected a readable recording, got {path}: {reason}; check its rights"
+        ) from error
+    if not head:
+        raise MediaError(f"expected a recording, got the empty file {path}; copy or record it again")
+    return head
+
+
+def foreign_kind(head: bytes) -> str | None:
+    r"""Name the kind of a file that is no recording; None when it may be one.
+
+    >>> foreign_kind(b"GIF89a..."), foreign_kind(b"Dear all,")
+    ('a picture (GIF)', 'a text file')
+    >>> foreign_kind(b"RIFF\x24\x7d\x00\x00WAVEfmt ")
+    """
+    for magic, name in _PICTURES:
+        if head.startswith(magic):
+            return f"a picture ({name})"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a picture (WebP)"
+    if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
+        return "a picture (HEIF or AVIF)"
+    for magic, name in _DOCUMENTS:
+        if head.startswith(magic):
+            return name
+    return "a text file" if _is_text(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and len(head) > 3:
+        # An MPEG audio frame may start with ff fe too, but is no valid UTF-16 prose.
+        try:
+            return head[: len(head) // 2 * 2].decode("utf-16").isprintable()
+        except UnicodeDecodeError:
+            return False
+    if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head):
+        return False
+    for cut in range(4):  # the head may end inside a character
+        try:
+            head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a recording for reading; the caller closes it.
+
+    Raises
+    ------
+    MediaError
+        Not a file, not a recording, or damaged beyond opening.
+    """
+    kind = foreign_kind(read_head(path))
+    if kind is not None:
+        raise MediaError(f"expected sound or video, got {kind}: {path.name}; name a recording instead")
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+    probing = {"max_pixels": str(MAX_PIXELS)}
+    try:
+        # Tags of old files are in any encoding; they are not used and must not stop the file.
+        return av.open(
+            str(path.resolve()), options=probing, container_options=options, metadata_errors="replace"
+        )
+    except av.error.FFmpegError as error:
+        reason = error.strerror or type(error).__name__
+        raise MediaError(
+            f"expected sound or video, got {path.name}, which no decoder can open ({reason}); "
+            "the file is damaged, cut short or of another kind: export it again"
+        ) from error
+
+
+def riff_share(path: str | Path) -> float:
+    """Return the share (0, 1] of a WAV or AVI file that is there, by the size in its header.
+
+    FFmpeg takes the length of a WAV from the size of the file, so that it announces a file
+    that was cut short as whole. 1.0 for any other file and for headers without a size.
+    """
+    path = Path(path)
+    head = read_head(path, 8)
+    stated = int.from_bytes(head[4:8], "little") + 8
+    if head[:4] != b"RIFF" or stated in (8, 0xFFFFFFFF + 8):
+        return 1.0
+    return min(1.0, path.stat().st_size / stated)

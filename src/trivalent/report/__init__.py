@@ -1,0 +1,1 @@
+"""How results are told: words, terminal, pages, tables."""

@@ -1,0 +1,149 @@
+"""Writers of an analysis: JSON text, CSV, and a self-contained HTML page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivalent.core.analysis import Analysis, Evidence, Model, Source, UtteranceResult, Verdict
+from trivalent.core.errors import TrivalentError
+from trivalent.core.files import write_text_atomic
+from trivalent.core.outside import escaped_json
+from trivalent.core.spreadsheet import guarded
+from trivalent.core.types import Modality, Status
+from trivalent.report.page import render_page
+from trivalent.report.sections import index_section, model_section, source_section
+from trivalent.report.wording import headline, percent
+
+SCHEMA_MANY = "trivalent.analyses/1"
+
+_FOOTER = (
+    "Sentiment as a statistical model estimates it from words, voice and face. It can be wrong about a "
+    "person, and it is no measure of what anybody feels. Made on this computer; nothing in this page is "
+    "loaded from, or sent to, a network."
+)
+
+Failures = Sequence[tuple[str, str]]  # (source, one-line reason)
+
+
+def to_json(analyses: Sequence[Analysis], *, failures: Failures = ()) -> str:
+    """Render as one JSON document.
+
+    Parameters
+    ----------
+    analyses : sequence of Analysis
+    failures : sequence of (source, reason)
+        Sources that could not be analysed.
+
+    Returns
+    -------
+    str
+        The analysis itself when there is exactly one and no failure, else
+        `{"schema": "trivalent.analyses/1", "analyses": [...], "failures": [...]}`.
+
+    Raises
+    ------
+    TrivalentError
+        A number is NaN or infinite, which JSON cannot say.
+    """
+    document: dict[str, Any]
+    if len(analyses) == 1 and not failures:
+        document = analyses[0].to_dict()
+    else:
+        document = {
+            "schema": SCHEMA_MANY,
+            "analyses": [a.to_dict() for a in analyses],
+            "failures": [{"source": source, "reason": reason} for source, reason in failures],
+        }
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)
+    except ValueError as error:
+        raise TrivalentError(
+            f"expected finite numbers in the analysis, got NaN or infinity ({error}); "
+            "the model bundle is at fault: try another with --model"
+        ) from error
+    # also lone surrogates of an undecodable file name, which UTF-8 cannot carry
+    return escaped_json(text)
+
+
+def write_csv(analyses: Sequence[Analysis], path: str | Path) -> Path:
+    """Write one row per utterance; every file has the same header, whatever the modalities.
+
+    Text that a spreadsheet would run as a formula is disarmed (see `spreadsheet.guarded`). UTF-8,
+    RFC 4180 quoting, written at once.
+
+    Raises
+    ------
+    TrivalentError
+        The file cannot be written.
+    """
+    rows = [row for analysis in analyses for row in analysis.rows()]
+    columns = dict.fromkeys(_template_columns())
+    for row in rows:
+        columns |= dict.fromkeys(row)
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, list(columns), restval="", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({k: guarded(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
+    return write_text_atomic(path, buffer.getvalue())
+
+
+def _template_columns() -> list[str]:
+    """Columns of an utterance with every modality, read off `Analysis.rows` itself."""
+    nothing = np.full(3, 1 / 3)
+    verdict = Verdict("neutral", 1 / 3, nothing)
+    said = {m: Evidence(Status.OK, None, nothing, 0.0) for m in Modality}
+    utterance = UtteranceResult(0, 0.0, 0.0, "", verdict, said)
+    return list(Analysis(Source("", "text", None), Model("", "", ""), verdict, (utterance,)).rows()[0])
+
+
+def write_html(
+    analyses: Sequence[Analysis],
+    path: str | Path,
+    *,
+    card: Mapping[str, Any] | None = None,
+    failures: Failures = (),
+) -> Path:
+    """Write one self-contained page: no script, no network, no other file.
+
+    Parameters
+    ----------
+    analyses : sequence of Analysis
+        Several get an index on top.
+    path : str or Path
+    card : mapping, optional
+        Model card: data, licence, metrics, limits; any nesting of mappings and lists.
+    failures : sequence of (source, reason)
+        Sources that could not be analysed, listed in the index.
+
+    Raises
+    ------
+    TrivalentError
+        The file cannot be written.
+    """
+    return write_text_atomic(path, to_html(analyses, card=card, failures=failures))
+
+
+def to_html(
+    analyses: Sequence[Analysis], *, card: Mapping[str, Any] | None = None, failures: Failures = ()
+) -> str:
+    """Render the page that `write_html` writes."""
+    parts = [source_section(a, number=i) for i, a in enumerate(analyses)]
+    if len(analyses) != 1 or failures:
+        parts.insert(0, index_section(analyses, failures))
+    parts.append(model_section(analyses, card))
+    body = "\n".join(part for part in parts if part)
+    return render_page(body, title=_title(analyses), kind="report", footer=_FOOTER)
+
+
+def _title(analyses: Sequence[Analysis]) -> str:
+    if len(analyses) != 1:
+        return f"{len(analyses)} sources · Trivalent"
+    a = analyses[0]
+    return f"{a.source.name}: {headline(a.overall)} {percent(a.overall.confidence)} · Trivalent"

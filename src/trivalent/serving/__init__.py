@@ -1,0 +1,1 @@
+"""What app and service share towards the network: the listener, origins, slow clients."""

@@ -1,0 +1,1 @@
+"""Work that takes long or reads strangers' bytes: child processes, batches, jobs."""

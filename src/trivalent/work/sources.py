@@ -1,0 +1,136 @@
+"""What a batch is asked to analyse: the files of a folder, or those that a list names.
+
+A folder may come from a stranger, so that nothing is taken that a link in it leads out to. A list is
+the user's own word: its paths go wherever they go.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trivalent.analyzer import TEXT_SUFFIXES
+from trivalent.core.errors import InputError
+
+SUFFIXES = TEXT_SUFFIXES | {
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp",
+    ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".wma",
+}  # fmt: skip
+
+
+@dataclass
+class Sources:
+    """Files with the names to show, and what is told about the rest.
+
+    Attributes
+    ----------
+    paths, shown : list
+        Every file, and what to call it.
+    transcripts : dict
+        Of some files.
+    within : Path, optional
+        Folder, without links in its path, that no file may lead out of.
+    ignored : int
+        Files that are neither recordings nor texts.
+    linked : int
+        Folders that are links: what they lead to is not walked through.
+    unreadable : list of (folder, reason)
+        Folders whose files are unknown.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    transcripts: dict[Path, Path] = field(default_factory=dict)
+    within: Path | None = None
+    ignored: int = 0
+    linked: int = 0
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_sources(source: Path, *, results: Path | None = None) -> Sources:
+    """List the recordings and texts of a folder, or those that a .csv names.
+
+    A list has a column `path`, and may have `transcript`; both are relative to the list itself.
+
+    Parameters
+    ----------
+    source : Path
+    results : Path, optional
+        Folder of the results, which is passed over should it lie in the source.
+
+    Raises
+    ------
+    InputError
+        Nothing is there, or the list has no such column.
+    """
+    if source.suffix.lower() == ".csv" and not source.is_dir():
+        found = _listed(source)
+    else:
+        found = _walked(source, results)
+    if not found.paths:
+        closed = "".join(f"; {name} cannot be read: {reason}" for name, reason in found.unreadable[:1])
+        raise InputError(
+            f"expected recordings or texts in {source}, found none; check the folder or list{closed}"
+        )
+    return found
+
+
+def _walked(folder: Path, results: Path | None) -> Sources:
+    if not folder.is_dir():
+        raise InputError(f"expected a folder or a .csv list, got {folder}; check the path")
+    within = folder.resolve()
+    found = Sources(within=within)
+    passed_over = None if results is None else results.resolve()
+    waiting = [folder]  # not a recursion: folders may be nested deeper than Python's stack
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            found.unreadable.append((str(place), error.strerror or str(error)))
+            continue
+        folders = list(_sorted_out(found, folder, inside))
+        waiting += [f for f in reversed(folders) if within / f.relative_to(folder) != passed_over]
+    return found
+
+
+def _sorted_out(found: Sources, folder: Path, entries: list[os.DirEntry[str]]) -> Iterator[Path]:
+    """Note the files among the entries of one folder, and yield the folders to walk through."""
+    for entry in entries:
+        path, hidden = Path(entry.path), entry.name.startswith(".")
+        if entry.is_dir(follow_symlinks=False):  # as the folder tells: nothing is opened
+            if not hidden:
+                yield path
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
+            found.linked += not hidden
+        elif hidden or path.suffix.lower() not in SUFFIXES:
+            found.ignored += 1
+        else:
+            found.paths.append(path)
+            found.shown.append(path.relative_to(folder).as_posix())
+
+
+def _listed(path: Path) -> Sources:
+    found = Sources()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if "path" not in (reader.fieldnames or ()):
+                raise InputError(
+                    f"expected a column 'path' in {path}, got {', '.join(reader.fieldnames or ['none'])}"
+                )
+            for row in reader:
+                if not (row["path"] or "").strip():
+                    continue
+                file = path.parent / row["path"]
+                found.paths.append(file)
+                found.shown.append(row["path"])
+                if row.get("transcript"):
+                    found.transcripts[file] = path.parent / row["transcript"]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"expected a readable list in UTF-8, got {path}: {error}") from error
+    return found
