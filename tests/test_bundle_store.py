@@ -20,9 +20,10 @@ from bundles import Manifest, linear_graph, text_graph, write_bundle, zip_bundle
 from trivalent.bundle import archive as bundle_archive
 from trivalent.bundle import shelf as bundle_store
 from trivalent.bundle.archive import unpack
+from trivalent.bundle.graphs import check_self_contained
 from trivalent.bundle.loading import load_bundle
 from trivalent.bundle.shelf import added_bundles, install, remove, resolve
-from trivalent.bundle.trial import check_self_contained, examine
+from trivalent.bundle.trial import examine
 from trivalent.core.assets import DATA
 from trivalent.core.errors import BundleError, NotFoundError
 

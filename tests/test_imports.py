@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -51,11 +52,19 @@ def test_only_the_train_command_names_the_lab(path) -> None:
 
 
 def imports(path) -> list[tuple[str, bool]]:
-    """List imported modules and whether at the top level, outside `if TYPE_CHECKING`."""
+    """List imported modules and whether at the top level; those for the types alone are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     top = set(map(id, tree.body))
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
     found: list[tuple[str, bool]] = []
     for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
         if isinstance(node, ast.Import):
             found += [(alias.name, id(node) in top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -65,24 +74,63 @@ def imports(path) -> list[tuple[str, bool]]:
     return found
 
 
-def test_no_circular_imports() -> None:
-    known = set(NAMES) | {name.removesuffix(".__init__") for name in NAMES}
-    graph = {
-        name.removesuffix(".__init__"): {m for m, top in imports(path) if top and m in known}
+def graph() -> dict[str, set[str]]:
+    """Modules of ours with those that each imports, also inside functions."""
+    known = {name.removesuffix(".__init__") for name in NAMES}
+    return {
+        name.removesuffix(".__init__"): {m for m, _ in imports(path) if m in known}
         for name, path in zip(NAMES, MODULES, strict=True)
     }
+
+
+def test_no_circular_imports() -> None:
+    """Not even through an import inside a function."""
+    modules = graph()
     done: set[str] = set()
 
     def walk(module: str, trail: tuple[str, ...]) -> None:
         assert module not in trail, f"circular: {' -> '.join((*trail[trail.index(module) :], module))}"
         if module not in done:
-            for other in sorted(graph[module]):
+            for other in sorted(modules[module]):
                 if other != module and not module.startswith(f"{other}."):
                     walk(other, (*trail, module))
             done.add(module)
 
-    for module in graph:
+    for module in modules:
         walk(module, ())
+
+
+def room(module: str) -> str:
+    """Room of a module; one in the root is a room of its own."""
+    return module.removeprefix("trivalent").lstrip(".").split(".")[0] or "trivalent"
+
+
+def floors() -> list[list[str]]:
+    """Floors of docs/architecture.md, the lowest first."""
+    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    plan = text.split("<!-- floors -->")[1]
+    rows = [line for line in plan.splitlines() if line.startswith("| ") and "`" in line]
+    return [re.findall(r"`(\w+)`", row.split("|")[2]) for row in rows][::-1]
+
+
+def test_imports_run_downward() -> None:
+    """From a room only to those of lower floors, inside functions too."""
+    height = {name: i for i, floor in enumerate(floors()) for name in floor}
+    upward = [
+        f"{module} -> {other}"
+        for module, others in graph().items()
+        for other in others
+        if room(module) != room(other)
+        if "trivalent" not in (room(module), room(other))
+        if height[room(other)] >= height[room(module)]
+    ]
+    assert not upward
+
+
+def test_the_plan_names_every_room() -> None:
+    drawn = {name for floor in floors() for name in floor}
+    assert drawn == {room(name.removesuffix(".__init__")) for name in NAMES} - {"trivalent"}
+    assert len(list(SOURCE.glob("*.py"))) <= 4
 
 
 def test_modules_import_alone() -> None:

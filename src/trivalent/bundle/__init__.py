@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 
+#: What `trivalent.bundle` was in version 0.1.
+_FORMER = frozenset(
+    ("FORMAT", "INSTALLED", "MIN_STEPS", "Bundle", "Expert", "ExpertSpec", "Inputs")
+    + ("installed_bundles", "load_bundle", "open_bundle")
+)
+
+
 def __getattr__(name: str) -> Any:
-    # what `trivalent.bundle` was in version 0.1
+    if name not in _FORMER:
+        raise AttributeError(f"module 'trivalent.bundle' has no attribute {name!r}")
     from trivalent.core.moved import warned
 
-    if name.startswith("__"):
-        raise AttributeError(name)
     return getattr(warned("trivalent.bundle", "trivalent.bundle.loading"), name)

@@ -29,6 +29,7 @@ from trivalent.bundle.files import (
     read_manifest,
 )
 from trivalent.bundle.fusion import DecisionRule, FusionRule, softmax
+from trivalent.bundle.graphs import check_self_contained
 from trivalent.bundle.spec import ExpertSpec, Inputs, check_columns
 from trivalent.core.assets import DATA
 from trivalent.core.errors import BundleError, UsageError
@@ -67,8 +68,6 @@ class Expert:
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         import onnxruntime
-
-        from trivalent.bundle.trial import check_self_contained
 
         graph = self._read()
         check_self_contained(graph, self.spec.model)

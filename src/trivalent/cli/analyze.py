@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.cli.saying import say
+from trivalent.cli.saying import fail, say
 from trivalent.core.errors import TrivalentError, UsageError
 from trivalent.core.types import LABELS, Modality
 
@@ -51,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Analyse every source; a bad one is reported and the others go on."""
     _check(arguments)
     from trivalent.analyzer import Analyzer
-    from trivalent.cli.main import fail
 
     analyzer = Analyzer(
         arguments.model,

@@ -24,7 +24,7 @@ from trivalent.cli import (
     train,
     user,
 )
-from trivalent.cli.saying import say, say_traceback
+from trivalent.cli.saying import fail, say_traceback
 from trivalent.core.errors import TrivalentError
 from trivalent.core.outside import escaped
 from trivalent.core.version import __version__
@@ -100,12 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         return fail(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it", 1)
-
-
-def fail(message: str, status: int) -> int:
-    """Write one line to stderr and return the status."""
-    say(f"trivalent: {' '.join(message.split())}", error=True)
-    return status
 
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ def say(text: object, *, error: bool = False, flush: bool = False) -> None:
     print(escaped(str(text), keep="\n"), file=sys.stderr if error else sys.stdout, flush=flush)
 
 
+def fail(message: str, status: int) -> int:
+    """Write one line to standard error and return the status."""
+    say(f"trivalent: {' '.join(message.split())}", error=True)
+    return status
+
+
 def say_json(content: Any, *, allow_nan: bool = True) -> None:
     """Print a JSON document to standard output."""
     print(escaped_json(json.dumps(content, indent=1, allow_nan=allow_nan)))

@@ -29,6 +29,7 @@ from trivalent.bundle.files import (
     open_files,
     read_manifest,
 )
+from trivalent.bundle.graphs import check_self_contained
 from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.files import write_bytes_atomic, write_text_atomic
 from trivalent.core.types import LABELS, FloatArray, Modality
@@ -121,8 +122,6 @@ class FusionBundle:
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         import onnxruntime
-
-        from trivalent.bundle.trial import check_self_contained
 
         check_self_contained(self.graph, GRAPH)
         options = onnxruntime.SessionOptions()

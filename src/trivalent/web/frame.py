@@ -9,9 +9,10 @@ import streamlit as st
 
 from trivalent.core.settings import Auth
 from trivalent.web import login, state
-from trivalent.web.i18n import LANGUAGE_NAMES, Language, language, t
+from trivalent.web.i18n import Language, t
 from trivalent.web.pages import ENTRIES, Entry
 from trivalent.web.uploads import forget_uploads
+from trivalent.web.views.language import language_switch
 from trivalent.web.views.notices import plain
 
 if TYPE_CHECKING:
@@ -33,32 +34,6 @@ def _first_language() -> Language:
     wanted += [state.settings().language, (st.context.locale or "").split("-")[0].lower()]
     known = [code for code in wanted if code in list(Language)]
     return Language(known[0]) if known else Language.ENGLISH
-
-
-def language_switch(place: str) -> None:
-    """Let the user choose the language; everything follows at once.
-
-    Parameters
-    ----------
-    place : str
-        Tells the switch of one place from that of another: a widget that moves loses its value.
-    """
-    key = f"language-{place}"
-    st.segmented_control(
-        t("common.language"),
-        list(Language),
-        default=language(),
-        key=key,
-        format_func=LANGUAGE_NAMES.__getitem__,
-        label_visibility="collapsed",
-        required=True,
-        on_change=_speak,
-        args=(key,),
-    )
-
-
-def _speak(key: str) -> None:
-    st.session_state["language"] = st.session_state[key]
 
 
 def page_of(name: str) -> StreamlitPage:

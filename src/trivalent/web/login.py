@@ -17,6 +17,7 @@ from trivalent.web.routes import COOKIE, PREFIX
 from trivalent.web.sockets import HEADER
 from trivalent.web.tickets import TICKETS, Session
 from trivalent.web.uploads import forget_uploads
+from trivalent.web.views.language import language_switch
 
 if TYPE_CHECKING:
     from trivalent.store import User
@@ -81,8 +82,6 @@ def _from_provider() -> User | None:
 
 def ask() -> None:
     """Show the login page."""
-    from trivalent.web.frame import language_switch
-
     _, middle, _ = st.columns([1, 2, 1])
     with middle, st.container(key="tv-login"):
         st.html(
