@@ -290,7 +290,7 @@ def test_rows_of_a_list(source: Path, tmp_path: Path, attack: Attack) -> None:
 
 
 def test_no_more_workers_than_files(source: Path, tmp_path: Path, attack: Attack) -> None:
-    """A worker is two processes, and what joblib starts beside them is few."""
+    """A worker is one process."""
     for i in range(2):
         (source / f"{i}.txt").write_text(GOOD)
     result = batch(source, tmp_path / "out", "--workers", "20")

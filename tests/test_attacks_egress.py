@@ -25,7 +25,7 @@ ENTRANCES = {
     "app": (HISTORY,),
     "train": (CACHE,),
 }
-NEEDS = {"batch": "joblib", "batch_ray": "ray", "serve": "fastapi", "app": "streamlit", "train": "torch"}
+NEEDS = {"batch_ray": "ray", "serve": "fastapi", "app": "streamlit", "train": "torch"}
 
 
 def seen_at(entrance: str, folder: Path) -> Seen:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-
 #: What `trivalent.bundle` was in version 0.1.
-_FORMER = frozenset(
-    ("FORMAT", "INSTALLED", "MIN_STEPS", "Bundle", "Expert", "ExpertSpec", "Inputs")
-    + ("installed_bundles", "load_bundle", "open_bundle")
-)
+_FORMER = (
+    "FORMAT", "INSTALLED", "MIN_STEPS", "Bundle", "Expert", "ExpertSpec", "Inputs", "installed_bundles",
+    "load_bundle", "open_bundle",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from trivalent.analyzer import Analyzer
 from trivalent.bundle.loading import load_bundle
-from trivalent.core.errors import InputError, TrivalentError, UsageError
+from trivalent.core.errors import CancelledError, InputError, TrivalentError, UsageError
 from trivalent.core.files import write_text_atomic
 from trivalent.core.regular_files import Facts, facts, read_whole, sha256
 from trivalent.core.version import __version__
@@ -222,14 +222,33 @@ def only_run(out: Path) -> Iterator[None]:
         yield
 
 
-_analyzers: dict[Limits, Isolated] = {}
+class Worker:
+    """Analyses file after file in a child process of its own; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._child: Isolated | None = None
+
+    def child(self, limits: Limits) -> Isolated:
+        """Its child, a new one when the limits are others than before."""
+        if self._child is None or self._child.limits != limits:
+            self.close()
+            self._child = Isolated(limits)
+        return self._child
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
 
 
-def analyze_task(task: Task) -> Outcome:
-    """Analyse one file in this worker's child process and write its outcome down.
+def analyze_task(task: Task, worker: Worker, *, cancelled: Callable[[], bool] | None = None) -> Outcome:
+    """Analyse one file and write its outcome down.
 
     Raises
     ------
+    CancelledError
+        `cancelled` said so; nothing is written.
     TrivalentError
         The outcome cannot be written: nothing more can be finished.
     """
@@ -240,14 +259,16 @@ def analyze_task(task: Task) -> Outcome:
         digest, found = sha256(task.path, time_s=task.limits.time_s, within=task.within)
         if task.transcript is not None:
             words = read_whole(task.transcript, most=MAX_BYTES)
-        analyzer = _analyzers.setdefault(task.limits, Isolated(task.limits))
-        analysis = analyzer.analyze(
+        analysis = worker.child(task.limits).analyze(
             task.path,
             name=task.shown,
             options=task.options,
             transcript=_decoded(words, task.transcript),
             time_s=max(0.0, task.limits.time_s - (time.monotonic() - started)),  # the hashing counts
+            cancelled=cancelled,
         )
+    except CancelledError:
+        raise
     except TrivalentError as error:
         reason = str(error)
     seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Where the files of a batch are analysed: processes of this machine, or a Ray cluster.
+"""Where the files of a batch are analysed: children of this process, or a Ray cluster.
 
 Both take the same function and the same tasks and yield the same outcomes, as they come.
 """
@@ -6,18 +6,20 @@ Both take the same function and the same tasks and yield the same outcomes, as t
 from __future__ import annotations
 
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from trivalent.core.errors import MissingExtraError, TrivalentError, UsageError
-from trivalent.work.batch import Outcome, Task, analyze_task
+from trivalent.core.errors import CancelledError, UsageError
+from trivalent.work.batch import Outcome, Task, Worker, analyze_task
 from trivalent.work.ray_session import ray_session
 
 MOST_PER_CORE = 16  # workers of this machine: more only take memory from each other
-RESTARTS = 3  # of the pool, when the system ends one of its processes
+RESTARTS = 3  # of a task of Ray's, when the system ends its process
 AHEAD = 2  # tasks handed out per worker, so that none waits for the next
 
 
@@ -30,39 +32,61 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True)
 class Local:
-    """Processes of this machine, by joblib (loky)."""
+    """Threads of this process, each with a child process that reads its files."""
 
     workers: int
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Yield outcomes in the order in which they are done."""
+        """Yield outcomes in the order in which they are done.
+
+        Raises
+        ------
+        TrivalentError
+            An outcome cannot be written.
+        """
+        stopped, said = threading.Event(), queue.SimpleQueue[Outcome | BaseException | None]()
+        waiting = queue.SimpleQueue[Task]()
+        for task in tasks:
+            waiting.put(task)
+        threads = [
+            threading.Thread(target=_work, args=(waiting, said, stopped), name=f"batch-{i}")
+            for i in range(min(self.workers, len(tasks)))
+        ]
+        for thread in threads:
+            thread.start()
+        left = len(threads)
         try:
-            from joblib import Parallel, delayed
-            from joblib.externals.loky.process_executor import TerminatedWorkerError
-        except ImportError as error:
-            raise MissingExtraError("joblib", "batch") from error
-        left = {task.record: task for task in tasks}
-        for _ in range(RESTARTS + 1):
-            workers = min(self.workers, max(1, len(left)))  # each is two processes
-            try:
-                pool = Parallel(
-                    n_jobs=workers,
-                    backend="loky",
-                    return_as="generator_unordered",
-                    pre_dispatch=AHEAD * workers,
-                    batch_size=1,
-                )
-                for record, outcome in pool(delayed(_labelled)(task) for task in list(left.values())):
-                    left.pop(record)
-                    yield outcome
-                return
-            except TerminatedWorkerError:
-                # what it had finished is on disk and is not analysed again
-                left = {record: task for record, task in left.items() if not record.exists()}
-        raise TrivalentError(
-            f"expected workers that live, got {RESTARTS + 1} that the system ended; use fewer --workers "
-            "or less --memory-limit, then run the same command again to go on"
-        )
+            while left:
+                told = said.get()
+                if isinstance(told, BaseException):
+                    raise told
+                if told is None:
+                    left -= 1
+                else:
+                    yield told
+        finally:
+            stopped.set()  # on an error or Ctrl-C: what is at work is stopped, and begun again next time
+            for thread in threads:
+                thread.join()
+
+
+def _work(
+    waiting: queue.SimpleQueue[Task],
+    said: queue.SimpleQueue[Outcome | BaseException | None],
+    stopped: threading.Event,
+) -> None:
+    """Analyse what waits, until nothing does."""
+    worker = Worker()
+    try:
+        while not stopped.is_set():
+            said.put(analyze_task(waiting.get_nowait(), worker, cancelled=stopped.is_set))
+    except (queue.Empty, CancelledError):
+        pass
+    except BaseException as error:
+        said.put(error)
+    finally:
+        worker.close()
+        said.put(None)
 
 
 @dataclass(frozen=True)
@@ -79,8 +103,7 @@ class Ray:
         """Yield outcomes in the order in which they are done."""
         workers = min(self.workers, max(1, len(tasks)))
         with ray_session(workers, self.address) as ray:
-            # a process that Ray starts again has to load the models again, so that it keeps them
-            remote: Callable[..., Any] = ray.remote(num_cpus=1, max_retries=RESTARTS)(analyze_task).remote
+            remote: Callable[..., Any] = ray.remote(num_cpus=1, max_retries=RESTARTS)(_on_ray).remote
             waiting: list[Any] = []
             rest = iter(tasks)
             while True:
@@ -89,6 +112,13 @@ class Ray:
                     return
                 ready, waiting = ray.wait(waiting, num_returns=1)
                 yield from ray.get(ready)
+
+
+_WORKER = Worker()  # of this process of Ray's, so that it keeps its models
+
+
+def _on_ray(task: Task) -> Outcome:
+    return analyze_task(task, _WORKER)
 
 
 def engine(name: str, *, workers: int | None, address: str | None = None) -> Local | Ray:
@@ -122,7 +152,3 @@ def default_workers() -> int:
 def threads_of(workers: int) -> int:
     """Threads of each model, so that all workers together use the cores once."""
     return max(1, (os.cpu_count() or 2) // workers)
-
-
-def _labelled(task: Task) -> tuple[Any, Outcome]:
-    return task.record, analyze_task(task)
