@@ -32,6 +32,7 @@ from trivalent.experts.readings import (
     read_voice,
 )
 from trivalent.features.text import has_words, normalize, pack
+from trivalent.media.kinds import is_text
 from trivalent.speech.language import looks_english
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ MAX_TEXT_CHARACTERS = 200_000
 MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS + 4  # in any encoding that is read, with its mark
 MAX_SENTENCES = 5_000  # a text of the greatest length has some 2,500; each takes 1 kB of a result
 WORDS_SHARE = 0.1  # of the stage "speech": reading the words, after they were found
-TEXT_SUFFIXES = frozenset({".txt", ".md", ".text"})
 
 
 def _quiet(_: str) -> Progress:
@@ -132,7 +132,7 @@ class Analyzer:
         """
         path = Path(source)
         shown = name or path.name
-        if Path(shown).suffix.lower() in TEXT_SUFFIXES:
+        if is_text(shown):
             return self._analyze_pieces([(shown, _read_text(path, shown))], stages or _quiet)[0]
         analysis = _Journey(self, path, stages or _quiet).run(transcript)
         return replace(analysis, source=replace(analysis.source, name=shown))

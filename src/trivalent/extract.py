@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trivalent.analyzer import TEXT_SUFFIXES
 from trivalent.bundle.loading import Expert, load_bundle
 from trivalent.core.errors import BundleError, InputError, MediaError, UsageError
 from trivalent.core.types import FeatureTable, FloatArray, Modality, Utterance
 from trivalent.features import extractor_columns, extractor_version
 from trivalent.features.openface_runner import TIMEOUT_S
 from trivalent.features.text import encode, normalize, pack, pad
+from trivalent.media.kinds import is_text
 from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 from trivalent.speech.utterances import words_of_cue
 
@@ -117,8 +117,8 @@ def extract(
     }
     _check_options(extractor, [option for option, is_given in given.items() if is_given])
     path = Path(source)
-    is_text = path.suffix.lower() in TEXT_SUFFIXES.union(SUFFIXES)
-    if is_text and extractor in ("covarep", "face", "openface"):
+    of_words = is_text(path) or path.suffix.lower() in SUFFIXES
+    if of_words and extractor in ("covarep", "face", "openface"):
         raise InputError(
             f"expected a recording for {extractor}, got the text {path.name}; name a media file"
         )

@@ -14,9 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from trivalent.analyzer import TEXT_SUFFIXES
 from trivalent.core.errors import LimitError, StoreError
 from trivalent.core.outside import clean_file_name
+from trivalent.media.kinds import is_text
 from trivalent.media.probe import foreign_kind, read_head
 from trivalent.service.bodies import chunks
 from trivalent.service.problems import ProblemError, Problems
@@ -196,7 +196,7 @@ def shown_name(given: str) -> str:
 
 def as_text_name(name: str) -> str:
     """Give a name the suffix of a text unless it has one: the analysis tells texts by it."""
-    return name if Path(name).suffix.lower() in TEXT_SUFFIXES else f"{name}.txt"
+    return name if is_text(name) else f"{name}.txt"
 
 
 def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
@@ -213,7 +213,7 @@ def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
     if upload.path.stat().st_size == 0:
         raise ProblemError(Problems.UNSUPPORTED, "expected sound, video or a text, got an empty file")
     head = read_head(upload.path)
-    named_text = Path(upload.name).suffix.lower() in TEXT_SUFFIXES
+    named_text = is_text(upload.name)
     foreign = foreign_kind(head)
     if foreign is None and _opens(upload.path, pool, owner=owner):
         return f"{upload.name}.media" if named_text else upload.name

@@ -19,33 +19,10 @@ from pathlib import Path, PurePath
 from trivalent.core.errors import StorageFullError, StoreError
 from trivalent.core.files import write_text_atomic
 from trivalent.core.private_folders import SESSIONS, TEMPORARY, sweep
+from trivalent.media.kinds import SUFFIXES
 from trivalent.store.privacy import make_private
 from trivalent.store.reserve import Reserve
 
-#: Kept from a user's file name, since players go by it; anything else becomes `.bin`.
-SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in (
-        *(
-            "3gp",
-            "avi",
-            "flv",
-            "m4v",
-            "mkv",
-            "mov",
-            "mp4",
-            "mpeg",
-            "mpg",
-            "mts",
-            "ogv",
-            "ts",
-            "webm",
-            "wmv",
-        ),
-        *("aac", "aif", "aiff", "flac", "m4a", "mka", "mp3", "oga", "ogg", "opus", "wav", "wma"),
-        "txt",
-    )
-)
 DATABASE = "history.sqlite"  # with its companions -wal and -shm
 MARKER, RESERVE = "database-id", "reserve"
 OURS = frozenset({"spool", "media", "bundles", SESSIONS, TEMPORARY, MARKER, RESERVE})
@@ -54,7 +31,7 @@ PARTIAL_AGE_S = 24 * 3600.0
 
 
 def suffix_of(name: str) -> str:
-    """Suffix under which a recording is kept.
+    """Suffix under which a recording is kept: players go by it; `.bin` for one that we do not know.
 
     >>> suffix_of("Talk.MP4"), suffix_of("../../etc/passwd"), suffix_of("a.exe")
     ('.mp4', '.bin', '.bin')

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope
 from starlette.types import Send as SendMessage
 
+from trivalent.media.kinds import played_as
 from trivalent.web.scratch import use
 from trivalent.web.tickets import TICKETS, Play, Send, Session
 
@@ -23,14 +24,6 @@ PREFIX = "/app"
 COOKIE = "trivalent_session"
 SENDS = 2  # of one ticket at the same time: one that broke off, and the next attempt
 _coming: Counter[str] = Counter()  # recordings on their way, by ticket
-MEDIA_TYPES = {
-    ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm",
-    ".mkv": "video/x-matroska", ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
-    ".ogv": "video/ogg", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg",
-    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".wav": "audio/wav",
-    ".flac": "audio/flac",
-}  # fmt: skip
-
 # What a page may load: this server only. Streamlit starts scripts from strings and blobs.
 POLICY = "; ".join(
     (
@@ -85,7 +78,7 @@ async def play(request: Request) -> Response:
         return Response(status_code=404)
     if right.passing:
         use(right.path)
-    kind = MEDIA_TYPES.get(right.path.suffix.lower(), "application/octet-stream")
+    kind = played_as(right.path) or "application/octet-stream"
     return FileResponse(right.path, media_type=kind, headers={"cache-control": "private, no-store"})
 
 

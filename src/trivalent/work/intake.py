@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from trivalent.core.archives import table_bytes
 from trivalent.core.outside import clean_file_name
-from trivalent.work.sources import SUFFIXES
+from trivalent.media.kinds import SUFFIXES
 
 MAX_FILES = 500
 MAX_TOTAL_FACTOR = 20  # times the largest single file, unpacked

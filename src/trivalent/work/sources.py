@@ -12,13 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trivalent.analyzer import TEXT_SUFFIXES
 from trivalent.core.errors import InputError
-
-SUFFIXES = TEXT_SUFFIXES | {
-    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp",
-    ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".wma",
-}  # fmt: skip
+from trivalent.media.kinds import SUFFIXES
 
 
 @dataclass

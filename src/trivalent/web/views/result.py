@@ -13,13 +13,13 @@ from trivalent.core.analysis import Analysis
 from trivalent.core.errors import TrivalentError
 from trivalent.core.types import Modality
 from trivalent.experts.occlusion import WordEffect, word_effects
+from trivalent.media.kinds import played_as
 from trivalent.report.markup import esc
 from trivalent.report.wording import seconds_words
 from trivalent.store import Record
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import t
-from trivalent.web.routes import MEDIA_TYPES
 from trivalent.web.views import decide, downloads
 from trivalent.web.views.notices import show_error
 from trivalent.web.views.timeline import timeline
@@ -129,7 +129,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _media(path: Path | None, analysis: Analysis) -> dict[str, Any] | None:
-    if path is None or path.suffix.lower() not in MEDIA_TYPES:
+    if path is None or played_as(path) is None:
         return None
     return {
         "url": state.media_url(path),
