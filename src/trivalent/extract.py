@@ -122,7 +122,7 @@ def extract(
         raise InputError(
             f"expected a recording for {extractor}, got the text {path.name}; name a media file"
         )
-    if is_text and transcript is not None:
+    if of_words and transcript is not None:
         raise UsageError(
             f"expected a recording with a transcript, got the text {path.name}; drop one of them"
         )
@@ -136,11 +136,11 @@ def extract(
     if extractor == "glove":
         glove = _glove(glove_file)
         chosen = _checked(columns, glove.columns)
-        words = [word for utterance in _spoken(path, transcript, is_text) for word in utterance.words]
+        words = [word for utterance in _spoken(path, transcript, of_words) for word in utterance.words]
         return glove.table(words).select(chosen)
     chosen = _checked(columns, SENTENCE_COLUMNS)
     expert = _text_expert()
-    return _sentences(expert, _spoken(path, transcript, is_text)).select(chosen)
+    return _sentences(expert, _spoken(path, transcript, of_words)).select(chosen)
 
 
 def _check_options(extractor: str, given: Sequence[str]) -> None:
@@ -247,9 +247,9 @@ def _embed(expert: Expert, pieces: Sequence[list[int]]) -> FloatArray:
     return vectors
 
 
-def _spoken(path: Path, transcript: str | Path | None, is_text: bool) -> Sequence[Utterance]:
+def _spoken(path: Path, transcript: str | Path | None, of_words: bool) -> Sequence[Utterance]:
     """Return utterances with their words: read, aligned or recognised."""
-    if is_text:
+    if of_words:
         return _read_utterances(path)
     from trivalent.speech.recognizer import Recognizer
 
