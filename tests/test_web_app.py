@@ -20,7 +20,7 @@ from trivalent.core.analysis import Analysis, Model, Track
 from trivalent.core.errors import AuthenticationError, UsageError
 from trivalent.core.settings import Auth, Settings
 from trivalent.core.types import LABELS
-from trivalent.store import JobState, Store, User, open_store
+from trivalent.store import Action, AuditQuery, JobState, Store, User, open_store
 from trivalent.web import state
 from trivalent.web.admission import Admission, Visits
 from trivalent.web.guard import Guard
@@ -393,6 +393,9 @@ def test_an_identity_provider_vouches(
     assert [title.value for title in page.title] == ["Analyze"]
     known = [u for u in store.accounts.users() if not u.has_password]
     assert [u.name for u in known] == ["Ada"]
+    page.run()
+    entered = store.audit.lines(AuditQuery(action=Action.SIGN_IN))
+    assert [(line.actor_id, line.details) for line in entered] == [(known[0].id, {"by": "provider"})]
     store.accounts.set_active(known[0].id, False)
     page.run()
     assert "closed" in page.error[0].value

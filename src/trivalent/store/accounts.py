@@ -272,6 +272,18 @@ class Accounts(Access):
         """Return the single user of a program without accounts, who may do everything."""
         return self._known(LOCAL, LOCAL, name=LOCAL, role=Role.ADMINISTRATOR)
 
+    def let_in(self, user_id: str, address: str) -> None:
+        """Note in the audit log that somebody whom a provider signed in has opened the app.
+
+        Raises
+        ------
+        NotFoundError
+        """
+        with self._database.write() as session:
+            row = self._user(session, user_id)
+            actor = replace(self._actor, id=row.id, name=row.name, address=address)
+            note(session, actor, Action.SIGN_IN, row.id, by="provider")
+
     def external_user(self, issuer: str, subject: str, name: str) -> User:
         """Return the account of somebody whom an identity provider signed in; made at the first time.
 

@@ -34,6 +34,8 @@ def admit() -> bool:
         leave_nothing()  # the session ended elsewhere, or the account was closed
     if found is None:
         return False
+    if state.settings().auth is Auth.OIDC and (before is None or before.user_id != found.user_id):
+        state.store().accounts.let_in(found.user_id, acting.address())
     st.session_state["admission"] = found
     if socket := st.context.headers.get(HEADER):  # a page without a browser has none
         VISITS.enter(state.session_id(), socket, found)
