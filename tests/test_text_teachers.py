@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from trivalent.bundle.loading import load_bundle  # noqa: E402
-from trivalent.core.assets import registry  # noqa: E402
+from trivalent.core import assets as registry  # noqa: E402
 from trivalent.core.errors import AssetError, DataError, RecipeError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.text import encode  # noqa: E402

@@ -1,6 +1,6 @@
 """Work on strangers' bytes in a child process: a file that crashes, hangs or bloats it costs only itself.
 
-The two sides talk in lines of JSON over the child's standard streams (`isolated_child`); nothing
+The two sides talk in lines of JSON over the child's standard streams (`work.child`); nothing
 is pickled, and the child starts from the interpreter alone, not from the program around it.
 """
 
