@@ -30,7 +30,7 @@ PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# for the whole of a request; an upload has the least rate of its bytes beside it (`slow_clients`)
+# for the whole of a request; an upload has the least rate of its bytes beside it (`serving.slow_clients`)
 DEADLINE_S, UPLOAD_DEADLINE_S = 120.0, 3600.0
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 

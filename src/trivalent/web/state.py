@@ -175,7 +175,7 @@ def bundle(name: str) -> Bundle:
 
 
 def ask_child(task: str, time_s: float, **arguments: Any) -> dict[str, Any]:
-    """Have strangers' bytes read in a child process, in this user's turn; see `isolated_tasks`.
+    """Have strangers' bytes read in a child process, in this user's turn; see `work.tasks`.
 
     Raises
     ------

@@ -119,7 +119,7 @@ class Isolated:
         report: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
-        """Do one task of `isolated_tasks`.
+        """Do one task of `work.tasks`.
 
         Parameters
         ----------

@@ -58,7 +58,7 @@ class Call:
 
 
 class Pool:
-    """Children that do tasks of `isolated_tasks`, each in a thread of this process.
+    """Children that do tasks of `work.tasks`, each in a thread of this process.
 
     The next task is of the owner with the fewest tasks at work, then of the one that was served
     longest ago: whoever sends many waits for himself.
