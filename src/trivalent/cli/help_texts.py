@@ -22,4 +22,6 @@ class HelpWithDefaults(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = default_of(action)
-        return action.help if default is None else f"{action.help} (default: {default})".replace("%", "%%")
+        if default is None:
+            return action.help
+        return f"{action.help} (default: {default.replace('%', '%%')})"
