@@ -31,7 +31,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--transcript", metavar="F", type=Path, help=".srt, .vtt or .txt instead of recognition"
     )
-    command.add_argument("--modalities", default=None, metavar="LIST", help=f"of {','.join(Modality)}")
+    command.add_argument(
+        "--modalities", default=None, metavar="LIST", help=f"only these of {','.join(Modality)}"
+    )
     command.add_argument(
         "--thresholds",
         default=None,
@@ -39,7 +41,12 @@ def register(commands: Any) -> argparse.ArgumentParser:
         help=f"for {','.join(LABELS)}: argmax p/threshold decides",
     )
     command.add_argument("--min-confidence", type=float, default=None, metavar="P", help="abstain below P")
-    command.add_argument("--whisper", default="tiny.en", metavar="SIZE", help="tiny.en, base, small, ...")
+    command.add_argument(
+        "--whisper",
+        default="tiny.en",
+        metavar="SIZE",
+        help="size of the speech recogniser: tiny.en, base, small, ...",
+    )
     command.add_argument(
         "--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from trivalent.cli.settings_options import add_server_options, private_files, settings_from
 from trivalent.core.errors import MissingExtraError
-from trivalent.core.settings import VARIABLE, Auth, check_binding
+from trivalent.core.settings import VARIABLE, Auth, Settings, check_binding
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -32,9 +32,10 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--upload-memory",
         type=float,
+        default=Settings.upload_memory_mb,
         dest="upload_memory_mb",
         metavar="MB",
-        help="memory that uploads may hold, all sessions together (2000)",
+        help="memory that uploads may hold, all sessions together",
     )
     return command
 

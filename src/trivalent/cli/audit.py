@@ -24,10 +24,12 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="show the newest lines")
-    listing.add_argument("--limit", type=int, default=50, metavar="N", help="lines (%(default)s)")
+    listing.add_argument("--limit", type=int, default=50, metavar="N", help="most lines to show")
     export = actions.add_parser("export", help="write all lines to a file or to standard output")
-    export.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="%(default)s")
-    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of standard output")
+    export.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="form of the lines")
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="file to write instead of standard output"
+    )
     for parser in (listing, export):
         parser.add_argument("--user", metavar="NAME|ID", help="an account that acted or was concerned")
         parser.add_argument("--only", metavar="ACTION", help="such as sign_in_failed or deleted")

@@ -33,18 +33,26 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--workers", type=int, metavar="N", help="files at a time; half the cores if not given"
     )
-    command.add_argument("--engine", default="local", metavar="local|ray", help="this machine, or Ray")
+    command.add_argument(
+        "--engine", default="local", metavar="local|ray", help="this machine, or a Ray cluster"
+    )
     command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster; auto for the one here")
     command.add_argument("--model", default="default", metavar="NAME|PATH", help="bundle to use")
-    command.add_argument("--modalities", metavar="LIST", help=f"of {','.join(Modality)}")
-    command.add_argument("--thresholds", metavar="LIST", help=f"for {','.join(LABELS)}")
+    command.add_argument("--modalities", metavar="LIST", help=f"only these of {','.join(Modality)}")
+    command.add_argument(
+        "--thresholds", metavar="LIST", help=f"for {','.join(LABELS)}: argmax p/threshold decides"
+    )
     command.add_argument("--min-confidence", type=float, metavar="P", help="abstain below P")
-    command.add_argument("--whisper", default="tiny.en", metavar="SIZE", help="tiny.en, base, small, ...")
-    command.add_argument("--face-rate", type=float, default=5.0, metavar="HZ", help="frames per second")
+    command.add_argument(
+        "--whisper", default="tiny.en", metavar="SIZE", help="size of the recogniser: tiny.en, base, ..."
+    )
+    command.add_argument(
+        "--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second"
+    )
     command.add_argument("--threads", type=int, metavar="N", help="threads of each model in a worker")
     command.add_argument("--time-limit", type=float, default=3600, metavar="S", help="seconds for one file")
     command.add_argument(
-        "--memory-limit", type=float, default=4096, metavar="MIB", help="memory for one file"
+        "--memory-limit", type=float, default=4096, metavar="MIB", help="memory for one file, in MiB"
     )
     command.add_argument("--retry-failed", action="store_true", help="analyse again what failed")
     command.add_argument("--restart", action="store_true", help="analyse all again with changed options")

@@ -17,11 +17,13 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "benchmark", help="run a benchmark and write its table", description=__doc__
     )
-    command.add_argument("name", nargs="?", metavar="NAME", help="see --list")
+    command.add_argument("name", nargs="?", metavar="NAME", help="benchmark to run; see --list")
     command.add_argument("--list", action="store_true", help="name the benchmarks")
     command.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of tables and pictures")
     command.add_argument("--root", type=Path, metavar="DIR", help="data; else $TRIVALENT_DATA")
-    command.add_argument("--seeds", type=int, default=10, metavar="N", help="default 10")
+    command.add_argument(
+        "--seeds", type=int, default=10, metavar="N", help="seeds of every row, at least 2"
+    )
     command.add_argument("--synthetic", action="store_true", help="accept synthetic features")
     return command
 

@@ -39,7 +39,14 @@ def register(commands: Any) -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     convert.add_argument("name", metavar="NAME|FILE", help="a data set, a .csd file or an .npz made of one")
-    convert.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    convert.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="file to write; with --align a folder",
+    )
     convert.add_argument("--protocol", metavar="P", help="default: the first that the list names")
     convert.add_argument(
         "--align", choices=("words",), help="mosei, mosi: write the tracks of each sample by word into OUT"
@@ -47,14 +54,16 @@ def register(commands: Any) -> argparse.ArgumentParser:
     synthesize = actions.add_parser(
         "synthesize", help="write the official files with real segments and random features", epilog=EPILOG
     )
-    synthesize.add_argument("name", choices=("mosei",))
+    synthesize.add_argument("name", choices=("mosei",), help="data set whose files are made")
     synthesize.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="new data root")
-    synthesize.add_argument("--videos", type=int, metavar="N", help="only the first N (default: all 3,293)")
     synthesize.add_argument(
-        "--rate", type=float, default=1.0, metavar="R", help="share of the official frame rates (default 1)"
+        "--videos", type=int, metavar="N", help="only the first N videos; all if not given"
+    )
+    synthesize.add_argument(
+        "--rate", type=float, default=1.0, metavar="R", help="share of the official frame rates"
     )
     synthesize.add_argument("--facet", action="store_true", help="also the FACET file")
-    synthesize.add_argument("--seed", type=int, default=0, metavar="N")
+    synthesize.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random features")
     fetch = actions.add_parser(
         "fetch", help="download the official files; an interrupted download is continued", epilog=EPILOG
     )

@@ -22,12 +22,12 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--data", required=True, metavar="NAME", help="see `trivalent data list`")
     command.add_argument("--protocol", metavar="P", help="default: the bundle's own, else the first")
-    command.add_argument("--split", default="test", metavar="S", help="train, val or test (default)")
+    command.add_argument("--split", default="test", metavar="S", help="train, val or test")
     command.add_argument(
         "--modalities", metavar="M,M", help="only these of the bundle; the others count as absent"
     )
     command.add_argument(
-        "--rounds", type=int, default=1000, metavar="N", help="of the bootstrap; 0: no intervals"
+        "--rounds", type=int, default=1000, metavar="N", help="rounds of the bootstrap; 0: no intervals"
     )
     command.add_argument("--root", type=Path, metavar="DIR", help="folder of the data sets")
     command.add_argument("--json", action="store_true", help="one JSON object")

@@ -22,9 +22,14 @@ def register(commands: Any) -> argparse.ArgumentParser:
         metavar="EXTRACTOR",
         help=f"{', '.join(EXTRACTORS)}; openface: your own OpenFace, or a CSV of it",
     )
-    command.add_argument("source", type=Path, metavar="SOURCE")
+    command.add_argument("source", type=Path, metavar="SOURCE", help="video, audio or text file")
     command.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="F", help=".npz, .csv or .parquet"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="F",
+        help="table to write: .npz, .csv or .parquet",
     )
     command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
     command.add_argument("--landmarks", action="store_true", help="face: also the 478 landmarks")
@@ -33,16 +38,20 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
     command.add_argument("--glove-file", type=Path, metavar="F", help="glove: a GloVe text file")
+    command.add_argument("--rd", choices=("head", "legacy"), default="head", help="covarep: version of Rd")
     command.add_argument(
-        "--rd", choices=("head", "legacy"), default="head", help="covarep: version of Rd (default head)"
+        "--seed", type=int, default=0, metavar="N", help="covarep: seed of the random phases"
     )
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="covarep: of random phases")
     command.add_argument(
         "--creak-weights", type=Path, metavar="DIR", help="covarep: the toolbox's own creak network"
     )
     command.add_argument("--strict", action="store_true", help="covarep: the toolbox's zeros, no gaps")
     command.add_argument(
-        "--timeout", type=float, default=3600.0, metavar="S", help="openface: stop it then (default 3600)"
+        "--timeout",
+        type=float,
+        default=3600.0,
+        metavar="S",
+        help="openface: seconds after which it is stopped",
     )
     return command
 

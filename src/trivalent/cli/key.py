@@ -25,7 +25,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     create.add_argument("--label", required=True, metavar="TEXT", help="what it is for")
     create.add_argument(
-        "--per-minute", type=int, default=60, metavar="N", help="requests allowed (%(default)s)"
+        "--per-minute", type=int, default=60, metavar="N", help="requests allowed in a minute"
     )
     listing = actions.add_parser("list", help="name the keys, never the secrets")
     listing.add_argument("--user", metavar="NAME|ID", help="only the keys of this account")

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from trivalent.cli import (
     analyze,
@@ -24,6 +24,7 @@ from trivalent.cli import (
     train,
     user,
 )
+from trivalent.cli.help_texts import HelpWithDefaults
 from trivalent.cli.saying import fail, say_traceback
 from trivalent.core.errors import TrivalentError
 from trivalent.core.outside import escaped
@@ -48,7 +49,10 @@ COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a usage error on one line and exits with 2."""
+    """Reports a usage error on one line and exits with 2; `--help` tells the defaults."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=HelpWithDefaults, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {escaped(message)}; see {self.prog} --help\n")

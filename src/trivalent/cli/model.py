@@ -15,14 +15,19 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "model", help="list bundles and model files, show a card, export a bundle", description=__doc__
     )
-    command.add_argument("action", choices=("list", "show", "export"), metavar="list|show|export")
+    command.add_argument(
+        "action",
+        choices=("list", "show", "export"),
+        metavar="list|show|export",
+        help="name what is there, show a card, write a bundle as a .zip",
+    )
     command.add_argument(
         "name",
         nargs="?",
         metavar="NAME|PATH",
         help="bundle: an installed name, a folder or a .zip; for list: a bundle or a folder of them",
     )
-    command.add_argument("-o", "--output", type=Path, metavar="F.zip", help="for export")
+    command.add_argument("-o", "--output", type=Path, metavar="F.zip", help="export: the .zip to write")
     return command
 
 

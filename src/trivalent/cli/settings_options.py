@@ -35,8 +35,8 @@ def add_store_options(command: argparse.ArgumentParser) -> None:
 
 def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Sequence[Auth]) -> None:
     """Add what tells how a server listens, who may use it, and how much it takes."""
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    command.add_argument("--port", type=int, default=port, help="%(default)s; 0 takes a free one")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    command.add_argument("--port", type=int, default=port, help="port to listen on; 0 takes a free one")
     command.add_argument(
         "--force", action="store_true", help="listen on a public address although there are no accounts"
     )
@@ -44,7 +44,7 @@ def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Se
         "--auth",
         choices=[str(a) for a in auths],
         default=str(Auth.NONE),
-        help="none: one local user (default); " + "; ".join(_MEANING[a] for a in auths if a in _MEANING),
+        help="none: one local user; " + "; ".join(_MEANING[a] for a in auths if a in _MEANING),
     )
     command.add_argument(
         "--trusted-proxy",
@@ -74,9 +74,7 @@ def add_server_options(command: argparse.ArgumentParser, *, port: int, auths: Se
     for flag, kind, unit, words in numbers:
         field = _FIELDS.get(flag, flag[2:].replace("-", "_"))
         default = getattr(_DEFAULTS, field)
-        command.add_argument(
-            flag, type=kind, default=default, dest=field, metavar=unit, help=f"{words} ({default:g})"
-        )
+        command.add_argument(flag, type=kind, default=default, dest=field, metavar=unit, help=words)
 
 
 _MEANING = {

@@ -15,7 +15,9 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "train", help="train an expert or assemble a bundle from a recipe", description=__doc__
     )
-    command.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    command.add_argument(
+        "recipe", type=Path, metavar="RECIPE.yaml", help="what to train, as the files of recipes/"
+    )
     add_training_options(command)
     return command
 

@@ -14,9 +14,15 @@ from trivalent.core.logs import log_to_stderr
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
     """Add --output, --set and --root."""
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     command.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override the recipe"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder of what is made"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the recipe; may be given again",
     )
     command.add_argument(
         "--root", type=Path, default=None, metavar="DIR", help="data; else $TRIVALENT_DATA"

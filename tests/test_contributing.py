@@ -1,0 +1,23 @@
+"""CONTRIBUTING.md names files, tests and pages that are there."""
+
+from __future__ import annotations
+
+import re
+
+from conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_the_files_it_names_are_there() -> None:
+    folders = ("src", "tests", "tools", "benchmarks", "recipes", "docs")
+    there = [f"/{p.relative_to(REPOSITORY)}" for name in folders for p in (REPOSITORY / name).rglob("*.*")]
+    named = set(re.findall(r"`(?:python )?([\w./-]+\.(?:py|toml|js|md))`", TEXT))
+    assert len(named) > 15
+    assert not [name for name in named if not any(path.endswith(f"/{name}") for path in there)]
+
+
+def test_its_links_and_its_one_test_lead_somewhere() -> None:
+    assert not [to for to in re.findall(r"\]\(([^)]+)\)", TEXT) if not (REPOSITORY / to).is_file()]
+    file, name = re.findall(r"pytest (\S+)::(\w+)", TEXT)[0]
+    assert f"def {name}(" in (REPOSITORY / file).read_text(encoding="utf-8")
