@@ -22,8 +22,9 @@ SAME_IN_BOTH = {"common.product", "result.download_json", "result.download_csv"}
 
 # modules of the library whose sentences a page may show
 SPOKEN = (
-    "analyzer", "experts", "verdicts", "redecision", "occlusion", "speech", "hearing", "media",
-    "media_probe", "utterances", "transcripts", "isolated", "bundle_store", "store/jobs",
+    "analyzer", "experts/readings", "experts/judge", "experts/redecide", "experts/occlusion",
+    "speech/recognizer", "speech/whisper", "media/recording", "media/probe", "speech/utterances",
+    "speech/transcripts", "work/isolated", "work/pool", "bundle/shelf", "store/jobs",
 )  # fmt: skip
 # for callers of the library, not for users of the app
 INTERNAL = re.compile("rate_hz|thresholds|another kind of value|modalities among")
