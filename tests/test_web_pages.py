@@ -131,7 +131,7 @@ def test_the_history_lists_searches_and_filters(site: Site) -> None:
     site.add("review of the film", "a call", "*stars* & <b>tags</b>")
     app = site.page("history")
     assert [b.label for b in app.button if (b.key or "").startswith("open-")] == [
-        r"\*stars\* \& \<b\>tags\</b\>",
+        r"\*stars\* & \<b\>tags\</b\>",
         "a call",
         "review of the film",
     ]

@@ -15,7 +15,7 @@ from pathlib import Path
 from trivalent.core.errors import TranscriptError
 
 MAX_BYTES = 4 * 1024 * 1024  # a day of speech takes about 2 MB
-MAX_LINES = 400_000  # what a parser keeps of a line is many times the line, if that is empty
+MAX_LINES = 1_000_000  # what a parser keeps of a line is many times the line, if that is empty
 SUFFIXES = (".srt", ".vtt", ".txt")
 
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
@@ -103,7 +103,7 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
             f"expected a transcript of at most {MAX_BYTES >> 20} MiB, got {name}; name the right file"
         )
     text, warnings = _decode(data, name)
-    if text.count("\n") + text.count("\r") > 2 * MAX_LINES:
+    if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_LINES:
         raise TranscriptError(
             f"expected a transcript of at most {MAX_LINES:,} lines, got more in {name}; name the right file"
         )
