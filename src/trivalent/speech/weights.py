@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trivalent.core.assets import asset_path, cache_folder, find, sha256_of, verify
-from trivalent.core.errors import AssetError, UsageError
+from trivalent.core.errors import AbsentAssetError, AssetError, UsageError
 
 SIZES = (
     "tiny.en", "tiny", "base.en", "base", "small.en", "small",
@@ -63,10 +63,8 @@ def is_present(name: str) -> bool:
 def _base_parts() -> list[Path] | None:
     try:
         return [asset_path(part) for part in _BASE_PARTS]
-    except AssetError as error:
-        if "found no copy" in str(error):
-            return None
-        raise
+    except AbsentAssetError:
+        return None
 
 
 def _join_base(folder: Path, parts: list[Path]) -> Path:

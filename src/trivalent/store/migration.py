@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 
@@ -65,7 +66,8 @@ def _prepare_sqlite(connection: Connection) -> None:
             mode = raw.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             break
         except raw.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            busy = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > until:
                 raise OperationalError("PRAGMA journal_mode", None, error) from error
             time.sleep(0.05)
         except raw.DatabaseError as error:
