@@ -18,12 +18,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from trivalent.core.errors import TrivalentError
+from trivalent.core.locks import is_still, lock_now
 
 #: Below the home of a history: for files of children that analyse, and of pages that are open.
 TEMPORARY, SESSIONS = "temporary", "sessions"
@@ -123,31 +123,13 @@ def _hold(lock: Path) -> int | None:
     """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        # its last holder may have deleted the file that was opened here: then it locks nothing
-        if _locked(descriptor) and os.path.samestat(os.fstat(descriptor), lock.stat()):
+        if lock_now(descriptor) and is_still(descriptor, lock):
             return descriptor
-    except FileNotFoundError:
-        pass
     except BaseException:
         os.close(descriptor)
         raise
     os.close(descriptor)
     return None
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
 
 
 def _release(lock: Path, descriptor: int) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from trivalent.analyzer import Analyzer
 from trivalent.bundle.loading import load_bundle
 from trivalent.core.errors import CancelledError, InputError, TrivalentError, UsageError
 from trivalent.core.files import write_text_atomic
+from trivalent.core.locks import lock_now
 from trivalent.core.regular_files import Facts, facts, read_whole, sha256
 from trivalent.core.version import __version__
 from trivalent.speech.transcripts import MAX_BYTES
@@ -208,17 +209,11 @@ def only_run(out: Path) -> Iterator[None]:
             f"expected a folder that can be written, got {out}: {error.strerror}; choose another with -o"
         ) from error
     with lock:
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system: documents are still written at once
-            yield
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"expected a folder without a run at work, got {out}; wait for it, or choose another"
-            ) from error
+        with suppress(OSError):  # a file system without locks: documents are still written at once
+            if not lock_now(lock.fileno()):
+                raise UsageError(
+                    f"expected a folder without a run at work, got {out}; wait for it, or choose another"
+                )
         yield
 
 

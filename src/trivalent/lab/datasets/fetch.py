@@ -13,6 +13,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from trivalent.core.errors import DataError, UnreachableError, UsageError
+from trivalent.core.locks import is_still
 from trivalent.lab.datasets.download import Patience, discard, download, require_room
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.verify import verify_file
@@ -223,7 +224,7 @@ def _alone(path: Path) -> Iterator[None]:
             raise DataError(
                 f"another process ({holder}) is fetching it; wait until it ends, or end it"
             ) from error
-        if _is_same(stream, lock):
+        if is_still(stream.fileno(), lock):
             break
         stream.close()  # its last holder removed it between our opening and locking: take the new one
     try:
@@ -235,13 +236,6 @@ def _alone(path: Path) -> Iterator[None]:
         if sys.platform != "win32":  # there an open file cannot be removed
             lock.unlink(missing_ok=True)
         stream.close()
-
-
-def _is_same(stream: IO[str], lock: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), lock.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _lock(stream: IO[str]) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from trivalent.core.locks import is_still, lock_now
 
 PATIENCE_S = 3600.0
 _POLL_S = 0.05
@@ -53,12 +54,11 @@ def _acquire(path: Path, deadline: float) -> int | None:
         except PermissionError:
             return None  # another user's: his file tells that the work is being done
         try:
-            free = _try(descriptor)
+            free = lock_now(descriptor)
         except OSError:  # no locks on this file system
             os.close(descriptor)
             return None
-        # The last owner may have removed the file that was opened here: then it locks nothing.
-        if free and _same(descriptor, path):
+        if free and is_still(descriptor, path):
             return descriptor
         os.close(descriptor)
         if free:
@@ -67,28 +67,6 @@ def _acquire(path: Path, deadline: float) -> int | None:
             return None
         time.sleep(pause)
         pause = min(1.0, 1.5 * pause)
-
-
-def _try(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
-def _same(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 __all__ = ["PATIENCE_S", "locked"]
