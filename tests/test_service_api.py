@@ -277,7 +277,14 @@ def test_retry_after_is_measured(service: Local, client: TestClient, tmp_path: P
 def test_all_my_data_are_deleted(service: Local, client: TestClient, tmp_path: Path) -> None:
     post_text(client)
     post_clip(client, tmp_path)
-    assert client.delete("/v1/me/data").json() == {"analyses": 1, "jobs": 1, "media": 0}
+    assert client.delete("/v1/me/data").json() == {
+        "analyses": 1,
+        "jobs": 1,
+        "media": 0,
+        "uploads": 1,
+        "temporary": 0,
+        "overwritten": True,
+    }
     assert client.get("/v1/analyses").json()["total"] == client.get("/v1/jobs").json()["total"] == 0
     assert not [p for p in service.settings.home.glob("spool*/*") if p.is_file()]
 

@@ -77,6 +77,7 @@ Operation = Callable[[Store, User, Any, Path], object]
 #: name: what is asked for, and how
 ON_RECORDS: dict[str, Operation] = {
     "get": lambda s, u, i, _: s.history(u).get(i),
+    "has": lambda s, u, i, _: s.history(u).has(i),
     "analysis": lambda s, u, i, _: s.history(u).analysis(i),
     "media": lambda s, u, i, _: s.history(u).media(i),
     "rename": lambda s, u, i, _: s.history(u).rename(i, "stolen"),
