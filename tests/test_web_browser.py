@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import REPOSITORY
+from service_tools import clip
 from trivalent.core.assets import DATA
 from web_server import chromium, running
 
@@ -183,11 +184,14 @@ def test_an_upload_that_is_not_kept_plays_only_while_the_page_is_open(browser: A
         assert page.locator(".tv-tracks").is_visible()
 
 
-def test_a_job_can_be_left_found_again_and_cancelled(browser: Any, app: str) -> None:
+def test_a_job_can_be_left_found_again_and_cancelled(browser: Any, app: str, tmp_path: Path) -> None:
+    long = clip(tmp_path / "long.wav", seconds=600)  # it must not be done before it is looked for
     with Visit(browser, app) as visit:
         page = visit.page
         page.get_by_role("tab", name="File").click()
-        page.get_by_role("button", name="Analyze the sample clip").click()
+        page.locator("input[type=file]").first.set_input_files(str(long))
+        page.get_by_text("long.wav").wait_for()
+        page.get_by_role("button", name="Analyze", exact=True).last.click()
         page.get_by_role("button", name="Analyze something else meanwhile").click()
         page.get_by_role("button", name="Show progress").click()
         page.locator(".tv-steps").wait_for()
