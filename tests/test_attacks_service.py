@@ -388,6 +388,8 @@ def test_a_full_disk_is_told(tmp_path: Path, attack: Attack, monkeypatch: pytest
         attack.attempt("and why", withstood=ready.json().get("storage") is False)
         answer = service.client().post("/v1/analyses", files={"file": ("a.wav", data)})
         attack.attempt("an upload", withstood=answer.status_code == 507)
+        long = service.client().post("/v1/analyses", json={"text": "It was bad. " * 1000})
+        attack.attempt("a long text", withstood=long.status_code == 507)
         attack.attempt("without a path", withstood=str(tmp_path) not in answer.text)
         gone = service.client().delete("/v1/me/data").status_code
         attack.attempt("a deletion", withstood=gone == 200)

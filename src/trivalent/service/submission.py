@@ -47,8 +47,9 @@ def submit_text(service: Service, user: User, wanted: TextRequest) -> Job:
     Raises
     ------
     ProblemError
-        The queue is full.
+        The queue, the account's share of it or the disk is full.
     """
+    _check_room(service, user)
     upload = Upload(service.store.upload_path(), as_text_name(wanted.name))
     try:
         upload.path.write_text(wanted.text, encoding="utf-8", errors="replace")

@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from trivalent.core.errors import LimitError, StoreError
+from trivalent.core.errors import StoreError
 from trivalent.core.outside import clean_file_name
 from trivalent.media.kinds import is_text
 from trivalent.media.probe import foreign_kind, read_head
@@ -224,10 +224,7 @@ def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
 
 
 def _opens(path: Path, pool: Pool, *, owner: str) -> bool:
-    try:
-        return pool.call("probe", {"path": str(path)}, owner=owner, time_s=LOOK_S)["kind"] is not None
-    except LimitError as error:
-        raise ProblemError(Problems.UNUSABLE, str(error)) from error
+    return pool.call("probe", {"path": str(path)}, owner=owner, time_s=LOOK_S)["kind"] is not None
 
 
 def _is_prose(head: bytes) -> bool:
