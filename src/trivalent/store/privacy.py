@@ -34,16 +34,16 @@ def make_private(place: Path, *, within: Iterable[Path] = ()) -> None:
     opened, refused = 0, []
     # the folder itself first: whoever is shut out there reaches nothing below
     for path in (place, *_all(within)):
-        with suppress(FileNotFoundError):  # a file of a job that is over by now
-            try:
-                opened += _close(path)
-            except OSError:  # somebody else's, or a disk that cannot be written
-                refused.append(path)
+        try:
+            opened += _close(path)
+        except FileNotFoundError:  # a file of a job that is over by now
+            continue
+        except OSError:  # somebody else's, or a disk that cannot be written
+            refused.append(path)
     if refused:
         log.warning(
-            "%r cannot be made private (mode %o), and others may read it; its owner can: chmod -R go= %s",
+            "%r cannot be made private, and others may read it; its owner can: chmod -R go= %s",
             str(refused[0]),
-            stat.S_IMODE(refused[0].lstat().st_mode),
             str(place),
         )
     elif opened and found & OTHERS:
