@@ -5,7 +5,7 @@ Usage: python benchmarks/robustness.py [voice] [face] [words] [modalities] [--ro
        python benchmarks/robustness.py figure   (draws robustness.png again from robustness.json)
 
 Writes results/robustness.* and a figure. Test parts of experts.py; nothing is chosen by these figures.
-The limits of `trivalent.experts.quality`, from where on an analysis warns, are chosen by `limits`.
+The limits of `trivalent.experts.channels`, from where on an analysis warns, are chosen by `limits`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from robustness_speech import SYNTHESIZER, recognized
 from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.types import Modality, Utterance
-from trivalent.experts.readings import read_texts
+from trivalent.experts.text import read_texts
 from trivalent.lab.datasets.ravdess import TEST_ACTORS, TRAIN_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus

@@ -1,4 +1,4 @@
-"""Where an expert stops being worth its answer, on training parts: the limits of `experts.quality`.
+"""Where an expert stops being worth its answer, on training parts: the limits of `experts.channels`.
 
 A person of a training part was seen by all members of a shipped ensemble but those of one fold. Only
 these answer here, so that the figures are out of fold. The rule: at the limit of a fact the expert has
@@ -36,7 +36,8 @@ from robustness_parts import (
 from trivalent.bundle.fusion import FusionRule, Opinion
 from trivalent.bundle.loading import Bundle, Expert, open_bundle
 from trivalent.core.types import FloatArray, Modality
-from trivalent.experts.quality import LIMITS, speech_to_noise
+from trivalent.experts.channels import CHANNELS
+from trivalent.experts.quality import speech_to_noise
 from trivalent.lab.datasets.ravdess import TRAIN_ACTORS, actor_folds
 from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
 from trivalent.lab.tabular_expert import load_tabular
@@ -50,6 +51,7 @@ STRENGTHS = {
     "face_brightness": ("dark", (3.0, 4.0, 5.0, 6.0, 7.0)),
     "face_pixels": ("small", (64.0, 48.0, 32.0, 24.0, 16.0)),
 }
+SHIPPED = {limit.fact: limit.least for channel in CHANNELS.values() for limit in channel.limits}
 WINDOW = 200  # samples: enough for a macro-F1, few enough to be of one quality
 GRID = 200  # values that are tried
 RAMP_DB = 10.0  # over which a lowered reliability would fall to nothing
@@ -65,7 +67,7 @@ def run(model: str, bundle: Bundle, root: Path, *, quick: bool) -> Result:
     _voice(result, model, bundle, root=root, every=35 if quick else 3)
     _face(result, model, bundle, root=root, every=8 if quick else 1)
     result.caveats += [
-        "limit is where the rule puts it, shipped what `experts.quality` has; clean_below is the share "
+        "limit is where the rule puts it, shipped what `experts.channels` has; clean_below is the share "
         "of clean samples that would be warned about.",
         "as_it_is and lowered: the pool of the default bundle (its weight of the modality, the expert's "
         "prior) on the samples below the limit, with q as it is, and with q falling linearly from the "
@@ -182,7 +184,7 @@ def _tell(result: Result, name: str, found: Answers, fact: str) -> None:
 
 def _limit(result: Result, fact: str, kinds: dict[str, tuple[Answers, Answers]]) -> None:
     """Find the limit over all kinds (clean and spoilt answers of each), and that of each alone."""
-    shipped = next(limit.least for limit in LIMITS if limit.fact == fact)
+    shipped = SHIPPED[fact]
     measured = together([clean for clean, _ in kinds.values()]).values(fact)
     below = float(np.mean(measured < shipped))
     result.add(f"limit of {fact}", notes=None, **_found(fact, kinds), shipped=shipped, clean_below=below)
@@ -215,7 +217,7 @@ def _margin_left(fact: str, clean: Answers, spoilt: Answers, grid: FloatArray) -
 
 def _lowered(result: Result, fact: str, found: Answers, bundle: Bundle, modality: Modality) -> None:
     """Tell what a lower reliability below the limit would change in the default bundle's answers."""
-    least = next(limit.least for limit in LIMITS if limit.fact == fact)
+    least = SHIPPED[fact]
     values = found.values(fact)
     rows = np.flatnonzero(found.known & (values < least))
     if len(rows) < LEAST_ANSWERS:

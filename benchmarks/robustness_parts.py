@@ -13,8 +13,10 @@ from experts import macro_f1
 from results_file import Value
 from trivalent.bundle.loading import Expert
 from trivalent.core.types import FeatureTable, FloatArray, Utterance
+from trivalent.experts.audio import read_voice
+from trivalent.experts.face import read_face
 from trivalent.experts.quality import FaceMeasures
-from trivalent.experts.readings import Reading, read_face, read_voice
+from trivalent.experts.readings import Reading
 from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
 from trivalent.lab.datasets.faces import FOLDER, read_picture
 from trivalent.lab.datasets.ravdess import Take, list_takes

@@ -13,7 +13,8 @@ import numpy as np
 from disturbances import mixed, word_error_rate
 from robustness_parts import RATE, Answers, seeded
 from trivalent.core.types import Modality, Utterance
-from trivalent.experts.readings import Reading, read_texts
+from trivalent.experts.readings import Reading
+from trivalent.experts.text import read_texts
 from trivalent.lab.datasets.text import TextData
 from trivalent.media.recording import open_recording
 from trivalent.media.sound import AudioTrack

@@ -13,6 +13,7 @@ from trivalent import Analyzer
 from trivalent.core.analysis import Analysis
 from trivalent.core.assets import DATA
 from trivalent.core.errors import InputError, MediaError, TextError, UsageError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Status
 
 SAMPLE = DATA / "samples" / "sample.mp4"
@@ -212,6 +213,26 @@ def test_missing_file_folder_and_renamed_text(analyzer: Analyzer, tmp_path: Path
         analyzer.analyze(fake)
     with pytest.raises(InputError):
         analyzer.analyze(tmp_path / "absent.txt")
+
+
+def test_a_shown_name_does_not_tell_the_kind(analyzer: Analyzer, tmp_path: Path) -> None:
+    video = Analyzer(modalities=["face"]).analyze(SAMPLE, name="notes.txt")
+    assert (video.source.name, video.source.kind) == ("notes.txt", "video")
+    note = tmp_path / "note.txt"
+    note.write_text("What a lovely film.")
+    assert analyzer.analyze(note, name="talk.mp4").source.kind == "text"
+    stored = note.rename(tmp_path / "0123")
+    assert analyzer.analyze(stored, kind="text").source.kind == "text"
+    with pytest.raises(MediaError, match="a text file"):
+        analyzer.analyze(stored, name="note.txt")
+
+
+def test_options_are_checked_and_kept() -> None:
+    options = AnalyzerOptions(modalities=("text",), thresholds=(0.2, 0.5, 0.5), threads=1)
+    assert Analyzer.of(options).options == options
+    for wrong in ({"face_rate_hz": 0}, {"face_rate_hz": float("nan")}, {"threads": 0}, {"modalities": []}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            Analyzer(**wrong)
 
 
 def test_text_file(analyzer: Analyzer, tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from trivalent import Analyzer
 from trivalent.cli.main import main
 from trivalent.core.assets import DATA
 from trivalent.core.errors import InputError, UsageError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.work import batch
 from trivalent.work.engines import Local, Ray, engine
-from trivalent.work.isolated import AnalyzerOptions, Limits
+from trivalent.work.isolated import Limits
 from trivalent.work.ray_session import ray_session
 from trivalent.work.sources import find_sources
 from trivalent.work.tables import failures, write_tables

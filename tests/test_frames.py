@@ -16,7 +16,7 @@ from trivalent.bundle.loading import MIN_STEPS, Expert, ExpertSpec, Inputs, load
 from trivalent.core.assets import DATA
 from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.types import FeatureTable, Modality, Status, Utterance
-from trivalent.experts.readings import read_voice
+from trivalent.experts.audio import read_voice
 from trivalent.features.covarep import covarep
 from trivalent.features.frames import CHANNELS, columns_of_channels, frames, without_spectrum
 from trivalent.media.recording import open_recording

@@ -23,7 +23,8 @@ from trivalent.core.errors import (
     TranscriptError,
     UsageError,
 )
-from trivalent.work.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.core.options import AnalyzerOptions
+from trivalent.work.isolated import Isolated, Limits
 
 SAMPLE = DATA / "samples" / "sample.mp4"
 WORDS = AnalyzerOptions(modalities=("text",))
@@ -37,7 +38,7 @@ def isolated():
 
 @pytest.fixture
 def note(tmp_path: Path) -> Path:
-    path = tmp_path / "upload"
+    path = tmp_path / "note.txt"
     path.write_text("I love how this turned out. The end was dreadful.", encoding="utf-8")
     return path
 
@@ -53,18 +54,20 @@ def test_same_answer_as_in_this_process(isolated):
     assert list(dict.fromkeys(stages))[:4] == ["decode", "speech", "voice", "face"]
 
 
-def test_the_shown_name_tells_a_text(isolated, note):
-    analysis = isolated.analyze(note, name="../note.txt", options=WORDS)
-    assert (analysis.source.name, analysis.source.kind) == ("../note.txt", "text")
+def test_the_kind_is_told_and_not_guessed_from_the_shown_name(isolated, note):
+    analysis = isolated.analyze(note, name="../talk.mp4", kind="text", options=WORDS)
+    assert (analysis.source.name, analysis.source.kind) == ("../talk.mp4", "text")
     with pytest.raises(MediaError, match="a text file"):
-        isolated.analyze(note, name="talk.mp4", options=WORDS)
+        isolated.analyze(note, name="note.txt", kind="recording", options=WORDS)
+    with pytest.raises(UsageError, match="text, recording, got 'poem'"):
+        isolated.analyze(note, kind="poem", options=WORDS)
 
 
 def test_errors_keep_their_kind_and_words(isolated, tmp_path, note):
     with pytest.raises(MediaError, match="found no file"):
         isolated.analyze(tmp_path / "absent.mp4")
     with pytest.raises(BundleError, match="nothing-like-it"):
-        isolated.analyze(note, name="a.txt", options=AnalyzerOptions(model="nothing-like-it"))
+        isolated.analyze(note, options=AnalyzerOptions(model="nothing-like-it"))
     note.write_text(" ")
     with pytest.raises(TranscriptError, match=r"none in a\.txt"):
         isolated.analyze(note, name="a.txt", options=WORDS)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from trivalent.core.errors import CancelledError, QueueFullError, TextError
-from trivalent.work.isolated import AnalyzerOptions, Limits, as_analysis
+from trivalent.core.options import AnalyzerOptions
+from trivalent.work.isolated import Limits, as_analysis
 from trivalent.work.pool import Pool
 
 OPTIONS = AnalyzerOptions(modalities=("text",), threads=1).to_dict()

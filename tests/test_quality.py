@@ -14,17 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent import Analyzer
+from trivalent.bundle.fusion import Opinion
 from trivalent.core.analysis import Analysis
 from trivalent.core.assets import DATA
-from trivalent.core.types import Modality
-from trivalent.experts.quality import (
-    LIMITS,
-    SNR_RANGE_DB,
-    FaceMeasures,
-    doubts,
-    measure_face,
-    speech_to_noise,
-)
+from trivalent.core.types import Modality, Status
+from trivalent.experts.channel import Channel
+from trivalent.experts.channels import CHANNELS
+from trivalent.experts.quality import SNR_RANGE_DB, FaceMeasures, measure_face, speech_to_noise
+from trivalent.experts.readings import Reading
 from trivalent.media.sound import SAMPLE_RATE, AudioTrack
 
 SAMPLE = DATA / "samples" / "sample.mp4"
@@ -180,15 +177,26 @@ def test_measures_of_unknown_frames_are_left_out() -> None:
     assert FaceMeasures().facts(np.array([0.0, 0.2])) == {}
 
 
-def test_doubts() -> None:
-    fine = {limit.fact: limit.least for limit in LIMITS}
-    assert doubts([fine, {}], 2) == []
-    assert doubts([], 0) == []
-    for limit in LIMITS:
-        (found,) = doubts([fine, fine | {limit.fact: limit.least * 0.4}], 3)
+def read(**facts: float) -> Reading:
+    """A reading with an opinion, of which these facts were measured."""
+    return Reading(Status.OK, None, Opinion(np.full(3, 1 / 3), np.full(3, 1 / 3)), facts)
+
+
+@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
+def test_doubts(channel: Channel) -> None:
+    limits = {limit.fact: limit.least for limit in channel.limits}
+    fine = read(**limits)
+    assert channel.doubts([fine, read()]) == []
+    assert channel.doubts([]) == []
+    for limit in channel.limits:
+        poor = limits | {limit.fact: limit.least * 0.4}
+        (found,) = channel.doubts([fine, read(**poor), Reading.absent("no face", facts=poor)])
         assert "in 1 of 3 utterances" in found
         assert found.endswith(f"do not rely on {limit.whom} there")
-    assert "about 0 dB" in doubts([{"snr_db": -7.5}], 1)[0]
+
+
+def test_no_ratio_is_said_to_be_below_zero() -> None:
+    assert "about 0 dB" in CHANNELS[Modality.AUDIO].doubts([read(snr_db=-7.5)])[0]
 
 
 # --- the whole journey
@@ -218,7 +226,7 @@ def measured(analysis: Analysis, modality: Modality, fact: str) -> list[float]:
 def test_clean_sample_is_measured_and_not_doubted(clean: Analysis) -> None:
     assert clean.warnings == ()
     assert min(measured(clean, Modality.AUDIO, "snr_db")) > 15
-    for limit in LIMITS[1:]:
+    for limit in CHANNELS[Modality.FACE].limits:
         assert min(measured(clean, Modality.FACE, limit.fact)) > 2 * limit.least
 
 

@@ -84,7 +84,7 @@ def test_a_long_text_is_a_job(client: TestClient) -> None:
     answer = client.post("/v1/analyses", json={"text": text, "name": "minutes", "tags": ["long"]})
     assert (answer.status_code, answer.headers["Location"]) == (202, f"/v1/jobs/{answer.json()['id']}")
     job = client.get(answer.headers["Location"]).json()
-    assert (job["name"], job["state"]) == ("minutes.txt", "queued")
+    assert (job["name"], job["state"]) == ("minutes", "queued")
     assert client.post("/v1/analyses", json={"text": text[:SMALL_TEXT]}).status_code == 201
 
 

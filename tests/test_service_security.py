@@ -208,16 +208,18 @@ def test_a_picture_is_refused(client: TestClient, tmp_path: Path) -> None:
     assert answer.status_code == 415
 
 
-def test_a_file_is_read_as_what_it_is(client: TestClient, tmp_path: Path) -> None:
+def test_a_file_is_read_as_what_it_is(service: Local, client: TestClient, tmp_path: Path) -> None:
     sound = clip(tmp_path / "clip.wav").read_bytes()
-    for name, content, shown in (
-        ("notes.txt", b"I love it.", "notes.txt"),
-        ("talk.mp4", "J'ai aimé ça".encode("latin-1"), "talk.mp4.txt"),
-        ("notes.txt", sound, "notes.txt.media"),
-        ("noise", sound, "noise"),
+    for name, content, kind in (
+        ("notes.txt", b"I love it.", "text"),
+        ("talk.mp4", "J'ai aimé ça".encode("latin-1"), "text"),
+        ("notes.txt", sound, "recording"),
+        ("noise", sound, "recording"),
     ):
         answer = client.post("/v1/analyses", files={"file": (name, content, "application/pdf")})
-        assert (answer.status_code, answer.json().get("name")) == (202, shown), answer.text
+        assert (answer.status_code, answer.json().get("name")) == (202, name), answer.text
+        job = service.store.jobs.get(service.store.accounts.local_user(), answer.json()["id"])
+        assert job.options["kind"] == kind
     client.delete("/v1/me/data")
 
 

@@ -20,6 +20,7 @@ from trivalent.core.analysis import Analysis, Model, Track
 from trivalent.core.errors import AuthenticationError, UsageError
 from trivalent.core.settings import Auth, Settings
 from trivalent.core.types import LABELS
+from trivalent.media.kinds import Kind
 from trivalent.store import Action, AuditQuery, JobState, Store, User, open_store
 from trivalent.web import state
 from trivalent.web.admission import Admission, Visits
@@ -100,7 +101,8 @@ def test_a_very_long_text_becomes_a_job(
     assert not page.exception
     job = store.jobs.get(store.accounts.local_user(), page.query_params["job"])
     assert job.state is JobState.QUEUED
-    assert job.name.endswith(".txt")
+    assert job.name.startswith("This is a fine day.")
+    assert job.options["kind"] == Kind.TEXT
     assert "next in line" in words(page)
 
 

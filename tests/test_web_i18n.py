@@ -22,12 +22,13 @@ SAME_IN_BOTH = {"common.product", "result.download_json", "result.download_csv"}
 
 # modules of the library whose sentences a page may show
 SPOKEN = (
-    "analyzer", "experts/readings", "experts/judge", "experts/redecide", "experts/occlusion",
-    "speech/recognizer", "speech/whisper", "media/recording", "media/probe", "speech/utterances",
-    "speech/transcripts", "work/isolated", "work/pool", "bundle/shelf", "store/jobs",
+    "analyzer", "experts/readings", "experts/text", "experts/audio", "experts/face", "experts/judge",
+    "experts/redecide", "experts/occlusion", "speech/recognizer", "speech/whisper", "media/recording",
+    "media/probe", "speech/utterances", "speech/transcripts", "work/isolated", "work/pool",
+    "bundle/shelf", "store/jobs",
 )  # fmt: skip
 # for callers of the library, not for users of the app
-INTERNAL = re.compile("rate_hz|thresholds|another kind of value|modalities among")
+INTERNAL = re.compile("rate_hz|thresholds|kind of source|modalities among")
 
 
 def literals(tree: ast.AST) -> Iterator[ast.Constant]:

@@ -7,43 +7,39 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.core.errors import InputError, TextError, UsageError
-from trivalent.core.types import FeatureTable, Modality, Utterance
+from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import Modality, Utterance
+from trivalent.experts.channel import Channel, Progress, Spoken, View
+from trivalent.experts.channels import CHANNELS
 from trivalent.experts.judge import Judge
-from trivalent.experts.quality import FaceMeasures, doubts
-from trivalent.experts.readings import (
-    Progress,
-    Reading,
-    language_problem,
-    read_face,
-    read_texts,
-    read_voice,
-)
+from trivalent.experts.readings import Reading
+from trivalent.experts.text import read_texts
 from trivalent.features.text import has_words, normalize, pack
-from trivalent.media.kinds import is_text
+from trivalent.media.kinds import Kind, kind_of
 from trivalent.speech.language import looks_english
 
 if TYPE_CHECKING:
-    from trivalent.features.face import FaceObservation
     from trivalent.speech.transcripts import Transcript
 
 Stages = Callable[[str], Progress]
 MAX_TEXT_CHARACTERS = 200_000
 MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS + 4  # in any encoding that is read, with its mark
 MAX_SENTENCES = 5_000  # a text of the greatest length has some 2,500; each takes 1 kB of a result
-WORDS_SHARE = 0.1  # of the stage "speech": reading the words, after they were found
+SPEECH = "speech"
+#: What is told of a recording in this order; without pictures there is no "face".
+STAGES = tuple(dict.fromkeys(("decode", SPEECH, *(c.stage for c in CHANNELS.values()), "fusion")))
+READING_SHARE = 0.1  # of the stage "speech": what a channel reads of the words, after they were found
 
 
 def _quiet(_: str) -> Progress:
@@ -54,22 +50,7 @@ def _quiet(_: str) -> Progress:
 class Analyzer:
     """Turns recordings and texts into `Analysis` trees; keeps its models loaded.
 
-    Parameters
-    ----------
-    model : str or Path
-        Name of an installed bundle, a folder or a .zip.
-    modalities : sequence of str, optional
-        Which to use; all that the bundle has by default.
-    thresholds : three floats, optional
-        Decision thresholds for negative, neutral, positive: the label is argmax p / tau.
-    min_confidence : float, optional
-        Abstain below this confidence.
-    whisper : str
-        Speech recogniser: tiny.en (in the package's dependencies), base, small, ...
-    face_rate_hz : float
-        Frames looked at per second.
-    threads : int
-        Threads of each model.
+    Parameters are the fields of `AnalyzerOptions`.
 
     Raises
     ------
@@ -81,33 +62,44 @@ class Analyzer:
 
     def __init__(
         self,
-        model: str | Path = "default",
+        model: str | Path = AnalyzerOptions.model,
         *,
         modalities: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
         min_confidence: float | None = None,
-        whisper: str = "tiny.en",
-        face_rate_hz: float = 5.0,
-        threads: int = 2,
+        whisper: str = AnalyzerOptions.whisper,
+        face_rate_hz: float = AnalyzerOptions.face_rate_hz,
+        threads: int = AnalyzerOptions.threads,
     ) -> None:
-        if modalities is not None and not modalities:
-            raise UsageError(f"expected modalities among {','.join(Modality)}, got none")
+        from trivalent.speech.recognizer import Recognizer
+
+        self.options = AnalyzerOptions(
+            os.fspath(model),
+            modalities=None if modalities is None else tuple(modalities),
+            thresholds=None if thresholds is None else tuple(thresholds),
+            min_confidence=min_confidence,
+            whisper=whisper,
+            face_rate_hz=face_rate_hz,
+            threads=threads,
+        )
         self.bundle: Bundle = load_bundle(model, threads=threads)
         self.judge = Judge.of(
             self.bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence
         )
         self.modalities = self.judge.modalities
-        self.face_rate_hz = face_rate_hz
-        self.threads = threads
-        from trivalent.speech.recognizer import Recognizer
-
         self.recognizer = Recognizer(whisper, threads=threads)
+
+    @classmethod
+    def of(cls, options: AnalyzerOptions) -> Analyzer:
+        """Make the analyzer of some options; raises what the class does."""
+        return cls(**options.to_dict())
 
     def analyze(
         self,
         source: str | Path,
         *,
         name: str | None = None,
+        kind: str | None = None,
         transcript: str | Path | Transcript | None = None,
         stages: Stages | None = None,
     ) -> Analysis:
@@ -117,7 +109,9 @@ class Analyzer:
         ----------
         source : str or Path
         name : str, optional
-            Shown instead of the file's own name, and its suffix tells a text from a recording.
+            Shown instead of the file's own name.
+        kind : str, optional
+            text or recording; by default the suffix of `source` tells.
         transcript : str, Path or Transcript, optional
             .srt, .vtt or .txt instead of recognition, or one that was parsed.
         stages : callable, optional
@@ -129,10 +123,14 @@ class Analyzer:
         ------
         InputError
             The source is absent, unreadable or holds nothing to analyse.
+        UsageError
+            There is no such kind.
         """
         path = Path(source)
-        shown = name or path.name
-        if is_text(shown):
+        shown, kind = name or path.name, kind or kind_of(path)
+        if kind not in list(Kind):
+            raise UsageError(f"expected a kind of source among {', '.join(Kind)}, got {kind!r}")
+        if kind == Kind.TEXT:
             return self._analyze_pieces([(shown, _read_text(path, shown))], stages or _quiet)[0]
         analysis = _Journey(self, path, stages or _quiet).run(transcript)
         return replace(analysis, source=replace(analysis.source, name=shown))
@@ -167,14 +165,14 @@ class Analyzer:
                 "expected the modality text for a text, got it switched off; add it to --modalities"
             )
         clock = _Clock()
-        with clock.measure("text_s"):
+        with clock.measure(CHANNELS[Modality.TEXT].timing):
             utterances, owners = [], []
             for i, (_, text) in enumerate(named):
                 pieces = _pieces(text)
                 owners += [i] * len(pieces)
                 utterances += [Utterance(0, 0.0, 0.0, piece) for piece in pieces]
             expert = self.bundle.experts[Modality.TEXT]
-            readings = read_texts(expert, utterances, progress=stages("speech"))
+            readings = read_texts(expert, utterances, progress=stages(SPEECH))
         out = []
         for i, (name, text) in enumerate(named):
             rows = [k for k, owner in enumerate(owners) if owner == i]
@@ -243,102 +241,54 @@ class _Journey:
     def __init__(self, analyzer: Analyzer, path: Path, stages: Stages) -> None:
         self.analyzer, self.path, self.stages = analyzer, path, stages
         self.clock = _Clock()
-        self.warnings: list[str] = []
-        self.keyframes: list[KeyFrame] = []
-        self.tracks: tuple[Track, ...] = ()
+        self.channels = [CHANNELS[modality] for modality in analyzer.modalities]
 
     def run(self, transcript: str | Path | Transcript | None) -> Analysis:
         from trivalent.media.recording import open_recording
         from trivalent.speech.transcripts import read_transcript
 
-        clock = self.clock
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
-        with clock.measure("decode_s"):
-            self.recording = open_recording(self.path, progress=self.stages("decode"))
-        recording, tell = self.recording, self.stages("speech")
-        with clock.measure("speech_s"):
-            self.speech = self.analyzer.recognizer.recognize(
+        with self.clock.measure("decode_s"):
+            recording = open_recording(self.path, progress=self.stages("decode"))
+        tell = self.stages(SPEECH)
+        rest = READING_SHARE if any(c.stage == SPEECH for c in self.channels) else 0.0
+        with self.clock.measure("speech_s"):
+            speech = self.analyzer.recognizer.recognize(
                 recording.audio,
                 duration_s=recording.duration_s,
                 transcript=given,
-                progress=lambda done: tell((1 - WORDS_SHARE) * done),
+                progress=lambda done: tell((1 - rest) * done),
             )
-        self.utterances = self.speech.utterances
-        self.warnings += self.speech.warnings
-        views: dict[Modality, list[Reading]] = {}
-        if Modality.TEXT in self.analyzer.modalities:
-            with clock.measure("text_s"):
-                views[Modality.TEXT] = self._words(lambda done: tell(1 - WORDS_SHARE * (1 - done)))
-        tell(1.0)
-        if Modality.AUDIO in self.analyzer.modalities:
-            with clock.measure("audio_s"):
-                views[Modality.AUDIO] = self._voices()
-        if Modality.FACE in self.analyzer.modalities:
-            with clock.measure("face_s"):
-                views[Modality.FACE] = self._faces()
-        for readings in views.values():
-            self.warnings += doubts(
-                [r.facts for r in readings if r.opinion is not None], len(self.utterances)
-            )
+        spoken = Spoken(recording, speech)
+        views = {c.modality: self._read(c, spoken, tell) for c in self.channels}
+        readings = {modality: view.readings for modality, view in views.items()}
         return self.analyzer._assemble(
             Source(recording.name, recording.kind, recording.duration_s),
-            self.utterances,
-            views=views,
-            # Decoding the pictures may have added to the recording's warnings.
-            warnings=[*recording.warnings, *self.warnings],
-            clock=clock,
+            speech.utterances,
+            views=readings,
+            warnings=[
+                *recording.warnings,  # decoding the pictures may have added to them
+                *speech.warnings,
+                *(warning for view in views.values() for warning in view.warnings),
+                *(doubt for c in self.channels for doubt in c.doubts(readings[c.modality])),
+            ],
+            clock=self.clock,
             progress=self.stages("fusion"),
-            keyframes=self.keyframes,
-            tracks=self.tracks,
+            keyframes=[frame for view in views.values() for frame in view.keyframes],
+            tracks=[track for view in views.values() for track in view.tracks],
         )
 
-    def _words(self, progress: Progress) -> list[Reading]:
-        problem = language_problem(self.utterances, self.speech.language)
-        if problem is not None:
-            self.warnings.append(f"text not used: {problem}")
-            return [Reading.absent(problem) for _ in self.utterances]
-        expert = self.analyzer.bundle.experts[Modality.TEXT]
-        return read_texts(expert, self.utterances, progress=progress)
+    def _read(self, channel: Channel, spoken: Spoken, speech: Progress) -> View:
+        """Have a channel read; one of the stage "speech" goes on with that stage."""
 
-    def _voices(self) -> list[Reading]:
-        from trivalent.experts.tracks import TrackRecorder
+        def begin() -> Progress:
+            if channel.stage != SPEECH:
+                return self.stages(channel.stage)
+            return lambda done: speech(1 - READING_SHARE * (1 - done))
 
-        audio, recorder = self.recording.audio, TrackRecorder(self.recording.duration_s)
-        readings = read_voice(
-            self.analyzer.bundle.experts[Modality.AUDIO],
-            self.utterances,
-            audio=audio,
-            progress=self.stages("voice"),
-            on_voice=recorder.consider,
-            voiced=self.speech.spans,
-        )
-        self.tracks = recorder.tracks(audio)
-        return readings
-
-    def _faces(self) -> list[Reading]:
-        from trivalent.experts.keyframes import KeyFrames
-        from trivalent.features.face import FaceExtractor
-
-        expert = self.analyzer.bundle.experts[Modality.FACE]
-        if self.recording.kind != "video":
-            reason = "the recording has no video track"
-            return [Reading.absent(reason) for _ in self.utterances]
-        keyframes, measures = KeyFrames(self.utterances), FaceMeasures()
-        extractor = FaceExtractor(threads=self.analyzer.threads)
-
-        def see(time_s: float, image: NDArray[np.uint8], face: FaceObservation) -> None:
-            keyframes.consider(time_s, image, face)
-            measures.consider(time_s, image, face)
-
-        frames = self.recording.frames(
-            rate_hz=self.analyzer.face_rate_hz, max_side=1280, progress=self.stages("face")
-        )
-        with closing(frames):  # the file too, should an error stop the extractor between two frames
-            table: FeatureTable = extractor.extract(frames, on_face=see)
-        table.meta["rate_hz"] = self.analyzer.face_rate_hz
-        self.warnings += table.meta.get("warnings", [])
-        self.keyframes = keyframes.chosen()
-        return read_face(expert, self.utterances, table=table, measures=measures)
+        expert = self.analyzer.bundle.experts[channel.modality]
+        with self.clock.measure(channel.timing):
+            return channel.read(expert, spoken, options=self.analyzer.options, begin=begin)
 
 
 class _Clock:
@@ -407,4 +357,4 @@ def _shorten(text: str, limit: int = 40) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
-__all__ = ["MAX_TEXT_CHARACTERS", "Analyzer"]
+__all__ = ["MAX_TEXT_CHARACTERS", "STAGES", "Analyzer"]

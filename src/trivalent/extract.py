@@ -12,6 +12,7 @@ import numpy as np
 
 from trivalent.bundle.loading import Expert, load_bundle
 from trivalent.core.errors import BundleError, InputError, MediaError, UsageError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, FloatArray, Modality, Utterance
 from trivalent.features import extractor_columns, extractor_version
 from trivalent.features.openface_runner import TIMEOUT_S
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from trivalent.media.recording import Recording
     from trivalent.media.sound import AudioTrack
 
-FACE_RATE_HZ = 5.0
+FACE_RATE_HZ = AnalyzerOptions.face_rate_hz
 SENTENCE_COLUMNS: tuple[str, ...] = tuple(f"minilm_{i}" for i in range(384))
 LONGEST_SIDE_PX = 1280
 _BATCH = 32

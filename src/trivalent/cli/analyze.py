@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trivalent.cli.analyzer_options import add_analyzer_options, options_from
 from trivalent.cli.saying import fail, say
 from trivalent.core.errors import TrivalentError, UsageError
-from trivalent.core.types import LABELS, Modality
 
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer
@@ -27,47 +27,20 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="one JSON document on standard output")
     command.add_argument("--html", metavar="F", type=Path, help="write a self-contained report")
     command.add_argument("--csv", metavar="F", type=Path, help="write one row per utterance")
-    command.add_argument("--model", default="default", metavar="NAME|PATH", help="bundle to use")
     command.add_argument(
         "--transcript", metavar="F", type=Path, help=".srt, .vtt or .txt instead of recognition"
     )
-    command.add_argument(
-        "--modalities", default=None, metavar="LIST", help=f"only these of {','.join(Modality)}"
-    )
-    command.add_argument(
-        "--thresholds",
-        default=None,
-        metavar="LIST",
-        help=f"for {','.join(LABELS)}: argmax p/threshold decides",
-    )
-    command.add_argument("--min-confidence", type=float, default=None, metavar="P", help="abstain below P")
-    command.add_argument(
-        "--whisper",
-        default="tiny.en",
-        metavar="SIZE",
-        help="size of the speech recogniser: tiny.en, base, small, ...",
-    )
-    command.add_argument(
-        "--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second"
-    )
-    command.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each model")
+    add_analyzer_options(command)
     return command
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse every source; a bad one is reported and the others go on."""
     _check(arguments)
+    options = options_from(arguments)
     from trivalent.analyzer import Analyzer
 
-    analyzer = Analyzer(
-        arguments.model,
-        modalities=None if arguments.modalities is None else names(arguments.modalities),
-        thresholds=numbers(arguments.thresholds),
-        min_confidence=arguments.min_confidence,
-        whisper=arguments.whisper,
-        face_rate_hz=arguments.face_rate,
-        threads=arguments.threads,
-    )
+    analyzer = Analyzer.of(options)
     done: list[Analysis] = []
     failures: list[tuple[str, str]] = []
     sources = [_sample()] if arguments.sample else [Path(s) for s in arguments.sources]
@@ -127,37 +100,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "expected one SOURCE with --transcript, since a transcript belongs to one recording"
         )
-    if not 0.1 <= arguments.face_rate <= 60:
-        raise UsageError(f"expected --face-rate between 0.1 and 60, got {arguments.face_rate:g}")
-    if arguments.threads < 1:
-        raise UsageError(f"expected --threads of at least 1, got {arguments.threads}")
     for target in (arguments.html, arguments.csv):
         # Found before an hour of computing, not after.
         if target is not None and (not target.parent.is_dir() or target.is_dir()):
             raise UsageError(
                 f"expected a file in an existing folder, got {target}; create the folder first"
             )
-
-
-def names(text: str) -> list[str]:
-    """Split a list that is separated by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def numbers(text: str | None) -> list[float] | None:
-    """Read numbers that are separated by commas.
-
-    Raises
-    ------
-    UsageError
-        One is no number.
-    """
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"expected numbers such as 0.21,0.5,0.5 for --thresholds, got {text!r}") from None
 
 
 def _sample() -> Path:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.cli.analyze import names, numbers
+from trivalent.cli.analyzer_options import add_analyzer_options, options_from
 from trivalent.cli.saying import say
-from trivalent.core.errors import UsageError
-from trivalent.core.types import LABELS, Modality
+from trivalent.core.options import Bounds
 
 if TYPE_CHECKING:
     from trivalent.work.batch import Plan
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trivalent.work.sources import Sources
 
 SHOWN_FAILURES = 10
+_TIMES_S, _MEMORIES_MIB = Bounds(1, 10**7), Bounds(64, 2**24)
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -37,19 +38,8 @@ def register(commands: Any) -> argparse.ArgumentParser:
         "--engine", default="local", metavar="local|ray", help="this machine, or a Ray cluster"
     )
     command.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster; auto for the one here")
-    command.add_argument("--model", default="default", metavar="NAME|PATH", help="bundle to use")
-    command.add_argument("--modalities", metavar="LIST", help=f"only these of {','.join(Modality)}")
-    command.add_argument(
-        "--thresholds", metavar="LIST", help=f"for {','.join(LABELS)}: argmax p/threshold decides"
-    )
-    command.add_argument("--min-confidence", type=float, metavar="P", help="abstain below P")
-    command.add_argument(
-        "--whisper", default="tiny.en", metavar="SIZE", help="size of the recogniser: tiny.en, base, ..."
-    )
-    command.add_argument(
-        "--face-rate", type=float, default=5.0, metavar="HZ", help="frames looked at per second"
-    )
-    command.add_argument("--threads", type=int, metavar="N", help="threads of each model in a worker")
+    add_analyzer_options(command)
+    command.set_defaults(threads=None)  # as many as the workers leave
     command.add_argument("--time-limit", type=float, default=3600, metavar="S", help="seconds for one file")
     command.add_argument(
         "--memory-limit", type=float, default=4096, metavar="MIB", help="memory for one file, in MiB"
@@ -61,23 +51,18 @@ def register(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse what has no outcome yet, then write the tables."""
-    _check(arguments)
+    # found before they fail for each file
+    _TIMES_S.check(arguments.time_limit, named="--time-limit")
+    _MEMORIES_MIB.check(arguments.memory_limit, named="--memory-limit")
+    options = options_from(arguments)
     from trivalent.work import batch
     from trivalent.work import engines as batch_engines
-    from trivalent.work.isolated import AnalyzerOptions, Limits
+    from trivalent.work.isolated import Limits
     from trivalent.work.sources import find_sources
 
     engine = batch_engines.engine(arguments.engine, workers=arguments.workers, address=arguments.address)
-    chosen = numbers(arguments.thresholds)
-    options = AnalyzerOptions(
-        arguments.model,
-        None if arguments.modalities is None else tuple(names(arguments.modalities)),
-        thresholds=None if chosen is None else tuple(chosen),
-        min_confidence=arguments.min_confidence,
-        whisper=arguments.whisper,
-        face_rate_hz=arguments.face_rate,
-        threads=arguments.threads or batch_engines.threads_of(engine.workers),
-    )
+    if arguments.threads is None:
+        options = replace(options, threads=batch_engines.threads_of(engine.workers))
     batch.check_options(options)
     limits = Limits(arguments.time_limit, int(arguments.memory_limit * 2**20))
     with batch.only_run(arguments.out):
@@ -97,17 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
             # also after Ctrl-C: the tables hold what is finished
             status = _tables(plan, arguments.out)
     return 1 if sources.unreadable else status
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """Find numbers that cannot be meant, before they fail for each file."""
-    for option, number, low, high in (
-        ("--time-limit", arguments.time_limit, 1, 10**7),
-        ("--memory-limit", arguments.memory_limit, 64, 2**24),
-        ("--threads", 1 if arguments.threads is None else arguments.threads, 1, 1024),
-    ):
-        if not low <= number <= high:  # also what is no number
-            raise UsageError(f"expected {option} between {low:,} and {high:,}, got {number:g}")
 
 
 def _tell_unreadable(sources: Sources) -> None:

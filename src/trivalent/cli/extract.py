@@ -8,6 +8,7 @@ from typing import Any
 
 from trivalent.cli.saying import say
 from trivalent.core.errors import UsageError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.features import EXTERNAL, EXTRACTORS
 
 
@@ -34,7 +35,11 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
     command.add_argument("--landmarks", action="store_true", help="face: also the 478 landmarks")
     command.add_argument(
-        "--face-rate", type=float, default=5.0, metavar="HZ", help="face: frames per second"
+        "--face-rate",
+        type=float,
+        default=AnalyzerOptions.face_rate_hz,
+        metavar="HZ",
+        help="face: frames per second",
     )
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
     command.add_argument("--glove-file", type=Path, metavar="F", help="glove: a GloVe text file")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trivalent.core.errors import MissingExtraError, NotFoundError, UsageError
+from trivalent.core.options import THREADS
 from trivalent.core.settings import Auth, Settings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ _FIELDS = {
     "--upload-memory": "upload_memory_mb",
 }
 _AT_LEAST = dict.fromkeys(
-    ("workers", "queue_limit", "user_places", "user_rate", "audit_days", "threads", "retention_days"), 1
+    ("workers", "queue_limit", "user_places", "user_rate", "audit_days", "retention_days"), 1
 )
 _ABOVE_ZERO = (
     "max_upload_mb",
@@ -114,6 +115,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     for name in _ABOVE_ZERO:
         if not given.get(name, 1) > 0:  # NaN is not above zero either
             raise UsageError(f"expected {_flag(name)} above 0, got {given[name]:g}")
+    THREADS.check(given.get("threads", 1), named="--threads")
     if "home" in given:
         given["home"] = given["home"].expanduser()
     if "auth" in given:

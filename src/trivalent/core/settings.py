@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.core.errors import UsageError
+from trivalent.core.options import AnalyzerOptions
 
 VARIABLE = "TRIVALENT_SETTINGS"
 
@@ -85,7 +86,7 @@ class Settings:
     home: Path = field(default_factory=default_home)
     database: str | None = None
     auth: Auth = Auth.NONE
-    model: str = "default"
+    model: str = AnalyzerOptions.model
     max_upload_mb: float = 100
     keep_media: bool = False
     retention_days: int | None = None
@@ -97,7 +98,7 @@ class Settings:
     audit_days: int = 365
     time_limit_s: float = 3600
     memory_limit_mb: float = 4096
-    threads: int = 2
+    threads: int = AnalyzerOptions.threads
     trusted_proxy: str | None = None
     language: str | None = None
     upload_memory_mb: float = 2000

@@ -7,14 +7,13 @@ What is measured here is kept in `Evidence.quality`:
 - `face_brightness`: mean grey level of the face, 0 (black) to 1 (white);
 - `face_sharpness`: finest detail of the face, relative to its size, over its whole contrast.
 
-None of it changes an opinion; below the `LIMITS` the analysis warns.
+None of it changes an opinion; below the limits of a channel the analysis warns.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -157,62 +156,3 @@ def measure_face(image: NDArray[np.uint8], box: FloatArray) -> tuple[float, floa
     detail = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
     # A face of less than one grey level of contrast shows nothing, and certainly nothing sharp.
     return pixels, float(grey.mean()) / 255, float(detail.std() / max(grey.std(), 1.0))
-
-
-@dataclass(frozen=True)
-class Limit:
-    """From where down on an expert is not to be relied on.
-
-    Attributes
-    ----------
-    fact : str
-        Name of the measured fact.
-    least : float
-    said : str
-        What is wrong, to be filled with the median `value` of the utterances concerned.
-    whom : str
-        On what not to rely.
-    """
-
-    fact: str
-    least: float
-    said: str
-    whom: str
-
-
-# Where macro-F1 has lost half of its margin over the constant answer, out of fold on the training parts
-# (RAVDESS actors 1 to 16 in white noise and babble, training people of the face pictures), as found by
-# `python benchmarks/robustness.py limits`. Small faces are rather not found than misread: their limit is
-# that of the studio pictures alone, the other collection has none down to the 16 pixels that were tried.
-LIMITS: tuple[Limit, ...] = (
-    Limit("snr_db", 5.0, "the voice is only about {value:.0f} dB above the noise", "the voice"),
-    Limit("face_pixels", 17.0, "the face is only about {value:.0f} pixels large", "the face"),
-    Limit("face_brightness", 0.058, "the face is too dark (brightness {value:.2f} of 1)", "the face"),
-    Limit("face_sharpness", 0.024, "the face is blurred (sharpness {value:.3f})", "the face"),
-)
-
-
-def doubts(facts: Sequence[Mapping[str, float]], utterances: int) -> list[str]:
-    """Say what is too bad to rely on.
-
-    Parameters
-    ----------
-    facts : sequence of mapping
-        What was measured in the utterances about which one expert has an opinion.
-    utterances : int
-        How many there are in all.
-
-    Examples
-    --------
-    >>> doubts([{"snr_db": 1.4}, {"snr_db": 31.0}, {"voiced_s": 1.0}], 4)
-    ['the voice is only about 1 dB above the noise in 1 of 4 utterances: do not rely on the voice there']
-    """
-    found = []
-    for limit in LIMITS:
-        low = [f[limit.fact] for f in facts if f.get(limit.fact, np.inf) < limit.least]
-        if low:
-            said = limit.said.format(value=max(0.0, float(np.median(low))))
-            found.append(
-                f"{said} in {len(low)} of {utterances} utterances: do not rely on {limit.whom} there"
-            )
-    return found

@@ -6,6 +6,7 @@ and which player may show them.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import PurePath
 
 #: Suffix -> media type; video first. What no browser plays has none.
@@ -33,6 +34,22 @@ def is_text(name: str | PurePath) -> bool:
     (True, False, False)
     """
     return PurePath(name).suffix.lower() in TEXT
+
+
+class Kind(StrEnum):
+    """How a source is read."""
+
+    TEXT = "text"
+    RECORDING = "recording"
+
+
+def kind_of(name: str | PurePath) -> Kind:
+    """Tell from the suffix of a file.
+
+    >>> str(kind_of("Notes.TXT")), str(kind_of("talk"))
+    ('text', 'recording')
+    """
+    return Kind.TEXT if is_text(name) else Kind.RECORDING
 
 
 def played_as(name: str | PurePath) -> str | None:

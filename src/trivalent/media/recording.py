@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from trivalent.core.errors import MediaError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.media.probe import MAX_PIXELS, open_container, riff_share
 from trivalent.media.sound import LONGEST_HOLE_S, SAMPLE_RATE, AudioBuilder, AudioTrack, check_length
 
@@ -80,7 +81,11 @@ class Recording:
     origin_s: float = 0.0
 
     def frames(
-        self, *, rate_hz: float = 5.0, max_side: int | None = None, progress: Progress | None = None
+        self,
+        *,
+        rate_hz: float = AnalyzerOptions.face_rate_hz,
+        max_side: int | None = None,
+        progress: Progress | None = None,
     ) -> Generator[Frame, None, None]:
         """Stream pictures, at most `rate_hz` a second, sampled by their timestamps.
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from trivalent.analyzer import MAX_TEXT_CHARACTERS
+from trivalent.analyzer import MAX_TEXT_CHARACTERS, STAGES
+from trivalent.core.options import FACE_RATES_HZ
 from trivalent.core.outside import clean_line
 from trivalent.core.types import Modality
 from trivalent.service.documents import AnalysisDocument, Label, Probabilities
@@ -67,7 +68,10 @@ class MediaOptions(TextOptions):
         default=None, description="speech recogniser, of those that the server has"
     )
     face_rate_hz: float | None = Field(
-        default=None, ge=0.1, le=60, description="pictures looked at per second"
+        default=None,
+        ge=FACE_RATES_HZ.low,
+        le=FACE_RATES_HZ.high,
+        description="pictures looked at per second",
     )
     transcript: str | None = Field(
         default=None, max_length=1_000_000, description=".srt, .vtt or plain text instead of recognition"
@@ -142,7 +146,7 @@ class JobOut(BaseModel):
     name: str
     state: JobState
     stage: str = Field(
-        description="decode, speech, voice, face or fusion while it runs", examples=["voice"]
+        description=f"{', '.join(STAGES[:-1])} or {STAGES[-1]} while it runs", examples=["voice"]
     )
     progress: float = Field(description="of the stage, 0 to 1")
     position: int | None = Field(description="place in the queue, 1 is next; null unless queued")

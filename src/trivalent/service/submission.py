@@ -8,13 +8,14 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from trivalent.core.errors import NotFoundError, QueueFullError, QuotaError
+from trivalent.media.kinds import Kind
 from trivalent.service.bodies import checked, form_value, parse
 from trivalent.service.caller import still_valid
 from trivalent.service.catalogue import Version
 from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait
 from trivalent.service.schemas import FormFields, JobOut, MediaOptions, TextRequest
-from trivalent.service.uploads import Upload, as_text_name, received, sniffed_name
+from trivalent.service.uploads import Upload, received, sniffed_kind
 from trivalent.speech.weights import is_present
 from trivalent.store import Job, JobState, Room, User
 
@@ -50,10 +51,10 @@ def submit_text(service: Service, user: User, wanted: TextRequest) -> Job:
         The queue, the account's share of it or the disk is full.
     """
     _check_room(service, user)
-    upload = Upload(service.store.upload_path(), as_text_name(wanted.name))
+    upload = Upload(service.store.upload_path(), wanted.name)
     try:
         upload.path.write_text(wanted.text, encoding="utf-8", errors="replace")
-        options = {} if wanted.options.model is None else {"model": wanted.options.model}
+        options = wanted.options.model_dump(exclude_none=True) | {"kind": Kind.TEXT}
         job = _enqueue(service, user, upload, options=options, keep_media=False, tags=wanted.tags)
     finally:
         upload.path.unlink(missing_ok=True)
@@ -90,7 +91,7 @@ def usual_seconds(service: Service, user: User) -> float:
 def _submit(service: Service, user: User, upload: Upload) -> Job:
     form = _form(upload)
     options = _options(service, form_value(upload.fields, "options"))
-    upload.name = sniffed_name(upload, service.pool, owner=user.id)
+    options["kind"] = sniffed_kind(upload, service.pool, owner=user.id)
     keep = user.keep_media if user.keep_media is not None else service.settings.keep_media
     keep = keep if form.keep_media is None else form.keep_media
     return _enqueue(service, user, upload, options=options, keep_media=keep, tags=form.tags)

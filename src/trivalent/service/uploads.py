@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trivalent.core.errors import StoreError
 from trivalent.core.outside import clean_file_name
-from trivalent.media.kinds import is_text
+from trivalent.media.kinds import Kind
 from trivalent.media.probe import foreign_kind, read_head
 from trivalent.service.bodies import chunks
 from trivalent.service.problems import ProblemError, Problems
@@ -194,16 +194,10 @@ def shown_name(given: str) -> str:
     return clean_file_name(given, default="recording")
 
 
-def as_text_name(name: str) -> str:
-    """Give a name the suffix of a text unless it has one: the analysis tells texts by it."""
-    return name if is_text(name) else f"{name}.txt"
+def sniffed_kind(upload: Upload, pool: Pool, *, owner: str) -> Kind:
+    """Tell what an upload is, judged by its bytes and never by its name.
 
-
-def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
-    """Name of an upload under which it is read as what it is, judged by its bytes.
-
-    A text keeps or gets the suffix of a text, and a recording does not keep one: the analysis tells
-    the two apart by it. A file that may be a recording is opened in a child process.
+    A file that may be a recording is opened in a child process.
 
     Raises
     ------
@@ -213,12 +207,11 @@ def sniffed_name(upload: Upload, pool: Pool, *, owner: str) -> str:
     if upload.path.stat().st_size == 0:
         raise ProblemError(Problems.UNSUPPORTED, "expected sound, video or a text, got an empty file")
     head = read_head(upload.path)
-    named_text = is_text(upload.name)
     foreign = foreign_kind(head)
     if foreign is None and _opens(upload.path, pool, owner=owner):
-        return f"{upload.name}.media" if named_text else upload.name
+        return Kind.RECORDING
     if foreign == "a text file" or (foreign is None and _is_prose(head)):
-        return as_text_name(upload.name)
+        return Kind.TEXT
     what = foreign or "a file that no decoder can open"
     raise ProblemError(Problems.UNSUPPORTED, f"expected sound, video or a text, got {what}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Utterance
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import Pack, Span, find_speech, pack_speech
@@ -66,7 +67,9 @@ class Recognizer:
         CPU threads of the recogniser.
     """
 
-    def __init__(self, model: str = "tiny.en", *, threads: int = 2) -> None:
+    def __init__(
+        self, model: str = AnalyzerOptions.whisper, *, threads: int = AnalyzerOptions.threads
+    ) -> None:
         self.model = model
         self.threads = threads
         self._whisper: WhisperModel | None = None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from trivalent.core.errors import TranscriptError, TrivalentError
+from trivalent.core.options import AnalyzerOptions
+from trivalent.media.kinds import Kind
 from trivalent.store import Job, Record
 from trivalent.store.folders import suffix_of
 from trivalent.web import state
@@ -30,28 +32,29 @@ class Wishes:
     """How a recording is to be analysed; a transcript is only read when it is handed in."""
 
     modalities: Sequence[str] | None = None
-    whisper: str = "tiny.en"
+    whisper: str = AnalyzerOptions.whisper
     transcript: UploadedFile | None = None
     keep_media: bool = False
 
-    def options(self) -> dict[str, Any]:
-        """Render for the job.
+    def options(self, kind: Kind) -> dict[str, Any]:
+        """Render for the job of a file of this kind.
 
         Raises
         ------
         TranscriptError
             The transcript is too long, malformed or without words.
         """
-        return {
-            "model": state.chosen_model(),
-            "modalities": None if self.modalities is None else list(self.modalities),
-            "whisper": self.whisper,
-            "transcript": None if self.transcript is None else _read(self.transcript),
-        }
+        asked = AnalyzerOptions(
+            state.chosen_model(),
+            modalities=None if self.modalities is None else tuple(self.modalities),
+            whisper=self.whisper,
+        )
+        transcript = None if self.transcript is None else _read(self.transcript)
+        return {**asked.to_dict(), "kind": kind, "transcript": transcript}
 
 
-def submit(name: str, content: bytes | Path, wishes: Wishes) -> Job:
-    """Queue a recording; this session keeps a copy to play.
+def submit(name: str, content: bytes | Path, wishes: Wishes, *, kind: Kind) -> Job:
+    """Queue a recording, or a text; this session keeps a copy to play.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def submit(name: str, content: bytes | Path, wishes: Wishes) -> Job:
     TranscriptError
         As `Wishes.options`.
     """
-    user, options = state.user(), wishes.options()
+    user, options = state.user(), wishes.options(kind)
     copy = state.session_folder() / f"{secrets.token_hex(8)}{suffix_of(name)}"
     _write(content, copy)
     waiting = copy.with_name(f"{copy.stem}.waiting")

@@ -21,10 +21,11 @@ from trivalent.bundle.loading import load_bundle
 from trivalent.core.errors import CancelledError, InputError, TrivalentError, UsageError
 from trivalent.core.files import write_text_atomic
 from trivalent.core.locks import lock_now
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.regular_files import Facts, facts, read_whole, sha256
 from trivalent.core.version import __version__
 from trivalent.speech.transcripts import MAX_BYTES
-from trivalent.work.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.work.isolated import Isolated, Limits
 from trivalent.work.sources import Sources
 
 SCHEMA = "trivalent.batch/1"
@@ -83,7 +84,7 @@ def check_options(options: AnalyzerOptions) -> None:
     TrivalentError
         As `Analyzer` raises them.
     """
-    Analyzer(**options.to_dict())
+    Analyzer.of(options)
 
 
 def plan(

@@ -16,13 +16,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trivalent.core import errors
 from trivalent.core.analysis import Analysis
-from trivalent.core.errors import CancelledError, LimitError, UsageError
+from trivalent.core.errors import CancelledError, LimitError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.private_folders import PrivateFolder
 from trivalent.core.settings import VARIABLE as SETTINGS
 
@@ -30,58 +31,6 @@ log = logging.getLogger(__name__)
 Report = Callable[[str, float], None]
 POLL_S = 0.05
 CANCEL_GRACE_S = 3.0  # a child that does not stop by itself within this is killed
-
-
-@dataclass(frozen=True)
-class AnalyzerOptions:
-    """What an `Analyzer` is made with, in a form that can be sent and stored."""
-
-    model: str = "default"
-    modalities: tuple[str, ...] | None = None
-    thresholds: tuple[float, ...] | None = None
-    min_confidence: float | None = None
-    whisper: str = "tiny.en"
-    face_rate_hz: float = 5.0
-    threads: int = 2
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render as JSON knows it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> AnalyzerOptions:
-        """Read from JSON; keys of others are left alone, so that jobs of a newer version still run.
-
-        >>> AnalyzerOptions.from_dict({"modalities": ["text"], "later": 1}).modalities
-        ('text',)
-
-        Raises
-        ------
-        UsageError
-            A value has the wrong type.
-        """
-        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
-        for name in ("modalities", "thresholds"):
-            if isinstance(known.get(name), list):
-                known[name] = tuple(known[name])
-        options = cls(**known)
-        for name, kinds in _OPTION_TYPES.items():
-            if not isinstance(getattr(options, name), kinds):
-                raise UsageError(
-                    f"expected another kind of value for the option {name!r}, got {known[name]!r}"
-                )
-        return options
-
-
-_OPTION_TYPES: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "modalities": (tuple, type(None)),
-    "thresholds": (tuple, type(None)),
-    "min_confidence": (float, int, type(None)),
-    "whisper": (str,),
-    "face_rate_hz": (float, int),
-    "threads": (int,),
-}
 
 
 @dataclass(frozen=True)
@@ -165,6 +114,7 @@ class Isolated:
         path: Path,
         *,
         name: str | None = None,
+        kind: str | None = None,
         options: AnalyzerOptions | None = None,
         transcript: str | None = None,
         time_s: float | None = None,
@@ -177,7 +127,9 @@ class Isolated:
         ----------
         path : Path
         name : str, optional
-            Shown in the result; its suffix tells a text from a recording.
+            Shown in the result.
+        kind : str, optional
+            As in `Analyzer.analyze`.
         options : AnalyzerOptions, optional
         transcript : str, optional
             Content of an .srt, .vtt or plain transcript.
@@ -194,6 +146,7 @@ class Isolated:
         arguments = {
             "path": os.fspath(Path(path).absolute()),
             "name": name or Path(path).name,
+            "kind": kind,
             "options": (options or AnalyzerOptions()).to_dict(),
             "transcript": transcript,
         }

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.core.errors import CancelledError, LimitError, QueueFullError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality
-from trivalent.work.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.work.isolated import Isolated, Limits
 
 log = logging.getLogger(__name__)
 Answer = dict[str, Any]

@@ -2,6 +2,9 @@
 
 Every worker is a thread with a child process of its own. A job is claimed with a lease that the
 worker renews while it goes on, so that the jobs of a killed program are taken up by the next one.
+
+The options of a job are those of `AnalyzerOptions` that were asked for, the `kind` of its file, whose
+name in the store tells nothing, and a `transcript`.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from dataclasses import replace
 from trivalent.bundle.shelf import locate
 from trivalent.core.analysis import Analysis
 from trivalent.core.errors import CancelledError, StoreError, TrivalentError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.private_folders import TEMPORARY
 from trivalent.core.settings import Settings
+from trivalent.media.kinds import kind_of
 from trivalent.store import Beat, Claim, Record, Store
-from trivalent.work.isolated import AnalyzerOptions, Isolated, Limits
+from trivalent.work.isolated import Isolated, Limits
 
 log = logging.getLogger(__name__)
 LEASE_S = 30.0
@@ -145,6 +150,8 @@ class _Work:
             analysis = self.analyzer.analyze(
                 claim.path,
                 name=claim.job.name,
+                # jobs of earlier versions have a name that tells
+                kind=options.get("kind") or kind_of(claim.job.name),
                 options=replace(chosen, model=model, threads=settings.threads),
                 transcript=options.get("transcript"),
                 report=self._report,

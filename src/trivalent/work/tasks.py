@@ -12,22 +12,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trivalent.core.options import AnalyzerOptions
+
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer, Stages
     from trivalent.core.analysis import Analysis
     from trivalent.speech.transcripts import Transcript
-    from trivalent.work.isolated import AnalyzerOptions
 
 Answer = dict[str, Any]
 ANALYZERS = 2  # kept loaded
 
 
 def analyze(
-    path: str, *, name: str, options: dict[str, Any], transcript: str | None, stages: Stages
+    path: str,
+    *,
+    name: str,
+    kind: str | None,
+    options: dict[str, Any],
+    transcript: str | None,
+    stages: Stages,
 ) -> Answer:
     """Analyse a file; see `Analyzer.analyze`."""
     given = None if transcript is None else _parsed(transcript)
-    return _told(_analyzer(options).analyze(path, name=name, transcript=given, stages=stages))
+    analyzer = _analyzer(options)
+    return _told(analyzer.analyze(path, name=name, kind=kind, transcript=given, stages=stages))
 
 
 def text(text: str, *, name: str, options: dict[str, Any], stages: Stages) -> Answer:
@@ -88,7 +96,6 @@ def _told(analysis: Analysis) -> Answer:
 
 def _analyzer(options: dict[str, Any]) -> Analyzer:
     from trivalent.bundle.loading import fingerprint
-    from trivalent.work.isolated import AnalyzerOptions
 
     chosen = AnalyzerOptions.from_dict(options)
     return _loaded(chosen, fingerprint(chosen.model))
@@ -99,4 +106,4 @@ def _loaded(options: AnalyzerOptions, content: str) -> Analyzer:
     """Load a bundle; one that was replaced has another content and is loaded anew."""
     from trivalent.analyzer import Analyzer
 
-    return Analyzer(**options.to_dict())
+    return Analyzer.of(options)

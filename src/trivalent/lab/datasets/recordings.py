@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from trivalent.bundle.loading import ExpertSpec, Inputs
 from trivalent.core.errors import UsageError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, Status
-from trivalent.experts.readings import MIN_VOICED_S, frames_within, voiced_seconds
+from trivalent.experts.audio import MIN_VOICED_S, voiced_seconds
+from trivalent.experts.face import frames_within
 from trivalent.extract import FACE_RATE_HZ, LONGEST_SIDE_PX
 from trivalent.features import extractor_columns, extractor_version
 from trivalent.features.pooling import pool
@@ -79,7 +81,7 @@ def face(rate_hz: float = FACE_RATE_HZ) -> Extraction:
     return Extraction("face", extractor_version("face"), options)
 
 
-def words(model: str = "tiny.en") -> Extraction:
+def words(model: str = AnalyzerOptions.whisper) -> Extraction:
     """Words as a Whisper model hears them, a row for each utterance.
 
     Raises

@@ -11,6 +11,7 @@ import streamlit as st
 from trivalent.core.errors import LimitError, QueueFullError, TrivalentError
 from trivalent.core.outside import clean_file_name
 from trivalent.core.private_folders import TEMPORARY, PrivateFolder
+from trivalent.media.kinds import kind_of
 from trivalent.store import BatchSummary
 from trivalent.web import state
 from trivalent.web.i18n import t
@@ -156,7 +157,7 @@ def _queue(taken: Sequence[Taken], name: str, keep: bool) -> tuple[str | None, l
                 user,
                 file.name,
                 file.path,
-                options=wishes.options(),
+                options=wishes.options(kind_of(file.name)),
                 batch=batch,
                 origin="batch",
                 keep_media=keep,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from trivalent.core.errors import TrivalentError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality
+from trivalent.media.kinds import Kind, kind_of
 from trivalent.speech.transcripts import SUFFIXES
 from trivalent.web import state, submission
 from trivalent.web.i18n import t
@@ -14,7 +16,7 @@ from trivalent.web.views.ask_text import Target
 from trivalent.web.views.notices import show_error
 from trivalent.web.views.words import modality_name
 
-RECOGNISERS = ("tiny.en", "base.en", "base", "small.en", "small")
+RECOGNISERS = (AnalyzerOptions.whisper, "base.en", "base", "small.en", "small")
 
 
 def ask_file() -> Target | None:
@@ -33,10 +35,13 @@ def ask_file() -> Target | None:
     try:
         if sample:
             # nobody's recording: kept, so that it still plays after a reload
-            job = submission.submit("sample.mp4", state.sample(), Wishes(keep_media=True))
+            job = submission.submit(
+                "sample.mp4", state.sample(), Wishes(keep_media=True), kind=Kind.RECORDING
+            )
             return "job", job.id
         if pressed and file is not None and wishes is not None:
-            return "job", submission.submit(file.name, file.getvalue(), wishes).id
+            kind = kind_of(file.name)
+            return "job", submission.submit(file.name, file.getvalue(), wishes, kind=kind).id
     except TrivalentError as error:
         show_error(error)
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from trivalent.core.errors import TrivalentError
+from trivalent.media.kinds import Kind
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import t
@@ -63,7 +64,8 @@ def _microphone(wishes: submission.Wishes | None) -> Target | None:
     )
     if not pressed or sound is None or wishes is None:
         return None
-    return "job", submission.submit(f"{t('analyze.recorded')}.wav", sound.getvalue(), wishes).id
+    name = f"{t('analyze.recorded')}.wav"
+    return "job", submission.submit(name, sound.getvalue(), wishes, kind=Kind.RECORDING).id
 
 
 def _camera(wishes: submission.Wishes | None) -> Target | None:
@@ -81,7 +83,8 @@ def _camera(wishes: submission.Wishes | None) -> Target | None:
     if not result.sent or wishes is None or not path.is_file():
         return None
     suffix = ".mp4" if result.sent == "mp4" else ".webm"
-    job = submission.submit(f"{t('analyze.recorded')}{suffix}", path, wishes)
+    name = f"{t('analyze.recorded')}{suffix}"
+    job = submission.submit(name, path, wishes, kind=Kind.RECORDING)
     path.unlink()
     return "job", job.id
 

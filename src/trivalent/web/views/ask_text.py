@@ -8,6 +8,7 @@ import streamlit as st
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS
 from trivalent.core.errors import TrivalentError
+from trivalent.media.kinds import Kind
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import language, t
@@ -77,7 +78,7 @@ def _at_once(text: str) -> Target:
 def _as_job(text: str) -> Target:
     path = state.session_folder() / f"{secrets.token_hex(8)}.txt"
     path.write_text(text, encoding="utf-8")
-    job = submission.submit(f"{_name(text)}.txt", path, submission.Wishes())
+    job = submission.submit(_name(text), path, submission.Wishes(), kind=Kind.TEXT)
     return "job", job.id
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from trivalent.analyzer import STAGES
 from trivalent.core.errors import TrivalentError
 from trivalent.report.markup import esc
 from trivalent.report.wording import clock
@@ -15,7 +16,6 @@ from trivalent.web import state
 from trivalent.web.i18n import t, translate
 from trivalent.web.views.notices import capital, plain, show_error
 
-STAGES = ("decode", "speech", "voice", "face", "fusion")
 OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 LOOK_S = 0.7
 

@@ -129,7 +129,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _media(path: Path | None, analysis: Analysis) -> dict[str, Any] | None:
-    if path is None or played_as(path) is None:
+    if path is None or analysis.source.kind == "text" or played_as(path) is None:
         return None
     return {
         "url": state.media_url(path),

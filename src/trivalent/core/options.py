@@ -1,0 +1,122 @@
+"""What an analysis can be asked for: every option once, with its default and its bounds.
+
+The command line, the service, the app, a batch's manifest, the jobs and the child processes all take
+names, defaults and bounds from here. What only a bundle can judge (does it have the modality, are the
+thresholds sound) is judged where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
+from typing import Any
+
+from trivalent.core.errors import UsageError
+from trivalent.core.types import Modality
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Least and greatest value of a number."""
+
+    low: float
+    high: float
+
+    def check(self, value: float, *, named: str) -> None:
+        """Refuse what lies outside.
+
+        >>> Bounds(1, 1024).check(0, named="--threads")
+        Traceback (most recent call last):
+        ...
+        trivalent.core.errors.UsageError: expected --threads between 1 and 1,024, got 0
+
+        Raises
+        ------
+        UsageError
+        """
+        if not self.low <= value <= self.high:  # also what is no number
+            raise UsageError(f"expected {named} between {self.low:,} and {self.high:,}, got {value:g}")
+
+
+FACE_RATES_HZ = Bounds(0.1, 60)
+THREADS = Bounds(1, 1024)
+
+
+@dataclass(frozen=True)
+class AnalyzerOptions:
+    """What an `Analyzer` is made with, in a form that can be sent and stored.
+
+    Attributes
+    ----------
+    model : str
+        Name of an installed bundle, a folder or a .zip.
+    modalities : tuple of str, optional
+        Which to use; all that the bundle has by default.
+    thresholds : three floats, optional
+        Decision thresholds for negative, neutral, positive: the label is argmax p / tau.
+    min_confidence : float, optional
+        Abstain below this confidence.
+    whisper : str
+        Speech recogniser, a size of `trivalent.speech.weights.SIZES`; the default comes with the package.
+    face_rate_hz : float
+        Frames looked at per second.
+    threads : int
+        Threads of each model.
+
+    Raises
+    ------
+    UsageError
+        A value is of another kind or out of its bounds, or no modality is named.
+    """
+
+    model: str = "default"
+    modalities: tuple[str, ...] | None = None
+    thresholds: tuple[float, ...] | None = None
+    min_confidence: float | None = None
+    whisper: str = "tiny.en"
+    face_rate_hz: float = 5.0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds):
+                raise UsageError(f"expected another kind of value for the option {name!r}, got {value!r}")
+        if self.modalities == ():
+            raise UsageError(f"expected modalities among {','.join(Modality)}, got none")
+        FACE_RATES_HZ.check(self.face_rate_hz, named="face_rate_hz")
+        THREADS.check(self.threads, named="threads")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render as JSON knows it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AnalyzerOptions:
+        """Read from JSON; keys of others are left alone, so that jobs of a newer version still run.
+
+        >>> AnalyzerOptions.from_dict({"modalities": ["text"], "later": 1}).modalities
+        ('text',)
+
+        Raises
+        ------
+        UsageError
+            As the class.
+        """
+        known: dict[str, Any] = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        for name, value in known.items():
+            if isinstance(value, list):
+                known[name] = tuple(value)
+        return cls(**known)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "modalities": (tuple, type(None)),
+    "thresholds": (tuple, type(None)),
+    "min_confidence": (Real, type(None)),
+    "whisper": (str,),
+    "face_rate_hz": (Real,),
+    "threads": (Integral,),
+}

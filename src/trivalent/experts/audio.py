@@ -1,0 +1,103 @@
+"""The channel of the voice: COVAREP columns of the sound of each utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from trivalent.bundle.loading import Expert
+from trivalent.core.errors import FeatureError
+from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import FeatureTable, FloatArray, Modality, Status, Utterance
+from trivalent.experts.channel import Begin, Channel, Limit, Progress, Spoken, View
+from trivalent.experts.quality import Span, speech_to_noise
+from trivalent.experts.readings import Reading, classify_table
+from trivalent.media.sound import SAMPLE_RATE, AudioTrack
+
+OnVoice = Callable[[float, FeatureTable], None]
+
+MIN_VOICED_S = 0.25  # fewer voiced frames than this describe a cough, not a voice
+FULL_VOICED_S = 1.0  # from here on the voice counts fully
+
+
+def read_voice(
+    expert: Expert,
+    utterances: Sequence[Utterance],
+    *,
+    audio: AudioTrack | None,
+    progress: Progress | None,
+    on_voice: OnVoice | None = None,
+    voiced: Sequence[Span] = (),
+) -> list[Reading]:
+    """Classify the voice of utterances from COVAREP columns, one utterance at a time.
+
+    `on_voice` is called with the start in seconds and the columns of every utterance; `voiced` is
+    where the voice activity detector hears speech.
+    """
+    if audio is None:
+        return [Reading.absent("the recording has no audio track") for _ in utterances]
+    readings, spans = [], [(u.start_s, u.end_s) for u in utterances]
+    for i, utterance in enumerate(utterances):
+        table = _voice_columns(expert, audio.read(utterance.start_s, utterance.end_s))
+        if on_voice:
+            on_voice(utterance.start_s, table)
+        ratio_db = speech_to_noise(audio, spans, i, voiced=voiced)
+        readings.append(_one_voice(expert, table, {} if ratio_db is None else {"snr_db": ratio_db}))
+        if progress:
+            progress((i + 1) / len(utterances))
+    return readings
+
+
+def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
+    from trivalent.features.covarep import covarep
+
+    spec = expert.spec
+    try:
+        return covarep(samples, SAMPLE_RATE, columns=spec.columns)
+    except FeatureError as error:
+        return FeatureTable.absent(
+            spec.extractor,
+            spec.extractor_version,
+            columns=spec.columns,
+            reason=str(error),
+            status=Status.FAILED,
+        )
+
+
+def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) -> Reading:
+    if table.status is not Status.OK:
+        return Reading.absent(table.reason or "no voice features", status=table.status)
+    voiced_s = voiced_seconds(table)
+    facts = {"voiced_s": voiced_s, **measured}
+    if voiced_s < MIN_VOICED_S:
+        return Reading.absent(f"{voiced_s:.2f} s of voiced speech, needs {MIN_VOICED_S:g} s", facts=facts)
+    return classify_table(expert, table, quality=min(1.0, voiced_s / FULL_VOICED_S), facts=facts)
+
+
+def voiced_seconds(table: FeatureTable) -> float:
+    """Count the seconds of voiced speech in a table of COVAREP columns, a row every 10 ms."""
+    return float(np.nansum(table.column("VUV"))) * 0.01
+
+
+def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+    from trivalent.experts.tracks import TrackRecorder
+
+    audio, recorder = spoken.recording.audio, TrackRecorder(spoken.recording.duration_s)
+    readings = read_voice(
+        expert,
+        spoken.speech.utterances,
+        audio=audio,
+        progress=begin(),
+        on_voice=recorder.consider,
+        voiced=spoken.speech.spans,
+    )
+    return View(readings, tracks=recorder.tracks(audio))
+
+
+AUDIO = Channel(
+    Modality.AUDIO,
+    stage="voice",
+    read=_read,
+    limits=(Limit("snr_db", 5.0, "the voice is only about {value:.0f} dB above the noise", "the voice"),),
+)

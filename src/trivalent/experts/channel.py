@@ -1,0 +1,113 @@
+"""What a channel is: all that the program knows about one modality of a recording.
+
+Reports and texts call a channel by its modality; the bundle has its expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from trivalent.bundle.loading import Expert
+from trivalent.core.analysis import KeyFrame, Track
+from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import Modality
+from trivalent.experts.readings import Reading
+
+if TYPE_CHECKING:
+    from trivalent.media.recording import Recording
+    from trivalent.speech.recognizer import Speech
+
+Progress = Callable[[float], None]
+Begin = Callable[[], Progress]
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """What every channel reads from: a recording, and the utterances in it."""
+
+    recording: Recording
+    speech: Speech
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a channel saw: a reading of each utterance, and what it noticed on the way."""
+
+    readings: list[Reading]
+    warnings: list[str] = field(default_factory=list)
+    keyframes: Sequence[KeyFrame] = ()
+    tracks: Sequence[Track] = ()
+
+
+class Read(Protocol):
+    """Reads all utterances; `begin` begins the channel's stage and takes its progress in [0, 1]."""
+
+    def __call__(  # noqa: D102 - as the class says
+        self, expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin
+    ) -> View: ...
+
+
+@dataclass(frozen=True)
+class Limit:
+    """From where down on an expert is not to be relied on.
+
+    That is where macro-F1 has lost half of its margin over the constant answer, out of fold on the
+    training parts (RAVDESS actors 1 to 16 in white noise and babble, training people of the face
+    pictures), as found by `python benchmarks/robustness.py limits`.
+
+    Attributes
+    ----------
+    fact : str
+        Name of the measured fact; see `experts.quality`.
+    least : float
+    said : str
+        What is wrong, to be filled with the median `value` of the utterances concerned.
+    whom : str
+        On what not to rely.
+    """
+
+    fact: str
+    least: float
+    said: str
+    whom: str
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One modality of a recording.
+
+    Attributes
+    ----------
+    modality : Modality
+    stage : str
+        Under which its progress is told; `speech` is what remains of finding the words.
+    read : callable
+    limits : tuple of Limit
+    """
+
+    modality: Modality
+    stage: str
+    read: Read
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def timing(self) -> str:
+        """Under which its seconds are told."""
+        return f"{self.modality}_s"
+
+    def doubts(self, readings: Sequence[Reading]) -> list[str]:
+        """Say what is too bad to rely on, of the readings of all utterances."""
+        facts = [r.facts for r in readings if r.opinion is not None]
+        found = []
+        for limit in self.limits:
+            low = [f[limit.fact] for f in facts if f.get(limit.fact, np.inf) < limit.least]
+            if low:
+                said = limit.said.format(value=max(0.0, float(np.median(low))))
+                found.append(
+                    f"{said} in {len(low)} of {len(readings)} utterances: do not rely on {limit.whom} there"
+                )
+        return found

@@ -1,0 +1,99 @@
+"""The channel of the face: movements of the largest face in the pictures of each utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.bundle.loading import Expert
+from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import FeatureTable, Modality, Status, Utterance
+from trivalent.experts.channel import Begin, Channel, Limit, Spoken, View
+from trivalent.experts.quality import FaceMeasures
+from trivalent.experts.readings import Reading, classify_table
+
+if TYPE_CHECKING:
+    from trivalent.features.face import FaceObservation
+
+FULL_FACE_FRAMES = 5
+LONGEST_SIDE_PX = 1280
+
+
+def read_face(
+    expert: Expert,
+    utterances: Sequence[Utterance],
+    *,
+    table: FeatureTable,
+    measures: FaceMeasures | None = None,
+) -> list[Reading]:
+    """Classify the face of utterances from the frames that fall into them.
+
+    `measures` holds what was measured beside the table in the same frames.
+    """
+    if table.status is not Status.OK:
+        return [Reading.absent(table.reason or "no face", status=table.status) for _ in utterances]
+    rate = float(table.meta["rate_hz"])
+    readings = []
+    for utterance in utterances:
+        part, sampled = frames_within(table, utterance.start_s, utterance.end_s, rate_hz=rate)
+        facts = {"frames_with_face": float(len(part)), "frames_sampled": float(max(sampled, len(part)))}
+        if not len(part):
+            readings.append(Reading.absent(f"no face in {sampled} sampled frames", facts=facts))
+            continue
+        if measures is not None:
+            facts |= measures.facts(part.times)
+        seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
+        readings.append(classify_table(expert, part.select(expert.spec.columns), quality=seen, facts=facts))
+    return readings
+
+
+def frames_within(
+    table: FeatureTable, start_s: float, end_s: float, *, rate_hz: float
+) -> tuple[FeatureTable, int]:
+    """Take the frames of a stretch and tell how many pictures were looked at there.
+
+    A stretch shorter than a sampling period still gets its nearest frame.
+    """
+    slack = max(0.0, 1.5 / rate_hz - (end_s - start_s)) / 2
+    sampled = max(1, round((end_s - start_s + 2 * slack) * rate_hz))
+    return table.between(start_s - slack, end_s + slack), sampled
+
+
+def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+    from trivalent.experts.keyframes import KeyFrames
+    from trivalent.features.face import FaceExtractor
+
+    utterances, recording = spoken.speech.utterances, spoken.recording
+    if recording.kind != "video":
+        return View([Reading.absent("the recording has no video track") for _ in utterances])
+    keyframes, measures = KeyFrames(utterances), FaceMeasures()
+    extractor = FaceExtractor(threads=options.threads)
+
+    def see(time_s: float, image: NDArray[np.uint8], face: FaceObservation) -> None:
+        keyframes.consider(time_s, image, face)
+        measures.consider(time_s, image, face)
+
+    frames = recording.frames(rate_hz=options.face_rate_hz, max_side=LONGEST_SIDE_PX, progress=begin())
+    with closing(frames):  # the file too, should an error stop the extractor between two frames
+        table: FeatureTable = extractor.extract(frames, on_face=see)
+    table.meta["rate_hz"] = options.face_rate_hz
+    readings = read_face(expert, utterances, table=table, measures=measures)
+    return View(readings, warnings=table.meta.get("warnings", []), keyframes=keyframes.chosen())
+
+
+# Small faces are rather not found than misread: their limit is that of the studio pictures alone, the
+# other collection has none down to the 16 pixels that were tried.
+FACE = Channel(
+    Modality.FACE,
+    stage="face",
+    read=_read,
+    limits=(
+        Limit("face_pixels", 17.0, "the face is only about {value:.0f} pixels large", "the face"),
+        Limit("face_brightness", 0.058, "the face is too dark (brightness {value:.2f} of 1)", "the face"),
+        Limit("face_sharpness", 0.024, "the face is blurred (sharpness {value:.3f})", "the face"),
+    ),
+)

@@ -1,0 +1,107 @@
+"""The channel of words: what was said or written, read by an encoder of English."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.loading import Expert
+from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import Modality, Status, Utterance
+from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
+from trivalent.experts.readings import Reading
+from trivalent.features.text import encode, has_words, normalize, pack, pad, tokenizer
+
+FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
+
+
+def read_texts(
+    expert: Expert, utterances: Sequence[Utterance], *, progress: Progress | None = None
+) -> list[Reading]:
+    """Classify the words of utterances.
+
+    A text longer than the encoder's window is cut at sentences and its pieces averaged by
+    their number of tokens.
+    """
+    pieces: list[list[int]] = []
+    owners: list[int] = []
+    readings: list[Reading] = []
+    unknown = tokenizer().token_to_id("[UNK]")
+    for i, utterance in enumerate(utterances):
+        facts = {"words": float(len(utterance.text.split()))}
+        ids = encode(pack(normalize(utterance.text))) if has_words(utterance.text) else []
+        content = [t for piece in ids for t in piece[1:-1]]
+        if not utterance.text.strip():
+            readings.append(Reading.absent("no words"))
+        elif not content:
+            readings.append(Reading.absent("no word in the text, only signs", facts=facts))
+        elif all(t == unknown for t in content):
+            readings.append(Reading.absent("none of the words or signs is in the vocabulary", facts=facts))
+        else:
+            readings.append(Reading(Status.OK, facts=facts))
+            pieces += ids
+            owners += [i] * len(ids)
+    if pieces:
+        _classify_pieces(
+            expert, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
+        )
+    return readings
+
+
+def _classify_pieces(
+    expert: Expert,
+    pieces: Sequence[list[int]],
+    *,
+    owners: Sequence[int],
+    utterances: Sequence[Utterance],
+    readings: list[Reading],
+    progress: Progress | None,
+) -> None:
+    lengths = np.array([len(p) for p in pieces])
+    probabilities = np.empty((len(pieces), 3))
+    # One at a time: the int8 graph scales its activations over the whole batch, so that a text would
+    # be judged differently beside other texts.
+    for k, piece in enumerate(pieces):
+        probabilities[k] = expert.from_tokens(*pad([piece]))[0]
+        if progress:
+            progress((k + 1) / len(pieces))
+    owner = np.asarray(owners)
+    for i in np.unique(owner):
+        rows = owner == i
+        mean = np.average(probabilities[rows], axis=0, weights=lengths[rows])
+        quality, facts = _word_quality(utterances[i])
+        opinion = Opinion(mean, expert.spec.prior, quality)
+        readings[i] = Reading(Status.OK, None, opinion, {**readings[i].facts, **facts})
+
+
+def _word_quality(utterance: Utterance) -> tuple[float, dict[str, float]]:
+    known = [w.probability for w in utterance.words if w.probability is not None]
+    if not known:
+        return 1.0, {}
+    mean = float(np.mean(known))
+    return min(1.0, mean / FULL_WORD_PROBABILITY), {"word_probability": mean}
+
+
+def language_problem(utterances: Sequence[Utterance], language: str | None) -> str | None:
+    """Say why the words must not be scored as English, or return None."""
+    if language == "en" or not any(u.text for u in utterances):
+        return None
+    named = "could not be told" if language is None else f"is {language!r}"
+    return f"the language {named}, the text expert reads English"
+
+
+def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+    utterances, progress = spoken.speech.utterances, begin()
+    problem = language_problem(utterances, spoken.speech.language)
+    if problem is None:
+        view = View(read_texts(expert, utterances, progress=progress))
+    else:
+        view = View([Reading.absent(problem) for _ in utterances])
+        view.warnings.append(f"text not used: {problem}")
+    progress(1.0)
+    return view
+
+
+TEXT = Channel(Modality.TEXT, stage="speech", read=_read)
