@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.core.errors import InputError, TextError, UsageError
-from trivalent.core.types import FeatureTable, Modality, Utterance
+from trivalent.core.types import Modality, Utterance
 from trivalent.experts.judge import Judge
 from trivalent.experts.quality import FaceMeasures, doubts
 from trivalent.experts.readings import (
@@ -31,6 +32,8 @@ from trivalent.experts.readings import (
     read_texts,
     read_voice,
 )
+from trivalent.features.extractor import Material
+from trivalent.features.registry import extractor
 from trivalent.features.text import has_words, normalize, pack
 from trivalent.media.kinds import is_text
 from trivalent.speech.language import looks_english
@@ -317,25 +320,24 @@ class _Journey:
 
     def _faces(self) -> list[Reading]:
         from trivalent.experts.keyframes import KeyFrames
-        from trivalent.features.face import FaceExtractor
 
         expert = self.analyzer.bundle.experts[Modality.FACE]
         if self.recording.kind != "video":
             reason = "the recording has no video track"
             return [Reading.absent(reason) for _ in self.utterances]
         keyframes, measures = KeyFrames(self.utterances), FaceMeasures()
-        extractor = FaceExtractor(threads=self.analyzer.threads)
 
         def see(time_s: float, image: NDArray[np.uint8], face: FaceObservation) -> None:
             keyframes.consider(time_s, image, face)
             measures.consider(time_s, image, face)
 
-        frames = self.recording.frames(
-            rate_hz=self.analyzer.face_rate_hz, max_side=1280, progress=self.stages("face")
+        wanted = extractor(expert.spec.extractor)
+        material = Material(
+            pictures=partial(self.recording.frames, progress=self.stages("face")),
+            on_face=see,
+            threads=self.analyzer.threads,
         )
-        with closing(frames):  # the file too, should an error stop the extractor between two frames
-            table: FeatureTable = extractor.extract(frames, on_face=see)
-        table.meta["rate_hz"] = self.analyzer.face_rate_hz
+        table = wanted.extract(material, wanted.options(face_rate_hz=self.analyzer.face_rate_hz))
         self.warnings += table.meta.get("warnings", [])
         self.keyframes = keyframes.chosen()
         return read_face(expert, self.utterances, table=table, measures=measures)

@@ -13,12 +13,14 @@ import numpy as np
 
 from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import MIN_STEPS, Expert, Inputs
-from trivalent.core.errors import FeatureError
+from trivalent.core.errors import FeatureError, UsageError
 from trivalent.core.types import FeatureTable, FloatArray, Status, Utterance
 from trivalent.experts.quality import FaceMeasures, Span, speech_to_noise
+from trivalent.features.extractor import Material
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
+from trivalent.features.registry import extractor
 from trivalent.features.text import encode, has_words, normalize, pack, pad, tokenizer
-from trivalent.media.sound import SAMPLE_RATE, AudioTrack
+from trivalent.media.sound import AudioTrack
 
 Progress = Callable[[float], None]
 OnVoice = Callable[[float, FeatureTable], None]
@@ -151,12 +153,10 @@ def read_voice(
 
 
 def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
-    from trivalent.features.covarep import covarep
-
     spec = expert.spec
     try:
-        return covarep(samples, SAMPLE_RATE, columns=spec.columns)
-    except FeatureError as error:
+        return extractor(spec.extractor).extract(Material(sound=lambda: samples), columns=spec.columns)
+    except (FeatureError, UsageError) as error:
         return FeatureTable.absent(
             spec.extractor,
             spec.extractor_version,
@@ -177,7 +177,9 @@ def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) 
 
 
 def voiced_seconds(table: FeatureTable) -> float:
-    """Count the seconds of voiced speech in a table of COVAREP columns, a row every 10 ms."""
+    """Count the seconds of voiced speech, a row every 10 ms; all of them where no column tells voicing."""
+    if "VUV" not in table.columns:
+        return float(np.ptp(table.times)) if len(table) else 0.0
     return float(np.nansum(table.column("VUV"))) * 0.01
 
 
