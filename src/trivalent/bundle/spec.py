@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from trivalent.bundle.files import MALFORMED, cut
-from trivalent.core.errors import BundleError, FeatureError
-from trivalent.core.types import LABELS, FloatArray
-from trivalent.features import EXTRACTORS, extractor_columns, extractor_version
+from trivalent.core.errors import BundleError, FeatureError, UsageError
+from trivalent.core.types import LABELS, FloatArray, Modality
+from trivalent.features.extractor import Extractor, Inputs, Need
 from trivalent.features.frames import columns_of_channels
 from trivalent.features.pooling import columns_of
+from trivalent.features.registry import OWN, extractor, extractor_names, own_extractors
 
-
-class Inputs(StrEnum):
-    """What a graph takes of a feature table."""
-
-    POOLED = "pooled"  # one vector of statistics; also text, which takes token ids
-    FRAMES = "frames"  # channels over steps of 20 ms
+# What an analysis has of each modality, and can give to the graph of its expert.
+_READ = {
+    Modality.TEXT: (Need.WORDS, (Inputs.TOKENS,)),
+    Modality.AUDIO: (Need.SOUND, (Inputs.POOLED, Inputs.FRAMES)),
+    Modality.FACE: (Need.PICTURES, (Inputs.POOLED,)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class ExpertSpec:
     Attributes
     ----------
     inputs : Inputs
-        `pooled` or `frames`; bundles that do not say are pooled.
+        Bundles that do not say are pooled, and those of token ids say so, too; see `takes`.
     pooling : tuple of str
         The pooled statistics ("F0.mean_voiced") that the graph takes, in order; empty for frames
         and for text, whose graph takes token ids.
@@ -56,6 +56,12 @@ class ExpertSpec:
     max_missing: float = 0.25
     inputs: Inputs = Inputs.POOLED
     channels: tuple[str, ...] = ()
+
+    @property
+    def takes(self) -> Inputs:
+        """What the graph takes."""
+        tokens = Inputs.TOKENS in extractor(self.extractor).graphs
+        return Inputs.TOKENS if tokens and self.inputs is Inputs.POOLED else self.inputs
 
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
@@ -129,27 +135,30 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
     BundleError
         Another extractor, version or column; names both sides.
     """
-    if spec.extractor not in EXTRACTORS:
-        known = ", ".join(EXTRACTORS)
+    found = _extractor_of(spec, modality)
+    if spec.extractor_version != found.version:
         raise BundleError(
-            f"expected an extractor among {known} for {modality}, got {cut(spec.extractor)!r}"
+            f"expected a bundle for {found.name} version {found.version}, got {modality} features of "
+            f"version {cut(spec.extractor_version)}; train it again or install the matching trivalent"
         )
-    current = extractor_version(spec.extractor)
-    if spec.extractor_version != current:
+    need, given = _READ[Modality(modality)]
+    if need not in found.needs:
         raise BundleError(
-            f"expected a bundle for {spec.extractor} version {current}, got {modality} features of version "
-            f"{cut(spec.extractor_version)}; train it again or install the matching trivalent"
+            f"expected an extractor that takes {need} for {modality}, got {found.name!r}; train it again"
         )
-    available = extractor_columns(spec.extractor)
+    if spec.takes not in found.graphs or spec.takes not in given:
+        suited = " or ".join(e.name for e in own_extractors() if spec.takes in e.graphs)
+        raise BundleError(
+            f"expected {spec.takes} of {suited} for {modality}, got {spec.takes} of {found.name!r}"
+        )
+    available = found.graphs[spec.takes]
     lacking = [c for c in spec.columns if c not in available]
     if lacking:
         raise BundleError(
-            f"expected {modality} columns that the extractor {spec.extractor} computes, got "
+            f"expected {modality} columns that the extractor {found.name} computes, got "
             f"{len(lacking)} others: {_some(lacking)}; the extractor has besides: "
             f"{_some([c for c in available if c not in spec.columns]) or 'nothing'}"
         )
-    if spec.inputs is Inputs.FRAMES and spec.extractor != "covarep":
-        raise BundleError(f"expected frames of covarep for {modality}, got frames of {spec.extractor!r}")
     try:
         needed = columns_of_channels(spec.channels) if spec.channels else columns_of(spec.pooling)
     except FeatureError as error:
@@ -160,6 +169,23 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
             f"expected the columns that {modality} pools or frames to be listed, got others: "
             f"{_some(unlisted)}"
         )
+
+
+def _extractor_of(spec: ExpertSpec, modality: str) -> Extractor:
+    """Look up an extractor that a bundle can rely on."""
+    try:
+        found = extractor(spec.extractor)
+    except UsageError:
+        found = None
+    except FeatureError as error:
+        raise BundleError(f"expected an extractor that works for {modality}: {error}") from error
+    if found is not None and found.graphs:
+        return found
+    known = [e.name for e in own_extractors() if e.graphs]
+    known += [name for name in extractor_names() if name not in OWN]
+    raise BundleError(
+        f"expected an extractor among {', '.join(known)} for {modality}, got {cut(spec.extractor)!r}"
+    )
 
 
 def _text(value: Any) -> str:

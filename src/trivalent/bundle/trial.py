@@ -65,10 +65,10 @@ def _ask(expert: Any, modality: str) -> None:
 
     spec = expert.spec
     try:
-        if spec.extractor == "minilm":
+        if spec.takes is Inputs.TOKENS:
             longest = "good " * (2 * MAX_TOKENS)
             answer = np.concatenate([expert.from_tokens(*pad([ids])) for ids in encode(["good", longest])])
-        elif spec.inputs is Inputs.FRAMES:
+        elif spec.takes is Inputs.FRAMES:
             channels = len(spec.channels)
             logits = [expert.run_frames(np.zeros((1, n, channels))) for n in (2 * MIN_STEPS, MAX_STEPS)]
             answer = expert.calibrate(np.concatenate(logits))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trivalent.cli.saying import say
 from trivalent.core.errors import UsageError
-from trivalent.core.options import AnalyzerOptions
-from trivalent.features import EXTERNAL, EXTRACTORS
+from trivalent.features.extractor import Extractor, defaults
+from trivalent.features.registry import OWN, extractor, extractor_names, own_extractors
+
+_UNITS = {"hz": "HZ", "s": "S"}  # that end the name of a field, but not of its option
+_SWITCH = {"true": True, "false": False}
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -17,11 +23,12 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "extract", help="write features of a recording or text", description=__doc__
     )
+    in_bundles = ", ".join(e.name for e in own_extractors() if e.graphs)
     command.add_argument(
         "extractor",
-        choices=sorted(EXTRACTORS | EXTERNAL),
+        type=_name,
         metavar="EXTRACTOR",
-        help=f"{', '.join(EXTRACTORS)}; openface: your own OpenFace, or a CSV of it",
+        help=f"{in_bundles}; openface: your own OpenFace, or a CSV of it; or one of another package",
     )
     command.add_argument("source", type=Path, metavar="SOURCE", help="video, audio or text file")
     command.add_argument(
@@ -33,30 +40,15 @@ def register(commands: Any) -> argparse.ArgumentParser:
         help="table to write: .npz, .csv or .parquet",
     )
     command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
-    command.add_argument("--landmarks", action="store_true", help="face: also the 478 landmarks")
-    command.add_argument(
-        "--face-rate",
-        type=float,
-        default=AnalyzerOptions.face_rate_hz,
-        metavar="HZ",
-        help="face: frames per second",
-    )
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
-    command.add_argument("--glove-file", type=Path, metavar="F", help="glove: a GloVe text file")
-    command.add_argument("--rd", choices=("head", "legacy"), default="head", help="covarep: version of Rd")
+    for own in own_extractors():
+        _add_options(command, own)
     command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="covarep: seed of the random phases"
-    )
-    command.add_argument(
-        "--creak-weights", type=Path, metavar="DIR", help="covarep: the toolbox's own creak network"
-    )
-    command.add_argument("--strict", action="store_true", help="covarep: the toolbox's zeros, no gaps")
-    command.add_argument(
-        "--timeout",
-        type=float,
-        default=3600.0,
-        metavar="S",
-        help="openface: seconds after which it is stopped",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of an extractor of another package; may be given again",
     )
     return command
 
@@ -69,21 +61,71 @@ def run(arguments: argparse.Namespace) -> int:
     check_suffix(arguments.output)
     if arguments.columns is not None and not arguments.columns.strip():
         raise UsageError("expected column names with --columns, got none")
+    given = vars(arguments)
+    ours = [defaults(own) for own in own_extractors()]
+    changed = {name: given[name] for all_of in ours for name in all_of if given[name] != all_of[name]}
     table = extract(
         arguments.extractor,
         arguments.source,
         columns=None if arguments.columns is None else arguments.columns.split(","),
-        landmarks=arguments.landmarks,
-        face_rate_hz=arguments.face_rate,
         transcript=arguments.transcript,
-        glove_file=arguments.glove_file,
-        rd=arguments.rd,
-        seed=arguments.seed,
-        creak_weights=arguments.creak_weights,
-        strict=arguments.strict,
-        timeout_s=arguments.timeout,
+        **changed | _settings(extractor(arguments.extractor), arguments.set),
     )
     write_table(table, arguments.output)
     state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"
     say(f"{arguments.output}: {len(table)} rows, {len(table.columns)} columns, {state}")
     return 0
+
+
+def _name(text: str) -> str:
+    """Check a name; those of other packages are looked for only if it is none of ours."""
+    if text not in OWN and text not in extractor_names():
+        listed = ", ".join(map(repr, sorted(extractor_names())))
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {listed})")
+    return text
+
+
+def _add_options(command: argparse.ArgumentParser, own: Extractor) -> None:
+    """Add a flag for each field of an extractor's options."""
+    for one in fields(own.options):
+        kind, choices = _kind(own, one.name)
+        stem, _, unit = one.name.rpartition("_")
+        flag = stem if unit in _UNITS else one.name
+        how: dict[str, Any] = {"type": kind, "default": one.default, "choices": choices}
+        how["metavar"] = _UNITS.get(unit, one.metadata.get("metavar"))
+        command.add_argument(
+            f"--{flag.replace('_', '-')}",
+            dest=one.name,
+            help=f"{own.name}: {one.metadata['help']}",
+            **({"action": "store_true"} if kind is bool else how),
+        )
+
+
+def _kind(of: Extractor, name: str) -> tuple[type, Sequence[str] | None]:
+    """Type of an option, and what may be chosen if that is limited."""
+    hint = get_type_hints(of.options)[name]
+    if get_origin(hint) is Literal:
+        return str, get_args(hint)
+    (kind,) = [part for part in get_args(hint) or (hint,) if part is not NoneType]
+    return kind, None
+
+
+def _settings(of: Extractor, pairs: Sequence[str]) -> dict[str, Any]:
+    """Read NAME=VALUE by the types of an extractor's options."""
+    read: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in defaults(of):
+            listed = ", ".join(defaults(of)) or "it has none"
+            raise UsageError(f"expected an option of {of.name} ({listed}) with --set, got {pair!r}")
+        kind, choices = _kind(of, name)
+        try:
+            read[name] = _SWITCH[text] if kind is bool else kind(text)
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"expected {kind.__name__} for {name} with --set, got {text!r}") from error
+        if choices and text not in choices:
+            raise UsageError(f"expected {' or '.join(choices)} for {name} with --set, got {text!r}")
+    return read
+
+
+__all__ = ["register", "run"]

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from trivalent.bundle.loading import Expert
-from trivalent.core.errors import FeatureError
+from trivalent.core.errors import FeatureError, UsageError
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, FloatArray, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Limit, Progress, Spoken, View
 from trivalent.experts.quality import Span, speech_to_noise
 from trivalent.experts.readings import Reading, classify_table
-from trivalent.media.sound import SAMPLE_RATE, AudioTrack
+from trivalent.features.extractor import Material
+from trivalent.features.registry import extractor
+from trivalent.media.sound import AudioTrack
 
 OnVoice = Callable[[float, FeatureTable], None]
 
@@ -50,12 +52,10 @@ def read_voice(
 
 
 def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
-    from trivalent.features.covarep import covarep
-
     spec = expert.spec
     try:
-        return covarep(samples, SAMPLE_RATE, columns=spec.columns)
-    except FeatureError as error:
+        return extractor(spec.extractor).extract(Material(sound=lambda: samples), columns=spec.columns)
+    except (FeatureError, UsageError) as error:
         return FeatureTable.absent(
             spec.extractor,
             spec.extractor_version,
@@ -76,7 +76,9 @@ def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) 
 
 
 def voiced_seconds(table: FeatureTable) -> float:
-    """Count the seconds of voiced speech in a table of COVAREP columns, a row every 10 ms."""
+    """Count the seconds of voiced speech, a row every 10 ms; all of them where no column tells voicing."""
+    if "VUV" not in table.columns:
+        return float(np.ptp(table.times)) if len(table) else 0.0
     return float(np.nansum(table.column("VUV"))) * 0.01
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +15,13 @@ from trivalent.core.types import FeatureTable, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Limit, Spoken, View
 from trivalent.experts.quality import FaceMeasures
 from trivalent.experts.readings import Reading, classify_table
+from trivalent.features.extractor import Material
+from trivalent.features.registry import extractor
 
 if TYPE_CHECKING:
     from trivalent.features.face import FaceObservation
 
 FULL_FACE_FRAMES = 5
-LONGEST_SIDE_PX = 1280
 
 
 def read_face(
@@ -65,22 +66,21 @@ def frames_within(
 
 def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
     from trivalent.experts.keyframes import KeyFrames
-    from trivalent.features.face import FaceExtractor
 
     utterances, recording = spoken.speech.utterances, spoken.recording
     if recording.kind != "video":
         return View([Reading.absent("the recording has no video track") for _ in utterances])
     keyframes, measures = KeyFrames(utterances), FaceMeasures()
-    extractor = FaceExtractor(threads=options.threads)
 
     def see(time_s: float, image: NDArray[np.uint8], face: FaceObservation) -> None:
         keyframes.consider(time_s, image, face)
         measures.consider(time_s, image, face)
 
-    frames = recording.frames(rate_hz=options.face_rate_hz, max_side=LONGEST_SIDE_PX, progress=begin())
-    with closing(frames):  # the file too, should an error stop the extractor between two frames
-        table: FeatureTable = extractor.extract(frames, on_face=see)
-    table.meta["rate_hz"] = options.face_rate_hz
+    wanted = extractor(expert.spec.extractor)
+    material = Material(
+        pictures=partial(recording.frames, progress=begin()), on_face=see, threads=options.threads
+    )
+    table = wanted.extract(material, wanted.options(face_rate_hz=options.face_rate_hz))
     readings = read_face(expert, utterances, table=table, measures=measures)
     return View(readings, warnings=table.meta.get("warnings", []), keyframes=keyframes.chosen())
 

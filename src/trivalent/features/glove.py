@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ import numpy as np
 from trivalent.core.assets import asset_path
 from trivalent.core.errors import FeatureError, MissingExtraError
 from trivalent.core.types import FeatureTable, FloatArray, Word
+from trivalent.features.extractor import Inputs, Material, Need, choose_columns
 
 NAME = "glove"
 VERSION = "1"
@@ -153,6 +155,40 @@ class GloVe:
 
     def _meta(self, words: int, unknown: int) -> dict[str, int | str]:
         return {"words": words, "unknown": unknown, "vectors": self.source}
+
+
+@dataclass(frozen=True)
+class GloVeOptions:
+    """Options of `GloVeWords`."""
+
+    glove_file: Path | None = field(default=None, metadata={"help": "a GloVe text file", "metavar": "F"})
+
+
+class GloVeWords:
+    """The words, one row each, in the installed vectors or those of a file."""
+
+    name = NAME
+    version = VERSION
+    columns = COLUMNS
+    needs = frozenset({Need.WORDS})
+    graphs: Mapping[Inputs, tuple[str, ...]] = {Inputs.POOLED: COLUMNS}
+    options = GloVeOptions
+
+    def extract(
+        self,
+        material: Material,
+        options: GloVeOptions | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> FeatureTable:
+        """Look up the words; the number of columns is that of the vectors."""
+        file = (options or GloVeOptions()).glove_file
+        glove = GloVe.installed() if file is None else GloVe.from_text_file(file)
+        chosen = choose_columns(columns, glove.columns)
+        return glove.table([word for u in material.words() for word in u.words]).select(chosen)
+
+
+GLOVE = GloVeWords()
 
 
 def _parts(word: str) -> Iterator[str]:

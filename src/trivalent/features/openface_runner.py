@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trivalent.core.errors import FeatureError
+from trivalent.core.errors import FeatureError, UsageError
 from trivalent.core.types import FeatureTable
-from trivalent.features.openface import read_openface
+from trivalent.features.extractor import Inputs, Material, Need, choose_columns
+from trivalent.features.openface import COLUMNS, NAME, VERSION, read_openface
 
 ENVIRONMENT = "TRIVALENT_OPENFACE"
 PROGRAM = "FeatureExtraction"
@@ -31,6 +32,40 @@ _REMEDY = (
     f"name it in {ENVIRONMENT}, or use the extractor face"
 )
 _LOG_END = 65536  # bytes of a log that are looked at
+
+
+@dataclass(frozen=True)
+class OpenFaceOptions:
+    """Options of `OpenFace`."""
+
+    timeout_s: float = field(default=TIMEOUT_S, metadata={"help": "seconds after which it is stopped"})
+
+
+class OpenFace:
+    """The face in every frame, by the user's own OpenFace or out of a CSV that it wrote before."""
+
+    name = NAME
+    version = VERSION
+    columns = COLUMNS
+    needs: frozenset[Need] = frozenset()  # a file: it decodes the pictures itself
+    graphs: Mapping[Inputs, tuple[str, ...]] = {}
+    options = OpenFaceOptions
+
+    def extract(
+        self,
+        material: Material,
+        options: OpenFaceOptions | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> FeatureTable:
+        """Read or compute a table; its columns are those of the file, unless some are chosen."""
+        timeout_s = (options or OpenFaceOptions()).timeout_s
+        if not timeout_s > 0:
+            raise UsageError(f"expected a time limit above 0 s, got {timeout_s:g}")
+        chosen = None if columns is None else choose_columns(columns, COLUMNS)
+        if material.path.suffix.lower() == ".csv":
+            return read_openface(material.path, chosen)
+        return run_openface(material.video(), columns=chosen, timeout_s=timeout_s)
 
 
 def find_openface() -> Path:
@@ -69,11 +104,11 @@ def run_openface(
     Parameters
     ----------
     video : str or Path
-    columns : sequence of str, optional
+    columns : sequence of stral
         See `trivalent.features.openface.read_openface`.
     timeout_s : float
         The program and all that it started are killed after so many seconds.
-    program : Path, optional
+    program : Pathal
         `find_openface()` by default.
 
     Returns
@@ -161,4 +196,15 @@ def _last_line(folder: Path) -> str:
     return "it said nothing"
 
 
-__all__ = ["ENVIRONMENT", "PROGRAM", "TIMEOUT_S", "find_openface", "run_openface"]
+OPENFACE = OpenFace()
+
+__all__ = [
+    "ENVIRONMENT",
+    "OPENFACE",
+    "PROGRAM",
+    "TIMEOUT_S",
+    "OpenFace",
+    "OpenFaceOptions",
+    "find_openface",
+    "run_openface",
+]

@@ -19,9 +19,7 @@ from trivalent.core.assets import asset_path
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-NAME = "minilm"
-VERSION = "1"
-COLUMNS = ("ids", "mask")
+TOKENS = ("ids", "mask")  # what `pad` returns, and a graph takes
 MAX_TOKENS = 128
 
 _SPACE = re.compile(r"\s+")

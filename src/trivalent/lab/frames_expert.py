@@ -18,8 +18,8 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.spec import ExpertSpec, Inputs
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import DataError
-from trivalent.features import extractor_version
 from trivalent.features.frames import UNSCALED, columns_of_channels, frames
+from trivalent.features.registry import extractor
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.ravdess import (
     CARD,
@@ -164,7 +164,7 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
     out.mkdir(parents=True, exist_ok=True)
     spec = ExpertSpec(
         "covarep",
-        extractor_version("covarep"),
+        extractor("covarep").version,
         columns_of_channels(config.channels),
         f"{modality}.onnx",
         temperature,

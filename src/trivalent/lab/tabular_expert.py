@@ -18,8 +18,8 @@ from trivalent.bundle.loading import ExpertSpec
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import RecipeError
 from trivalent.core.types import FeatureTable, FloatArray, Sentiment
-from trivalent.features import extractor_version
 from trivalent.features.pooling import columns_of, parse_name, pool
+from trivalent.features.registry import extractor
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.faces import extract_faces
 from trivalent.lab.datasets.ravdess import (
@@ -134,8 +134,8 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     out.mkdir(parents=True, exist_ok=True)
     ensemble = Ensemble(members).eval()
     spec = ExpertSpec(
-        extractor := {"ravdess": "covarep", "faces": "face"}[config.dataset],
-        extractor_version(extractor),
+        name := {"ravdess": "covarep", "faces": "face"}[config.dataset],
+        extractor(name).version,
         columns_of(config.pooling),
         f"{modality}.onnx",
         temperature,

@@ -16,7 +16,8 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, ExpertSpec
 from trivalent.core.files import write_text_atomic
 from trivalent.core.types import FloatArray
-from trivalent.features.text import COLUMNS, NAME, VERSION, encode, pad
+from trivalent.features.minilm import MINILM
+from trivalent.features.text import TOKENS, encode, pad
 from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.expert import TrainedExpert
@@ -120,7 +121,8 @@ def _calibrated(
 ) -> TrainedExpert:
     """Fit the temperature on the int8 graph, which is what ships, and compare it with float."""
     prior = np.full(3, 1 / 3)
-    raw = Expert(ExpertSpec(NAME, VERSION, COLUMNS, path.name, 1.0, prior), path.read_bytes, threads=2)
+    named = (MINILM.name, MINILM.version, TOKENS, path.name)
+    raw = Expert(ExpertSpec(*named, 1.0, prior), path.read_bytes, threads=2)
     logits = {name: logits_of(raw, data.texts) for name, data in task.val.items()}
     spoken: TextData = concatenate([task.val[name] for name in SPOKEN])
     pooled = np.concatenate([logits[name] for name in SPOKEN])
@@ -137,7 +139,7 @@ def _calibrated(
     if taught:
         metrics["teachers"] = taught
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
-    spec = ExpertSpec(NAME, VERSION, COLUMNS, path.name, temperature, prior)
+    spec = ExpertSpec(*named, temperature, prior)
     expert = TrainedExpert(spec, path.parent, metrics, _card(task, taught=bool(taught)))
     expert.save(probabilities=softmax(pooled / temperature), labels=spoken.labels)
     return expert

@@ -16,9 +16,9 @@ from trivalent.features.covarep.columns import NAME, VERSION, check_columns
 from trivalent.features.covarep.creak import load_creak_network
 from trivalent.features.covarep.framing import FS, Array, output_grid, round_half_away
 from trivalent.features.covarep.groups import GROUPS
+from trivalent.features.covarep.options import Variant
 from trivalent.features.covarep.preparation import prepare
 from trivalent.features.covarep.recording import Options, Recording
-from trivalent.features.covarep.shape import Variant
 
 _HOP_RANGE_S = (0.001, 1.0)
 PIECE_S = 600  # longer recordings are computed in pieces of this length

@@ -12,9 +12,9 @@ from trivalent.features.covarep.closure import closure_instants
 from trivalent.features.covarep.creak import CreakNetwork
 from trivalent.features.covarep.framing import Array, on_grid
 from trivalent.features.covarep.linear_prediction import lp_residual
+from trivalent.features.covarep.options import Variant
 from trivalent.features.covarep.pitch import Pitch, srh
 from trivalent.features.covarep.polarity import polarity
-from trivalent.features.covarep.shape import Variant
 
 _RESIDUAL_ORDER = 18
 

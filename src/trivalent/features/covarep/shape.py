@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
@@ -25,10 +24,9 @@ from trivalent.core.errors import FeatureError
 from trivalent.features.covarep.framing import FS, Array, Ints, blocks, on_grid
 from trivalent.features.covarep.harmonics import usable_frames
 from trivalent.features.covarep.liljencrants_fant import pulse, spectrum
+from trivalent.features.covarep.options import Variant
 from trivalent.features.covarep.pitch import F0_MIN, Pitch
 from trivalent.features.covarep.sinusoids import Harmonics, harmonic_count, harmonics, nonzero_samples
-
-Variant = Literal["head", "legacy"]
 
 RD_RANGE = (0.3, 2.5)
 _TOLERANCE = 0.01  # of Rd

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import FeatureError
 from trivalent.core.types import FeatureTable
+from trivalent.features.extractor import OnFace, TimedImage
 from trivalent.features.face.columns import NAME, VERSION
 from trivalent.features.face.observation import FaceObservation, FaceReader, row_columns
 from trivalent.features.face.tracker import FaceTracker
 
 MIN_SIDE_PX = 16  # of an image
-
-
-class TimedImage(Protocol):
-    """What the extractor needs of a frame: time in seconds and an RGB image."""
-
-    @property
-    def time_s(self) -> float:
-        """Seconds from the start of the recording."""
-
-    @property
-    def image(self) -> NDArray[np.uint8]:
-        """RGB, uint8, shape (h, w, 3)."""
-
-
-OnFace = Callable[[float, NDArray[np.uint8], FaceObservation], None]
 
 
 class FaceExtractor:

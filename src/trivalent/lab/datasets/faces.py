@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import Sentiment
-from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
+from trivalent.features.face import FACE, FaceExtractor
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
 
 FOLDER = "faces"
@@ -106,8 +106,8 @@ def extract_faces(root: Path, *, cache: Path, progress: Progress | None = None) 
             progress(i + 1, len(table))
     chosen = table.iloc[kept]
     data = TabularData(
-        values=np.array(rows, dtype=np.float32).reshape(len(rows), len(COLUMNS)),
-        columns=COLUMNS,
+        values=np.array(rows, dtype=np.float32).reshape(len(rows), len(FACE.columns)),
+        columns=FACE.columns,
         labels=chosen["label"].to_numpy(dtype=np.int64),
         groups=np.array(chosen["source"] + "/" + chosen["identity"], dtype=np.str_),
         sources=np.array(chosen["source"], dtype=np.str_),
@@ -121,7 +121,7 @@ def extract_faces(root: Path, *, cache: Path, progress: Progress | None = None) 
 def cache_key(root: Path) -> str:
     """Hash of the table of pictures, the extractor and its columns: 16 hexadecimal digits."""
     content = hashlib.sha256((root / FOLDER / LABELS_FILE).read_bytes())
-    content.update("\n".join((NAME, VERSION, *COLUMNS)).encode())
+    content.update("\n".join((FACE.name, FACE.version, *FACE.columns)).encode())
     return content.hexdigest()[:16]
 
 

@@ -22,18 +22,16 @@ from numpy.typing import NDArray
 from trivalent.bundle.loading import ExpertSpec, load_bundle
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FeatureTable, LabelMap, Modality, Status, map_scores
-from trivalent.features.pooling import columns_of
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.own_table import OwnTable, Row, check_parts, read_own_table
 from trivalent.lab.datasets.recordings import (
     Extraction,
-    face,
+    needed,
     pooled,
     pooled_names,
     spoken_text,
-    voice,
     words,
 )
 from trivalent.lab.datasets.splits import FRACTIONS, stratified_split
@@ -185,10 +183,7 @@ def _with_features(
     data, counts by reason, (row, reason) of each recording left out
     """
     experts = {m: e.spec for m, e in load_bundle(options.bundle).experts.items() if pooled_names(e.spec)}
-    wanted: dict[Modality, Extraction] = {
-        m: voice(columns_of(pooled_names(spec))) if m is Modality.AUDIO else face()
-        for m, spec in experts.items()
-    }
+    wanted: dict[Modality, Extraction] = {m: needed(spec) for m, spec in experts.items()}
     if options.recognize is not None:
         wanted[Modality.TEXT] = words(options.recognize)
     cache = FeatureCache(options.cache)

@@ -20,8 +20,9 @@ from scipy.signal import butter, resample_poly, sosfilt
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import FeatureTable, Sentiment
-from trivalent.features.covarep import COLUMNS, NAME, VERSION, covarep
+from trivalent.features.extractor import Material
 from trivalent.features.pooling import columns_of, pool
+from trivalent.features.registry import extractor
 from trivalent.lab.datasets.dataset import check_no_overlap
 from trivalent.lab.datasets.splits import Split
 from trivalent.lab.datasets.tabular import TabularData
@@ -31,6 +32,7 @@ from trivalent.speech.activity import find_speech
 
 FOLDER = Path("ravdess") / "speech"
 SOURCE = "ravdess"
+VOICE = extractor("covarep")
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 SENTIMENTS: dict[str, Sentiment] = {
     "neutral": Sentiment.NEUTRAL,
@@ -253,7 +255,7 @@ def voice_tables(
     """
     takes = list_takes(root)
     # In the field's order, so that the same columns in another order are the same file.
-    ordered = tuple(name for name in COLUMNS if name in columns)
+    ordered = tuple(name for name in VOICE.columns if name in columns)
     stored = cache / f"{SOURCE}-{variant}-{_cache_key(takes, ordered)}.npz"
     if stored.is_file():
         tables = _load_tables(stored, ordered)
@@ -271,7 +273,8 @@ def _voice_table(path: Path, columns: Sequence[str], *, variant: Variant, seed: 
     audio = open_recording(path).audio
     samples = np.empty(0) if audio is None else trim(audio)
     rng = np.random.default_rng(np.frombuffer(f"{variant}:{seed}".encode(), dtype=np.uint8))
-    return covarep(alter(samples, variant, rng), SAMPLE_RATE, columns=columns)
+    altered = alter(samples, variant, rng)
+    return VOICE.extract(Material(sound=lambda: altered), columns=columns)
 
 
 def trim(audio: AudioTrack) -> Samples:
@@ -319,7 +322,12 @@ def _band(samples: Samples, low_hz: float, high_hz: float, *, order: int) -> Sam
 
 
 def _cache_key(takes: Sequence[tuple[Take, Path]], columns: Sequence[str]) -> str:
-    parts = [NAME, VERSION, *columns, *(f"{path.name}:{path.stat().st_size}" for _, path in takes)]
+    parts = [
+        VOICE.name,
+        VOICE.version,
+        *columns,
+        *(f"{path.name}:{path.stat().st_size}" for _, path in takes),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -344,4 +352,4 @@ def _load_tables(path: Path, columns: tuple[str, ...]) -> list[FeatureTable]:
             f"expected tables saved by trivalent, got {path.name}: {error}; delete it"
         ) from error
     pairs = zip(np.split(times, cuts), np.split(values, cuts), strict=True)
-    return [FeatureTable(NAME, VERSION, columns, t, v) for t, v in pairs]
+    return [FeatureTable(VOICE.name, VOICE.version, columns, t, v) for t, v in pairs]

@@ -13,16 +13,16 @@ import numpy as np
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import DataError
 from trivalent.core.types import Modality
-from trivalent.features.openface import COLUMNS as OPENFACE_COLUMNS
+from trivalent.features.registry import extractor
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
-from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, Take, extract_ravdess, parse_take
+from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, VOICE, Take, extract_ravdess, parse_take
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.lab.protocols import Protocol
 
 FILE = Path("ravdess") / "openface_au35.npz"
-AU_COLUMNS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))
+AU_COLUMNS = tuple(name for name in extractor("openface").columns if name.startswith("AU"))
 VAL_ACTORS = (13, 14, 15, 16)
 
 
@@ -70,7 +70,7 @@ def _voice(root: Path, chosen: list[Take]) -> Features:
     for i, take in enumerate(chosen):
         if take.stem in row:
             values[i] = found.values[row[take.stem]]
-    return Features("covarep", VOICE_POOLING, values)
+    return Features(VOICE.name, VOICE_POOLING, values)
 
 
 def _split_of(take: Take) -> str:

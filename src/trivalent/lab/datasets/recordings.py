@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,14 @@ from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, Status
 from trivalent.experts.audio import MIN_VOICED_S, voiced_seconds
 from trivalent.experts.face import frames_within
-from trivalent.extract import FACE_RATE_HZ, LONGEST_SIDE_PX
-from trivalent.features import extractor_columns, extractor_version
-from trivalent.features.pooling import pool
+from trivalent.features.extractor import Material, Need
+from trivalent.features.face import FACE, LONGEST_SIDE_PX, FaceOptions
+from trivalent.features.pooling import columns_of, pool
+from trivalent.features.registry import extractor
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.media.recording import Recording, open_recording
-from trivalent.media.sound import SAMPLE_RATE
 from trivalent.speech.activity import find_speech
 from trivalent.speech.recognizer import SIZES, Recognizer
-
-if TYPE_CHECKING:
-    from trivalent.features.face import FaceExtractor
 
 VERSION = 1  # raise it when what is stored changes while the extractors' versions do not
 WORDS = "words"
@@ -48,15 +45,18 @@ class Extraction:
     Attributes
     ----------
     extractor : str
-        covarep, face or words.
+        Its name, or `words`.
     version : str
     options : mapping
-        As JSON.
+        As JSON; `columns` are those that are computed, else all.
+    given : optional
+        The same options as the extractor takes them.
     """
 
     extractor: str
     version: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    given: Any = None
 
     def key(self, sha256: str) -> str:
         """Address of the result for a recording, 64 hexadecimal digits.
@@ -71,14 +71,25 @@ class Extraction:
 
 def voice(columns: Sequence[str] | None = None) -> Extraction:
     """COVAREP columns from the first to the last word; all 74 by default."""
-    chosen = list(columns or extractor_columns("covarep"))
-    return Extraction("covarep", extractor_version("covarep"), {"columns": chosen})
+    return _columns("covarep", columns)
 
 
-def face(rate_hz: float = FACE_RATE_HZ) -> Extraction:
+def face(rate_hz: float = FaceOptions.face_rate_hz) -> Extraction:
     """Blendshapes, pose, gaze and emotions of the largest face, `rate_hz` times a second."""
     options = {"rate_hz": rate_hz, "max_side": LONGEST_SIDE_PX}
-    return Extraction("face", extractor_version("face"), options)
+    return Extraction(FACE.name, FACE.version, options, FaceOptions(face_rate_hz=rate_hz))
+
+
+def needed(spec: ExpertSpec) -> Extraction:
+    """Return what `pooled` needs: of the face all columns, which other experts then share."""
+    return (
+        face() if spec.extractor == FACE.name else _columns(spec.extractor, columns_of(pooled_names(spec)))
+    )
+
+
+def _columns(name: str, columns: Sequence[str] | None) -> Extraction:
+    found = extractor(name)
+    return Extraction(name, found.version, {"columns": list(columns or found.columns)})
 
 
 def words(model: str = AnalyzerOptions.whisper) -> Extraction:
@@ -120,7 +131,7 @@ class Source:
         InputError, FeatureError
             The recording cannot be decoded, or the extractor fails on it.
         """
-        compute = {"covarep": _voice, "face": _face, WORDS: _words}[extraction.extractor]
+        compute = _words if extraction.extractor == WORDS else _computed
         table = compute(self, extraction)
         facts = {"recording_s": self.recording.duration_s, "extent_s": list(map(float, self.extent))}
         return replace(table, meta={**table.meta, **facts})
@@ -130,24 +141,20 @@ def _absent(extraction: Extraction, columns: Sequence[str], reason: str) -> Feat
     return FeatureTable.absent(extraction.extractor, extraction.version, columns=columns, reason=reason)
 
 
-def _voice(source: Source, extraction: Extraction) -> FeatureTable:
-    from trivalent.features.covarep import covarep
-
-    columns = extraction.options["columns"]
-    if source.recording.audio is None:
+def _computed(source: Source, extraction: Extraction) -> FeatureTable:
+    """Let an extractor work on the speech and on all pictures of a recording."""
+    wanted, recording = extractor(extraction.extractor), source.recording
+    columns = extraction.options.get("columns", wanted.columns)
+    if Need.SOUND in wanted.needs and recording.audio is None:
         return _absent(extraction, columns, "the recording has no audio track")
-    start_s, end_s = source.extent
-    table = covarep(source.recording.audio.read(start_s, end_s), SAMPLE_RATE, columns=columns)
+    if Need.PICTURES in wanted.needs and recording.kind != "video":
+        return _absent(extraction, columns, "the recording has no video track")
+    material = Material(pictures=recording.frames, path=source.path)
+    if recording.audio is not None:
+        material = replace(material, sound=partial(recording.audio.read, *source.extent))
+    table = wanted.extract(material, extraction.given, columns=columns)
+    start_s = source.extent[0] if Need.SOUND in wanted.needs else 0.0
     return replace(table, times=table.times + start_s)
-
-
-def _face(source: Source, extraction: Extraction) -> FeatureTable:
-    if source.recording.kind != "video":
-        return _absent(extraction, extractor_columns("face"), "the recording has no video track")
-    rate_hz = extraction.options["rate_hz"]
-    frames = source.recording.frames(rate_hz=rate_hz, max_side=extraction.options["max_side"])
-    table = _face_extractor().extract(frames)
-    return replace(table, meta={**table.meta, "rate_hz": rate_hz})
 
 
 def _words(source: Source, extraction: Extraction) -> FeatureTable:
@@ -171,13 +178,6 @@ def _words(source: Source, extraction: Extraction) -> FeatureTable:
     ]
     times = np.array([u.start_s for u in spoken])
     return FeatureTable(WORDS, extraction.version, WORD_COLUMNS, times, np.array(values, float), meta=meta)
-
-
-@lru_cache(maxsize=1)
-def _face_extractor() -> FaceExtractor:
-    from trivalent.features.face import FaceExtractor
-
-    return FaceExtractor()
 
 
 @lru_cache(maxsize=1)
@@ -208,7 +208,7 @@ def pooled(table: FeatureTable, spec: ExpertSpec) -> NDArray[np.float64]:
     nothing = np.full(len(names), np.nan)
     if table.status is not Status.OK:
         return nothing
-    if table.extractor == "face":
+    if Need.PICTURES in extractor(table.extractor).needs:
         table, _ = frames_within(table, *table.meta["extent_s"], rate_hz=table.meta["rate_hz"])
     elif voiced_seconds(table) < MIN_VOICED_S:
         return nothing
