@@ -28,12 +28,11 @@ from results_file import REPOSITORY
 with atheris.instrument_imports(include=["trivalent", "yaml", "zipfile"]):
     import yaml
 
-    from trivalent.bundle.loading import load_bundle
+    from trivalent.bundle.loading import load_bundle, load_network
     from trivalent.core.errors import TrivalentError
     from trivalent.features.openface import read_openface
     from trivalent.lab.datasets.csd import ComputationalSequence
     from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset
-    from trivalent.lab.fusion_bundle import load_fusion_bundle
     from trivalent.lab.fusion_recipe import parse_fusion
     from trivalent.lab.recipes import load_recipe, read_recipe
     from trivalent.speech.transcripts import parse_transcript
@@ -104,7 +103,7 @@ def _bundle(data: bytes, folder: Path) -> None:
 def _fusion_bundle(data: bytes, folder: Path) -> None:
     where = reader_samples.fusion_bundle(folder)
     _written(where / "bundle.json", data)
-    load_fusion_bundle(where)
+    load_network(where)
 
 
 def _bundle_zip(data: bytes, folder: Path) -> None:

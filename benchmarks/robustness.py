@@ -200,7 +200,7 @@ def modalities(study: Study) -> None:
     # discriminants are calibrated on the very videos.
     rule = replace(study.bundle.fusion, weights=dict.fromkeys(Modality, 1.0), prior=prior)
     for subset in subsets():
-        p = rule.pool({m: Opinion(opinions[m], prior) for m in subset})
+        p = rule.posterior({m: Opinion(opinions[m], prior) for m in subset})
         study.add(f"modalities: {' + '.join(subset)}", Answers(labels, p, groups))
     names = [f"modalities: {' + '.join(subset)}" for subset in subsets()]
     study.curve("modalities", "", "", [(name.partition(": ")[2], name) for name in names])

@@ -33,7 +33,7 @@ from robustness_parts import (
     together,
     voices,
 )
-from trivalent.bundle.fusion import FusionRule, Opinion
+from trivalent.bundle.fusion import Opinion, Pool
 from trivalent.bundle.loading import Bundle, Expert, open_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.experts.channels import CHANNELS
@@ -241,7 +241,5 @@ def _lowered(result: Result, fact: str, found: Answers, bundle: Bundle, modality
         )
 
 
-def _pooled(
-    rule: FusionRule, modality: Modality, p: FloatArray, quality: float, prior: FloatArray
-) -> FloatArray:
-    return rule.pool({modality: Opinion(p, prior, quality)})
+def _pooled(rule: Pool, modality: Modality, p: FloatArray, quality: float, prior: FloatArray) -> FloatArray:
+    return rule.posterior({modality: Opinion(p, prior, quality)})

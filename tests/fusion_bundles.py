@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from trivalent.bundle.calibration import VectorScaling
+from trivalent.bundle.conformal import ConformalSets, Score
+from trivalent.bundle.decision import Answers, Decision, DecisionRule
+from trivalent.bundle.graphs import Graph
+from trivalent.bundle.loading import Bundle
+from trivalent.bundle.network import Block, DataSpec, ModalitySpec, Network, group_digest
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
-from trivalent.lab.answering import Answering, Decision
-from trivalent.lab.calibration import VectorScaling
-from trivalent.lab.conformal import ConformalSets, Score
-from trivalent.lab.fusion_bundle import DataSpec, FusionBundle, ModalitySpec, group_digest
+from trivalent.lab.bundles import write_bundle
 
 COLUMNS = {Modality.TEXT: ("t0", "t1"), Modality.FACE: ("f0", "f1", "f2")}
+GRAPH = "network.onnx"
 EXTRACTORS = {Modality.TEXT: "bert", Modality.FACE: "openface2"}
 
 
@@ -46,30 +52,61 @@ def linear_graph() -> bytes:
     return model.SerializeToString()
 
 
-def small_bundle(**changes) -> FusionBundle:
-    """Bundle over two columns of text and three of the face."""
-    modalities = {
+def small_network(
+    *,
+    modalities: dict[Modality, ModalitySpec] | None = None,
+    data: DataSpec | None = None,
+    graph: bytes | None = None,
+) -> Network:
+    """Network over two columns of text and three of the face."""
+    modalities = modalities or {
         m: ModalitySpec(
             EXTRACTORS[m], Cleaner(c, np.full(len(c), 0.5), np.ones(len(c)), np.full(len(c), 2.0))
         )
         for m, c in COLUMNS.items()
     }
-    conformal = ConformalSets(np.array([0.7, np.inf, 0.8]), 0.1, Score.LAC, False, np.array([20, 20, 20]))
+    return Network(
+        Graph(lambda: linear_graph() if graph is None else graph, name=GRAPH),
+        modalities,
+        VectorScaling(np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.0, -0.1])),
+        data or DataSpec("made-up", "all", "CC0", (0.2, 0.5, 0.3), (group_digest("seen"),)),
+    )
+
+
+def small_decision(rule: DecisionRule | None = None) -> Decision:
+    """Argmax, with abstention and prediction sets."""
+    sets = ConformalSets(np.array([0.7, np.inf, 0.8]), 0.1, Score.LAC, False, np.array([20, 20, 20]))
+    return Decision(rule or DecisionRule(), 0.4, sets)
+
+
+def small_bundle(**changes) -> Bundle[Network]:
+    """Bundle of `small_network`, in memory."""
     content = {
         "name": "small",
-        "data": DataSpec("made-up", "all", "CC0", (0.2, 0.5, 0.3), (group_digest("seen"),)),
-        "modalities": modalities,
-        "answering": Answering(
-            VectorScaling(np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.0, -0.1])), Decision(), 0.4, conformal
-        ),
-        "metrics": {"test": {}},
+        "version": "1",
+        "sha256": "",
+        "experts": {},
+        "fusion": small_network(),
+        "decision": small_decision(),
         "card": {"licence": "CC0"},
-        "graph": linear_graph(),
+        "metrics": {"test": {}},
     }
-    return FusionBundle(**{**content, **changes})
+    return Bundle(**{**content, **changes})
 
 
-def features(n: int = 6, *, seed: int = 1) -> dict[Modality, tuple[FloatArray, tuple[str, ...]]]:
+def save_small(folder: Path, **changes) -> Path:
+    """Write `small_bundle` into a folder."""
+    content = {k: v for k, v in vars(small_bundle(**changes)).items() if k != "sha256"}
+    write_bundle(folder, **content, graphs={GRAPH: linear_graph()})
+    return folder
+
+
+def answers(bundle: Bundle[Network], given: dict[Modality, Block]) -> Answers:
+    """Ask a bundle as `trivalent evaluate` does."""
+    return bundle.decision.answer(bundle.fusion.posterior(given))
+
+
+def features(n: int = 6, *, seed: int = 1) -> dict[Modality, Block]:
     """Draw features as the extractors would give them."""
     rng = np.random.default_rng(seed)
     return {m: (rng.normal(size=(n, len(c))), c) for m, c in COLUMNS.items()}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bundles import write_bundle, zip_bundle
-from fusion_bundles import small_bundle
+from bundles import age, write_bundle, zip_bundle
+from fusion_bundles import save_small
 from trivalent.core.assets import DATA
 
 RECIPES = DATA.parents[2] / "recipes"
@@ -129,8 +129,7 @@ def bundle(folder: Path) -> Path:
 @cache
 def fusion_bundle(folder: Path) -> Path:
     """Write a fusion bundle once."""
-    small_bundle().save(folder / "fusion")
-    return folder / "fusion"
+    return save_small(folder / "fusion")
 
 
 def _manifest(where: Path) -> bytes:
@@ -140,14 +139,15 @@ def _manifest(where: Path) -> bytes:
 def manifests() -> list[bytes]:
     """Return bundle.json of a bundle of experts."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_manifest(write_bundle(Path(folder)))]
+        where = write_bundle(Path(folder))
+        return [_manifest(where), _manifest(age(where))]
 
 
 def fusion_manifests() -> list[bytes]:
     """Return bundle.json of a fusion bundle."""
     with tempfile.TemporaryDirectory() as folder:
-        small_bundle().save(Path(folder))
-        return [_manifest(Path(folder))]
+        where = save_small(Path(folder))
+        return [_manifest(where), _manifest(age(where))]
 
 
 def zips() -> list[bytes]:

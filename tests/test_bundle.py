@@ -121,6 +121,9 @@ def test_missing_statistics_become_the_training_mean_up_to_a_limit() -> None:
     assert face_expert(max_missing=0.4).from_table(table) == (None, 1)
 
 
+SETS = {"score": "lac", "coverage": 1.0, "limits": [None, None, None], "calibrated_on": [0, 0, 0]}
+
+
 def spoil(folder: Path, key: str, value: Any) -> Path:
     def change(manifest: Manifest) -> None:
         *parents, last = key.split("/")
@@ -154,7 +157,7 @@ def test_an_absent_graph_is_refused(folder: Path, tmp_path: Path, zipped: bool) 
 
 
 def test_foreign_columns_are_refused_with_both_lists(tmp_path: Path) -> None:
-    where = spoil(tmp_path / "b", "modalities/face/columns", ["mouthSmileLeft", "AU12_r", "AU04_r"])
+    where = spoil(tmp_path / "b", "experts/face/columns", ["mouthSmileLeft", "AU12_r", "AU04_r"])
     with pytest.raises(BundleError) as caught:
         load_bundle(where)
     message = str(caught.value)
@@ -164,19 +167,19 @@ def test_foreign_columns_are_refused_with_both_lists(tmp_path: Path) -> None:
 
 
 def test_another_version_of_the_extractor_is_refused(tmp_path: Path) -> None:
-    where = spoil(tmp_path / "b", "modalities/audio/extractor_version", "0")
+    where = spoil(tmp_path / "b", "experts/audio/extractor_version", "0")
     with pytest.raises(BundleError, match=r"covarep version \d+, got audio features of version 0"):
         load_bundle(where)
 
 
 def test_an_unknown_extractor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"expected an extractor among .* for face, got 'openface'"):
-        load_bundle(spoil(tmp_path / "b", "modalities/face/extractor", "openface"))
+        load_bundle(spoil(tmp_path / "b", "experts/face/extractor", "openface"))
 
 
 @pytest.mark.parametrize(
     "key",
-    ["name", "version", "classes", "modalities", "fusion", "thresholds", "min_confidence", "card", "files"],
+    ["name", "version", "classes", "experts", "fusion", "decision", "card", "metrics", "files"],
 )
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     with pytest.raises(BundleError, match=f"expected the keys {key} in"):
@@ -186,29 +189,41 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format", "trivalent.bundle/2", "expected format 'trivalent.bundle/1'.*got 'trivalent.bundle/2'"),
+        ("format", "trivalent.bundle/3", "expected format 'trivalent.bundle/2'.*got 'trivalent.bundle/3'"),
         ("classes", ["positive", "neutral", "negative"], "expected classes .*'negative', 'neutral'"),
-        ("modalities/face/mean", None, "modality face, got a bad or absent key: 'mean'"),
-        ("modalities/face/mean", [0.0], "of one length"),
-        ("modalities/face/temperature", 0.0, "temperature > 0"),
-        ("modalities/face/temperature", "warm", "bad or absent key"),
-        ("modalities/face/model", "elsewhere.onnx", "among the hashed files"),
+        ("experts/face/mean", None, "modality face, got a bad or absent key: 'mean'"),
+        ("experts/face/mean", [0.0], "of one length"),
+        ("experts/face/temperature", 0.0, "temperature > 0"),
+        ("experts/face/temperature", "warm", "bad or absent key"),
+        ("experts/face/model", "elsewhere.onnx", "among the hashed files"),
         ("fusion/weights", {"text": -1.0}, "weights >= 0"),
         ("fusion/prior", [0.5, 0.5], "prior of three numbers >= 0"),
         ("fusion/prior", [0.5, 0.5, 0.5], "sum to 1"),
         ("fusion/kappa", None, "kappa"),
         ("fusion/weights", {"smell": 1.0}, "smell"),
-        ("modalities/smell", {}, "expected modalities among text, audio, face .*got 'smell'"),
-        ("modalities/face/prior", [1.0, 0.0], "prior of three positive numbers"),
-        ("modalities/face/prior", [1.0, 0.0, 0.0], "prior of three positive numbers"),
-        ("modalities/face/pooling", ["mouthSmileLeft.mean", "mouthSmileLeft.mood"], "mood"),
-        ("modalities/face/pooling", ["mouthSmileLeft.mean", "jawOpen.mean"], "to be listed.*jawOpen"),
-        ("modalities", [], "other types of values for modalities"),
+        ("experts/smell", {}, "expected modalities among text, audio, face .*got 'smell'"),
+        ("experts/face/prior", [1.0, 0.0], "prior of three positive numbers"),
+        ("experts/face/prior", [1.0, 0.0, 0.0], "prior of three positive numbers"),
+        ("experts/face/pooling", ["mouthSmileLeft.mean", "mouthSmileLeft.mood"], "mood"),
+        ("experts/face/pooling", ["mouthSmileLeft.mean", "jawOpen.mean"], "to be listed.*jawOpen"),
+        ("experts", [], "other types of values for experts"),
+        ("fusion/kind", "vote", "a fusion of kind pool or network in .*got 'vote'"),
+        ("fusion/kind", None, "a fusion of kind pool or network in .*got None"),
         ("files", "none", "other types of values for files"),
-        ("thresholds", [0.5, 0.5], "expected valid thresholds"),
-        ("thresholds", [0.0, 0.5, 0.5], "expected valid thresholds"),
-        ("thresholds", [None, 0.5, 0.5], "expected valid thresholds"),
-        ("min_confidence", 2.0, "expected valid thresholds and min_confidence"),
+        ("decision/values", [0.5, 0.5], "expected valid thresholds"),
+        ("decision/values", [0.0, 0.5, 0.5], "expected valid thresholds"),
+        ("decision/values", [None, 0.5, 0.5], "expected valid thresholds"),
+        ("decision/kind", "argmax", "expected valid thresholds"),
+        ("decision/kind", "vote", "expected valid thresholds.*'vote'"),
+        ("decision/of", "best", "expected valid thresholds"),
+        ("decision/min_confidence", 2.0, "expected valid thresholds, min_confidence and sets"),
+        ("decision/sets", None, "expected valid thresholds, min_confidence and sets"),
+        ("decision/sets/limits", [1.0], "three limits"),
+        (
+            "decision",
+            {"kind": "argmax", "values": [], "of": "negative", "min_confidence": 0, "sets": SETS},
+            "kind ratio with a pool",
+        ),
     ],
 )
 def test_bad_values_are_refused(tmp_path: Path, key: str, value: Any, message: str) -> None:

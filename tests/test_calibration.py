@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError
-from trivalent.lab.calibration import VectorScaling, fit_temperature, fit_vector_scaling
+from trivalent.lab.calibration import fit_temperature, fit_vector_scaling
 from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
 
 

@@ -10,15 +10,15 @@ import pytest
 pytest.importorskip("onnx", reason="needs the extra train")
 
 from bundles import write_bundle
-from fusion_bundles import small_bundle
+from fusion_bundles import save_small
+from trivalent.bundle.loading import load_any
 from trivalent.cli.main import main
-from trivalent.lab.bundles import load_any
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, Path]:
     """A bundle of experts, and a result folder around a fusion bundle."""
-    small_bundle().save(tmp_path / "run" / "bundle")
+    save_small(tmp_path / "run" / "bundle")
     return {"experts": write_bundle(tmp_path / "tiny"), "fusion": tmp_path / "run"}
 
 

@@ -13,6 +13,7 @@ import pytest
 from bundles import write_bundle
 from conftest import REPOSITORY
 from trivalent import Analyzer
+from trivalent.bundle.fusion import Pool
 from trivalent.bundle.loading import INSTALLED, load_bundle
 from trivalent.core.errors import BundleError, RecipeError
 from trivalent.core.types import Modality
@@ -243,15 +244,16 @@ def test_fusion_is_fitted_to_the_new_experts() -> None:
     own = bundling.Compressed(
         replace(source, prior=judged.prior), b"", judged, judged, "distill", (1.0, 1.0), (1, 1)
     )
-    manifest = {
-        "fusion": {"weights": {"text": 1.0, "audio": 0.5}, "kappa": 2.0},
-        "metrics": {"fusion": {"information": {"audio": 0.02}}},
-    }
-    rule = refitted_fusion(manifest, {"audio": own})
-    assert 0 < rule["weights"]["audio"] < 0.5
-    assert (rule["weights"]["text"], rule["kappa"]) == (1.0, 2.0)
-    unknown = refitted_fusion({"fusion": manifest["fusion"]}, {"audio": own})
-    assert unknown["weights"]["audio"] == 0.5, "without a measurement the weight stays"
+    bundle = replace(
+        load_bundle("default"),
+        fusion=Pool({Modality.TEXT: 1.0, Modality.AUDIO: 0.5}, kappa=2.0),
+        metrics={"fusion": {"information": {"audio": 0.02}}},
+    )
+    rule = refitted_fusion(bundle, {Modality.AUDIO: own})
+    assert 0 < rule.weights[Modality.AUDIO] < 0.5
+    assert (rule.weights[Modality.TEXT], rule.kappa) == (1.0, 2.0)
+    unknown = refitted_fusion(replace(bundle, metrics={}), {Modality.AUDIO: own})
+    assert unknown.weights[Modality.AUDIO] == 0.5, "without a measurement the weight stays"
 
 
 def test_recipes_are_checked_before_anything_is_computed() -> None:

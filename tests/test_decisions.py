@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.bundle.fusion import DecisionRule
+from trivalent.bundle.decision import Decision, ratio, ratio_rule, threshold_rule
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import LABELS, Sentiment
 from trivalent.lab.abstention import Abstention, abstain_for_accuracy, abstain_for_coverage
 from trivalent.lab.decisions import (
     RATIOS,
     THRESHOLDS,
-    ratio_rule,
     search_ratios,
     search_threshold,
-    threshold_rule,
 )
 from trivalent.lab.metrics import accuracy, macro_f1
 
@@ -51,7 +49,7 @@ def test_threshold_rule_equals_a_loop(seed: int, threshold: float, of: Sentiment
 @checked
 def test_ratio_rule_is_the_rule_of_the_bundle(seed: int, tau: tuple[float, float, float]) -> None:
     p, _ = items(seed, 20)
-    expected = [LABELS.index(DecisionRule(tau).decide(row).label) for row in p]
+    expected = [LABELS.index(Decision(ratio(tau)).decide(row).label) for row in p]
     assert ratio_rule(p, tau).tolist() == expected
     np.testing.assert_array_equal(ratio_rule(p, (0.4, 0.4, 0.4)), p.argmax(1))
 
@@ -112,7 +110,7 @@ def test_ratios_are_a_coordinate_optimum(seed: int) -> None:
         tried = [*found.thresholds]
         tried[c] = value
         assert macro_f1(labels, ratio_rule(p, tried)) <= found.score + 1e-9
-    DecisionRule(found.thresholds)  # fits a bundle
+    ratio(found.thresholds)  # fits a bundle
 
 
 def test_search_finds_what_helps_the_rare_class() -> None:
@@ -206,7 +204,7 @@ def test_a_threshold_fits_a_bundle() -> None:
     p, labels = items(3, 100)
     correct = p.argmax(1) == labels
     found = abstain_for_accuracy(p.max(1), correct, accuracy=0.8)
-    rule = DecisionRule(min_confidence=found.threshold)
+    rule = Decision(ratio(), found.threshold)
     kept = [not rule.decide(row).abstained for row in p]
     assert np.mean(kept) == found.coverage
 

@@ -12,20 +12,27 @@ import pytest
 pytest.importorskip("onnx", reason="needs the extra train")
 metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra train")
 
-from fusion_bundles import COLUMNS, EXTRACTORS, small_bundle  # noqa: E402
+from fusion_bundles import (  # noqa: E402
+    COLUMNS,
+    EXTRACTORS,
+    save_small,
+    small_bundle,
+    small_network,
+)
+from fusion_bundles import answers as ask  # noqa: E402
+from trivalent.bundle.decision import Answers  # noqa: E402
+from trivalent.bundle.network import DataSpec, ModalitySpec  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.cleaning import Cleaner  # noqa: E402
 from trivalent.lab import evaluate as module  # noqa: E402
-from trivalent.lab.answering import Answers  # noqa: E402
 from trivalent.lab.bundles import export_bundle  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
 from trivalent.lab.datasets.mosei_922 import BLOCKS  # noqa: E402
 from trivalent.lab.evaluate import evaluate, render_text  # noqa: E402
 from trivalent.lab.evaluation import TITLES, by_class, figures, intervals, report  # noqa: E402
-from trivalent.lab.fusion_bundle import DataSpec, ModalitySpec  # noqa: E402
 from trivalent.lab.metrics import bootstrap_interval, macro_f1  # noqa: E402
 from trivalent.lab.protocols import Protocol  # noqa: E402
 
@@ -55,8 +62,7 @@ def dataset(name: str = "made-up", *, n: int = 60, synthetic: bool = False, seen
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    small_bundle().save(tmp_path)
-    return tmp_path
+    return save_small(tmp_path)
 
 
 @pytest.fixture
@@ -128,7 +134,7 @@ def test_evaluation_of_a_bundle(bundle: Path, use) -> None:
     data = use(dataset())
     content = evaluate(bundle, data="made-up", root=Path(), rounds=30)
     features = {m: (f.values, f.columns) for m, f in data.features.items()}
-    said = small_bundle().predict(features).decisions
+    said = ask(small_bundle(), features).decisions
     assert content["figures"]["accuracy"]["value"] == (said == data.labels).mean()
     assert (content["split"], content["protocol"], content["modalities"]) == (
         "test",
@@ -218,7 +224,7 @@ def test_command_on_real_videos(
         for m, columns in ((m, BLOCKS[m][2][3 : 3 + len(c)]) for m, c in COLUMNS.items())
     }
     data = DataSpec("mosei-922", "video-mean", "research", (0.3, 0.1, 0.6))
-    small_bundle(modalities=modalities, data=data).save(tmp_path)
+    save_small(tmp_path, fusion=small_network(modalities=modalities, data=data))
     command = ["evaluate", str(tmp_path), "--data", "mosei-922", "--root", str(real_data), "--rounds", "20"]
     assert main([*command, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)

@@ -176,7 +176,7 @@ def test_spec_survives_json() -> None:
 
 def test_bundles_from_before_are_pooled(tmp_path: Path) -> None:
     def age(manifest: Manifest) -> None:
-        for entry in manifest["modalities"].values():
+        for entry in manifest["experts"].values():
             del entry["inputs"], entry["channels"]
 
     bundle = load_bundle(write_bundle(tmp_path, change=age))
@@ -185,7 +185,7 @@ def test_bundles_from_before_are_pooled(tmp_path: Path) -> None:
 
 def framed(folder: Path, **changes: Any) -> Path:
     def change(manifest: Manifest) -> None:
-        manifest["modalities"]["audio"] = {**frames_spec().to_dict(), **changes}
+        manifest["experts"]["audio"] = {**frames_spec().to_dict(), **changes}
 
     return write_bundle(folder, change=change)
 
@@ -217,7 +217,7 @@ def test_wrong_frames_are_refused(tmp_path: Path, changes: dict[str, Any], messa
 
 def test_frames_of_another_extractor_are_refused(tmp_path: Path) -> None:
     def change(manifest: Manifest) -> None:
-        entry = manifest["modalities"]["face"]
+        entry = manifest["experts"]["face"]
         entry.update(frames_spec().to_dict(), extractor="face", columns=entry["columns"])
         entry["extractor_version"] = "1"
 

@@ -15,13 +15,13 @@ for package in ("yaml", "onnxscript", "matplotlib"):
     pytest.importorskip(package, reason="needs the extra train")
 
 from conftest import REPOSITORY  # noqa: E402
+from trivalent.bundle.loading import load_network  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
 from trivalent.core.errors import DataError, LeakageError, MissingExtraError, RecipeError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.answering import choose_answering  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
-from trivalent.lab.fusion_bundle import load_fusion_bundle  # noqa: E402
 from trivalent.lab.fusion_recipe import FusionRecipe, parse_fusion  # noqa: E402
 from trivalent.lab.fusion_train import score, select, train_fusion  # noqa: E402
 from trivalent.lab.problem import Problem, make_problem  # noqa: E402
@@ -140,8 +140,9 @@ def test_the_test_part_is_not_touched_by_selection(problem: Problem) -> None:
         _labels=rng.permutation(test._labels),
     )
     second = select(chosen, replace(problem, parts=replace(problem.parts, test=scrambled)))
-    assert first.ensemble.to_dict() == second.ensemble.to_dict()
-    assert [a.to_dict() for a in first.each] == [a.to_dict() for a in second.each]
+    for one, two in zip((first.ensemble, *first.each), (second.ensemble, *second.each), strict=True):
+        assert one.calibration.to_dict() == two.calibration.to_dict()
+        assert one.decision.to_dict() == two.decision.to_dict()
     with pytest.raises(LeakageError, match="for selection, got the test part"):
         choose_answering(first.trained.logits(test).mean(0), test, config=chosen.answering)
 
@@ -178,10 +179,10 @@ def test_groups_set_apart_for_the_prediction_sets(problem: Problem) -> None:
     assert apart is not None
     assert len(apart) + len(val) == 60
     assert not set(apart.groups) & set(val.groups)
-    assert selected.ensemble.conformal.calibrated_on[0] == len(apart)
+    assert selected.ensemble.decision.sets.calibrated_on[0] == len(apart)
     whole = select(recipe(), problem)
     assert whole.apart is None
-    assert whole.ensemble.conformal.calibrated_on[0] == 60
+    assert whole.ensemble.decision.sets.calibrated_on[0] == 60
 
 
 @pytest.mark.parametrize("decision", ["argmax", "threshold", "ratio"])
@@ -190,7 +191,7 @@ def test_decisions_and_abstention(problem: Problem, decision: str) -> None:
     selected = select(chosen, problem)
     answers = selected.ensemble.answer(selected.trained.logits(problem.parts.val).mean(0))
     assert answers.answered.mean() == pytest.approx(0.7, abs=0.02)
-    assert str(selected.ensemble.decision.kind) == decision
+    assert str(selected.ensemble.decision.rule.kind) == decision
 
 
 @pytest.fixture
@@ -231,10 +232,10 @@ def test_result_folder_of_real_data(result: Path) -> None:
         '"weights": "sqrt"',
     ):
         assert word in card
-    bundle = load_fusion_bundle(result)
+    bundle = load_network(result)
     assert bundle.metrics == metrics
     assert bundle.card["samples"] == {"train": 635, "validation": 86, "test": 180}
-    assert len(bundle.data.seen) == 635 + 86
+    assert len(bundle.fusion.data.seen) == 635 + 86
 
 
 def test_command_with_another_loss_and_network(
@@ -253,7 +254,7 @@ def test_command_with_another_loss_and_network(
     assert status == 0, printed.err
     assert "voice-focal on mosei-922, sdk-subset" in printed.out
     assert printed.out.count("of the best constant") == 2
-    assert list(load_fusion_bundle(tmp_path).modalities) == [Modality.AUDIO]
+    assert list(load_network(tmp_path).fusion.modalities) == [Modality.AUDIO]
 
 
 def test_the_same_recipe_gives_the_same_bundle(real_data: Path, tmp_path: Path) -> None:

@@ -17,20 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from bundles import FACE_COLUMNS, linear_graph, tabular_spec, write_bundle, zip_bundle
-from fusion_bundles import features, small_bundle
-from trivalent.bundle.loading import Expert, load_bundle
+from bundles import FACE_COLUMNS, age, linear_graph, tabular_spec, write_bundle, zip_bundle
+from fusion_bundles import features, save_small, small_network
+from trivalent.bundle.loading import Expert, load_bundle, load_network
 from trivalent.core.errors import BundleError
-from trivalent.lab.fusion_bundle import load_fusion_bundle
 
 Loader = Callable[[Path], object]
 KINDS: dict[str, tuple[Callable[[Path], object], Loader]] = {
     "experts": (write_bundle, load_bundle),
-    "fusion": (lambda folder: small_bundle().save(folder), load_fusion_bundle),
+    "network": (save_small, load_network),
+    "experts, version 1": (lambda folder: age(write_bundle(folder)), load_bundle),
+    "network, version 1": (lambda folder: age(save_small(folder)), load_network),
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["experts", "network"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Loader]:
     """A whole bundle of each kind, and what loads it."""
     write, load = KINDS[request.param]
@@ -260,9 +261,9 @@ def test_wrong_types_anywhere(
         spec = expert.spec
         numbers = [*spec.mean, *spec.scale, *spec.prior, spec.temperature, spec.clip, spec.max_missing]
         assert np.isfinite(numbers).all()
-    if name == "fusion":
-        assert np.isfinite(found.answering.calibration.scale).all()
-        assert np.isfinite(found.answering.calibration.bias).all()
+    if name.startswith("network"):
+        assert np.isfinite(found.fusion.calibration.scale).all()
+        assert np.isfinite(found.fusion.calibration.bias).all()
 
 
 @pytest.mark.parametrize("value", [1e999, -1e999, 10**400, True, "1", [1], None, -1.0, 0])
@@ -276,7 +277,7 @@ def test_numbers_that_are_none(tmp_path: Path, key: str, value: Any) -> None:
     path = folder / "bundle.json"
     text = path.read_text(encoding="utf-8")
     content = json.loads(text)
-    content["modalities"]["face"][key] = "@"
+    content["experts"]["face"][key] = "@"
     # 1e999 is what JSON allows and Python reads as infinity
     literal = "1e999" if value == 1e999 else "-1e999" if value == -1e999 else json.dumps(value)
     path.write_text(json.dumps(content).replace('"@"', literal), encoding="utf-8")
@@ -326,7 +327,7 @@ def test_graphs_with_weights_in_other_files(
         with pytest.raises(BundleError, match="a reference to another file"):
             face_expert(graph).run(np.zeros((1, 2)))
         with pytest.raises(BundleError, match="a reference to another file"):
-            small_bundle(graph=graph).predict(features())
+            small_network(graph=graph).posterior(features())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import analyses as factory
 from bundles import write_bundle
 from trivalent import Analyzer
 from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, Expert, load_bundle
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Track
 from trivalent.core.assets import DATA
@@ -41,10 +42,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Expert) -> None:
+    def refuse(_: Graph) -> None:
         raise AssertionError("a graph was loaded")
 
-    monkeypatch.setattr(Expert, "_session", property(refuse))
+    monkeypatch.setattr(Graph, "_session", property(refuse))
 
 
 def decided(analysis: Analysis) -> dict[str, Any]:

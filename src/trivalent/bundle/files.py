@@ -1,15 +1,10 @@
-"""The files of a model bundle, in a folder or a .zip: read by name and checked, never unpacked.
-
-Two kinds of bundles lie in such files: experts, which judge recordings (`trivalent.bundle.loading`), and
-fusion networks of the lab, which judge features of a data set (`trivalent.lab.fusion_bundle`).
-"""
+"""The files of a model bundle, in a folder or a .zip: read by name and checked, never unpacked."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import reprlib
 import zipfile
 import zlib
 from collections import Counter
@@ -21,8 +16,6 @@ from trivalent.core.assets import sha256_of
 from trivalent.core.errors import BundleError
 
 MANIFEST = "bundle.json"
-EXPERTS = "trivalent.bundle/1"
-FUSION = "trivalent.fusion-bundle/1"
 MAX_FILE = 512 * 2**20
 MAX_TOTAL = 2 * 2**30  # of all members of a .zip, unpacked
 MAX_MEMBERS = 64
@@ -215,36 +208,6 @@ def read_manifest(files: BundleFiles) -> dict[str, Any]:
             f"expected a JSON object in {MANIFEST} of {files.where}, got {type(found).__name__!r}"
         )
     return found
-
-
-def check_format(manifest: Mapping[str, Any], expected: str, where: Path) -> None:
-    """Raise `BundleError` unless the bundle is of the expected kind, and say what the other kind is for."""
-    found = manifest.get("format")
-    if found == expected:
-        return
-    name = cut(manifest.get("name"))
-    if found == FUSION:
-        got = f"the fusion bundle {name!r}, which needs pooled features, not recordings: "
-        got += f"{_features(manifest)}; judge it on a data set: trivalent evaluate {where} --data NAME"
-    elif found == EXPERTS:
-        got = f"the bundle of experts {name!r}, which needs recordings or texts: "
-        got += f"trivalent analyze --model {where}"
-    else:
-        got = f"{reprlib.repr(found)}; export it anew"
-    raise BundleError(f"expected format {expected!r} in {MANIFEST} of {where}, got {got}")
-
-
-def _features(manifest: Mapping[str, Any]) -> str:
-    """Name extractors and numbers of columns, as far as they are told."""
-    told = []
-    modalities = manifest.get("modalities")
-    for name, entry in modalities.items() if isinstance(modalities, dict) else ():
-        own = entry if isinstance(entry, dict) else {}
-        cleaner = own.get("cleaner")
-        columns = cleaner.get("columns") if isinstance(cleaner, dict) else None
-        count = f" ({len(columns)} columns)" if isinstance(columns, list) else ""
-        told.append(f"{name} by {cut(own.get('extractor'))!r}{count}")
-    return cut(", ".join(told)) or "of no modality"
 
 
 def check_hashes(files: BundleFiles, hashes: Mapping[str, Any]) -> None:

@@ -16,16 +16,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from trivalent.bundle.files import MALFORMED, cut
-from trivalent.core.analysis import Verdict
-from trivalent.core.errors import BundleError, UsageError
+from trivalent.core.errors import BundleError
 from trivalent.core.types import FloatArray, Modality, Sentiment
 
 _FLOOR = 1e-6  # no expert may be so sure that the others cannot answer
+Reading = TypeVar("Reading", contravariant=True)
+
+
+class FusionKind(StrEnum):
+    """What makes one answer of several modalities."""
+
+    POOL = "pool"  # of the experts' opinions: this module
+    NETWORK = "network"  # over the features of all: `trivalent.bundle.network`
+
+
+class Fusion(Protocol[Reading]):
+    """What every kind of fusion can; it is written under `fusion` in bundle.json."""
+
+    kind: ClassVar[FusionKind]
+
+    def posterior(self, readings: Mapping[Modality, Reading], /) -> FloatArray:
+        """Fuse what is there of n items, shape (n, 3); a modality that is left out is absent."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render for bundle.json."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +73,7 @@ class Fused:
 
 
 @dataclass(frozen=True, eq=False)
-class FusionRule:
+class Pool:
     """The parameters of the pool, kept in the bundle.
 
     Attributes
@@ -70,6 +90,7 @@ class FusionRule:
         Conflict (Jensen-Shannon, bits) from which opposed experts are reported as mixed signals.
     """
 
+    kind: ClassVar[FusionKind] = FusionKind.POOL
     weights: dict[Modality, float]
     prior: FloatArray = field(default_factory=lambda: np.full(3, 1 / 3))
     beside_words: float = 1.0
@@ -81,8 +102,10 @@ class FusionRule:
         exponents = self._exponents(opinions)
         total = sum(exponents.values())
         conflict = float(self._conflict(opinions)) + 0.0  # no minus zero
-        fused = self.pool(opinions)
-        effects = {m: fused - self.pool({k: o for k, o in opinions.items() if k != m}) for m in opinions}
+        fused = self.posterior(opinions)
+        effects = {
+            m: fused - self.posterior({k: o for k, o in opinions.items() if k != m}) for m in opinions
+        }
         return Fused(
             fused,
             {m: (e / total if total > 0 else 0.0) for m, e in exponents.items()},
@@ -91,7 +114,7 @@ class FusionRule:
             conflict >= self.mixed_above and _opposed(self._counted(opinions)),
         )
 
-    def pool(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
+    def posterior(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
         """Fused posterior; opinions may hold many items, shape (n, 3), and so does the result."""
         evidence = np.zeros(len(Sentiment))
         for m, exponent in self._exponents(opinions).items():
@@ -129,6 +152,7 @@ class FusionRule:
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
         return {
+            "kind": str(self.kind),
             "weights": {str(m): w for m, w in self.weights.items()},
             "prior": self.prior.tolist(),
             "beside_words": self.beside_words,
@@ -137,7 +161,7 @@ class FusionRule:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FusionRule:
+    def from_dict(cls, data: Mapping[str, Any]) -> Pool:
         """Read from bundle.json.
 
         Raises
@@ -159,39 +183,6 @@ class FusionRule:
         if prior.shape != (len(Sentiment),) or not (prior >= 0).all() or not np.isclose(prior.sum(), 1):
             raise BundleError("expected a fusion prior of three numbers >= 0 that sum to 1")
         return cls(weights, prior, *numbers)
-
-
-@dataclass(frozen=True)
-class DecisionRule:
-    """How probabilities become a label: argmax of p / tau, and when to abstain.
-
-    Equal thresholds are the plain argmax. Lowering tau of a class makes it easier to choose
-    without touching the probabilities (ratio rule; Collell et al., Neurocomputing 2018).
-    """
-
-    thresholds: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
-    min_confidence: float = 0.0
-
-    def __post_init__(self) -> None:
-        if len(self.thresholds) != len(Sentiment) or not all(0 < t <= 1 for t in self.thresholds):
-            given = ",".join(f"{t:g}" for t in self.thresholds)
-            raise UsageError(
-                f"expected three thresholds in (0, 1] for negative,neutral,positive, got {given}; "
-                "for example 0.21,0.5,0.5"
-            )
-        if not 0 <= self.min_confidence <= 1:
-            raise UsageError(f"expected a confidence between 0 and 1, got {self.min_confidence:g}")
-
-    def decide(self, probabilities: FloatArray) -> Verdict:
-        """Choose a label.
-
-        >>> import numpy as np
-        >>> DecisionRule((.21, .5, .5)).decide(np.array([.3, .3, .4])).label
-        'negative'
-        """
-        choice = Sentiment(int(np.argmax(probabilities / np.asarray(self.thresholds))))
-        confidence = float(probabilities[choice])
-        return Verdict(choice.label, confidence, probabilities, confidence < self.min_confidence)
 
 
 def combine(probabilities: Sequence[FloatArray], durations: Sequence[float]) -> FloatArray:

@@ -1,10 +1,19 @@
-"""ONNX files as bytes: whether all of a graph lies in its file, told before onnxruntime sees it."""
+"""ONNX graphs: opened and run in one place, once it is sure that all of a graph lies in its file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trivalent.core.errors import BundleError
+from trivalent.core.types import LABELS, FloatArray
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 _DEPTH = 32
 
@@ -31,6 +40,80 @@ _MESSAGES = {
     ("sparse", 2): "tensor",
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
+
+
+class Graph:
+    """A graph that is read and opened when it is first asked.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the bytes of the file.
+    name : str
+        Of the file, for messages.
+    role : str
+        What answers, for messages.
+    threads : int
+
+    Raises
+    ------
+    BundleError
+        When it is asked: this is no ONNX, not all of it lies in the file, it does not know an input or
+        output, or it answers in another shape.
+    """
+
+    def __init__(
+        self, read: Callable[[], bytes], *, name: str, role: str = "the network", threads: int = 1
+    ) -> None:
+        self.name = name
+        self._read, self._role, self._threads = read, role, threads
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it computes."""
+        return tuple(output.name for output in self._session.get_outputs())
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """Compute outputs by name."""
+        session = self._session
+        try:
+            return session.run(list(outputs), dict(inputs))
+        except Exception as error:  # onnxruntime raises a family of its own without a common base
+            raise BundleError(
+                f"expected an answer of {self._role} in {self.name}, got: {_first_line(error)}"
+            ) from error
+
+    def logits(self, inputs: Mapping[str, NDArray[Any]]) -> FloatArray:
+        """Compute `logits`, shape (n, 3), for inputs of n rows."""
+        (found,) = self.run(inputs, ["logits"])
+        shape = (len(next(iter(inputs.values()))), len(LABELS))
+        if np.shape(found) != shape:
+            raise BundleError(
+                f"expected an answer of {self._role} in {self.name} of shape {shape}, got "
+                f"{np.shape(found)}; train it again"
+            )
+        return found
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        import onnxruntime
+
+        content = self._read()
+        check_self_contained(content, self.name)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong is raised; it need not be printed, too
+        try:
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # see `run`
+            raise BundleError(
+                f"expected an ONNX graph in {self.name}, got: {_first_line(error)}"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]
 
 
 def check_self_contained(graph: bytes, name: str) -> None:

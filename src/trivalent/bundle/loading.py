@@ -1,7 +1,7 @@
-"""Bundles of experts: a folder (or .zip) of `bundle.json` and ONNX graphs; never pickled.
+"""Bundles: a folder (or .zip) of `bundle.json` and ONNX graphs; never pickled.
 
-The runtime only reads bundles; the lab writes them. A bundle names, for each modality, the
-extractor it was made for, with version and columns; other columns are refused.
+The runtime only reads bundles; the lab writes them. A bundle has experts, a fusion and a decision, and
+names for each modality the extractor that it was made for, with its columns; other columns are refused.
 """
 
 from __future__ import annotations
@@ -9,52 +9,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle.files import (
-    EXPERTS,
-    MALFORMED,
-    MANIFEST,
-    BundleFiles,
-    check_format,
-    check_hashes,
-    cut,
-    locate,
-    open_files,
-    read_manifest,
-)
-from trivalent.bundle.fusion import DecisionRule, FusionRule, softmax
-from trivalent.bundle.graphs import check_self_contained
+from trivalent.bundle.decision import Decision, DecisionKind
+from trivalent.bundle.files import MANIFEST, BundleFiles, check_hashes, cut, locate, open_files
+from trivalent.bundle.fusion import Fusion, FusionKind, Pool, softmax
+from trivalent.bundle.graphs import Graph
+from trivalent.bundle.manifest import FORMAT, parse
+from trivalent.bundle.network import Network
 from trivalent.bundle.spec import ExpertSpec, Inputs, check_columns
 from trivalent.core.assets import DATA
-from trivalent.core.errors import BundleError, UsageError
-from trivalent.core.types import LABELS, FeatureTable, FloatArray, Modality
+from trivalent.core.errors import BundleError
+from trivalent.core.types import FeatureTable, FloatArray, IntArray, Modality
+from trivalent.features.cleaning import Cleaner
 from trivalent.features.frames import frames, without_spectrum
 from trivalent.features.pooling import pool
 
-if TYPE_CHECKING:
-    import onnxruntime
-
-IntArray = NDArray[np.integer[Any]]
-FORMAT = EXPERTS
 INSTALLED = DATA / "bundles"
 MIN_STEPS = 8  # of 20 ms: a graph over frames says nothing about less
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "version": str,
-    "classes": list,
-    "modalities": dict,
-    "fusion": dict,
-    "thresholds": list,
-    "min_confidence": (int, float),
-    "card": dict,
-    "files": dict,
-}
+F = TypeVar("F", bound=Fusion[Any], covariant=True)
 
 
 class Expert:
@@ -62,39 +40,9 @@ class Expert:
 
     def __init__(self, spec: ExpertSpec, read: Callable[[], bytes], *, threads: int) -> None:
         self.spec = spec
-        self._read = read
-        self._threads = threads
-
-    @cached_property
-    def _session(self) -> onnxruntime.InferenceSession:
-        import onnxruntime
-
-        graph = self._read()
-        check_self_contained(graph, self.spec.model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is raised; it need not be printed, too
-        try:
-            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a family of its own without a common base
-            reason = str(error).splitlines()[0][:200]
-            raise BundleError(f"expected an ONNX graph in {self.spec.model}, got: {reason}") from error
-
-    def _run(self, inputs: dict[str, NDArray[Any]], output: str = "logits") -> FloatArray:
-        """Compute one output; a graph that does not know it, or the inputs, is no graph of ours."""
-        session, expected = self._session, f"expected an answer of the {self.spec.extractor} expert"
-        try:
-            found = session.run([output], inputs)[0]
-        except Exception as error:  # see `_session`
-            reason = str(error).splitlines()[0][:200]
-            raise BundleError(f"{expected} in {self.spec.model}, got: {reason}") from error
-        shape = (len(next(iter(inputs.values()))), len(LABELS))
-        if output == "logits" and np.shape(found) != shape:
-            raise BundleError(
-                f"{expected} in {self.spec.model} of shape {shape}, got {np.shape(found)}; train it again"
-            )
-        return found
+        self._graph = Graph(read, name=spec.model, role=f"the {spec.extractor} expert", threads=threads)
+        names = spec.channels or spec.pooling
+        self._cleaner = Cleaner(names, fill=spec.mean, mean=spec.mean, scale=spec.scale, clip=spec.clip)
 
     def calibrate(self, logits: FloatArray) -> FloatArray:
         """Turn logits (n, 3) into calibrated probabilities."""
@@ -102,15 +50,16 @@ class Expert:
 
     def from_tokens(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Classify padded token ids, shape (n, tokens); returns (n, 3)."""
-        return self.calibrate(self._run({"ids": ids, "mask": mask}))
+        return self.calibrate(self._graph.logits({"ids": ids, "mask": mask}))
 
     def embed(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Return the sentence vectors (n, width) of padded token ids, shape (n, tokens)."""
-        if "sentence" not in {output.name for output in self._session.get_outputs()}:
+        if "sentence" not in self._graph.outputs:
             raise BundleError(
                 f"expected an output 'sentence' of {self.spec.model}, found none; use the default bundle"
             )
-        return self._run({"ids": ids, "mask": mask}, "sentence")
+        (vectors,) = self._graph.run({"ids": ids, "mask": mask}, ["sentence"])
+        return vectors
 
     def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         """Classify the table of one utterance, pooled or as frames.
@@ -126,12 +75,12 @@ class Expert:
         """
         if self.spec.inputs is Inputs.FRAMES:
             return self._from_frames(table)
-        x = (pool(table, self.spec.pooling) - self.spec.mean) / self.spec.scale
-        missing = ~np.isfinite(x)
+        pooled = pool(table, self.spec.pooling)
+        missing = ~np.isfinite(pooled)
         if missing.mean() > self.spec.max_missing:
             return None, int(missing.sum())
-        x = np.where(missing, 0.0, np.clip(x, -self.spec.clip, self.spec.clip))
-        return self.calibrate(self.run(x[None]))[0], int(missing.sum())
+        x, _ = self._cleaner.apply(pooled[None], self.spec.pooling)
+        return self.calibrate(self.run(np.nan_to_num(x)))[0], int(missing.sum())
 
     def _from_frames(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         x = self.normalize_frames(frames(table, self.spec.channels))
@@ -142,29 +91,44 @@ class Expert:
 
     def normalize_frames(self, values: FloatArray) -> NDArray[np.float32]:
         """Scale and clip channels, shape (steps, channels), as in training."""
-        x = (values - self.spec.mean) / self.spec.scale
-        return np.clip(x, -self.spec.clip, self.spec.clip).astype(np.float32)
+        return self._cleaner.apply(values, self.spec.channels)[0]
 
     def run_frames(self, x: FloatArray) -> FloatArray:
         """Return the logits (n, 3) of normalised frames (n, steps, channels), all of one length."""
-        return self._run({"frames": x.astype(np.float32)})
+        return self._graph.logits({"frames": x.astype(np.float32)})
 
     def run(self, features: FloatArray) -> FloatArray:
         """Return the logits (n, 3) of normalised pooled features (n, len(pooling))."""
-        return self._run({"features": features.astype(np.float32)})
+        return self._graph.logits({"features": features.astype(np.float32)})
 
 
 @dataclass(frozen=True, eq=False)
-class Bundle:
-    """A loaded bundle."""
+class Bundle(Generic[F]):
+    """A loaded bundle.
+
+    Attributes
+    ----------
+    name, version : str
+    sha256 : str
+        Of bundle.json.
+    experts : dict of Modality to Expert
+        Empty if the fusion is a network over features.
+    fusion : Pool or Network
+    decision : Decision
+    card : dict
+        What a reader needs to know.
+    metrics : dict
+        Figures of training and validation, with their protocol.
+    """
 
     name: str
     version: str
     sha256: str
     experts: dict[Modality, Expert]
-    fusion: FusionRule
-    decision: DecisionRule
+    fusion: F
+    decision: Decision
     card: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 def installed_bundles() -> list[str]:
@@ -172,41 +136,75 @@ def installed_bundles() -> list[str]:
     return sorted(p.parent.name for p in INSTALLED.glob("*/bundle.json"))
 
 
-def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle:
-    """Load a bundle by installed name, folder or .zip.
+def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle[Pool]:
+    """Load a bundle that judges recordings, by installed name, folder or .zip.
 
     Graphs are read on first use. Every file's sha256 is checked against bundle.json.
 
     Raises
     ------
     BundleError
-        Not found, malformed, damaged, or made for other feature columns.
+        Not found, malformed, damaged, made for other feature columns, or its fusion is a network.
     """
-    files = open_bundle(where)
-    folder, manifest = files.where, _parse(files)
+    return _load(open_bundle(where), FusionKind.POOL, threads)
+
+
+def load_network(where: str | Path, *, threads: int = 2) -> Bundle[Network]:
+    """Load a bundle that judges features of a data set; otherwise as `load_bundle`."""
+    return _load(open_bundle(where), FusionKind.NETWORK, threads)
+
+
+def load_any(where: str | Path, *, threads: int = 2) -> Bundle[Pool] | Bundle[Network]:
+    """Load a bundle whatever its fusion; otherwise as `load_bundle`."""
+    return _load(open_bundle(where), None, threads)
+
+
+def _load(files: BundleFiles, kind: FusionKind | None, threads: int) -> Bundle[Any]:
+    manifest, where = parse(files, kind=kind), str(files.where)
     check_hashes(files, manifest["files"])
     experts = {}
-    for key, entry in manifest["modalities"].items():
+    for key, entry in manifest["experts"].items():
         if key not in list(Modality):
             raise BundleError(
-                f"expected modalities among {', '.join(Modality)} in {folder}, got {cut(key)!r}"
+                f"expected modalities among {', '.join(Modality)} in {where}, got {cut(key)!r}"
             )
-        spec = ExpertSpec.from_dict(entry, where=f"{folder}, modality {key}")
-        if spec.model not in manifest["files"]:
-            raise BundleError(
-                f"expected {cut(spec.model)} among the hashed files of {folder}, it is not listed"
-            )
+        spec = ExpertSpec.from_dict(entry, where=f"{where}, modality {key}")
         check_columns(spec, key)
-        experts[Modality(key)] = Expert(spec, _Reading(files, spec.model), threads=threads)
+        experts[Modality(key)] = Expert(spec, _reader(files, manifest, spec.model), threads=threads)
+    fusion: Pool | Network
+    if manifest["fusion"]["kind"] == FusionKind.POOL:
+        fusion = Pool.from_dict(manifest["fusion"])
+    else:
+        name = manifest["fusion"].get("model")
+        graph = Graph(_reader(files, manifest, name), name=name, threads=threads)
+        fusion = Network.from_dict(manifest["fusion"], graph=graph, where=where)
     return Bundle(
         manifest["name"],
         manifest["version"],
         files.sha256(MANIFEST),
         experts,
-        FusionRule.from_dict(manifest["fusion"]),
-        _decision(manifest, str(folder)),
+        fusion,
+        _decision(manifest, where),
         manifest["card"],
+        manifest["metrics"],
     )
+
+
+def _reader(files: BundleFiles, manifest: dict[str, Any], name: Any) -> Callable[[], bytes]:
+    """Return what reads a graph, if its content is among the hashed."""
+    if not isinstance(name, str) or name not in manifest["files"]:
+        raise BundleError(f"expected {cut(name)} among the hashed files of {files.where}, it is not listed")
+    return partial(files.read, name)
+
+
+def _decision(manifest: dict[str, Any], where: str) -> Decision:
+    decision = Decision.from_dict(manifest["decision"], where=where)
+    if manifest["fusion"]["kind"] == FusionKind.POOL and decision.rule.kind is not DecisionKind.RATIO:
+        raise BundleError(  # users set the thresholds of such a bundle
+            f"expected a decision of kind {DecisionKind.RATIO} with a pool in {where}, got "
+            f"{decision.rule.kind}; for equal thresholds: 1/3 for each"
+        )
+    return decision
 
 
 def fingerprint(where: str | Path) -> str:
@@ -230,7 +228,7 @@ def bundle_name(where: str | Path) -> str:
     BundleError
         Not found or malformed.
     """
-    name: str = _parse(open_bundle(where))["name"]
+    name: str = parse(open_bundle(where), kind=FusionKind.POOL)["name"]
     return name
 
 
@@ -254,43 +252,6 @@ def open_bundle(where: str | Path) -> BundleFiles:
     return open_files(found)
 
 
-def _parse(files: BundleFiles) -> dict[str, Any]:
-    manifest, where = read_manifest(files), files.where
-    check_format(manifest, FORMAT, where)
-    absent = [key for key in _KEYS if key not in manifest]
-    if absent:
-        raise BundleError(f"expected the keys {', '.join(absent)} in {MANIFEST} of {where}")
-    wrong = [key for key, kind in _KEYS.items() if not isinstance(manifest[key], kind)]
-    if wrong:
-        raise BundleError(f"expected other types of values for {', '.join(wrong)} in {MANIFEST} of {where}")
-    if tuple(manifest["classes"]) != LABELS:
-        raise BundleError(f"expected classes {list(LABELS)} in {where}, got {cut(manifest['classes'])}")
-    if not all(
-        0 < len(manifest[key]) <= 200 and manifest[key].isprintable() for key in ("name", "version")
-    ):
-        raise BundleError(f"expected a name and a version of one line in {MANIFEST} of {where}")
-    return manifest
-
-
-def _decision(manifest: dict[str, Any], where: str) -> DecisionRule:
-    try:
-        negative, neutral, positive = map(float, manifest["thresholds"])
-        return DecisionRule((negative, neutral, positive), manifest["min_confidence"])
-    except (*MALFORMED, UsageError) as error:
-        raise BundleError(
-            f"expected valid thresholds and min_confidence in {where}: {cut(error)}"
-        ) from error
-
-
-@dataclass(frozen=True)
-class _Reading:
-    files: BundleFiles
-    name: str
-
-    def __call__(self) -> bytes:
-        return self.files.read(self.name)
-
-
 __all__ = [
     "FORMAT",
     "INSTALLED",
@@ -301,6 +262,8 @@ __all__ = [
     "Inputs",
     "fingerprint",
     "installed_bundles",
+    "load_any",
     "load_bundle",
+    "load_network",
     "open_bundle",
 ]

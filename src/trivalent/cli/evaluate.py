@@ -18,7 +18,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
         epilog="Data lie under --root DIR, else under $TRIVALENT_DATA.",
     )
     command.add_argument(
-        "bundle", type=Path, metavar="BUNDLE", help="folder that `trivalent train` wrote, or a .zip of it"
+        "bundle", metavar="BUNDLE", help="folder that `trivalent train` wrote, or a .zip of it"
     )
     command.add_argument("--data", required=True, metavar="NAME", help="see `trivalent data list`")
     command.add_argument("--protocol", metavar="P", help="default: the bundle's own, else the first")

@@ -34,7 +34,8 @@ def register(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Print the registry or a card, or export a bundle."""
     _check(arguments)
-    from trivalent.lab.bundles import describe, export_bundle, load_any
+    from trivalent.bundle.loading import load_any
+    from trivalent.lab.bundles import describe, export_bundle
 
     if arguments.action == "export":
         say(export_bundle(arguments.name, arguments.output))
@@ -61,7 +62,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _list_place(place: Path) -> None:
-    from trivalent.lab.bundles import describe, find_bundles, load_any
+    from trivalent.bundle.loading import load_any
+    from trivalent.lab.bundles import describe, find_bundles
 
     for path in find_bundles(place):
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trivalent.core.errors import FeatureError, UsageError
 
 FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
 
 
 class Sentiment(IntEnum):

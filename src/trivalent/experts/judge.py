@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trivalent.bundle.fusion import DecisionRule, combine
+from trivalent.bundle.decision import Decision, ratio
+from trivalent.bundle.fusion import combine
 from trivalent.bundle.loading import Bundle
 from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
 from trivalent.core.errors import UsageError
@@ -24,12 +25,12 @@ class Judge:
     bundle : Bundle
     modalities : tuple of Modality
         Those that count; the others are switched off.
-    decision : DecisionRule
+    decision : Decision
     """
 
     bundle: Bundle
     modalities: tuple[Modality, ...]
-    decision: DecisionRule
+    decision: Decision
 
     @classmethod
     def of(
@@ -114,11 +115,12 @@ def _chosen(names: Collection[str] | None, bundle: Bundle) -> tuple[Modality, ..
 
 
 def _decision(
-    default: DecisionRule, thresholds: Sequence[float] | None, min_confidence: float | None
-) -> DecisionRule:
+    default: Decision, thresholds: Sequence[float] | None, min_confidence: float | None
+) -> Decision:
     if thresholds is not None and len(thresholds) != len(LABELS):
         raise UsageError(f"expected {len(LABELS)} thresholds ({','.join(LABELS)}), got {len(thresholds)}")
-    return DecisionRule(
-        default.thresholds if thresholds is None else (thresholds[0], thresholds[1], thresholds[2]),
-        default.min_confidence if min_confidence is None else min_confidence,
+    return replace(
+        default,
+        rule=default.rule if thresholds is None else ratio(thresholds),
+        min_confidence=default.min_confidence if min_confidence is None else min_confidence,
     )

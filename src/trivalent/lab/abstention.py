@@ -1,7 +1,7 @@
 """When to give no label: a threshold on confidence, chosen on validation data.
 
-An answer is kept when its confidence reaches the threshold, as in `trivalent.bundle.fusion.DecisionRule`
-(`min_confidence`). Selective classification: Geifman & El-Yaniv, NeurIPS 2017.
+An answer is kept when its confidence reaches the threshold, `min_confidence` of
+`trivalent.bundle.decision.Decision`. Selective classification: Geifman & El-Yaniv, NeurIPS 2017.
 """
 
 from __future__ import annotations

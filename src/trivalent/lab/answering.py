@@ -5,26 +5,22 @@ All of it is chosen on validation items; a test part is refused by its guard.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trivalent.bundle.files import MALFORMED, cut
-from trivalent.core.errors import BundleError, DataError, RecipeError
-from trivalent.core.types import LABELS, FloatArray, Sentiment
+from trivalent.bundle.calibration import VectorScaling
+from trivalent.bundle.decision import Answers, Decision, DecisionKind, DecisionRule
+from trivalent.core.errors import DataError, RecipeError
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.abstention import abstain_for_coverage
-from trivalent.lab.calibration import VectorScaling, fit_temperature, fit_vector_scaling
+from trivalent.lab.calibration import fit_temperature, fit_vector_scaling
 from trivalent.lab.choices import check_known
-from trivalent.lab.conformal import ConformalSets, Score, fit_conformal
-from trivalent.lab.decisions import ratio_rule, search_ratios, search_threshold, threshold_rule
+from trivalent.lab.conformal import fit_conformal
+from trivalent.lab.decisions import search_ratios, search_threshold
 from trivalent.lab.guard import Part
 from trivalent.lab.metrics import IntArray
-
-CLASSES = len(Sentiment)
 
 
 class Calibration(StrEnum):
@@ -35,47 +31,9 @@ class Calibration(StrEnum):
     VECTOR = "vector"  # a scale and a bias per class
 
 
-class DecisionKind(StrEnum):
-    """How probabilities become a label."""
-
-    ARGMAX = "argmax"
-    THRESHOLD = "threshold"  # one class where its probability reaches a threshold
-    RATIO = "ratio"  # argmax of p / tau
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A rule with what was found for it.
-
-    Attributes
-    ----------
-    kind : DecisionKind
-    values : tuple of float
-        Nothing, the threshold, or tau of each class.
-    of : int
-        The class with the threshold.
-    """
-
-    kind: DecisionKind = DecisionKind.ARGMAX
-    values: tuple[float, ...] = ()
-    of: int = int(Sentiment.NEGATIVE)
-
-    def decide(self, probabilities: FloatArray) -> IntArray:
-        """Choose a class for each row of probabilities, shape (n, 3).
-
-        >>> Decision(DecisionKind.RATIO, (.21, .5, .5)).decide(np.array([[.3, .3, .4]])).tolist()
-        [0]
-        """
-        if self.kind is DecisionKind.THRESHOLD:
-            return threshold_rule(probabilities, self.values[0], of=Sentiment(self.of))
-        if self.kind is DecisionKind.RATIO:
-            return ratio_rule(probabilities, self.values)
-        return probabilities.argmax(1)
-
-
 def find_decision(
     kind: DecisionKind | str, probabilities: FloatArray, *, labels: IntArray, of: int = 0
-) -> Decision:
+) -> DecisionRule:
     """Find the rule's values by macro-F1 on validation items.
 
     Parameters
@@ -93,8 +51,8 @@ def find_decision(
     elif kind is DecisionKind.RATIO:
         found = search_ratios(probabilities, labels)
     else:
-        return Decision()
-    return Decision(kind, found.thresholds, of)
+        return DecisionRule()
+    return DecisionRule(kind, found.thresholds, of)
 
 
 def fit_calibration(kind: Calibration | str, logits: FloatArray, labels: IntArray) -> VectorScaling:
@@ -142,113 +100,15 @@ class AnsweringConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What is said about n items.
-
-    Attributes
-    ----------
-    probabilities : array, shape (n, 3)
-    decisions : int array, shape (n,)
-    confidence : array, shape (n,)
-        Probability of the decision.
-    answered : bool array, shape (n,)
-        False where the confidence is too low for an answer.
-    sets : bool array, shape (n, 3)
-        Labels that are not excluded.
-    """
-
-    probabilities: FloatArray
-    decisions: IntArray
-    confidence: FloatArray
-    answered: NDArray[np.bool_]
-    sets: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
 class Answering:
-    """Everything between logits and answers.
-
-    Attributes
-    ----------
-    calibration : VectorScaling
-    decision : Decision
-    min_confidence : float
-        Below, no answer is given.
-    conformal : ConformalSets
-    """
+    """Everything between logits and answers."""
 
     calibration: VectorScaling
     decision: Decision
-    min_confidence: float
-    conformal: ConformalSets
 
     def answer(self, logits: FloatArray) -> Answers:
         """Answer for logits of shape (n, 3)."""
-        p = self.calibration.probabilities(logits)
-        decisions = self.decision.decide(p)
-        confidence = p[np.arange(len(p)), decisions]
-        return Answers(p, decisions, confidence, confidence >= self.min_confidence, self.conformal.sets(p))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render for bundle.json; a limit that excludes nothing is null."""
-        return {
-            "calibration": {
-                "scale": self.calibration.scale.tolist(),
-                "bias": self.calibration.bias.tolist(),
-            },
-            "decision": {
-                "kind": str(self.decision.kind),
-                "values": list(self.decision.values),
-                "of": LABELS[self.decision.of],
-            },
-            "min_confidence": self.min_confidence,
-            "conformal": {
-                "score": str(self.conformal.score),
-                "coverage": 1 - self.conformal.alpha,
-                "limits": [x if np.isfinite(x) else None for x in self.conformal.limits.tolist()],
-                "calibrated_on": self.conformal.calibrated_on.tolist(),
-            },
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any], *, where: str) -> Answering:
-        """Invert `to_dict`.
-
-        Raises
-        ------
-        BundleError
-            A key is absent or a value is impossible.
-        """
-        try:
-            scaling, rule, sets = (content[k] for k in ("calibration", "decision", "conformal"))
-            scale, bias = (np.array(scaling[k], float) for k in ("scale", "bias"))
-            kind = DecisionKind(rule["kind"])
-            decision = Decision(kind, tuple(map(float, rule["values"])), LABELS.index(rule["of"]))
-            limits = np.array([np.inf if x is None else float(x) for x in sets["limits"]])
-            conformal = ConformalSets(
-                limits,
-                1 - float(sets["coverage"]),
-                Score(sets["score"]),
-                False,
-                np.array(sets["calibrated_on"], int),
-            )
-            found = cls(VectorScaling(scale, bias), decision, float(content["min_confidence"]), conformal)
-        except MALFORMED as error:
-            raise BundleError(
-                f"expected calibration, decision, min_confidence and conformal in {where}, got "
-                f"{cut(error)}; export the bundle anew"
-            ) from error
-        wanted = {DecisionKind.ARGMAX: 0, DecisionKind.THRESHOLD: 1, DecisionKind.RATIO: CLASSES}[kind]
-        sizes = [scale.shape, bias.shape, limits.shape] == [(CLASSES,)] * 3
-        values = len(decision.values) == wanted and all(0 < v <= 1 for v in decision.values)
-        finite = np.isfinite(scale).all() and np.isfinite(bias).all() and 0 <= conformal.alpha <= 1
-        sound = sizes and finite and values and (scale > 0).all() and 0 <= found.min_confidence <= 1
-        if not sound or np.isnan(limits).any():
-            raise BundleError(
-                f"expected three positive scales, three limits and {wanted} values in (0, 1] for {kind} in "
-                f"{where}, got others; export the bundle anew"
-            )
-        return found
+        return self.decision.answer(self.calibration.probabilities(logits))
 
 
 def choose_answering(
@@ -288,12 +148,12 @@ def choose_answering(
         )
     calibration = fit_calibration(config.calibration, logits, labels)
     p = calibration.probabilities(logits)
-    decision = find_decision(config.decision, p, labels=labels, of=rare)
-    chosen = decision.decide(p)
+    rule = find_decision(config.decision, p, labels=labels, of=rare)
+    chosen = rule.decide(p)
     threshold = 0.0
     if config.answered < 1:
         threshold = abstain_for_coverage(p[np.arange(len(p)), chosen], config.answered).threshold
     if apart is not None:
         p, labels = calibration.probabilities(apart[0]), apart[1].labels_to_select()
     sets = fit_conformal(p, labels, alpha=1 - config.coverage)
-    return Answering(calibration, decision, threshold, sets)
+    return Answering(calibration, Decision(rule, threshold, sets))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trivalent.bundle.fusion import DecisionRule, FusionRule
-from trivalent.bundle.loading import FORMAT, installed_bundles, load_bundle
-from trivalent.core.assets import sha256_of
-from trivalent.core.files import write_text_atomic
-from trivalent.core.types import LABELS, Modality
-from trivalent.core.version import __version__
+from trivalent.bundle.decision import Decision, ratio
+from trivalent.bundle.fusion import Pool
+from trivalent.bundle.loading import installed_bundles
+from trivalent.core.types import Modality
+from trivalent.lab.bundles import write_bundle
 from trivalent.lab.expert import FILE, TrainedExpert
 from trivalent.lab.fusion_fit import Worth, load_mosei_videos, measure_worth, temper_to
 from trivalent.lab.recipes import Recipe, build
@@ -42,27 +39,17 @@ def assemble_bundle(recipe: Recipe, *, root: Path, out: Path) -> list[str]:
     experts = {Modality(m): _expert(where, m) for m, where in config.experts.items()}
     worth = measure_worth(load_mosei_videos(root))
     rule = fusion_rule(experts, worth, mixed_above=config.mixed_above)
-    out.mkdir(parents=True, exist_ok=True)
-    for expert in experts.values():
-        if expert.graph.resolve() != (out / expert.spec.model).resolve():
-            shutil.copyfile(expert.graph, out / expert.spec.model)
-    decision = DecisionRule(config.thresholds, config.min_confidence)
-    manifest = {
-        "format": FORMAT,
-        "name": recipe.name,
-        "version": config.version,
-        "trivalent": __version__,
-        "classes": list(LABELS),
-        "modalities": {str(m): e.spec.to_dict() for m, e in experts.items()},
-        "fusion": rule.to_dict(),
-        "thresholds": list(decision.thresholds),
-        "min_confidence": decision.min_confidence,
-        "card": _card(config, experts, worth),
-        "metrics": {**{str(m): e.metrics for m, e in experts.items()}, "fusion": worth.to_dict()},
-        "files": {e.spec.model: sha256_of(out / e.spec.model) for e in experts.values()},
-    }
-    write_text_atomic(out / "bundle.json", json.dumps(manifest, indent=1, allow_nan=False) + "\n")
-    load_bundle(out)
+    write_bundle(
+        out,
+        name=recipe.name,
+        version=config.version,
+        experts={m: e.spec for m, e in experts.items()},
+        fusion=rule,
+        decision=Decision(ratio(config.thresholds), config.min_confidence),
+        card=_card(config, experts, worth),
+        metrics={**{str(m): e.metrics for m, e in experts.items()}, "fusion": worth.to_dict()},
+        graphs={e.spec.model: e.graph.read_bytes() for e in experts.values()},
+    )
     weights = ", ".join(f"{m} {w:.3f}" for m, w in rule.weights.items())
     return [f"{out}: weights {weights}; beside words times {rule.beside_words:.3f}; kappa {rule.kappa:g}"]
 
@@ -74,7 +61,7 @@ def _expert(where: str, modality: str) -> TrainedExpert:
     return TrainedExpert.from_installed(where, modality)
 
 
-def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_above: float) -> FusionRule:
+def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_above: float) -> Pool:
     """Weights: 1 for the words, the temper for voice and face (see `fusion_fit`)."""
     weights = {}
     for m, expert in experts.items():
@@ -87,7 +74,7 @@ def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_a
             )
             weights[m] = round(temper, 4)
     prior = experts[Modality.TEXT].spec.prior if Modality.TEXT in experts else np.full(3, 1 / 3)
-    return FusionRule(weights, prior, round(worth.share, 4), worth.kappa, mixed_above)
+    return Pool(weights, prior, round(worth.share, 4), worth.kappa, mixed_above)
 
 
 def _card(config: BundleConfig, experts: dict[Modality, TrainedExpert], worth: Worth) -> dict[str, Any]:

@@ -1,35 +1,79 @@
-"""Bundles of either kind: of experts, which judge recordings, and of fusion networks."""
+"""Bundles written, described, found and exported, whatever their fusion."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trivalent.bundle.files import FUSION, locate, pack, read_manifest
-from trivalent.bundle.loading import Bundle, load_bundle, open_bundle
+from trivalent.bundle.decision import Decision
+from trivalent.bundle.files import MANIFEST, locate, pack
+from trivalent.bundle.fusion import Pool
+from trivalent.bundle.loading import Bundle, load_any, open_bundle
+from trivalent.bundle.manifest import FORMAT, parse
+from trivalent.bundle.network import Network
+from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import BundleError, UsageError
-from trivalent.core.files import write_bytes_atomic
-from trivalent.lab.fusion_bundle import FusionBundle, load_fusion_bundle
+from trivalent.core.files import write_bytes_atomic, write_text_atomic
+from trivalent.core.types import LABELS, Modality
+from trivalent.core.version import __version__
 
 
-def load_any(where: str | Path) -> Bundle | FusionBundle:
-    """Load a bundle by installed name, folder or .zip, whatever its kind.
+def write_bundle(
+    folder: Path,
+    *,
+    name: str,
+    version: str = "1",
+    experts: Mapping[Modality, ExpertSpec],
+    fusion: Pool | Network,
+    decision: Decision,
+    card: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    graphs: Mapping[str, bytes],
+    compressed_from: Mapping[str, str] | None = None,
+) -> None:
+    """Write the folder of a bundle, and load it to see that it is one.
+
+    Parameters
+    ----------
+    graphs : mapping of str to bytes
+        Content of every file that experts and fusion name.
+    compressed_from : mapping of str to str, optional
+        Name, version and sha256 of the bundle that it was made of.
 
     Raises
     ------
     BundleError
-        Not found, malformed or damaged.
+        What was given makes no bundle.
     """
-    files = open_bundle(where)
-    fusion = read_manifest(files).get("format") == FUSION
-    return load_fusion_bundle(files.where) if fusion else load_bundle(files.where)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in graphs.items():
+        write_bytes_atomic(folder / file, content)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "trivalent": __version__,
+        **({} if compressed_from is None else {"compressed_from": compressed_from}),
+        "classes": list(LABELS),
+        "experts": {str(m): spec.to_dict() for m, spec in experts.items()},
+        "fusion": fusion.to_dict(),
+        "decision": decision.to_dict(),
+        "card": card,
+        "metrics": metrics,
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in graphs.items()},
+    }
+    write_text_atomic(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+    load_any(folder)
 
 
-def describe(bundle: Bundle | FusionBundle) -> dict[str, Any]:
+def describe(bundle: Bundle[Pool] | Bundle[Network]) -> dict[str, Any]:
     """Tell what a bundle is, needs and can, as a JSON object."""
-    if isinstance(bundle, Bundle):
+    fusion = bundle.fusion
+    if isinstance(fusion, Pool):
         return {
             "name": bundle.name,
             "kind": "experts",
@@ -37,14 +81,14 @@ def describe(bundle: Bundle | FusionBundle) -> dict[str, Any]:
             "sha256": bundle.sha256,
             **bundle.card,
         }
-    data = bundle.data
+    data = fusion.data
     return {
         "name": bundle.name,
         "kind": "fusion",
         "sha256": bundle.sha256,
         "features": {
             str(m): {"extractor": spec.extractor, "columns": len(spec.cleaner.columns)}
-            for m, spec in bundle.modalities.items()
+            for m, spec in fusion.modalities.items()
         },
         "data": {"name": data.name, "protocol": data.protocol, "synthetic": data.synthetic},
         **bundle.card,
@@ -95,7 +139,7 @@ def export_bundle(where: str | Path, target: Path) -> Path:
     if target.suffix.lower() != ".zip":
         raise UsageError(f"expected a target that ends in .zip, got {str(target)!r}; for example model.zip")
     bundle, files = load_any(where), open_bundle(where)
-    content = pack(files, read_manifest(files)["files"])
+    content = pack(files, parse(files)["files"])
     with tempfile.TemporaryDirectory() as folder:
         copy = write_bytes_atomic(Path(folder) / "bundle.zip", content)
         if load_any(copy).sha256 != bundle.sha256:

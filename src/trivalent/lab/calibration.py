@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
+from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray
@@ -46,22 +45,6 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
         method="bounded",
     )
     return float(np.exp(found.x))
-
-
-@dataclass(frozen=True, eq=False)
-class VectorScaling:
-    """Calibrated logits are scale * logits + bias, per class; `bias` sums to 0."""
-
-    scale: FloatArray
-    bias: FloatArray
-
-    def logits(self, logits: FloatArray) -> FloatArray:
-        """Scale logits of shape (n, classes)."""
-        return np.asarray(logits, float) * self.scale + self.bias
-
-    def probabilities(self, logits: FloatArray) -> FloatArray:
-        """Calibrated probabilities, shape (n, classes)."""
-        return softmax(self.logits(logits))
 
 
 def fit_vector_scaling(logits: FloatArray, labels: IntArray) -> VectorScaling:

@@ -18,9 +18,10 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.core.errors import UsageError
 from trivalent.core.types import FloatArray, Modality, Sentiment
-from trivalent.lab.answering import Calibration, Decision, DecisionKind, find_decision, fit_calibration
+from trivalent.lab.answering import Calibration, find_decision, fit_calibration
 from trivalent.lab.choices import check_known
 from trivalent.lab.classifier_inputs import Columns, Layout, column_groups, join_blocks, validation_rows
 from trivalent.lab.cleaning import CleaningConfig, fit_cleaner
@@ -93,7 +94,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
     seeds_ : list of int
     history_ : list, for each seed, of validation scores by epoch
     calibration_ : VectorScaling
-    decision_ : Decision
+    decision_ : DecisionRule
 
     Examples
     --------
@@ -341,7 +342,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         self.calibration_ = fit_calibration(kind, logits, labels)
         p = _at_least_three(self.calibration_.probabilities(logits))
         rarest = int(problem.counts().argmin())
-        self.decision_: Decision = find_decision(self.decision, p, labels=labels, of=rarest)
+        self.decision_: DecisionRule = find_decision(self.decision, p, labels=labels, of=rarest)
 
 
 def _is_mapping(X: Any) -> bool:

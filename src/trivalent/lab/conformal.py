@@ -10,67 +10,12 @@ calibration items apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 import numpy as np
-from numpy.typing import NDArray
 
+from trivalent.bundle.conformal import ConformalSets, Score, strangeness
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray
 from trivalent.lab.metrics import IntArray
-
-
-class Score(StrEnum):
-    """How strange a label is for an item; sets hold the labels that are not too strange."""
-
-    LAC = "lac"  # 1 - p_y: the smallest sets on average (Sadinle et al., JASA 2019)
-    APS = "aps"  # mass of the labels at least as probable: adapts to the item (Romano et al. 2020)
-
-
-@dataclass(frozen=True, eq=False)
-class ConformalSets:
-    """A fitted rule.
-
-    Attributes
-    ----------
-    limits : array, shape (classes,)
-        Labels with scores up to the limit of their class are in the set; infinite where the
-        calibration items are too few to exclude anything.
-    alpha : float
-    score : Score
-    randomized : bool
-        APS counts a random part of the label's own mass, which makes coverage exact instead of at
-        least 1 - alpha, and sets smaller, some of them empty.
-    calibrated_on : int array, shape (classes,)
-        Calibration items behind each limit.
-    """
-
-    limits: FloatArray
-    alpha: float
-    score: Score
-    randomized: bool
-    calibrated_on: IntArray
-
-    def sets(self, probabilities: FloatArray, *, seed: int | None = None) -> NDArray[np.bool_]:
-        """Tell which labels are in the set of each item, shape (n, classes).
-
-        Raises
-        ------
-        DataError
-            The number of classes is another.
-        UsageError
-            The rule is randomised and there is no seed.
-        """
-        p = np.asarray(probabilities, float)
-        if p.ndim != 2 or p.shape[1] != len(self.limits):
-            raise DataError(
-                f"expected probabilities of shape (n, {len(self.limits)}), got {p.shape}; "
-                "pass those of the model that was calibrated"
-            )
-        if self.randomized and seed is None:
-            raise UsageError("expected a seed for randomised sets, got none; pass one")
-        return _scores(p, self.score, seed if self.randomized else None) <= self.limits
 
 
 def fit_conformal(
@@ -130,7 +75,7 @@ def fit_conformal(
     score = Score(score)
     if score is Score.LAC and seed is not None:
         raise UsageError("expected no seed for LAC, whose scores are not random, got one; leave it out")
-    own = _scores(p, score, seed)[np.arange(len(p)), labels]
+    own = strangeness(p, score, seed)[np.arange(len(p)), labels]
     classes = range(p.shape[1])
     parts = [own[labels == c] if class_conditional else own for c in classes]
     return ConformalSets(
@@ -147,17 +92,3 @@ def _limit(scores: FloatArray, alpha: float) -> float:
     # Less a hair: (9 + 1)(1 - .1) must not be rounded up to 10 for a last digit.
     rank = int(np.ceil((len(scores) + 1) * (1 - alpha) - 1e-9))
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else np.inf
-
-
-def _scores(p: FloatArray, score: Score, seed: int | None) -> FloatArray:
-    """Score of every label of every item, shape (n, classes)."""
-    if score is Score.LAC:
-        return 1 - p
-    order = np.argsort(-p, axis=1, kind="stable")
-    ranked = np.take_along_axis(p, order, 1)
-    mass = np.cumsum(ranked, axis=1)
-    if seed is not None:
-        mass = mass - np.random.default_rng(seed).random((len(p), 1)) * ranked
-    scores = np.empty_like(p)
-    np.put_along_axis(scores, order, mass, 1)
-    return scores

@@ -1,9 +1,8 @@
 """From probabilities to labels: thresholds and ratios, found on validation data.
 
 Everything that is *searched* here takes validation probabilities: a rule tuned on the items that it
-is then judged on reports its own luck. What was found is applied by `threshold_rule`, by
-`ratio_rule`, or in a bundle by `trivalent.bundle.fusion.DecisionRule`. Abstention and prediction sets are
-in `trivalent.lab.abstention` and `trivalent.lab.conformal`.
+is then judged on reports its own luck. What was found is applied by `trivalent.bundle.decision`. Abstention
+and prediction sets are in `trivalent.lab.abstention` and `trivalent.lab.conformal`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trivalent.bundle.decision import check_table, ratio_rule, threshold_rule
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.metrics import IntArray, macro_f1
@@ -39,62 +39,6 @@ class Tuned:
     thresholds: tuple[float, ...]
     score: float
     baseline: float
-
-
-def threshold_rule(
-    probabilities: FloatArray, threshold: float, *, of: Sentiment = Sentiment.NEGATIVE
-) -> IntArray:
-    """Predict one class where its probability reaches the threshold, else the best of the others.
-
-    Note that at a high threshold the class is not predicted although it is the most probable;
-    below 1/3 it is predicted although another is more probable.
-
-    Parameters
-    ----------
-    probabilities : array, shape (n, 3)
-    threshold : float
-        In (0, 1].
-    of : Sentiment
-        The class with the threshold.
-
-    Returns
-    -------
-    int array, shape (n,)
-
-    Examples
-    --------
-    >>> p = np.array([[.2, .5, .3], [.5, .2, .3]])
-    >>> threshold_rule(p, .2).tolist(), threshold_rule(p, .6).tolist()
-    ([0, 0], [1, 2])
-    """
-    p = _table(probabilities)
-    others = p.copy()
-    others[:, of] = -np.inf
-    return np.where(p[:, of] >= _threshold(threshold), int(of), others.argmax(1))
-
-
-def ratio_rule(probabilities: FloatArray, tau: Sequence[float]) -> IntArray:
-    """Predict argmax p / tau (Collell et al., Neurocomputing 2018); equal tau are the plain argmax.
-
-    Parameters
-    ----------
-    probabilities : array, shape (n, 3)
-    tau : sequence of 3 floats in (0, 1]
-        The lower, the easier the class is predicted.
-
-    Returns
-    -------
-    int array, shape (n,)
-
-    Examples
-    --------
-    >>> ratio_rule(np.array([[.3, .3, .4]]), (.21, .5, .5)).tolist()
-    [0]
-    """
-    p = _table(probabilities)
-    if len(tau) != p.shape[1]:
-        raise UsageError(f"expected {p.shape[1]} values of tau, got {len(tau)}; give one per class")
-    return (p / np.array([_threshold(t) for t in tau])).argmax(1)
 
 
 def search_threshold(
@@ -170,7 +114,7 @@ def search_ratios(
     Returns
     -------
     Tuned
-        Its thresholds fit `trivalent.bundle.fusion.DecisionRule`.
+        Its thresholds fit `trivalent.bundle.decision.ratio`.
 
     Raises
     ------
@@ -196,21 +140,8 @@ def search_ratios(
     return Tuned(tuple(tau), float(best), float(baseline))
 
 
-def _threshold(value: float) -> float:
-    if not 0 < value <= 1:
-        raise UsageError(f"expected a threshold in (0, 1], got {value:g}; for example 0.3")
-    return float(value)
-
-
-def _table(probabilities: FloatArray) -> FloatArray:
-    p = np.asarray(probabilities, float)
-    if p.ndim != 2 or p.shape[1] != len(Sentiment):
-        raise DataError(f"expected probabilities of shape (n, {len(Sentiment)}), got {p.shape}")
-    return p
-
-
 def _items(probabilities: FloatArray, labels: IntArray) -> tuple[FloatArray, IntArray]:
-    p, labels = _table(probabilities), np.asarray(labels)
+    p, labels = check_table(probabilities), np.asarray(labels)
     if labels.shape != p.shape[:1] or not len(p):
         raise DataError(
             f"expected a label for each of one or more validation items, got {labels.shape} labels for "

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.bundle.loading import Bundle, load_network
+from trivalent.bundle.network import Network, group_digest
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import Modality
 from trivalent.lab.choices import check_known
 from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.evaluation import render, report
-from trivalent.lab.fusion_bundle import FusionBundle, group_digest, load_fusion_bundle
 from trivalent.lab.guard import Part, Role
 
 SCHEMA = "trivalent.evaluation/1"
@@ -67,18 +68,18 @@ def evaluate(
     check_known("split", split, SPLITS)
     if rounds < 0:
         raise UsageError(f"expected 0 or more rounds of the bootstrap, got {rounds}; for example 1000")
-    bundle = load_fusion_bundle(bundle_path)
+    bundle = load_network(bundle_path)
     used = _modalities(bundle, modalities)
     entry = find_dataset(data)
-    own = entry.name == bundle.data.name
+    own = entry.name == bundle.fusion.data.name
     known = {p.name for p in entry.protocols}
-    if protocol is None and own and bundle.data.protocol in known:
-        protocol = bundle.data.protocol
+    if protocol is None and own and bundle.fusion.data.protocol in known:
+        protocol = bundle.fusion.data.protocol
     samples = entry.read(root, protocol).part(split)
     check_columns(bundle, samples, modalities=used)
     return {
         "schema": SCHEMA,
-        "bundle": {"name": bundle.name, "sha256": bundle.sha256, "data": bundle.data.name},
+        "bundle": {"name": bundle.name, "sha256": bundle.sha256, "data": bundle.fusion.data.name},
         "data": samples.name,
         "protocol": samples.protocol,
         "split": split,
@@ -86,7 +87,7 @@ def evaluate(
     } | _scored(bundle, samples, split=split, modalities=used, rounds=rounds)
 
 
-def check_columns(bundle: FusionBundle, data: Dataset, *, modalities: Sequence[Modality]) -> None:
+def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequence[Modality]) -> None:
     """Compare extractors and columns of a data set with those that a bundle was trained on.
 
     Raises
@@ -96,7 +97,7 @@ def check_columns(bundle: FusionBundle, data: Dataset, *, modalities: Sequence[M
     """
     wrong = []
     for m in modalities:
-        spec, block = bundle.modalities[m], data.features.get(m)
+        spec, block = bundle.fusion.modalities[m], data.features.get(m)
         if block is None:
             wrong.append(f"{m}: {spec.extractor} against no features")
             continue
@@ -112,7 +113,7 @@ def check_columns(bundle: FusionBundle, data: Dataset, *, modalities: Sequence[M
             )
     if wrong:
         raise DataError(
-            f"expected the features of {bundle.name}, trained on {bundle.data.name}, got others in "
+            f"expected the features of {bundle.name}, trained on {bundle.fusion.data.name}, got others in "
             f"{data.name}: {'; '.join(wrong)}; choose a data set with the same features, or leave "
             "modalities out with --modalities"
         )
@@ -128,22 +129,22 @@ def render_text(content: Mapping[str, Any]) -> str:
     return "\n".join([head, *render(content), *(f"note: {text}" for text in content["caveats"])])
 
 
-def _modalities(bundle: FusionBundle, names: Sequence[str] | None) -> tuple[Modality, ...]:
+def _modalities(bundle: Bundle[Network], names: Sequence[str] | None) -> tuple[Modality, ...]:
     if names is None:
-        return tuple(bundle.modalities)
+        return tuple(bundle.fusion.modalities)
     for name in names:
-        check_known(f"modality of {bundle.name}", name, bundle.modalities)
+        check_known(f"modality of {bundle.name}", name, bundle.fusion.modalities)
     if not names:
         raise UsageError("expected one modality or more, got none; for example text,audio")
-    return tuple(m for m in bundle.modalities if m in names)
+    return tuple(m for m in bundle.fusion.modalities if m in names)
 
 
 def _scored(
-    bundle: FusionBundle, data: Dataset, *, split: str, modalities: Sequence[Modality], rounds: int
+    bundle: Bundle[Network], data: Dataset, *, split: str, modalities: Sequence[Modality], rounds: int
 ) -> dict[str, Any]:
     """Predict, then compare with the labels through the guard, once."""
     features = {m: (data.features[m].values, data.features[m].columns) for m in modalities}
-    answers = bundle.predict(features)
+    answers = bundle.decision.answer(bundle.fusion.posterior(features))
     part = Part(_ROLES[split], {m: x for m, (x, _) in features.items()}, data.groups, data.labels)
     found = part.score(
         bundle.name,
@@ -153,28 +154,28 @@ def _scored(
             labels,
             answers,
             groups=data.groups.tolist(),
-            prior=np.array(bundle.data.prior),
-            coverage=1 - bundle.answering.conformal.alpha,
+            prior=np.array(bundle.fusion.data.prior),
+            coverage=1 - bundle.decision.sets.alpha,
             rounds=rounds,
         ),
     )
     return found | {"synthetic": data.synthetic, "caveats": _caveats(bundle, data, split)}
 
 
-def _caveats(bundle: FusionBundle, data: Dataset, split: str) -> list[str]:
+def _caveats(bundle: Bundle[Network], data: Dataset, split: str) -> list[str]:
     """Tell what makes the figures too good, or worthless."""
-    seen = np.isin([group_digest(group) for group in data.groups.tolist()], bundle.data.seen)
+    seen = np.isin([group_digest(group) for group in data.groups.tolist()], bundle.fusion.data.seen)
     caveats = []
     if seen.any():
         caveats.append(
             f"{seen.sum()} of {len(seen)} samples are of videos or speakers with names that occur in the "
             f"bundle's training or validation data: these figures are optimistic"
         )
-    elif split != "test" and data.name == bundle.data.name:
+    elif split != "test" and data.name == bundle.fusion.data.name:
         caveats.append(f"{split} is no test: the bundle was made with it")
-    if data.synthetic or bundle.data.synthetic:
+    if data.synthetic or bundle.fusion.data.synthetic:
         caveats.append("features drawn at random: the figures say nothing about people")
-    if data.name != bundle.data.name:
+    if data.name != bundle.fusion.data.name:
         caveats.append("another data set: speakers, recordings and the meaning of the labels differ")
     return caveats
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.bundle.decision import Answers
 from trivalent.core.types import LABELS, FloatArray, Sentiment
 from trivalent.lab import metrics
-from trivalent.lab.answering import Answers
 from trivalent.lab.metrics import IntArray
 from trivalent.lab.uncertainty import risk_coverage
 

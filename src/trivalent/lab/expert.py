@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.bundle.files import read_manifest
-from trivalent.bundle.loading import INSTALLED, ExpertSpec, open_bundle
+from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_bundle
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic, write_text_atomic
-from trivalent.core.types import FloatArray
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.metrics import IntArray
 
 FILE = "expert.json"
@@ -82,15 +81,14 @@ class TrainedExpert:
         DataError
             The bundle has no expert for the modality.
         """
-        files = open_bundle(name)
-        manifest = read_manifest(files)
-        if modality not in manifest["modalities"]:
+        bundle = load_bundle(name)
+        expert = bundle.experts.get(Modality(modality))
+        if expert is None:
             raise DataError(f"expected an expert for {modality} in the bundle {name}, got none; train one")
-        card = manifest["card"]
         return cls(
-            ExpertSpec.from_dict(manifest["modalities"][modality], where=name),
+            expert.spec,
             INSTALLED / name,
-            manifest["metrics"][modality],
-            {key: card[key][modality] for key in ("data", "licence", "limits")},
-            manifest["fusion"]["weights"][modality],
+            bundle.metrics[modality],
+            {key: bundle.card[key][modality] for key in ("data", "licence", "limits")},
+            bundle.fusion.weights[Modality(modality)],
         )

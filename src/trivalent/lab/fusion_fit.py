@@ -34,7 +34,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trivalent.bundle.fusion import FusionRule, Opinion, softmax
+from trivalent.bundle.fusion import Opinion, Pool, softmax
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.calibration import fit_temperature
@@ -184,8 +184,8 @@ def _discriminant(
 
 
 def _fuse(out: dict[Modality, FloatArray], share: float, prior: FloatArray, *, kappa: float) -> FloatArray:
-    rule = FusionRule(dict.fromkeys(Modality, 1.0), prior, share, kappa)
-    return rule.pool({m: Opinion(p, prior) for m, p in out.items()})
+    rule = Pool(dict.fromkeys(Modality, 1.0), prior, share, kappa)
+    return rule.posterior({m: Opinion(p, prior) for m, p in out.items()})
 
 
 def _fit_share(

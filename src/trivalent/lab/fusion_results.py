@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trivalent.bundle.loading import Bundle
+from trivalent.bundle.network import Network
 from trivalent.core.errors import MissingExtraError
 from trivalent.core.files import write_bytes_atomic, write_text_atomic
 from trivalent.core.types import LABELS
 from trivalent.lab.evaluation import TITLES
-from trivalent.lab.fusion_bundle import FusionBundle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,12 +22,12 @@ History = Mapping[str, Sequence[Mapping[str, float]]]
 PARTS = ("validation", "test")
 
 
-def write_results(bundle: FusionBundle, *, history: History, out: Path) -> None:
+def write_results(bundle: Bundle[Network], *, history: History, out: Path) -> None:
     """Write metrics.json, curves.json, curves.png, confusion.png and card.md.
 
     Parameters
     ----------
-    bundle : FusionBundle
+    bundle : Bundle[Network]
     history : mapping of seed to sequence of epoch and macro_f1
         On the validation part.
     out : Path
@@ -80,9 +81,9 @@ def draw_confusion(metrics: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def render_card(bundle: FusionBundle) -> str:
+def render_card(bundle: Bundle[Network]) -> str:
     """Write the card in Markdown: what it is, what it was trained on, how good, what it cannot do."""
-    card, data, metrics = bundle.card, bundle.data, bundle.metrics
+    card, data, metrics = bundle.card, bundle.fusion.data, bundle.metrics
     recipe, samples = card["recipe"], card["samples"]
     lines = [f"# {bundle.name}", ""]
     if data.synthetic:
@@ -100,7 +101,7 @@ def render_card(bundle: FusionBundle) -> str:
         "## Inputs",
         *(
             f"- {m}: extractor `{spec.extractor}`, {len(spec.cleaner.columns)} columns"
-            for m, spec in bundle.modalities.items()
+            for m, spec in bundle.fusion.modalities.items()
         ),
         "",
         "## Figures",
@@ -116,7 +117,7 @@ def render_card(bundle: FusionBundle) -> str:
         ),
         "",
         "## Prediction sets",
-        f"- stated coverage {100 * bundle.answering.to_dict()['conformal']['coverage']:.0f} %, "
+        f"- stated coverage {100 * (1 - bundle.decision.sets.alpha):.0f} %, "
         f"measured on test {100 * metrics['test']['ensemble']['sets']['coverage']:.1f} %; {card['sets']}",
         "",
         "## Limits",

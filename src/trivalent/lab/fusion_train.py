@@ -10,11 +10,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.bundle.decision import Answers
+from trivalent.bundle.graphs import Graph
+from trivalent.bundle.loading import Bundle, load_network
+from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
 from trivalent.core.types import FloatArray
-from trivalent.lab.answering import Answering, Answers, choose_answering
+from trivalent.lab.answering import Answering, choose_answering
+from trivalent.lab.bundles import write_bundle
 from trivalent.lab.conformal_split import split_validation
 from trivalent.lab.evaluation import TITLES, figures, report
-from trivalent.lab.fusion_bundle import DataSpec, FusionBundle, ModalitySpec, group_digest
 from trivalent.lab.fusion_export import export_fusion
 from trivalent.lab.fusion_recipe import FusionRecipe
 from trivalent.lab.fusion_results import check_drawing, write_results
@@ -26,6 +30,7 @@ from trivalent.lab.statistics import seed_interval
 from trivalent.lab.systems import Trained, train_system
 
 ROUNDS = 1000  # of the bootstrap
+GRAPH = "network.onnx"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,7 @@ def train_fusion(
     check_drawing()  # before the work, not after it
     selected = select(recipe, recipe.problem(root))
     metrics = score(recipe, selected, rounds=rounds)
-    bundle = _bundle(recipe, selected, metrics).save(out / "bundle")
+    bundle = _bundle(recipe, selected, metrics, folder=out / "bundle")
     write_results(bundle, history=_history(selected.trained), out=out)
     return _told(bundle, out)
 
@@ -167,7 +172,9 @@ def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | 
     return means
 
 
-def _bundle(recipe: FusionRecipe, selected: Selected, metrics: dict[str, Any]) -> FusionBundle:
+def _bundle(
+    recipe: FusionRecipe, selected: Selected, metrics: dict[str, Any], *, folder: Path
+) -> Bundle[Network]:
     networks = [cast(FusionNetwork, network).eval() for network in selected.trained.members.split()]
     problem, entry = selected.problem, recipe.entry()
     counts, parts = problem.counts(), problem.parts
@@ -184,15 +191,18 @@ def _bundle(recipe: FusionRecipe, selected: Selected, metrics: dict[str, Any]) -
     modalities = {
         m: ModalitySpec(problem.extractors[m], problem.cleaners[m]) for m in networks[0].modalities
     }
-    return FusionBundle(
-        recipe.name,
-        data,
-        modalities,
-        selected.ensemble,
-        metrics,
-        _card(recipe, selected),
-        export_fusion(networks),
+    content, answering = export_fusion(networks), selected.ensemble
+    write_bundle(
+        folder,
+        name=recipe.name,
+        experts={},
+        fusion=Network(Graph(lambda: content, name=GRAPH), modalities, answering.calibration, data),
+        decision=answering.decision,
+        card=_card(recipe, selected),
+        metrics=metrics,
+        graphs={GRAPH: content},
     )
+    return load_network(folder)
 
 
 def _card(recipe: FusionRecipe, selected: Selected) -> dict[str, Any]:
@@ -224,8 +234,9 @@ def _history(trained: Trained) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def _told(bundle: FusionBundle, out: Path) -> list[str]:
-    lines = [f"{out}: {bundle.name} on {bundle.data.name}, {bundle.data.protocol}"]
+def _told(bundle: Bundle[Network], out: Path) -> list[str]:
+    data = bundle.fusion.data
+    lines = [f"{out}: {bundle.name} on {data.name}, {data.protocol}"]
     for part in ("validation", "test"):
         found = bundle.metrics[part]
         mean, whole = found["mean"]["macro_f1"], found["ensemble"]["figures"]["macro_f1"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivalent.bundle.files import read_manifest
 from trivalent.bundle.loading import open_bundle
+from trivalent.bundle.manifest import parse
 from trivalent.core.assets import DATA
 
 VARIABLE = "TRIVALENT_RESULTS"
@@ -115,9 +115,9 @@ def manifest(where: str | Path) -> Json:
     Raises
     ------
     BundleError
-        No such bundle, or no JSON in it.
+        No such bundle, or it is malformed.
     """
-    return read_manifest(open_bundle(where))
+    return parse(open_bundle(where))
 
 
 def bundle_bytes(where: str | Path) -> int:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trivalent.bundle.files import BundleFiles, check_hashes, read_manifest
-from trivalent.bundle.loading import FORMAT, load_bundle, open_bundle
+from trivalent.bundle.files import BundleFiles
+from trivalent.bundle.fusion import Pool
+from trivalent.bundle.loading import Bundle, load_bundle, open_bundle
+from trivalent.bundle.manifest import parse
 from trivalent.bundle.spec import ExpertSpec, Inputs
-from trivalent.core.assets import sha256_of
 from trivalent.core.errors import BundleError
-from trivalent.core.files import write_bytes_atomic, write_text_atomic
 from trivalent.core.types import Modality
-from trivalent.core.version import __version__
 from trivalent.features.text import MAX_TOKENS
+from trivalent.lab.bundles import write_bundle
 from trivalent.lab.compress.judging import (
     Judged,
     judge_logits,
@@ -92,23 +91,20 @@ def compress(where: str | Path, recipe: CompressionRecipe, *, root: Path, out: P
     DataError
         Data are absent.
     """
-    files = open_bundle(where)
-    load_bundle(where)
-    manifest = read_manifest(files)
-    check_hashes(files, manifest["files"])
-    done: dict[str, Compressed] = {}
-    for key, entry in manifest["modalities"].items():
-        spec = ExpertSpec.from_dict(entry, where=f"{files.where}, modality {key}")
-        if key == Modality.TEXT and recipe.text_config().technique != "keep":
-            done[key] = _text(spec, files.read(spec.model), recipe.text_config(), root=root, out=out)
-        elif key == Modality.AUDIO and recipe.voice_config().technique != "keep":
-            done[key] = _voice(spec, files.read(spec.model), recipe.voice_config(), root=root, out=out)
+    bundle, files = load_bundle(where), open_bundle(where)
+    done: dict[Modality, Compressed] = {}
+    for m, expert in bundle.experts.items():
+        spec = expert.spec
+        if m is Modality.TEXT and recipe.text_config().technique != "keep":
+            done[m] = _text(spec, files.read(spec.model), recipe.text_config(), root=root, out=out)
+        elif m is Modality.AUDIO and recipe.voice_config().technique != "keep":
+            done[m] = _voice(spec, files.read(spec.model), recipe.voice_config(), root=root, out=out)
     if not done:
         raise BundleError(
             f"expected a text or voice expert to compress in {files.where}, got none; or a recipe keeps it"
         )
-    _write(files, manifest, recipe, done=done, folder=out / "bundle")
-    result = report(manifest["name"], done)
+    _write(files, bundle, recipe, done=done, folder=out / "bundle")
+    result = report(bundle.name, done)
     return [path.read_text(encoding="utf-8") for path in result.write(out) if path.suffix == ".md"]
 
 
@@ -171,52 +167,43 @@ def _voice(spec: ExpertSpec, graph: bytes, config: VoiceConfig, *, root: Path, o
 
 def _write(
     files: BundleFiles,
-    manifest: dict[str, Any],
+    bundle: Bundle[Pool],
     recipe: CompressionRecipe,
     *,
-    done: Mapping[str, Compressed],
+    done: Mapping[Modality, Compressed],
     folder: Path,
 ) -> None:
     """Write the new bundle: what was not compressed is copied."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in manifest["files"]:
-        write_bytes_atomic(folder / name, files.read(name))
-    for own in done.values():
-        write_bytes_atomic(folder / own.spec.model, own.graph)
-    source = {key: manifest[key] for key in ("name", "version")} | {"sha256": files.sha256("bundle.json")}
-    metrics = {**manifest.get("metrics", {}), **{key: _metrics(own) for key, own in done.items()}}
-    content = {
-        **manifest,
-        "format": FORMAT,
-        "name": recipe.name or f"{manifest['name']}-small",
-        "version": recipe.version,
-        "trivalent": __version__,
-        "compressed_from": source,
-        "modalities": {**manifest["modalities"], **{key: own.spec.to_dict() for key, own in done.items()}},
-        "fusion": refitted_fusion(manifest, done),
-        "card": _card(manifest, recipe, done),
-        "metrics": metrics,
-        "files": {name: sha256_of(folder / name) for name in manifest["files"]},
-    }
-    write_text_atomic(folder / "bundle.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-    load_bundle(folder)
+    graphs = {name: files.read(name) for name in parse(files)["files"]}
+    write_bundle(
+        folder,
+        name=recipe.name or f"{bundle.name}-small",
+        version=recipe.version,
+        experts={m: done[m].spec if m in done else expert.spec for m, expert in bundle.experts.items()},
+        fusion=refitted_fusion(bundle, done),
+        decision=bundle.decision,
+        card=_card(bundle, recipe, done),
+        metrics={**bundle.metrics, **{str(m): _metrics(own) for m, own in done.items()}},
+        graphs={**graphs, **{own.spec.model: own.graph for own in done.values()}},
+        compressed_from={"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
+    )
 
 
-def refitted_fusion(manifest: Mapping[str, Any], done: Mapping[str, Compressed]) -> dict[str, Any]:
+def refitted_fusion(bundle: Bundle[Pool], done: Mapping[Modality, Compressed]) -> Pool:
     """Fit anew what depends on the experts: the voice's weight and the prior of use.
 
     As in `assemble.fusion_rule`: the voice is tempered to the information that voices carry on real
     videos, and the prior is that of the words. The factor beside words and kappa were measured on
     features of other extractors, and stay.
     """
-    rule = dict(manifest["fusion"])
+    rule = bundle.fusion
     if (text := done.get(Modality.TEXT)) is not None:
-        rule["prior"] = text.spec.prior.tolist()
+        rule = replace(rule, prior=text.spec.prior)
     voice = done.get(Modality.AUDIO)
-    information = manifest.get("metrics", {}).get("fusion", {}).get("information", {}).get(Modality.AUDIO)
+    information = bundle.metrics.get("fusion", {}).get("information", {}).get(Modality.AUDIO)
     if voice is not None and information is not None:
         weight = temper_to(voice.after.probabilities, prior=voice.spec.prior, information=information)
-        rule["weights"] = {**rule["weights"], str(Modality.AUDIO): round(weight, 4)}
+        rule = replace(rule, weights={**rule.weights, Modality.AUDIO: round(weight, 4)})
     return rule
 
 
@@ -235,10 +222,10 @@ def _metrics(own: Compressed) -> dict[str, Any]:
 
 
 def _card(
-    manifest: Mapping[str, Any], recipe: CompressionRecipe, done: Mapping[str, Compressed]
+    bundle: Bundle[Pool], recipe: CompressionRecipe, done: Mapping[Modality, Compressed]
 ) -> dict[str, Any]:
-    card = {key: dict(v) if isinstance(v, dict) else v for key, v in manifest["card"].items()}
-    source = f"{manifest['name']} {manifest['version']}"
+    card = {key: dict(v) if isinstance(v, dict) else v for key, v in bundle.card.items()}
+    source = f"{bundle.name} {bundle.version}"
     card["summary"] = recipe.summary or f"{source}, compressed"
     card["compression"] = {key: f"from {source}; {own.technique}" for key, own in done.items()}
     validation, limits = dict(card.get("validation", {})), dict(card.get("limits", {}))
@@ -254,7 +241,7 @@ def _card(
     return {**card, "validation": validation, "limits": limits}
 
 
-def report(name: str, done: Mapping[str, Compressed]) -> Result:
+def report(name: str, done: Mapping[Modality, Compressed]) -> Result:
     """Make the table of sizes, times and validation figures, before and after."""
     parts = {key: ", ".join(own.after.parts) for key, own in done.items()}
     told = "; ".join(f"{key}: {names}" for key, names in parts.items())

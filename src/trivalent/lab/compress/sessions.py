@@ -1,4 +1,4 @@
-"""Graphs in memory: one way to run them, and to time them."""
+"""How long a graph takes."""
 
 from __future__ import annotations
 
@@ -7,39 +7,19 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from trivalent.core.errors import BundleError
+from trivalent.bundle.graphs import Graph
 
 WARM_UP = 50
-
-
-def open_session(graph: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Open a graph as the runtime does.
-
-    Raises
-    ------
-    BundleError
-        It is none.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a family of its own without a common base
-        reason = str(error).splitlines()[0][:200]
-        raise BundleError(f"expected an ONNX graph, got: {reason}; get the bundle again") from error
 
 
 def median_latency_ms(
     graph: bytes, inputs: Mapping[str, NDArray[np.generic]], *, rounds: int = 300
 ) -> float:
     """Median milliseconds of one run for `logits` on one thread, after a warm-up."""
-    session = open_session(graph)
-    return median_ms(lambda: session.run(["logits"], dict(inputs)), rounds=rounds)
+    asked = Graph(lambda: graph, name="the graph")
+    return median_ms(lambda: asked.run(inputs, ["logits"]), rounds=rounds)
 
 
 def median_ms(run: Callable[[], object], *, rounds: int = 300) -> float:

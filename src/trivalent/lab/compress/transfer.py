@@ -12,12 +12,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.bundle.graphs import Graph
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import RecipeError
 from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
-from trivalent.lab.compress.sessions import open_session
 from trivalent.lab.progress import track
 
 log = logging.getLogger(__name__)
@@ -136,13 +136,13 @@ def teacher_answers(graph: bytes, texts: Sequence[str]) -> Answers:
 
 def graph_answers(graph: bytes, texts: Sequence[str]) -> Answers:
     """Run a text graph over texts, shorter ones first; the order is kept."""
-    session, ids = open_session(graph), encode(texts)
+    asked, ids = Graph(lambda: graph, name="the text graph"), encode(texts)
     order = np.argsort([len(t) for t in ids], kind="stable")
     steps = [order[i : i + _BATCH] for i in range(0, len(order), _BATCH)]
     logits, sentences = [np.empty((0, 3), np.float32)], []
     for rows in track(steps, "asking the teacher", total=len(steps)):
         table, mask = pad([ids[i] for i in rows])
-        own, vectors = session.run(["logits", "sentence"], {"ids": table, "mask": mask})
+        own, vectors = asked.run({"ids": table, "mask": mask}, ["logits", "sentence"])
         logits.append(own)
         sentences.append(vectors.astype(np.float16))
     back = np.argsort(order)

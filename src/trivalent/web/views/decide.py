@@ -25,7 +25,7 @@ class Choices:
     """What the user set, or the bundle's own choice."""
 
     modalities: tuple[str, ...]
-    thresholds: tuple[float, float, float]
+    thresholds: tuple[float, ...]
     min_confidence: float
 
 
@@ -78,7 +78,7 @@ def _usual(analysis: Analysis) -> tuple[tuple[Bundle, Choices] | None, str]:
     except TrivalentError as error:
         return None, capital(translate(str(error)))
     decision = bundle.decision
-    return (bundle, Choices(tuple(_analysed(analysis)), decision.thresholds, decision.min_confidence)), ""
+    return (bundle, Choices(tuple(_analysed(analysis)), decision.rule.values, decision.min_confidence)), ""
 
 
 def _fits(analysis: Analysis, bundle: Bundle) -> bool:

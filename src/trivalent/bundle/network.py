@@ -1,0 +1,200 @@
+"""A network as fusion: pooled features of all modalities through one ONNX graph.
+
+The features are those of a data set, not of recordings: `trivalent evaluate` asks such a bundle,
+`trivalent analyze` does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.bundle.calibration import VectorScaling
+from trivalent.bundle.files import MALFORMED, cut
+from trivalent.bundle.fusion import FusionKind
+from trivalent.bundle.graphs import Graph
+from trivalent.core.errors import BundleError, FeatureError
+from trivalent.core.types import LABELS, FloatArray, Modality
+from trivalent.features.cleaning import Cleaner
+
+_CHUNK = 4096  # rows that go through the graph at once
+Block = tuple[FloatArray, Sequence[str]]  # values (n, len(columns)), columns
+
+
+@dataclass(frozen=True, eq=False)
+class ModalitySpec:
+    """What a network needs of a modality: the extractor, and how its columns are cleaned."""
+
+    extractor: str
+    cleaner: Cleaner
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a network was trained on.
+
+    Attributes
+    ----------
+    name, protocol, licence : str
+    prior : tuple of float
+        Shares of the classes in the training part.
+    seen : tuple of str
+        First 16 hexadecimal digits of the sha256 of every group (video, speaker) of the training
+        and validation parts: so an evaluation can tell whether it meets them again.
+    synthetic : bool
+    """
+
+    name: str
+    protocol: str
+    licence: str
+    prior: tuple[float, ...]
+    seen: tuple[str, ...] = ()
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A fusion network.
+
+    Attributes
+    ----------
+    graph : Graph
+        `present` (n, modalities) and the cleaned features by modality to `logits` (n, 3).
+    modalities : dict of Modality to ModalitySpec
+        In the order of the columns of `present`.
+    calibration : VectorScaling
+    data : DataSpec
+    """
+
+    kind: ClassVar[FusionKind] = FusionKind.NETWORK
+    graph: Graph
+    modalities: dict[Modality, ModalitySpec]
+    calibration: VectorScaling
+    data: DataSpec
+
+    def posterior(self, features: Mapping[Modality, Block]) -> FloatArray:
+        """Return calibrated probabilities of n samples, shape (n, 3).
+
+        Parameters
+        ----------
+        features : mapping of Modality to (values, columns)
+            Values of shape (n, len(columns)), as the extractor of the bundle pools them; more columns
+            than needed may come, in any order. A row of NaN, or a modality that is left out, is
+            absent.
+
+        Raises
+        ------
+        BundleError
+            The graph does not answer.
+        FeatureError
+            There is no modality of the bundle, numbers of samples differ, or a column is absent.
+        """
+        blocks = self._cleaned(features)
+        found = [np.zeros((0, len(LABELS)))]
+        for start in range(0, len(next(iter(blocks.values()))), _CHUNK):
+            inputs = {m: x[start : start + _CHUNK] for m, x in blocks.items()}
+            found.append(self.graph.logits(inputs).astype(np.float64))
+        return self.calibration.probabilities(np.concatenate(found))
+
+    def _cleaned(self, features: Mapping[Modality, Block]) -> dict[str, NDArray[np.float32]]:
+        """Return the inputs of the graph by name."""
+        used = {m: features[m] for m in self.modalities if m in features}
+        lengths = {len(values) for values, _ in used.values()}
+        if len(lengths) != 1:
+            got = ", ".join(f"{m}: {len(x)}" for m, (x, _) in used.items()) or "none"
+            raise FeatureError(
+                f"expected features of {', '.join(self.modalities)} with one number of samples, got {got}; "
+                "pass the same samples"
+            )
+        (count,) = lengths
+        present = np.zeros((count, len(self.modalities)), np.float32)
+        inputs: dict[str, NDArray[np.float32]] = {}
+        for i, (m, spec) in enumerate(self.modalities.items()):
+            x = np.full((count, len(spec.cleaner.columns)), np.nan, np.float32)
+            if m in used:
+                x, _ = spec.cleaner.apply(*used[m])
+            present[:, i] = np.isfinite(x).any(axis=1)
+            inputs[str(m)] = np.nan_to_num(x)
+        return {"present": present} | inputs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render for bundle.json."""
+        return {
+            "kind": str(self.kind),
+            "model": self.graph.name,
+            "modalities": {
+                str(m): {"extractor": spec.extractor, "cleaner": spec.cleaner.to_dict()}
+                for m, spec in self.modalities.items()
+            },
+            "calibration": self.calibration.to_dict(),
+            "data": vars(self.data) | {"prior": list(self.data.prior), "seen": list(self.data.seen)},
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], *, graph: Graph, where: str) -> Network:
+        """Read from bundle.json, which names the graph.
+
+        Raises
+        ------
+        BundleError
+            A key is absent or a value is impossible.
+        """
+        lacking = [key for key in ("modalities", "calibration", "data") if key not in content]
+        if lacking or not isinstance(content["modalities"], dict):
+            raise BundleError(
+                f"expected {', '.join(lacking) or 'modalities'} of the network in {where}, got none or "
+                "others; export the bundle anew"
+            )
+        return cls(
+            graph,
+            _modalities(content["modalities"], where),
+            VectorScaling.from_dict(content["calibration"], where=where),
+            _data_spec(content["data"], where),
+        )
+
+
+def group_digest(group: str) -> str:
+    """Shorten the name of a video or speaker to 16 hexadecimal digits.
+
+    >>> group_digest("video 1")
+    '3b857b8441d7c9e7'
+    """
+    return hashlib.sha256(group.encode("utf-8")).hexdigest()[:16]
+
+
+def _data_spec(content: Mapping[str, Any], where: str) -> DataSpec:
+    try:
+        spec = DataSpec(**content)
+        prior = tuple(map(float, spec.prior))
+        named = (str(spec.name), str(spec.protocol), str(spec.licence))
+        found = DataSpec(*named, prior, tuple(map(str, spec.seen)), bool(spec.synthetic))
+    except MALFORMED as error:
+        raise BundleError(
+            f"expected the keys of `data` in {where}, got {cut(error)}; export it anew"
+        ) from error
+    if len(prior) != len(LABELS) or not np.isclose(sum(prior), 1) or min(prior) < 0:
+        raise BundleError(f"expected a prior of three shares that sum to 1 in {where}, got {prior}")
+    return found
+
+
+def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, ModalitySpec]:
+    found = {}
+    for key, entry in content.items():
+        if key not in list(Modality) or not isinstance(entry, dict) or "extractor" not in entry:
+            raise BundleError(
+                f"expected modalities among {', '.join(Modality)} with extractor in {where}, got "
+                f"{cut(key)!r}"
+            )
+        try:
+            cleaner = Cleaner.from_dict(entry.get("cleaner", {}))
+        except FeatureError as error:
+            raise BundleError(f"expected a cleaner of {key} in {where}: {error}") from error
+        found[Modality(key)] = ModalitySpec(str(entry["extractor"]), cleaner)
+    if not found:
+        raise BundleError(f"expected a modality in {where}, got none; export the bundle anew")
+    return found
