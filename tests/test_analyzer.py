@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -10,11 +11,15 @@ import numpy as np
 import pytest
 
 from trivalent import Analyzer
+from trivalent.bundle.loading import Expert
 from trivalent.core.analysis import Analysis
 from trivalent.core.assets import DATA
 from trivalent.core.errors import InputError, MediaError, TextError, UsageError
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Status
+from trivalent.experts.channel import Begin, Channel, Spoken, View
+from trivalent.experts.channels import CHANNELS
+from trivalent.experts.readings import Reading
 
 SAMPLE = DATA / "samples" / "sample.mp4"
 
@@ -225,6 +230,31 @@ def test_a_shown_name_does_not_tell_the_kind(analyzer: Analyzer, tmp_path: Path)
     assert analyzer.analyze(stored, kind="text").source.kind == "text"
     with pytest.raises(MediaError, match="a text file"):
         analyzer.analyze(stored, name="note.txt")
+
+
+def test_the_journey_asks_the_channels_that_are_registered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+        begin()(1.0)
+        view = View([Reading.absent(f"not heard at {options.face_rate_hz} Hz")] * 2)
+        view.warnings.append(f"{len(spoken.speech.utterances)} utterances of {expert.spec.extractor}")
+        return view
+
+    told: list[str] = []
+
+    def stages(name: str) -> Callable[[float], None]:
+        told.append(name)
+        return lambda done: None
+
+    monkeypatch.setitem(CHANNELS, Modality.AUDIO, Channel(Modality.AUDIO, stage="ears", read=read))
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nOne.\n\n2\n00:00:01,500 --> 00:00:03,000\nTwo.\n")
+    analyzer = Analyzer(modalities=["audio"], face_rate_hz=2.5)
+    analysis = analyzer.analyze(SAMPLE, transcript=words, stages=stages)
+    assert told == ["decode", "speech", "ears", "fusion"]
+    assert "2 utterances of covarep" in analysis.warnings
+    assert {u.modalities[Modality.AUDIO].reason for u in analysis.utterances} == {"not heard at 2.5 Hz"}
 
 
 def test_options_are_checked_and_kept() -> None:

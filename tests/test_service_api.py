@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from fastapi.testclient import TestClient
 
 from service_tools import NOT_AN_ID, TEXT, Local, clip, local_service
 from trivalent.core.analysis import Analysis
+from trivalent.core.options import AnalyzerOptions
 from trivalent.service import submission
+from trivalent.service.schemas import MediaOptions
 from trivalent.store import JobState
 from trivalent.work.pool import SMALL_TEXT
 
@@ -179,6 +182,11 @@ def test_the_report_is_one_page(client: TestClient) -> None:
     assert "<script" not in answer.text
     assert "<b>x</b>" not in answer.text
     assert "Limits" in answer.text or "limits" in answer.text, "the card of the model is in it"
+
+
+def test_the_options_of_a_request_are_those_of_the_analyzer() -> None:
+    asked = set(MediaOptions.model_fields) - {"transcript"}
+    assert asked <= {field.name for field in fields(AnalyzerOptions)}
 
 
 def test_a_recording_becomes_a_job(client: TestClient, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ class _Journey:
                 progress=lambda done: tell((1 - rest) * done),
             )
         spoken = Spoken(recording, speech)
-        views = {c.modality: self._read(c, spoken, tell) for c in self.channels}
+        views = {c.modality: self._read(c, spoken, speech=tell) for c in self.channels}
         readings = {modality: view.readings for modality, view in views.items()}
         return self.analyzer._assemble(
             Source(recording.name, recording.kind, recording.duration_s),
@@ -278,7 +278,7 @@ class _Journey:
             tracks=[track for view in views.values() for track in view.tracks],
         )
 
-    def _read(self, channel: Channel, spoken: Spoken, speech: Progress) -> View:
+    def _read(self, channel: Channel, spoken: Spoken, *, speech: Progress) -> View:
         """Have a channel read; one of the stage "speech" goes on with that stage."""
 
         def begin() -> Progress:
