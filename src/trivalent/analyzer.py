@@ -167,7 +167,7 @@ class Analyzer:
                 "expected the modality text for a text, got it switched off; add it to --modalities"
             )
         clock = _Clock()
-        with clock.measure("text_s"):
+        with clock.measure("text"):
             utterances, owners = [], []
             for i, (_, text) in enumerate(named):
                 pieces = _pieces(text)
@@ -212,7 +212,7 @@ class Analyzer:
         tracks: Sequence[Track] = (),
     ) -> Analysis:
         """Fuse the readings and write everything down."""
-        with clock.measure("fusion_s"):
+        with clock.measure("fusion"):
             results = []
             for i, utterance in enumerate(utterances):
                 progress(i / len(utterances))
@@ -253,10 +253,10 @@ class _Journey:
 
         clock = self.clock
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
-        with clock.measure("decode_s"):
+        with clock.measure("decode"):
             self.recording = open_recording(self.path, progress=self.stages("decode"))
         recording, tell = self.recording, self.stages("speech")
-        with clock.measure("speech_s"):
+        with clock.measure("speech"):
             self.speech = self.analyzer.recognizer.recognize(
                 recording.audio,
                 duration_s=recording.duration_s,
@@ -267,14 +267,14 @@ class _Journey:
         self.warnings += self.speech.warnings
         views: dict[Modality, list[Reading]] = {}
         if Modality.TEXT in self.analyzer.modalities:
-            with clock.measure("text_s"):
+            with clock.measure("text"):
                 views[Modality.TEXT] = self._words(lambda done: tell(1 - WORDS_SHARE * (1 - done)))
         tell(1.0)
         if Modality.AUDIO in self.analyzer.modalities:
-            with clock.measure("audio_s"):
+            with clock.measure("audio"):
                 views[Modality.AUDIO] = self._voices()
         if Modality.FACE in self.analyzer.modalities:
-            with clock.measure("face_s"):
+            with clock.measure("face"):
                 views[Modality.FACE] = self._faces()
         for readings in views.values():
             self.warnings += doubts(
@@ -355,7 +355,7 @@ class _Clock:
     def timing(self, duration_s: float | None) -> Timing:
         total = time.perf_counter() - self.started
         factor = total / duration_s if duration_s else None
-        return Timing(**self.spent, total_s=total, realtime_factor=factor)
+        return Timing(self.spent, total_s=total, realtime_factor=factor)
 
 
 def _pieces(text: str) -> list[str]:

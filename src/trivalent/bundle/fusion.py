@@ -191,7 +191,8 @@ class DecisionRule:
         """
         choice = Sentiment(int(np.argmax(probabilities / np.asarray(self.thresholds))))
         confidence = float(probabilities[choice])
-        return Verdict(choice.label, confidence, probabilities, confidence < self.min_confidence)
+        abstained = confidence < self.min_confidence
+        return Verdict(choice.label, confidence, probabilities, abstained=abstained)
 
 
 def combine(probabilities: Sequence[FloatArray], durations: Sequence[float]) -> FloatArray:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from trivalent.analyzer import MAX_TEXT_CHARACTERS
 from trivalent.core.outside import clean_line
 from trivalent.core.types import Modality
-from trivalent.service.documents import AnalysisDocument, Label, Probabilities
+from trivalent.service.documents import AnalysisDocument, Kind, Label, Probabilities
 from trivalent.speech.weights import SIZES
 from trivalent.store import JobState, Role
 from trivalent.store.mapping import NAME_LIMIT, TAG_LIMIT, TAGS_LIMIT
@@ -111,7 +111,7 @@ class RecordOut(BaseModel):
     id: str = Field(examples=[ID_EXAMPLE])
     created: datetime
     name: str
-    kind: Literal["video", "audio", "text"]
+    kind: Kind
     label: Label
     confidence: float
     abstained: bool
