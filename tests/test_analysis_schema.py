@@ -40,7 +40,7 @@ from trivalent.core.types import LABELS, Modality, Status
 from trivalent.service.documents import components
 from trivalent.service.schemas import RecordOut
 from trivalent.store import Record
-from trivalent.store.mapping import LISTED
+from trivalent.store.mapping import KEPT
 from trivalent.store.schema import AnalysisRow
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
@@ -300,8 +300,8 @@ def test_a_frame_has_the_types_of_the_columns() -> None:
 def test_the_database_keeps_what_is_listed_as_it_is_defined() -> None:
     columns = AnalysisRow.__table__.columns
     types = {"double": Double, "int64": Integer, "bool": Boolean}
-    for name, kind in LISTED.types.items():
+    for name, kind in KEPT.types.items():
         expected = JSON if name == "probabilities" else types.get(kind)
         assert expected is None or isinstance(columns[name].type, expected)
         assert columns[name].nullable == (name == "duration_s")
-    assert set(LISTED.places) < {f.name for f in fields(Record)} == set(RecordOut.model_fields)
+    assert set(KEPT.places) < {f.name for f in fields(Record)} == set(RecordOut.model_fields)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.core.analysis import DOCUMENT, EXTRAS, SUMMARY, UTTERANCE
+from trivalent.core.columns import Columns
 from trivalent.core.files import write_text_atomic
-from trivalent.core.schema import Columns, json_schema
+from trivalent.core.schema import json_schema
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "analysis.md"
 INTRO = """# The result of an analysis

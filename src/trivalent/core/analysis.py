@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
+from trivalent.core.columns import Columns
 from trivalent.core.errors import MissingExtraError
 from trivalent.core.schema import (
     SPREAD,
     Added,
-    Columns,
     Curve,
     Labelled,
     Number,

@@ -1,9 +1,9 @@
 """Documents told once: dataclasses whose annotations say how each field stands in JSON.
 
 The annotations alone give what is written, what is read and refused, the JSON Schema, and the columns of
-tables. Besides its type a field may be annotated with a description (a string), a `Form` where the type
-does not say enough, `Added` where older documents lack it, and `SPREAD` where its keys stand among those
-of its parent.
+tables (`core.columns`). Besides its type a field may be annotated with a description (a string), a `Form`
+where the type does not say enough, `Added` where older documents lack it, and `SPREAD` where its keys
+stand among those of its parent.
 
 >>> @dataclass(frozen=True)
 ... class Clip:
@@ -107,42 +107,37 @@ class Text(Form):
         return {"enum": [*self.choices], "type": "string"} if self.choices else {"type": "string"}
 
 
-class Member(Form):
+class _Member(Form):
     """A member of an enumeration of strings."""
 
     def __init__(self, kind: type[StrEnum]) -> None:
         self.kind, self.members = kind, {str(m): m for m in kind}
 
     def write(self, value: Any) -> str:
-        """Give its string."""
         return str(value)
 
     def read(self, data: Any, path: str = "") -> StrEnum:
-        """Find the member."""
         member = self.members.get(data) if isinstance(data, str) else None
         if member is None:
             raise _misfit(f"one of {', '.join(self.members)}", data, path)
         return member
 
     def schema(self, parts: Json) -> Json:
-        """Describe it in a definition of its own."""
         told = {"description": inspect.getdoc(self.kind), "enum": [*self.members], "type": "string"}
         return _defined(parts, self.kind.__name__, lambda: told)
 
 
-class Flag(Form):
+class _Flag(Form):
     """True or false."""
 
     cell = "bool"
 
     def read(self, data: Any, path: str = "") -> bool:
-        """Check and return it."""
         if not isinstance(data, bool):
             raise _misfit("true or false", data, path)
         return data
 
     def schema(self, parts: Json) -> Json:
-        """Describe it."""
         return {"type": "boolean"}
 
 
@@ -162,12 +157,13 @@ class Number(Form):
     ) -> None:
         self.unit, self.whole, self.cell = unit, whole, "int64" if whole else "double"
         self.bounds = {k: v for k, v in {"minimum": minimum, "maximum": maximum}.items() if v is not None}
+        self._types = (int,) if whole else (int, float)
         self._low = -math.inf if minimum is None else minimum
         self._high = math.inf if maximum is None else maximum
 
     def read(self, data: Any, path: str = "") -> float:
         """Check and return it; a whole number stays one."""
-        if isinstance(data, bool) or not isinstance(data, int if self.whole else int | float):
+        if isinstance(data, bool) or not isinstance(data, self._types):
             raise _misfit("a whole number" if self.whole else "a number", data, path)
         if data < self._low or data > self._high:
             bounds = "of at least {:g}" if self._high == math.inf else "from {:g} to {:g}"
@@ -179,97 +175,82 @@ class Number(Form):
         return {"type": "integer" if self.whole else "number", **self.bounds}
 
 
-class Base64(Form):
+class _Base64(Form):
     """Bytes, as a string in base64."""
 
     def write(self, value: bytes) -> str:
-        """Encode."""
         return base64.b64encode(value).decode()
 
     def read(self, data: Any, path: str = "") -> bytes:
-        """Decode."""
         try:
             return base64.b64decode(data, validate=True)
         except (TypeError, ValueError, binascii.Error) as error:
             raise _misfit("bytes in base64", data, path) from error
 
     def schema(self, parts: Json) -> Json:
-        """Describe it."""
         return {"type": "string", "contentEncoding": "base64"}
 
 
-class Maybe(Form):
+class _Maybe(Form):
     """A value or null."""
 
     def __init__(self, inner: Form) -> None:
         self.inner, self.cell = inner, inner.cell
 
     def write(self, value: Any) -> Any:
-        """Write what is there."""
         return None if value is None else self.inner.write(value)
 
     def read(self, data: Any, path: str = "") -> Any:
-        """Read what is there."""
         return None if data is None else self.inner.read(data, path)
 
     def schema(self, parts: Json) -> Json:
-        """Describe it."""
         return {"anyOf": [self.inner.schema(parts), {"type": "null"}]}
 
     def at(self, key: str) -> Form:
-        """Form of what stands under a key, where there is one."""
         return self.inner.at(key)
 
 
-class Items(Form):
+class _Items(Form):
     """A tuple, as a list. In a table strings are joined, and anything else is counted."""
 
     def __init__(self, inner: Form) -> None:
         self.inner, self.cell = inner, "string" if isinstance(inner, Text) else "int64"
 
     def write(self, value: Any) -> list[Any]:
-        """Write each."""
         return [self.inner.write(v) for v in value]
 
     def read(self, data: Any, path: str = "") -> tuple[Any, ...]:
-        """Read each."""
         if not isinstance(data, list | tuple):
             raise _misfit("a list", data, path)
         return tuple(self.inner.read(v, f"{path}[{i}]") for i, v in enumerate(data))
 
     def schema(self, parts: Json) -> Json:
-        """Describe it."""
         return {"items": self.inner.schema(parts), "type": "array"}
 
     def in_cell(self, data: Any) -> Any:
-        """Join or count."""
         return "; ".join(data) if self.cell == "string" else len(data)
 
 
-class Keyed(Form):
+class _Keyed(Form):
     """A dictionary by strings, or by the members of an enumeration."""
 
     def __init__(self, keys: Form, inner: Form) -> None:
         self.keys, self.inner = keys, inner
 
     def write(self, value: Any) -> Json:
-        """Write each."""
         return {self.keys.write(k): self.inner.write(v) for k, v in value.items()}
 
     def read(self, data: Any, path: str = "") -> dict[Any, Any]:
-        """Read each."""
         return {
             self.keys.read(k, path): self.inner.read(v, f"{path}.{k}")
             for k, v in _object(data, path).items()
         }
 
     def schema(self, parts: Json) -> Json:
-        """Describe it."""
         told = {"additionalProperties": self.inner.schema(parts), "type": "object"}
         return told if isinstance(self.keys, Text) else {**told, "propertyNames": self.keys.schema(parts)}
 
     def at(self, key: str) -> Form:
-        """Form of what stands under a key."""
         self.keys.read(key)
         return self.inner
 
@@ -385,7 +366,7 @@ class _Field:
         told = _titled(self.name, self.form.schema(parts))
         if self.added and not isinstance(self.added.before, tuple):
             told["default"] = self.added.before
-        inner = self.form.inner if isinstance(self.form, Maybe) else self.form
+        inner = self.form.inner if isinstance(self.form, _Maybe) else self.form
         unit = f", in {inner.unit}" if isinstance(inner, Number) and inner.unit else ""
         return told | ({"description": self.description + unit} if self.description else {})
 
@@ -447,7 +428,8 @@ class Object(Form):
         """Describe the object."""
         constants = {k: {"const": v, "type": "string"} for k, v in self.constants.items()}
         properties: Json = {k: _titled(k, told) for k, told in constants.items()}
-        required, patterns = [*self.constants], {}
+        required = [*self.constants]
+        patterns: Json = {}
         for f in self._fields:
             if f.spread:
                 inner = f.form.definition(parts)  # type: ignore[attr-defined] # what is spread has one
@@ -476,38 +458,6 @@ class Object(Form):
         raise KeyError(key)
 
 
-class Columns:
-    """A flat table of documents: the name of each column, and the place of its cell in a document.
-
-    Attributes
-    ----------
-    places : dict of str
-        Keys that lead to the cell, separated by dots.
-    types : dict of str
-        Types of the columns, as Arrow names them.
-    """
-
-    def __init__(self, form: Form, places: Mapping[str, str]) -> None:
-        self.places = dict(places)
-        self._cells: dict[str, tuple[list[str], Form]] = {}
-        for name, place in places.items():
-            keys, inner = place.split("."), form
-            for key in keys:
-                inner = inner.at(key)
-            self._cells[name] = keys, inner
-        self.types = {name: inner.cell for name, (_, inner) in self._cells.items()}
-
-    def row(self, document: Json) -> Json:
-        """Pick the cells; None where a document has null or nothing on the way."""
-        row = {}
-        for name, (keys, form) in self._cells.items():
-            data: Any = document
-            for key in keys:
-                data = None if data is None else data.get(key)
-            row[name] = None if data is None else form.in_cell(data)
-        return row
-
-
 def json_schema(form: Object) -> Json:
     """Describe documents of a form in JSON Schema (2020-12)."""
     parts: Json = {}
@@ -517,10 +467,10 @@ def json_schema(form: Object) -> Json:
 
 _SCALARS: dict[Any, Form] = {
     str: Text(),
-    bool: Flag(),
+    bool: _Flag(),
     int: Number(whole=True),
     float: Number(),
-    bytes: Base64(),
+    bytes: _Base64(),
 }
 
 
@@ -532,14 +482,14 @@ def _form_of(hint: Any) -> Form:
         return own[0] if own else _form_of(arguments[0])
     if origin in (Union, UnionType):
         (inner,) = (a for a in arguments if a is not NoneType)
-        return Maybe(_form_of(inner))
+        return _Maybe(_form_of(inner))
     if origin is tuple:
-        return Items(_form_of(arguments[0]))
+        return _Items(_form_of(arguments[0]))
     if origin is dict:
-        return Keyed(*map(_form_of, arguments))
+        return _Keyed(*map(_form_of, arguments))
     if is_dataclass(hint):
         return Object(hint)  # type: ignore[arg-type]
-    return _SCALARS[hint] if hint in _SCALARS else Member(hint)
+    return _SCALARS[hint] if hint in _SCALARS else _Member(hint)
 
 
 def _field(name: str, hint: Any) -> _Field:
@@ -575,7 +525,7 @@ def _misfit(expected: str, data: Any, path: str) -> SchemaError:
 def _defined(parts: Json, title: str, definition: Callable[[], Json]) -> Json:
     """Refer to a definition, which is made at the first reference."""
     if title not in parts:
-        parts[title] = {"title": title}  # holds the place of what refers to itself
+        parts[title] = {"title": title}  # in front of those that it refers to
         parts[title] |= definition()
     return {"$ref": f"#/$defs/{title}"}
 

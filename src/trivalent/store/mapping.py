@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trivalent.core.analysis import DOCUMENT, Analysis
+from trivalent.core.columns import Columns
 from trivalent.core.errors import StoreError, UsageError
 from trivalent.core.outside import clean_line
-from trivalent.core.schema import Columns
 from trivalent.store.entities import ApiKey, Job, JobState, Record, Role, User
 from trivalent.store.schema import AnalysisRow, DocumentRow, JobRow, KeyRow, TagRow, TextRow, UserRow
 
@@ -24,7 +24,7 @@ TAG_LIMIT = 64
 TAGS_LIMIT = 50  # tags of one analysis
 #: What the history lists and searches of an analysis, beside its document: columns of the database, and
 #: fields of `Record`.
-LISTED = Columns(
+KEPT = Columns(
     DOCUMENT,
     {
         "kind": "source.kind",
@@ -130,7 +130,7 @@ def record(row: AnalysisRow) -> Record:
         id=row.id,
         created=row.created,
         name=row.name,
-        **{name: getattr(row, name) for name in LISTED.places},
+        **{name: getattr(row, name) for name in KEPT.places},
         tags=tuple(tag.tag for tag in row.tags),
         origin=row.origin,
         batch=row.batch_id,
@@ -199,7 +199,7 @@ def analysis_row(
         created=created,
         name=title,
         name_key=folded(title),
-        **{k: storable(v) if isinstance(v, str) else v for k, v in LISTED.row(document).items()},
+        **{k: storable(v) if isinstance(v, str) else v for k, v in KEPT.row(document).items()},
         origin=origin,
         media_suffix=media_suffix,
         batch_id=batch,
