@@ -79,7 +79,7 @@ def video(result: Result) -> None:
         analyzer.analyze(path)
         runs = [analyzer.analyze(path) for _ in range(3)]
     best = sorted(runs, key=lambda a: a.timing.total_s)[1]
-    timing = {k: v for k, v in vars(best.timing).items() if v is not None}
+    timing = {k: v for k, v in best.to_dict()["timing"].items() if v is not None}
     scored = sum(u.modalities[Modality.TEXT].status is Status.OK for u in best.utterances)
     result.caveats.append(
         f"{scored} of {len(best.utterances)} utterances of the looped clip had their words scored: a "
@@ -99,7 +99,7 @@ def sound(result: Result, root: Path) -> None:
         analyzer.analyze(path)
         runs = [analyzer.analyze(path) for _ in range(3)]
     middle = sorted(runs, key=lambda a: a.timing.total_s)[1]
-    timing = {k: v for k, v in vars(middle.timing).items() if v is not None}
+    timing = {k: v for k, v in middle.to_dict()["timing"].items() if v is not None}
     result.add(f"sound of {middle.source.duration_s:.0f} s, two threads, warm", **timing)
 
 

@@ -165,7 +165,7 @@ class Analyzer:
                 "expected the modality text for a text, got it switched off; add it to --modalities"
             )
         clock = _Clock()
-        with clock.measure(CHANNELS[Modality.TEXT].timing):
+        with clock.measure(Modality.TEXT):
             utterances, owners = [], []
             for i, (_, text) in enumerate(named):
                 pieces = _pieces(text)
@@ -210,7 +210,7 @@ class Analyzer:
         tracks: Sequence[Track] = (),
     ) -> Analysis:
         """Fuse the readings and write everything down."""
-        with clock.measure("fusion_s"):
+        with clock.measure("fusion"):
             results = []
             for i, utterance in enumerate(utterances):
                 progress(i / len(utterances))
@@ -248,11 +248,11 @@ class _Journey:
         from trivalent.speech.transcripts import read_transcript
 
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
-        with self.clock.measure("decode_s"):
+        with self.clock.measure("decode"):
             recording = open_recording(self.path, progress=self.stages("decode"))
         tell = self.stages(SPEECH)
         rest = READING_SHARE if any(c.stage == SPEECH for c in self.channels) else 0.0
-        with self.clock.measure("speech_s"):
+        with self.clock.measure("speech"):
             speech = self.analyzer.recognizer.recognize(
                 recording.audio,
                 duration_s=recording.duration_s,
@@ -287,7 +287,7 @@ class _Journey:
             return lambda done: speech(1 - READING_SHARE * (1 - done))
 
         expert = self.analyzer.bundle.experts[channel.modality]
-        with self.clock.measure(channel.timing):
+        with self.clock.measure(channel.modality):
             return channel.read(expert, spoken, options=self.analyzer.options, begin=begin)
 
 
@@ -305,7 +305,7 @@ class _Clock:
     def timing(self, duration_s: float | None) -> Timing:
         total = time.perf_counter() - self.started
         factor = total / duration_s if duration_s else None
-        return Timing(**self.spent, total_s=total, realtime_factor=factor)
+        return Timing(self.spent, total_s=total, realtime_factor=factor)
 
 
 def _pieces(text: str) -> list[str]:

@@ -190,7 +190,8 @@ class Decision:
         """
         choice = Sentiment(int(self.rule.decide(probabilities[None])[0]))
         confidence = float(probabilities[choice])
-        return Verdict(choice.label, confidence, probabilities, confidence < self.min_confidence)
+        abstained = confidence < self.min_confidence
+        return Verdict(choice.label, confidence, probabilities, abstained=abstained)
 
     def answer(self, probabilities: FloatArray) -> Answers:
         """Answer for many items, shape (n, 3)."""

@@ -1,34 +1,69 @@
 """The result of an analysis: a plain tree of dataclasses that every face renders.
 
-The JSON form is `schema: "trivalent.analysis/1"`. Key frames are pictures and tracks are long, so
-both stay out of it, in a second document: `Analysis.from_dict(a.to_dict(), a.extras_to_dict())` is `a`.
+It is defined here, once: its JSON (`schema: "trivalent.analysis/1"`) with what a reader refuses, the
+description of that JSON in the service and in docs/analysis.md, and the columns of tables derive from
+the annotations below (`core.schema`). A field that is added gets `Added`, so that older documents are read.
+
+Key frames are pictures and tracks are long, so both stay out of the JSON, in a second document:
+`Analysis.from_dict(a.to_dict(), a.extras_to_dict())` is `a`.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-
+from trivalent.core.columns import Columns
 from trivalent.core.errors import MissingExtraError
-from trivalent.core.types import FloatArray, Modality, Status, probabilities_array, probabilities_dict
+from trivalent.core.schema import (
+    SPREAD,
+    Added,
+    Curve,
+    Labelled,
+    Number,
+    Object,
+    Suffixed,
+    Text,
+    json_schema,
+)
+from trivalent.core.types import LABELS, FloatArray, Modality, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "trivalent.analysis/1"
+KINDS = ("video", "audio", "text")  # of sources
+STAGES = ("decode", "speech", *map(str, Modality), "fusion")  # of an analysis, as they are timed
+
+_SPENT = Number(minimum=0, unit="s")
+Seconds = Annotated[float, Number(unit="s")]
+Share = Annotated[float, Number(minimum=0, maximum=1)]
+# of shape (3,) and float64, in the order of LABELS
+Probabilities = Annotated[
+    FloatArray,
+    Labelled(
+        "Probabilities",
+        "Three probabilities that sum to 1.",
+        labels=LABELS,
+        inner=Number(minimum=0, maximum=1),
+    ),
+]
+Effect = Annotated[
+    FloatArray,
+    Labelled(
+        "Effect", "Three differences that sum to 0.", labels=LABELS, inner=Number(minimum=-1, maximum=1)
+    ),
+]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What was analysed; `kind` is video, audio or text."""
+    """What was analysed."""
 
-    name: str
-    kind: str
-    duration_s: float | None
+    name: Annotated[str, "as it is shown"]
+    kind: Annotated[str, Text(*KINDS)]
+    duration_s: Annotated[Seconds | None, "length of a recording"]
 
 
 @dataclass(frozen=True)
@@ -37,211 +72,93 @@ class Model:
 
     name: str
     version: str
-    sha256: str
+    sha256: Annotated[str, "of the whole bundle"]
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """A label with its probabilities (float64, shape (3,), summing to 1).
+    """A label with its probability; `abstained` tells that it should not be relied on."""
 
-    `confidence` is the probability of `label`; `abstained` tells that it lies below the
-    confidence that the user asked for, so that `label` should not be relied on.
-    """
-
-    label: str
-    confidence: float
-    probabilities: FloatArray
-    abstained: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render as in the schema."""
-        return {
-            "label": self.label,
-            "confidence": self.confidence,
-            "abstained": self.abstained,
-            "probabilities": probabilities_dict(self.probabilities),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
-        """Invert `to_dict`."""
-        return cls(
-            data["label"],
-            data["confidence"],
-            probabilities_array(data["probabilities"]),
-            data["abstained"],
-        )
+    label: Annotated[str, Text(*LABELS)]
+    confidence: Annotated[Share, "probability of the label"]
+    abstained: Annotated[bool, "the confidence is below the one that was asked for"] = field(
+        default=False, kw_only=True
+    )
+    probabilities: Probabilities
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What one modality said about one utterance.
-
-    Attributes
-    ----------
-    probabilities : array, shape (3,), or None
-        Calibrated opinion of the modality's expert alone.
-    weight : float
-        Share of the fused log-odds, 0 when the modality was not used.
-    effect : array, shape (3,), or None
-        Fused probabilities minus those without this modality: what it changed.
-    quality : dict
-        Measured facts about the input, such as `voiced_s`, `frames_with_face`, `words`.
-    reliability : float or None
-        How much there was to judge, in [0, 1]: the quality of the opinion that was fused; 0 without
-        an opinion. None in documents written before it was kept: they cannot be decided again.
-    """
+    """What one modality said about one utterance."""
 
     status: Status
-    reason: str | None
-    probabilities: FloatArray | None
-    weight: float
-    effect: FloatArray | None = None
-    quality: dict[str, float] = field(default_factory=dict)
-    reliability: float | None = 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render as in the schema."""
-
-        def named(p: FloatArray | None) -> dict[str, float] | None:
-            return None if p is None else probabilities_dict(p)
-
-        return {
-            "status": str(self.status),
-            "reason": self.reason,
-            "probabilities": named(self.probabilities),
-            "weight": self.weight,
-            "effect": named(self.effect),
-            "reliability": self.reliability,
-            "quality": self.quality,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Evidence:
-        """Invert `to_dict`."""
-
-        def array(p: Mapping[str, float] | None) -> FloatArray | None:
-            return None if p is None else probabilities_array(p)
-
-        return cls(
-            Status(data["status"]),
-            data["reason"],
-            array(data["probabilities"]),
-            data["weight"],
-            array(data["effect"]),
-            dict(data["quality"]),
-            data.get("reliability"),
-        )
+    reason: Annotated[str | None, "why there is no opinion"]
+    probabilities: Annotated[Probabilities | None, "calibrated opinion of the modality's expert alone"]
+    weight: Annotated[Share, "share of the fused log-odds, 0 when the modality was not used"]
+    effect: Annotated[Effect | None, "fused probabilities minus those without it: what it changed"] = None
+    reliability: Annotated[
+        Share | None,
+        Added(None),
+        "how much there was to judge; null in documents written before it was kept, which cannot be "
+        "decided again",
+    ] = field(default=1.0, kw_only=True)
+    quality: Annotated[dict[str, float], "measured facts about the input, such as voiced_s or words"] = (
+        field(default_factory=dict)
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class UtteranceResult:
-    """One utterance with its fused verdict and the evidence behind it.
+    """One utterance with its verdict and the evidence behind it."""
 
-    `conflict` is the weighted Jensen-Shannon divergence between the experts in [0, 1];
-    `mixed` tells that it is strong enough to be called mixed signals.
-    """
-
-    index: int
-    start_s: float
-    end_s: float
-    text: str
-    verdict: Verdict
+    index: Annotated[int, Number(minimum=0, whole=True), "place among the utterances, from 0"]
+    start_s: Annotated[Seconds, "beginning, from that of the recording (0 in a text)"]
+    end_s: Annotated[Seconds, "end, likewise"]
+    text: Annotated[str, "what was said, or written"]
+    verdict: Annotated[Verdict, SPREAD]
+    conflict: Annotated[
+        float,
+        Number(minimum=0, unit="bits"),
+        "weighted Jensen-Shannon divergence between the experts (0 when they agree)",
+    ] = field(default=0.0, kw_only=True)
+    mixed: Annotated[bool, "so much conflict that these are mixed signals"] = field(
+        default=False, kw_only=True
+    )
     modalities: dict[Modality, Evidence]
-    conflict: float = 0.0
-    mixed: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render as in the schema."""
-        return {
-            "index": self.index,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "text": self.text,
-            **self.verdict.to_dict(),
-            "conflict": self.conflict,
-            "mixed": self.mixed,
-            "modalities": {str(m): e.to_dict() for m, e in self.modalities.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> UtteranceResult:
-        """Invert `to_dict`."""
-        return cls(
-            data["index"],
-            data["start_s"],
-            data["end_s"],
-            data["text"],
-            Verdict.from_dict(data),
-            {Modality(m): Evidence.from_dict(e) for m, e in data["modalities"].items()},
-            data["conflict"],
-            data["mixed"],
-        )
 
 
 @dataclass(frozen=True, eq=False)
 class KeyFrame:
-    """A picture of the face that shaped an utterance: JPEG bytes and its strongest movements."""
+    """A picture of the face that shaped an utterance."""
 
-    time_s: float
-    utterance: int
+    time_s: Annotated[Seconds, "from the beginning of the recording"]
+    utterance: Annotated[int, "its index"]
     jpeg: bytes
-    expressions: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render with the picture in base64."""
-        return vars(self) | {
-            "jpeg": base64.b64encode(self.jpeg).decode(),
-            "expressions": {**self.expressions},
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> KeyFrame:
-        """Invert `to_dict`."""
-        jpeg = base64.b64decode(data["jpeg"], validate=True)
-        return cls(data["time_s"], data["utterance"], jpeg, dict(data["expressions"]))
+    expressions: Annotated[dict[str, float], "the strongest movements of the face"]
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """A curve over the recording: `F0` in Hz or `energy` in dB.
+    """A curve over the recording, at evenly spaced times."""
 
-    Attributes
-    ----------
-    times_s, values : array of float64, shape (n,)
-        Evenly spaced times; NaN where there is no value: unvoiced, or not analysed.
-    """
-
-    name: str
-    unit: str
-    times_s: FloatArray
-    values: FloatArray
-
-    def to_dict(self) -> dict[str, Any]:
-        """Render with null for NaN."""
-        values = [None if np.isnan(x) else x for x in self.values.tolist()]
-        return {"name": self.name, "unit": self.unit, "times_s": self.times_s.tolist(), "values": values}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Track:
-        """Invert `to_dict`."""
-        return cls(
-            data["name"], data["unit"], np.array(data["times_s"], float), np.array(data["values"], float)
-        )
+    name: Annotated[str, "F0 or energy"]
+    unit: Annotated[str, "Hz or dB"]
+    times_s: Annotated[FloatArray, Curve()]
+    values: Annotated[FloatArray, Curve(), "null where there is none: unvoiced, or not analysed"]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall-clock seconds by stage; `realtime_factor` is total over the recording's length."""
+    """Seconds of wall clock; a stage that did not run took none."""
 
-    decode_s: float = 0.0
-    speech_s: float = 0.0
-    text_s: float = 0.0
-    audio_s: float = 0.0
-    face_s: float = 0.0
-    fusion_s: float = 0.0
-    total_s: float = 0.0
-    realtime_factor: float | None = None
+    stages: Annotated[Mapping[str, float], SPREAD, Suffixed(STAGES, suffix="_s", inner=_SPENT)] = field(
+        default_factory=dict
+    )
+    total_s: Annotated[float, _SPENT, "of all stages, and between them"] = 0.0
+    realtime_factor: Annotated[float | None, "total over the length of the recording"] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", {**dict.fromkeys(STAGES, 0.0), **self.stages})
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,50 +167,40 @@ class Analysis:
 
     source: Source
     model: Model
-    overall: Verdict
+    overall: Annotated[Verdict, "of the whole: the mean of the utterances, weighted by their length"]
     utterances: tuple[UtteranceResult, ...]
-    warnings: tuple[str, ...] = ()
-    timing: Timing = Timing()
-    keyframes: tuple[KeyFrame, ...] = ()
-    tracks: tuple[Track, ...] = ()
+    warnings: Annotated[tuple[str, ...], "what to know before relying on it"] = ()
+    timing: Timing = field(default_factory=Timing)
+    keyframes: Annotated[tuple[KeyFrame, ...], Added(())] = ()
+    tracks: Annotated[tuple[Track, ...], Added(())] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Render as schema `trivalent.analysis/1`: plain dicts, lists, strings and floats."""
-        return {
-            "schema": SCHEMA,
-            "source": vars(self.source).copy(),
-            "model": vars(self.model).copy(),
-            "overall": self.overall.to_dict(),
-            "utterances": [u.to_dict() for u in self.utterances],
-            "warnings": list(self.warnings),
-            "timing": vars(self.timing).copy(),
-        }
+        return DOCUMENT.write(self)
 
     def extras_to_dict(self) -> dict[str, Any]:
         """Render what `to_dict` leaves out: key frames and tracks."""
-        return {
-            "keyframes": [k.to_dict() for k in self.keyframes],
-            "tracks": [t.to_dict() for t in self.tracks],
-        }
+        return EXTRAS.write(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], extras: Mapping[str, Any] | None = None) -> Analysis:
-        """Invert `to_dict`, and `extras_to_dict` where there are extras."""
-        extras = extras or {}
-        return cls(
-            Source(**data["source"]),
-            Model(**data["model"]),
-            Verdict.from_dict(data["overall"]),
-            tuple(UtteranceResult.from_dict(u) for u in data["utterances"]),
-            tuple(data["warnings"]),
-            Timing(**data["timing"]),
-            tuple(KeyFrame.from_dict(k) for k in extras.get("keyframes", ())),
-            tuple(Track.from_dict(t) for t in extras.get("tracks", ())),
-        )
+        """Invert `to_dict`, and `extras_to_dict` where there are extras.
+
+        Raises
+        ------
+        SchemaError
+            A value is absent or of a wrong kind; the message names its place.
+        """
+        return cls(**DOCUMENT.values(data), **EXTRAS.values(extras or {}))
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Describe what `to_dict` writes in JSON Schema (2020-12)."""
+        return json_schema(DOCUMENT)
 
     def rows(self) -> list[dict[str, Any]]:
         """Flatten to one dict per utterance: the columns of the CSV and of `to_frame`."""
-        return [_row(self.source.name, u) for u in self.utterances]
+        return rows_of(self.to_dict(), source=self.source.name)
 
     def to_frame(self) -> pd.DataFrame:
         """Tabulate the utterances, one row each.
@@ -308,27 +215,50 @@ class Analysis:
         except ImportError as error:
             raise MissingExtraError("pandas", "table") from error
 
-        return pd.DataFrame(self.rows())
+        numbers = {name: kind for name, kind in ROW_TYPES.items() if kind != "string"}
+        return pd.DataFrame(self.rows(), columns=list(ROW_TYPES)).astype(numbers)
 
 
-def _row(source: str, u: UtteranceResult) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "source": source,
-        "utterance": u.index,
-        "start_s": u.start_s,
-        "end_s": u.end_s,
-        "text": u.text,
-        "label": u.verdict.label,
-        "confidence": u.verdict.confidence,
-        "abstained": u.verdict.abstained,
-        "mixed": u.mixed,
-        **probabilities_dict(u.verdict.probabilities),
+_APART = ("keyframes", "tracks")
+DOCUMENT = Object(Analysis, keep=lambda name: name not in _APART, constants={"schema": SCHEMA})
+EXTRAS = Object(Analysis, title="Extras", keep=lambda name: name in _APART)
+
+_VERDICT = ("label", "confidence", "abstained")
+#: An analysis in one row: what tables of files hold.
+SUMMARY = Columns(
+    DOCUMENT,
+    {
+        "kind": "source.kind",
+        "duration_s": "source.duration_s",
+        **{name: f"overall.{name}" for name in _VERDICT},
+        **{label: f"overall.probabilities.{label}" for label in LABELS},
+        "utterances": "utterances",
+        "warnings": "warnings",
+        "model": "model.name",
+        "model_version": "model.version",
+        "model_sha256": "model.sha256",
+    },
+)
+#: An utterance in one row, without the source that it is of.
+UTTERANCE = Columns(
+    Object(UtteranceResult),
+    {
+        "utterance": "index",
+        **{name: name for name in ("start_s", "end_s", "text", *_VERDICT, "mixed")},
+        **{label: f"probabilities.{label}" for label in LABELS},
     }
-    for modality, evidence in u.modalities.items():
-        row[f"{modality}_status"] = str(evidence.status)
-        row[f"{modality}_reason"] = evidence.reason
-        row[f"{modality}_weight"] = evidence.weight
-        named = None if evidence.probabilities is None else probabilities_dict(evidence.probabilities)
-        for label in probabilities_dict(u.verdict.probabilities):
-            row[f"{modality}_{label}"] = None if named is None else named[label]
-    return row
+    | {
+        f"{m}_{name}": f"modalities.{m}.{place}"
+        for m in Modality
+        for name, place in {
+            **{name: name for name in ("status", "reason", "weight")},
+            **{label: f"probabilities.{label}" for label in LABELS},
+        }.items()
+    },
+)
+ROW_TYPES = {"source": "string", **UTTERANCE.types}
+
+
+def rows_of(document: Mapping[str, Any], *, source: str) -> list[dict[str, Any]]:
+    """Flatten a document to one row per utterance, with the columns of `ROW_TYPES`."""
+    return [{"source": source, **UTTERANCE.row(u)} for u in document["utterances"]]

@@ -91,6 +91,10 @@ class MissingExtraError(TrivalentError):
         )
 
 
+class SchemaError(TrivalentError):
+    """A document is not what its schema says; the message names the place."""
+
+
 class StoreError(TrivalentError):
     """The history cannot be read or written."""
 

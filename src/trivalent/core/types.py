@@ -100,13 +100,8 @@ def map_scores(scores: FloatArray | Sequence[float], rule: LabelMap | str) -> ND
     return np.sign(values).astype(np.int64) + 1
 
 
-def probabilities_dict(p: FloatArray) -> dict[str, float]:
-    """Name the three entries of a probability vector."""
-    return {s.label: float(p[s]) for s in Sentiment}
-
-
 def probabilities_array(named: Mapping[str, float]) -> FloatArray:
-    """Invert `probabilities_dict`.
+    """Order named probabilities by their labels.
 
     >>> probabilities_array({"negative": .1, "neutral": .2, "positive": .7}).tolist()
     [0.1, 0.2, 0.7]

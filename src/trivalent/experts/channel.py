@@ -94,11 +94,6 @@ class Channel:
     read: Read
     limits: tuple[Limit, ...] = ()
 
-    @property
-    def timing(self) -> str:
-        """Under which its seconds are told."""
-        return f"{self.modality}_s"
-
     def doubts(self, readings: Sequence[Reading]) -> list[str]:
         """Say what is too bad to rely on, of the readings of all utterances."""
         facts = [r.facts for r in readings if r.opinion is not None]

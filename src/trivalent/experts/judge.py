@@ -68,7 +68,7 @@ class Judge:
                 fused.weights.get(m, 0.0),
                 fused.effects.get(m),
                 reading.facts,
-                0.0 if reading.opinion is None else reading.opinion.quality,
+                reliability=0.0 if reading.opinion is None else reading.opinion.quality,
             )
         return UtteranceResult(
             utterance.index,
@@ -77,8 +77,8 @@ class Judge:
             utterance.text,
             verdict,
             modalities,
-            fused.conflict,
-            fused.mixed,
+            conflict=fused.conflict,
+            mixed=fused.mixed,
         )
 
     def overall(self, results: Sequence[UtteranceResult]) -> tuple[Verdict, tuple[str, ...]]:

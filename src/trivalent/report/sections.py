@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from trivalent.core.analysis import Analysis, Evidence, KeyFrame, UtteranceResult
@@ -307,13 +306,12 @@ def _timing(analysis: Analysis) -> str:
     total = t.total_s
     if total <= 0:
         return ""
-    names = [f.name for f in fields(t) if f.name.endswith("_s") and f.name != "total_s"]
     rows = "".join(
         f'<div class="bar"><span class="bar-name">{name}</span><svg aria-hidden="true">'
         f'<rect class="rail" width="100%" height="100%"/>'
         f'<rect class="spent" width="{min(100 * s / total, 100):.2f}%" height="100%"/></svg>'
         f'<span class="bar-value">{seconds_words(s)}</span></div>'
-        for name, s in ((n.removesuffix("_s"), getattr(t, n)) for n in names)
+        for name, s in t.stages.items()
     )
     factor = "" if t.realtime_factor is None else f", {t.realtime_factor:.2g} times its length"
     return (

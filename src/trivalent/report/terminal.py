@@ -197,14 +197,9 @@ def _silence_lines(analysis: Analysis) -> list[str]:
 
 def _timing(analysis: Analysis) -> str:
     t = analysis.timing
-    stages = {
-        "decode": t.decode_s,
-        "speech": t.speech_s,
-        "text": t.text_s,
-        "audio": t.audio_s,
-        "face": t.face_s,
-    }
-    spent = ", ".join(f"{name} {seconds_words(s)}" for name, s in stages.items() if s > 0)
+    spent = ", ".join(
+        f"{name} {seconds_words(s)}" for name, s in t.stages.items() if s > 0 and name != "fusion"
+    )
     factor = "" if t.realtime_factor is None else f", {t.realtime_factor:.2g} times its length"
     return f"took {seconds_words(t.total_s)}{factor}" + (f" ({spent})" if spent else "")
 

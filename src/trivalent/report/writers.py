@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from trivalent.core.analysis import Analysis, Evidence, Model, Source, UtteranceResult, Verdict
+from trivalent.core.analysis import ROW_TYPES, Analysis
 from trivalent.core.errors import TrivalentError
 from trivalent.core.files import write_text_atomic
 from trivalent.core.outside import escaped_json
 from trivalent.core.spreadsheet import guarded
-from trivalent.core.types import Modality, Status
 from trivalent.report.page import render_page
 from trivalent.report.sections import index_section, model_section, source_section
 from trivalent.report.wording import headline, percent
@@ -83,24 +80,12 @@ def write_csv(analyses: Sequence[Analysis], path: str | Path) -> Path:
     TrivalentError
         The file cannot be written.
     """
-    rows = [row for analysis in analyses for row in analysis.rows()]
-    columns = dict.fromkeys(_template_columns())
-    for row in rows:
-        columns |= dict.fromkeys(row)
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, list(columns), restval="", lineterminator="\r\n")
+    writer = csv.DictWriter(buffer, list(ROW_TYPES), lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({k: guarded(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
+    for row in (row for analysis in analyses for row in analysis.rows()):
+        writer.writerow({k: guarded(v) if isinstance(v, str) else v for k, v in row.items()})
     return write_text_atomic(path, buffer.getvalue())
-
-
-def _template_columns() -> list[str]:
-    """Columns of an utterance with every modality, read off `Analysis.rows` itself."""
-    nothing = np.full(3, 1 / 3)
-    verdict = Verdict("neutral", 1 / 3, nothing)
-    said = {m: Evidence(Status.OK, None, nothing, 0.0) for m in Modality}
-    utterance = UtteranceResult(0, 0.0, 0.0, "", verdict, said)
-    return list(Analysis(Source("", "text", None), Model("", "", ""), verdict, (utterance,)).rows()[0])
 
 
 def write_html(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from trivalent.core.analysis import Analysis
+from trivalent.core.analysis import KINDS, Analysis
 from trivalent.core.errors import BundleError, NotFoundError, QueueFullError
 from trivalent.report.writers import to_html
 from trivalent.service.bodies import read_json
@@ -130,7 +130,7 @@ def list_analyses(
     until: datetime | None = None,
     model: Annotated[str | None, Query(max_length=200)] = None,
     tag: Annotated[str | None, Query(max_length=TAG_LIMIT)] = None,
-    kind: Annotated[str | None, Query(pattern="^(video|audio|text)$")] = None,
+    kind: Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")] = None,
     origin: Annotated[str | None, Query(pattern="^(app|api|batch)$")] = None,
     batch: Annotated[str | None, Query(max_length=64)] = None,
     abstained: bool | None = None,

@@ -1,93 +1,39 @@
-"""The analysis document, schema `trivalent.analysis/1`, as the OpenAPI description tells it.
-
-Answers are written by `Analysis.to_dict`; these models describe them. A later version may add fields.
-"""
+"""The analysis document in the OpenAPI description, as `core.analysis` defines it."""
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+import re
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import RootModel
 
-from trivalent.core.types import LABELS, Modality, Status
+from trivalent.core.analysis import KINDS, Analysis
+from trivalent.core.types import LABELS
 
-Label = Literal["negative", "neutral", "positive"]
-assert set(Label.__args__) == set(LABELS)  # type: ignore[attr-defined] # noqa: S101 - spelled for the schema
-
-
-class Open(BaseModel):
-    """Base of the parts: fields of a later version are let through."""
-
-    model_config = ConfigDict(extra="allow")
+Kind = Literal[KINDS]  # type: ignore[valid-type] # spelled where an analysis is defined
+Label = Literal[LABELS]  # type: ignore[valid-type]
 
 
-class Probabilities(Open):
-    """Three probabilities that sum to 1."""
-
-    negative: float
-    neutral: float
-    positive: float
+class AnalysisDocument(RootModel[dict[str, Any]]):
+    """Stands where the document does; `components` describes it."""
 
 
-class VerdictOut(Open):
-    """A label with its probability; `abstained` tells that it should not be relied on."""
-
-    label: Label
-    confidence: float
-    abstained: bool
-    probabilities: Probabilities
+class Probabilities(RootModel[dict[str, float]]):
+    """Stands where probabilities do; `components` describes them."""
 
 
-class EvidenceOut(Open):
-    """What one modality said about one utterance."""
+def components() -> dict[str, Any]:
+    """Describe the document and its parts, by the names that clients know."""
+    names = {name: f"{name}Out" for name in ("Verdict", "Evidence", "Source", "Model", "Timing")}
+    names |= {"Analysis": "AnalysisDocument", "UtteranceResult": "UtteranceOut"}
 
-    status: Status
-    reason: str | None
-    probabilities: Probabilities | None
-    weight: float
-    reliability: float | None = Field(default=None, description="how much there was to judge, 0 to 1")
-    effect: Probabilities | None = Field(description="fused probabilities minus those without it")
-    quality: dict[str, float]
+    def named(found: re.Match[str]) -> str:
+        return f'"#/components/schemas/{names.get(found[1], found[1])}"'
 
-
-class UtteranceOut(VerdictOut):
-    """One utterance with its verdict and the evidence behind it."""
-
-    index: int
-    start_s: float
-    end_s: float
-    text: str
-    conflict: float = Field(description="Jensen-Shannon divergence between the experts, 0 to 1")
-    mixed: bool
-    modalities: dict[Modality, EvidenceOut]
-
-
-class SourceOut(Open):
-    """What was analysed."""
-
-    name: str
-    kind: Literal["video", "audio", "text"]
-    duration_s: float | None
-
-
-class ModelOut(Open):
-    """The bundle that spoke."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-class AnalysisDocument(Open):
-    """An analysis in full."""
-
-    schema_: Literal["trivalent.analysis/1"] = Field(alias="schema")
-    source: SourceOut
-    model: ModelOut
-    overall: VerdictOut
-    utterances: list[UtteranceOut]
-    warnings: list[str]
-    timing: dict[str, float | None]
-
-
-__all__ = ["AnalysisDocument", "Label", "Probabilities"]
+    root = Analysis.json_schema()
+    del root["$schema"]
+    parts = root.pop("$defs") | {root["title"]: root}
+    parts = {names.get(name, name): part | {"title": names.get(name, name)} for name, part in parts.items()}
+    described: dict[str, Any] = json.loads(re.sub(r'"#/\$defs/(\w+)"', named, json.dumps(parts)))
+    return described

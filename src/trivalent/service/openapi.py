@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from trivalent.core.version import __version__
+from trivalent.service.documents import components
 from trivalent.service.problems import MEDIA_TYPE, Problems
 from trivalent.service.schemas import Change, FormFields, MediaOptions, Problem, TextRequest
 
@@ -129,6 +130,7 @@ def describe(app: FastAPI, *, accounts: bool) -> dict[str, Any]:
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     for model in (Problem, TextRequest, MediaOptions, Change):
         _add(schemas, model)
+    schemas |= components()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     if accounts:

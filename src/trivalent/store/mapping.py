@@ -12,16 +12,33 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from trivalent.core.analysis import Analysis
+from trivalent.core.analysis import DOCUMENT, Analysis
+from trivalent.core.columns import Columns
 from trivalent.core.errors import StoreError, UsageError
 from trivalent.core.outside import clean_line
-from trivalent.core.types import probabilities_dict
 from trivalent.store.entities import ApiKey, Job, JobState, Record, Role, User
 from trivalent.store.schema import AnalysisRow, DocumentRow, JobRow, KeyRow, TagRow, TextRow, UserRow
 
 NAME_LIMIT = 255  # characters
 TAG_LIMIT = 64
 TAGS_LIMIT = 50  # tags of one analysis
+#: What the history lists and searches of an analysis, beside its document: columns of the database, and
+#: fields of `Record`.
+KEPT = Columns(
+    DOCUMENT,
+    {
+        "kind": "source.kind",
+        "label": "overall.label",
+        "confidence": "overall.confidence",
+        "abstained": "overall.abstained",
+        "probabilities": "overall.probabilities",
+        "model_name": "model.name",
+        "model_version": "model.version",
+        "model_sha256": "model.sha256",
+        "duration_s": "source.duration_s",
+        "utterances": "utterances",
+    },
+)
 # lone surrogates (of undecodable file names) and NUL, which no database takes
 _UNSTORABLE = re.compile("[\ud800-\udfff\x00]")
 
@@ -113,16 +130,7 @@ def record(row: AnalysisRow) -> Record:
         id=row.id,
         created=row.created,
         name=row.name,
-        kind=row.kind,
-        label=row.label,
-        confidence=row.confidence,
-        abstained=row.abstained,
-        probabilities=dict(row.probabilities),
-        model_name=row.model_name,
-        model_version=row.model_version,
-        model_sha256=row.model_sha256,
-        duration_s=row.duration_s,
-        utterances=row.utterances,
+        **{name: getattr(row, name) for name in KEPT.places},
         tags=tuple(tag.tag for tag in row.tags),
         origin=row.origin,
         batch=row.batch_id,
@@ -181,7 +189,7 @@ def analysis_row(
     """
     if media_suffix is None:
         analysis = replace(analysis, keyframes=())
-    overall, source, model = analysis.overall, analysis.source, analysis.model
+    document, source = analysis.to_dict(), analysis.source
     title = one_line(source.name)[:NAME_LIMIT].strip() or source.kind
     title = title if name is None else clean_name(name, what="analysis")
     said = "\n".join(u.text for u in analysis.utterances)
@@ -191,22 +199,13 @@ def analysis_row(
         created=created,
         name=title,
         name_key=folded(title),
-        kind=source.kind,
-        label=overall.label,
-        confidence=float(overall.confidence),
-        abstained=bool(overall.abstained),
-        probabilities=probabilities_dict(overall.probabilities),
-        model_name=storable(model.name),
-        model_version=storable(model.version),
-        model_sha256=storable(model.sha256),
-        duration_s=source.duration_s,
-        utterances=len(analysis.utterances),
+        **{k: storable(v) if isinstance(v, str) else v for k, v in KEPT.row(document).items()},
         origin=origin,
         media_suffix=media_suffix,
         batch_id=batch,
         tags=[TagRow(owner_id=owner_id, tag=tag) for tag in clean_tags(tags)],
         text=TextRow(owner_id=owner_id, words="\n".join([folded(title), folded(said)])),
-        document=DocumentRow(body=_packed(analysis.to_dict()), extras=_packed(analysis.extras_to_dict())),
+        document=DocumentRow(body=_packed(document), extras=_packed(analysis.extras_to_dict())),
     )
 
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from trivalent.core.analysis import Analysis
+from trivalent.core.analysis import ROW_TYPES, SUMMARY, rows_of
 from trivalent.core.errors import TrivalentError
-from trivalent.core.types import LABELS, Modality
 from trivalent.work.batch import read_record
 
 if TYPE_CHECKING:
@@ -47,17 +46,18 @@ def write_tables(records: Iterable[Path], out: Path) -> Counts:
     counts = Counts()
     try:
         with ExitStack() as stack:
-            files = stack.enter_context(_Table(out / FILES, FILE_COLUMNS))
-            utterances = stack.enter_context(_Table(out / UTTERANCES, UTTERANCE_COLUMNS))
+            files = stack.enter_context(_Table(out / FILES, _FILE_COLUMNS))
+            utterances = stack.enter_context(_Table(out / UTTERANCES, ROW_TYPES))
             for path in records:
                 record = read_record(path)
                 if record is None:
                     counts.pending += 1
                     continue
-                files.add(_file_row(record))
                 counts.done += record["status"] == "done"
                 counts.failed += record["status"] == "failed"
-                for row in _utterance_rows(record):
+                analysis = record["analysis"]
+                files.add(record if analysis is None else record | SUMMARY.row(analysis))
+                for row in () if analysis is None else rows_of(analysis, source=record["file"]):
                     utterances.add(row)
                     counts.utterances += 1
     except OSError as error:
@@ -78,68 +78,15 @@ def has_parquet() -> bool:
 
 
 # name -> Parquet type; the order is that of the columns
-FILE_COLUMNS: dict[str, str] = {
+_FILE_COLUMNS: dict[str, str] = {
     "file": "string",
     "sha256": "string",
     "size_bytes": "int64",
     "status": "string",
     "reason": "string",
-    "kind": "string",
-    "duration_s": "double",
-    "label": "string",
-    "confidence": "double",
-    "abstained": "bool",
-    **dict.fromkeys(LABELS, "double"),
-    "utterances": "int64",
-    "warnings": "string",
-    "model": "string",
-    "model_version": "string",
-    "model_sha256": "string",
+    **SUMMARY.types,
     "seconds": "double",
 }
-UTTERANCE_COLUMNS: dict[str, str] = {
-    "source": "string",
-    "utterance": "int64",
-    "start_s": "double",
-    "end_s": "double",
-    "text": "string",
-    "label": "string",
-    "confidence": "double",
-    "abstained": "bool",
-    "mixed": "bool",
-    **dict.fromkeys(LABELS, "double"),
-}
-for _modality in Modality:
-    UTTERANCE_COLUMNS |= {f"{_modality}_status": "string", f"{_modality}_reason": "string"}
-    UTTERANCE_COLUMNS |= {f"{_modality}_weight": "double"}
-    UTTERANCE_COLUMNS |= {f"{_modality}_{label}": "double" for label in LABELS}
-
-
-def _file_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {k: record.get(k) for k in FILE_COLUMNS}
-    analysis = record["analysis"]
-    if analysis is None:
-        return row
-    overall, model, source = analysis["overall"], analysis["model"], analysis["source"]
-    return row | {
-        "kind": source["kind"],
-        "duration_s": source["duration_s"],
-        "label": overall["label"],
-        "confidence": overall["confidence"],
-        "abstained": overall["abstained"],
-        **overall["probabilities"],
-        "utterances": len(analysis["utterances"]),
-        "warnings": "; ".join(analysis["warnings"]),
-        "model": model["name"],
-        "model_version": model["version"],
-        "model_sha256": model["sha256"],
-    }
-
-
-def _utterance_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if record["analysis"] is not None:
-        for row in Analysis.from_dict(record["analysis"]).rows():
-            yield {**row, "source": record["file"]}
 
 
 class _Table:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import streamlit as st
 
-from trivalent.core.analysis import Analysis, Timing
+from trivalent.core.analysis import STAGES, Analysis
 from trivalent.core.errors import NotFoundError
 from trivalent.core.types import LABELS, Modality
 from trivalent.report.markup import esc
@@ -199,10 +197,10 @@ def _channel(title: str, channel: Channel) -> str:
 
 def _timing(first: Analysis, second: Analysis) -> None:
     st.subheader(t("history.timing"))
-    names = [f.name.removesuffix("_s") for f in fields(Timing) if f.name.endswith("_s")]
+    spent = [{**a.timing.stages, "total": a.timing.total_s} for a in (first, second)]
     rows = [
-        (t(f"history.stage_{n}"), seconds_words(a), seconds_words(b))
-        for n in names
-        if (a := getattr(first.timing, f"{n}_s")) + (b := getattr(second.timing, f"{n}_s")) > 0
+        (t(f"history.stage_{name}"), seconds_words(a), seconds_words(b))
+        for name in (*STAGES, "total")
+        if (a := spent[0][name]) + (b := spent[1][name]) > 0
     ]
     st.html(table([t("history.stage"), t("history.first"), t("history.second")], rows))

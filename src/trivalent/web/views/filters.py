@@ -8,13 +8,13 @@ from datetime import date, datetime, time, timedelta
 
 import streamlit as st
 
+from trivalent.core.analysis import KINDS
 from trivalent.core.types import LABELS
 from trivalent.report.wording import GLYPHS
 from trivalent.store import History, Order, Query
 from trivalent.web.i18n import t
 from trivalent.web.views.words import label_name
 
-_KINDS = ("video", "audio", "text")
 _SURENESS = {"sure": False, "unsure": True}
 _FILTERS = tuple(
     f"filter-{name}" for name in ("labels", "sureness", "kind", "model", "tag", "batch", "dates")
@@ -65,7 +65,7 @@ def _filters(history: History) -> Query:
     )
     kind = st.pills(
         t("history.kind"),
-        _KINDS,
+        KINDS,
         format_func=lambda k: t(f"result.kind_{k}"),
         key="filter-kind",
         persist_state="session",

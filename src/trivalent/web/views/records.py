@@ -24,7 +24,7 @@ from trivalent.web.views.words import percent, units, when
 def verdict_of(record: Record) -> Verdict:
     """Verdict that the history keeps beside the evidence."""
     probabilities = probabilities_array(record.probabilities)
-    return Verdict(record.label, record.confidence, probabilities, record.abstained)
+    return Verdict(record.label, record.confidence, probabilities, abstained=record.abstained)
 
 
 def facts(record: Record) -> str:
