@@ -80,7 +80,7 @@ class Seen:
         return [f for f in self.files if not any(re.fullmatch(a, f) for a in allowed)]
 
 
-def watch(entrance: str, folder: Path, timeout_s: float = 300) -> Seen:
+def watch(entrance: str, folder: Path, timeout_s: float = 600) -> Seen:
     """Run an entrance in a closed network.
 
     Raises

@@ -6,7 +6,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -28,22 +29,48 @@ ENTRANCES = {
 NEEDS = {"batch_ray": "ray", "serve": "fastapi", "app": "streamlit", "train": "torch"}
 
 
-def seen_at(entrance: str, folder: Path) -> Seen:
-    """What an entrance tried to send and what it wrote; skipped where that cannot be watched."""
+def absent(entrance: str) -> str:
+    """What an entrance needs and is not there."""
     if (package := NEEDS.get(entrance)) and importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+        return f"{package} is not installed"
     if entrance == "train" and not data_root().is_dir():
-        pytest.skip(f"no real data at {data_root()}; set TRIVALENT_DATA")
-    try:
-        return watch(entrance, folder)
-    except ImpossibleError as error:
-        pytest.skip(f"no closed network on this machine: {error}")
+        return f"no real data at {data_root()}; set TRIVALENT_DATA"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def seen_at(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Seen]]:
+    """Give what an entrance tried to send and what it wrote; skipped where that cannot be watched.
+
+    Two are watched at a time, each in namespaces and on a disk of its own: most of their time they wait.
+    """
+    wanted = [
+        item.callspec.params.get("entrance") for item in request.session.items if item.path == request.path
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        watched = {
+            name: pool.submit(watch, name, tmp_path_factory.mktemp(name) / "disk")
+            for name in wanted
+            if name and not absent(name)
+        }
+
+        def seen(entrance: str) -> Seen:
+            if reason := absent(entrance):
+                pytest.skip(reason)
+            try:
+                return watched[entrance].result()
+            except ImpossibleError as error:
+                pytest.skip(f"no closed network on this machine: {error}")
+
+        yield seen
 
 
 @pytest.mark.finding(1)
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_nothing_leaves(attack: Attack, entrance: str, tmp_path: Path) -> None:
-    seen = seen_at(entrance, tmp_path / "disk")
+def test_nothing_leaves(attack: Attack, entrance: str, seen_at: Callable[[str], Seen]) -> None:
+    seen = seen_at(entrance)
     assert not seen.lost_packets
     for what in seen.sent or ["to send anything"]:
         attack.attempt(what, withstood=not seen.sent)
@@ -54,8 +81,9 @@ def test_nothing_leaves(attack: Attack, entrance: str, tmp_path: Path) -> None:
     attack.attempt(f"to go on running: {seen.processes}", withstood=not seen.processes)
 
 
-def test_the_watch_sees_what_it_is_for(tmp_path: Path) -> None:
-    seen = seen_at("control", tmp_path / "disk")
+@pytest.mark.parametrize("entrance", ["control"])
+def test_the_watch_sees_what_it_is_for(entrance: str, seen_at: Callable[[str], Seen]) -> None:
+    seen = seen_at(entrance)
     assert seen.names == ["statistics.example"]
     assert any("TLS greeting to statistics.example" in c for c in seen.connections)
     for packet in (
@@ -70,8 +98,11 @@ def test_the_watch_sees_what_it_is_for(tmp_path: Path) -> None:
     assert seen.processes
 
 
-def test_the_watch_sees_what_onnxruntime_does_if_it_may(tmp_path: Path) -> None:
-    seen = seen_at("onnxruntime_alone", tmp_path / "disk")
+@pytest.mark.parametrize("entrance", ["onnxruntime_alone"])
+def test_the_watch_sees_what_onnxruntime_does_if_it_may(
+    entrance: str, seen_at: Callable[[str], Seen]
+) -> None:
+    seen = seen_at(entrance)
     if not seen.sent:
         pytest.skip("this onnxruntime sends nothing by itself")
     assert any("deviceid" in file for file in seen.files)

@@ -1,10 +1,10 @@
-"""CONTRIBUTING.md names files, tests and pages that are there."""
+"""CONTRIBUTING.md names files, tests and pages that are there, and so does the list of slow tests."""
 
 from __future__ import annotations
 
 import re
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, slow_tests
 
 TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -21,3 +21,13 @@ def test_its_links_and_its_one_test_lead_somewhere() -> None:
     assert not [to for to in re.findall(r"\]\(([^)]+)\)", TEXT) if not (REPOSITORY / to).is_file()]
     file, name = re.findall(r"pytest (\S+)::(\w+)", TEXT)[0]
     assert f"def {name}(" in (REPOSITORY / file).read_text(encoding="utf-8")
+
+
+def test_slow_tests_are_there() -> None:
+    gone = []
+    for file, _, name in (test.partition("::") for test in slow_tests()):
+        defined = rf"^\s*(async )?def {name}\(|^{name.partition('::')[0]} = "
+        path = REPOSITORY / file
+        if not path.is_file() or not re.search(defined, path.read_text(encoding="utf-8"), re.MULTILINE):
+            gone.append(f"{file}::{name}")
+    assert not gone, "delete their lines, or run: pytest --write-slow"

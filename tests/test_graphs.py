@@ -61,6 +61,12 @@ def network_of(case: str) -> FusionNetwork:
     return network
 
 
+@cache
+def graph_of(case: str) -> bytes:
+    """Export a network once for all tests: that takes seconds."""
+    return export_fusion([network_of(case)], sequences=case.endswith(STEPS))
+
+
 def batches(network: FusionNetwork, *, sequences: bool) -> Iterator[Inputs]:
     """Draw every batch size with every subset of modalities, and real videos where they are."""
     problem = None if sequences else real_problem()
@@ -104,8 +110,7 @@ def run(graph: bytes | Path, batch: Inputs) -> np.ndarray:
 @pytest.mark.parametrize("case", CASES)
 def test_fusion_networks(case: str) -> None:
     network, sequences = network_of(case), case.endswith(STEPS)
-    graph = export_fusion([network], sequences=sequences)
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph_of(case), providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == ["present", *network.modalities]
     distinct = set()
     for batch in [*batches(network, sequences=sequences), mixed(network, sequences=sequences)]:
@@ -134,7 +139,7 @@ def test_seeds_are_averaged() -> None:
 TEXTS = ["good", "not what I had hoped for, to be honest", "It rained; we went all the same.", "!"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def text_network() -> TextClassifier:
     """The text network around a small BERT of random weights."""
     from transformers import BertConfig, BertModel
@@ -150,8 +155,15 @@ def text_network() -> TextClassifier:
     return TextClassifier(BertModel(config, add_pooling_layer=False), width=32).eval()
 
 
-def test_text_network(text_network: TextClassifier, tmp_path: Path) -> None:
-    export_text(text_network, tmp_path / "text.onnx", int8=False)
+@pytest.fixture(scope="module")
+def text_graph(text_network: TextClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a graph."""
+    path: Path = tmp_path_factory.mktemp("text") / "text.onnx"
+    export_text(text_network, path, int8=False)
+    return path
+
+
+def test_text_network(text_network: TextClassifier, text_graph: Path) -> None:
     root = data_root() / "sst5"
     real = find_dataset("sst5").read(data_root()).texts[:17] if root.is_dir() else ()
     rng = np.random.default_rng(0)
@@ -164,7 +176,7 @@ def test_text_network(text_network: TextClassifier, tmp_path: Path) -> None:
             batch = dict(zip(("ids", "mask"), map(torch.from_numpy, pair), strict=True))
             with torch.inference_mode():
                 expected = text_network(**batch).numpy()
-            np.testing.assert_allclose(run(tmp_path / "text.onnx", batch), expected, **TOLERANCE)
+            np.testing.assert_allclose(run(text_graph, batch), expected, **TOLERANCE)
 
 
 def test_temporal_network(tmp_path: Path) -> None:
@@ -208,8 +220,7 @@ def test_another_network_is_told_from_the_one_exported(tmp_path: Path) -> None:
         check_graph(graph, other, [example])
 
 
-def test_no_graph_names_a_file_of_this_machine(tmp_path: Path, text_network: TextClassifier) -> None:
-    export_text(text_network, tmp_path / "text.onnx", int8=False)
-    for content in (export_fusion([network_of("attention")]), (tmp_path / "text.onnx").read_bytes()):
+def test_no_graph_names_a_file_of_this_machine(text_graph: Path) -> None:
+    for content in (graph_of("attention"), text_graph.read_bytes()):
         assert b".py" not in content
         assert str(Path(__file__).parents[1]).encode() not in content

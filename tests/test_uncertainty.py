@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,21 +25,6 @@ def table(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(3, size=n), rng.dirichlet(np.ones(3), size=n)
 
 
-@given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 20))
-@checked
-def test_classwise_error_equals_a_loop(seed: int, n: int, bins: int) -> None:
-    labels, p = table(seed, n)
-    total = 0.0
-    for c in range(3):
-        for b in range(bins):
-            rows = [i for i in range(n) if b / bins < p[i, c] <= (b + 1) / bins]
-            if rows:
-                said = sum(p[i, c] for i in rows) / len(rows)
-                came = sum(labels[i] == c for i in rows) / len(rows)
-                total += len(rows) / n * abs(said - came)
-    assert classwise_calibration_error(labels, p, bins=bins) == pytest.approx(total / 3)
-
-
 @given(st.integers(0, 10_000), st.integers(1, 60))
 @checked
 def test_the_diagram_gives_the_top_label_error(seed: int, n: int) -> None:
@@ -58,26 +41,6 @@ def test_top_label_error_hides_a_rare_class() -> None:
     labels = np.array([1] * 4 + [2] * 6)
     assert expected_calibration_error(labels, p) == pytest.approx(0)
     assert classwise_calibration_error(labels, p) == pytest.approx((0.3 + 0.3 + 0) / 3)
-
-
-@given(answers)
-@checked
-def test_curve_is_the_mean_over_orders_of_ties(items: list[tuple[float, bool]]) -> None:
-    items = items[:6]
-    n = len(items)
-    orders = [
-        order
-        for order in itertools.permutations(range(n))
-        if all(items[a][0] >= items[b][0] for a, b in itertools.pairwise(order))
-    ]
-    expected = [
-        np.mean([sum(not items[i][1] for i in order[:k]) / k for order in orders]) for k in range(1, n + 1)
-    ]
-    confidence, correct = (np.array(v) for v in zip(*items, strict=True))
-    curve = risk_coverage(confidence, correct)
-    np.testing.assert_allclose(curve.risk, expected)
-    np.testing.assert_allclose(curve.coverage, np.arange(1, n + 1) / n)
-    assert curve.area == pytest.approx(np.mean(expected))
 
 
 @given(answers, st.integers(0, 100))

@@ -19,6 +19,9 @@ from service_tools import clip
 from trivalent.core.assets import DATA
 from web_server import chromium, running
 
+pytest.importorskip("streamlit", reason="the extra app is not installed")
+from web_runs import Runs
+
 SAMPLE = DATA / "samples" / "sample.mp4"
 SHOTS = REPOSITORY / "build" / "screenshots"
 DONE_MS = 90_000
@@ -55,6 +58,7 @@ class Visit:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(30_000)
+        self.runs = Runs(self.page)
         self.elsewhere: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda r: self._asked(r.url, address))
@@ -289,11 +293,11 @@ def test_two_users_do_not_see_each_other(browser: Any, app_with_accounts: str) -
         bob.page.goto(secret)
         bob.page.get_by_text("not there any more").wait_for()
         assert bob.page.get_by_text("only Ada knows").count() == 0
-        for page, found in ((bob.page, 0), (ada.page, 1)):
-            page.goto(f"{app_with_accounts}/history")
-            page.get_by_role("heading", name="History").wait_for()
-            page.wait_for_timeout(1500)
-            assert (page.get_by_text("only Ada knows").count() > 0) == bool(found)
+        for visit, found in ((bob, 0), (ada, 1)):
+            visit.page.goto(f"{app_with_accounts}/history")
+            visit.page.get_by_role("heading", name="History").wait_for()
+            visit.runs.settle()
+            assert (visit.page.get_by_text("only Ada knows").count() > 0) == bool(found)
 
         cookie = next(c for c in ada.context.cookies() if c["name"] == "trivalent_session")
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -21,9 +22,12 @@ from trivalent.store import Query, Store, open_store
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("streamlit")
+from web_runs import Runs  # noqa: E402
+
 CHROMIUM = Path("/usr/bin/chromium")
 SHOTS = REPOSITORY / "build" / "screenshots"
 PAGES = ("history", "compare", "batch", "models", "benchmarks", "guide", "account")
+RUNS: WeakKeyDictionary[Any, Runs] = WeakKeyDictionary()
 NAMES = ("review of the film", "first call", "second call", "interview")
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium")
@@ -81,6 +85,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         tab = context.new_page()
         tab.set_default_timeout(30_000)
+        RUNS[tab] = Runs(tab)
         go(tab, f"{address}/{page}?lang={language}")
         return tab
 
@@ -96,9 +101,13 @@ def go(tab: Any, address: str) -> None:
 
 
 def settled(tab: Any) -> None:
-    """Wait until the script of the page has run: it may begin a moment after a click."""
-    tab.wait_for_timeout(300)
-    tab.wait_for_selector("[data-test-script-state='notRunning']", state="attached")
+    """Wait until the page is made: what the former one left can be clicked till then, and undoes it."""
+    RUNS[tab].settle()
+
+
+def click(tab: Any, what: Any) -> None:
+    what.click()
+    settled(tab)
 
 
 @pytest.fixture
@@ -124,34 +133,32 @@ def test_search_open_rename_tag_and_delete(visit: Callable[..., Any], store: Sto
     search = tab.get_by_role("textbox", name="Search")
     search.fill("CALL")
     search.press("Enter")
+    settled(tab)
     tab.get_by_text("2 analyses", exact=True).wait_for()
     shows(tab, "first call", "second call")
 
-    tab.get_by_role("button", name="first call").click()
+    click(tab, tab.get_by_role("button", name="first call"))
     tab.locator(".tv-verdict").wait_for()
-    tab.get_by_role("button", name="All analyses").click()
+    click(tab, tab.get_by_role("button", name="All analyses"))
     tab.get_by_text("2 analyses", exact=True).wait_for()
     shows(tab, "first call", "second call")  # the search is kept
 
     choose(tab, "first call")
-    tab.get_by_role("button", name="Rename").click()
-    field = tab.get_by_role("dialog").get_by_role("textbox")
-    field.fill("call with Ada")
-    tab.get_by_role("dialog").get_by_role("button", name="Save").click()
+    dialog = tab.get_by_role("dialog")
+    click(tab, tab.get_by_role("button", name="Rename"))
+    dialog.get_by_role("textbox").fill("call with Ada")
+    click(tab, dialog.get_by_role("button", name="Save"))
     tab.get_by_role("button", name="call with Ada").wait_for()
     assert "call with Ada" in names(store)
 
-    tab.get_by_role("button", name="Delete", exact=True).click()
-    dialog = tab.get_by_role("dialog")
+    click(tab, tab.get_by_role("button", name="Delete", exact=True))
     dialog.get_by_text("call with Ada").wait_for()
-    dialog.get_by_role("button", name="Cancel").click()
+    click(tab, dialog.get_by_role("button", name="Cancel"))
     dialog.wait_for(state="detached")
-    settled(tab)
     assert "call with Ada" in names(store)
-    tab.get_by_role("button", name="Delete", exact=True).click()
+    click(tab, tab.get_by_role("button", name="Delete", exact=True))
     dialog.get_by_text("call with Ada").wait_for()
-    settled(tab)
-    dialog.get_by_role("button", name="Delete").click()
+    click(tab, dialog.get_by_role("button", name="Delete"))
     tab.get_by_text("one analysis", exact=True).wait_for()
     assert "call with Ada" not in names(store)
 
@@ -159,8 +166,7 @@ def test_search_open_rename_tag_and_delete(visit: Callable[..., Any], store: Sto
 def choose(tab: Any, *chosen: str) -> None:
     for name in chosen:
         row = tab.locator("[class*='st-key-tv-row-']").filter(has_text=name)
-        row.locator("label").first.click()
-        settled(tab)
+        click(tab, row.locator("label").first)
 
 
 def test_two_are_compared_and_exported_from_the_history(visit: Callable[..., Any], tmp_path: Path) -> None:
@@ -175,7 +181,7 @@ def test_two_are_compared_and_exported_from_the_history(visit: Callable[..., Any
     with zipfile.ZipFile(tmp_path / "export.zip") as archive:
         assert len([n for n in archive.namelist() if n.startswith("analyses/")]) == 2
         assert "analyses.csv" in archive.namelist()
-    tab.get_by_role("button", name="对比").click()
+    click(tab, tab.get_by_role("button", name="对比"))
     tab.get_by_text("差异", exact=True).wait_for()
     assert tab.locator(".tv-verdict").count() == 2
     shot(tab, "compare-zh-light-1600")
@@ -213,22 +219,22 @@ def test_a_bundle_is_added_chosen_and_used(
     bad.write_bytes(b"no archive")
     tab.locator("input[type=file]").set_input_files(bad)
     tab.get_by_text("bad.zip").wait_for()
-    tab.get_by_role("button", name="Check and add").click()
+    click(tab, tab.get_by_role("button", name="Check and add"))
     tab.get_by_text("Expected a readable .zip").wait_for()
 
     good = zip_bundle(write_bundle(tmp_path / "tiny"), tmp_path / "good.zip")
     tab.locator("input[type=file]").set_input_files(good)
     tab.get_by_text("good.zip").wait_for()
-    tab.get_by_role("button", name="Check and add").click()
-    tab.locator(".st-key-use-tiny button").click()
+    click(tab, tab.get_by_role("button", name="Check and add"))
+    click(tab, tab.locator(".st-key-use-tiny button"))
     tab.get_by_text("New analyses of this session use tiny").wait_for()
     assert [p.name for p in (home / "bundles").iterdir()] == ["tiny"]
 
-    tab.get_by_role("link", name="Batch").click()
+    click(tab, tab.get_by_role("link", name="Batch"))
     tab.get_by_role("heading", name="Batch").wait_for()
     tab.get_by_text("Name of the batch").or_(tab.get_by_text("Select a row to open it")).first.wait_for()
     if not tab.get_by_text("Name of the batch").is_visible():
-        tab.get_by_text("New batch").click()
+        click(tab, tab.get_by_text("New batch"))
     (tmp_path / "mini.txt").write_text("I love how this turned out.")
     tab.locator("input[type=file]").set_input_files(tmp_path / "mini.txt")
     tab.get_by_text("mini.txt").wait_for()
