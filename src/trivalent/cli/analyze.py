@@ -102,7 +102,11 @@ def _write(
     from trivalent.report import writers as report
 
     if arguments.html is not None and done:
-        report.write_html(done, arguments.html, card=card, failures=failures)
+        from trivalent.core.settings import Settings
+        from trivalent.web.i18n import Language, wording
+
+        words = wording(Language(Settings.from_environment().language or Language.ENGLISH))
+        report.write_html(done, arguments.html, card=card, failures=failures, say=words)
     if arguments.csv is not None and done:
         report.write_csv(done, arguments.csv)
     if arguments.json:

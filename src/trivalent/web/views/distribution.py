@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trivalent.core.types import LABELS
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.report.wording import GLYPHS
-from trivalent.web.i18n import t
-from trivalent.web.views.words import label_name
+from trivalent.web.i18n import t, wording
 
 
 def distribution(counts: Sequence[int]) -> str:
@@ -19,7 +18,7 @@ def distribution(counts: Sequence[int]) -> str:
     counts : sequence of int
         In the order of `LABELS`.
     """
-    spoken = t("result.join").join(f"{n} {label_name(k)}" for k, n in zip(LABELS, counts, strict=True))
+    spoken = t("result.join").join(f"{n} {wording().label(k)}" for k, n in zip(LABELS, counts, strict=True))
     parts = "".join(
         f'<span class="tv-fill tv-{label}" style="flex-grow:{n}"><i>{GLYPHS[label]}</i>{n}</span>'
         for label, n in zip(LABELS, counts, strict=True)
@@ -32,7 +31,7 @@ def legend() -> str:
     """Say which sign and colour is which class."""
     items = "".join(
         f'<li><span class="tv-key tv-fill tv-{label}"></span><i>{GLYPHS[label]}</i> '
-        f"{esc(label_name(label))}</li>"
+        f"{esc(wording().label(label))}</li>"
         for label in LABELS
     )
     return f'<ul class="tv-legend">{items}</ul>'

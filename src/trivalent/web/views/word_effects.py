@@ -8,10 +8,9 @@ import numpy as np
 
 from trivalent.core.types import LABELS
 from trivalent.experts.occlusion import WordEffect
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.report.wording import GLYPHS, signed_points
-from trivalent.web.i18n import t
-from trivalent.web.views.words import label_name
+from trivalent.web.i18n import t, wording
 
 NOTABLE = 0.02  # smaller changes are noise of a quantised graph
 FULL = 0.35  # a change from which the tint is full
@@ -42,7 +41,7 @@ def _word(effect: WordEffect) -> str:
 
 def _changes(effect: WordEffect) -> str:
     pairs = zip(LABELS, effect.effects, strict=True)
-    return t("result.join").join(f"{label_name(k)} {signed_points(float(c))}" for k, c in pairs)
+    return t("result.join").join(f"{wording().label(k)} {signed_points(float(c))}" for k, c in pairs)
 
 
 def _strongest(effects: Sequence[WordEffect]) -> str:
@@ -57,5 +56,5 @@ def _strongest(effects: Sequence[WordEffect]) -> str:
 def _item(effect: WordEffect) -> str:
     label = LABELS[int(effect.effects.argmax())]
     points = signed_points(float(effect.effects.max()))
-    side = f"<i>{GLYPHS[label]}</i> {esc(label_name(label))}"
+    side = f"<i>{GLYPHS[label]}</i> {esc(wording().label(label))}"
     return f"<li><q>{esc(effect.word)}</q> {side} <b>{points}</b></li>"
