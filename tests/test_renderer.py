@@ -124,4 +124,6 @@ def test_the_command_line_writes_in_the_language_of_the_settings(
     monkeypatch.setenv(VARIABLE, Settings(language="zh").to_json())
     assert main(command) == 0
     assert '<html lang="zh-Hans">' in target.read_text("utf-8")
+    monkeypatch.setenv(VARIABLE, Settings(language="fr").to_json())
+    assert main(command) == 2
     assert t("result.positive") == "Positive"  # the app's own language is another matter

@@ -14,6 +14,7 @@ from trivalent.core.types import LABELS, Modality
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer
     from trivalent.core.analysis import Analysis
+    from trivalent.report.wording import Wording
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -102,11 +103,7 @@ def _write(
     from trivalent.report import writers as report
 
     if arguments.html is not None and done:
-        from trivalent.core.settings import Settings
-        from trivalent.web.i18n import Language, wording
-
-        words = wording(Language(Settings.from_environment().language or Language.ENGLISH))
-        report.write_html(done, arguments.html, card=card, failures=failures, say=words)
+        report.write_html(done, arguments.html, card=card, failures=failures, say=_wording())
     if arguments.csv is not None and done:
         report.write_csv(done, arguments.csv)
     if arguments.json:
@@ -119,6 +116,17 @@ def _write(
     console = Console()
     for analysis in done:
         print_analysis(analysis, console=console)
+
+
+def _wording() -> Wording:
+    """How the report speaks: as the settings say, else in English."""
+    from trivalent.core.settings import VARIABLE, Settings
+    from trivalent.web.i18n import Language, wording
+
+    code = Settings.from_environment().language or Language.ENGLISH
+    if code not in list(Language):
+        raise UsageError(f"expected {' or '.join(Language)} as language in ${VARIABLE}, got {code!r}")
+    return wording(Language(code))
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -135,6 +143,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"expected --face-rate between 0.1 and 60, got {arguments.face_rate:g}")
     if arguments.threads < 1:
         raise UsageError(f"expected --threads of at least 1, got {arguments.threads}")
+    if arguments.html is not None:
+        _wording()
     for target in (arguments.html, arguments.csv):
         # Found before an hour of computing, not after.
         if target is not None and (not target.parent.is_dir() or target.is_dir()):
