@@ -298,6 +298,15 @@ def test_card_is_shown_whole():
     assert odd.texts[("li", None)] == ["x"]
 
 
+def test_a_card_of_any_depth_is_a_page():
+    deep = {}
+    for _ in range(5000):
+        deep = {"deeper": [deep]}
+    text = report.to_html([], card=deep)
+    assert_sealed(Page(text), text)
+    assert len(text) < 100_000
+
+
 # -- timeline -----------------------------------------------------------------------------
 
 
