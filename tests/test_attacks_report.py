@@ -66,14 +66,14 @@ def test_a_report_is_bounded(name: str, attack: Attack) -> None:
 def test_an_hour_of_talk_is_still_all_there() -> None:
     """What is folded loses its evidence, not its words."""
     page = report.to_html([INPUTS["an hour of talk"]()])
-    assert page.count('<span class="said"') == 900
+    assert page.count('<span class="tv-said"') == 900
     assert "left out here" not in page
 
 
 def test_what_is_folded_is_told() -> None:
     page = report.to_html([INPUTS["200,000 characters"]()])
     counted = sum(int(n) for n in re.findall(r"(\d+) sentences? left out here", page))
-    shown = page.count('<li class="u ')
+    shown = page.count('<li class="tv-u ')
     assert counted + shown == 66_667
     assert "The JSON and the CSV hold everything" in page
 

@@ -19,9 +19,8 @@ from trivalent.core.files import write_bytes_atomic, write_text_atomic
 from trivalent.core.spreadsheet import guarded
 from trivalent.core.types import Modality
 from trivalent.report import writers as report
-from trivalent.report.markup import esc, value
-from trivalent.report.shapes import recording_length
-from trivalent.report.timeline import timeline
+from trivalent.report.renderer import Renderer, esc
+from trivalent.report.timeline import recording_length
 from trivalent.report.wording import COLOURS, percent
 
 VOID = {"meta", "input", "img", "link", "br", "hr"}
@@ -60,7 +59,7 @@ class Page(HTMLParser):
             self.texts.setdefault(self.stack[-1], []).append(data)
 
     def said(self):
-        return self.texts.get(("span", "said"), [])
+        return self.texts.get(("span", "tv-said"), [])
 
     def everything(self):
         return " ".join(t for parts in self.texts.values() for t in parts)
@@ -272,7 +271,7 @@ def test_every_number_comes_from_the_analysis():
         assert f"{u.start_s:.1f} to {u.end_s:.1f} s" in shown
     assert "0.41" in shown  # the conflict of the mixed utterance
     assert (
-        "8 utterances: 1 negative, 2 neutral, 5 positive; of these 2 unsure and 1 with mixed signals."
+        "8 utterances: 1 negative, 2 neutral, 5 positive; of these 2 unsure and 1 with mixed signals"
         in shown
     )
     assert "3.72 s, 0.12 times its length" in shown
@@ -280,8 +279,8 @@ def test_every_number_comes_from_the_analysis():
 
 def test_abstention_is_said_and_shown():
     page = Page(report.to_html([factory.abstained()]))
-    assert page.texts[("p", "headline")] == ["Unsure"]
-    assert "Leaning neutral at 36 %, below the confidence asked for." in page.everything()
+    assert page.texts[("p", "tv-headline")] == ["Unsure"]
+    assert "Leaning neutral at 36 %, below the confidence asked for" in page.everything()
 
 
 def test_card_is_shown_whole():
@@ -294,19 +293,34 @@ def test_card_is_shown_whole():
         "MIT",
     ):
         assert words in shown
-    assert value({"a": None, "b": False, "c": 0.12345}) == (
-        '<dl class="facts"><dt>a</dt><dd>not stated</dd><dt>b</dt><dd>no</dd><dt>c</dt><dd>0.1235</dd></dl>'
-    )
+    odd = Page(report.to_html([], card={"a": None, "b": False, "c": 0.12345, "d": ["x", {"items": 1}]}))
+    assert odd.texts[("dd", None)] == ["not stated", "no", "0.1235", "1"]
+    assert odd.texts[("li", None)] == ["x"]
+
+
+def test_a_card_of_any_depth_is_a_page():
+    deep = {}
+    for _ in range(5000):
+        deep = {"deeper": [deep]}
+    text = report.to_html([], card=deep)
+    assert_sealed(Page(text), text)
+    assert len(text) < 100_000
 
 
 # -- timeline -----------------------------------------------------------------------------
 
 
+def drawn(analysis):
+    return Renderer().timeline(analysis, prefix="u")
+
+
 def test_timeline_has_a_track_per_modality_and_says_the_gaps():
-    svg = timeline(factory.video(), prefix="u")
+    svg = drawn(factory.video())
     page = Page(svg)
-    assert svg.count('class="track"') == 5  # combined, three modalities, the axis
-    assert sum(v == "gap" for _, name, v in page.attributes if name == "class") == 3  # two and the legend's
+    assert svg.count('class="tv-track"') == 5  # combined, three modalities, the axis
+    assert (
+        sum(v == "tv-gap" for _, name, v in page.attributes if name == "class") == 3
+    )  # two and the legend's
     titles = page.texts[("title", None)]
     assert any(factory.NO_FACE in t for t in titles)
     assert any("Mixed signals." in t for t in titles)
@@ -316,21 +330,21 @@ def test_timeline_has_a_track_per_modality_and_says_the_gaps():
 
 @EVERY
 def test_timeline_stays_inside(make):
-    page = Page(timeline(make(), prefix="u") or "<p></p>")
+    page = Page(drawn(make()) or "<p></p>")
     for _, name, v in page.attributes:
         if name in {"x", "width", "x1", "x2"} and v.endswith("%"):
             assert 0 <= float(v[:-1]) <= 100
 
 
 def test_stacked_probabilities_fill_the_block():
-    svg = timeline(replace(factory.video(), utterances=factory.video().utterances[:1]), prefix="u")
-    fused = svg[svg.index('class="fused"') :]
-    heights = re.findall(r'height="([\d.]+)" fill="url\(#p-(?:negative|neutral|positive)\)"', fused)[:3]
-    assert sum(map(float, heights)) == pytest.approx(60, abs=0.05)
+    svg = drawn(replace(factory.video(), utterances=factory.video().utterances[:1]))
+    fused = svg[svg.index('class="tv-fused"') :]
+    heights = re.findall(r'#tv-p-(?:negative|neutral|positive)\)" x[^>]* height="([\d.]+)"', fused)[:3]
+    assert sum(map(float, heights)) == pytest.approx(52, abs=0.05)
 
 
 def test_a_text_has_no_timeline():
-    assert timeline(factory.text(), prefix="u") == ""
+    assert drawn(factory.text()) == ""
     assert "Over the recording" not in report.to_html([factory.text()])
 
 
@@ -338,7 +352,7 @@ def test_recording_without_a_known_length():
     base = factory.video()
     unknown = replace(base, source=replace(base.source, duration_s=None))
     assert recording_length(unknown) == base.utterances[-1].end_s
-    assert timeline(unknown, prefix="u")
+    assert drawn(unknown)
 
 
 # -- style --------------------------------------------------------------------------------
@@ -357,11 +371,11 @@ def contrast(a, b):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_meets_wcag_aa(theme):
-    css = (files("trivalent") / "data" / "templates" / "report.css").read_text("utf-8")
-    blocks = re.findall(r":root \{(.*?)\n? *\}", css, re.S)
-    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-fA-F]{6})", blocks[0]))
-    if theme == "dark":
-        colours |= dict(re.findall(r"--([a-z-]+): (#[0-9a-fA-F]{6})", blocks[1]))
+    folder = files("trivalent") / "data" / "templates"
+    css = "".join((folder / name).read_text("utf-8") for name in ("pieces.css", "page.css"))
+    colours = dict(re.findall(r"--(?:tv-)?([a-z-]+): (#[0-9a-fA-F]{6})", css))
+    both = re.findall(r"--(?:tv-)?([a-z-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", css)
+    colours |= {name: light if theme == "light" else dark for name, light, dark in both}
     for ground in ("card", "paper", "warn"):
         assert contrast(colours["ink"], colours[ground]) >= 4.5
     for ground in ("card", "paper"):

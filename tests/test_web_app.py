@@ -16,25 +16,23 @@ from starlette.testclient import TestClient
 import analyses
 from trivalent.bundle.loading import load_bundle
 from trivalent.cli.main import main
-from trivalent.core.analysis import Analysis, Model, Track
+from trivalent.core.analysis import Analysis, Model
 from trivalent.core.errors import AuthenticationError, UsageError
 from trivalent.core.settings import Auth, Settings
 from trivalent.core.types import LABELS
 from trivalent.media.kinds import Kind
+from trivalent.report.renderer import Renderer
 from trivalent.store import Action, AuditQuery, JobState, Store, User, open_store
 from trivalent.web import state
 from trivalent.web.admission import Admission, Visits
 from trivalent.web.guard import Guard
-from trivalent.web.i18n import Language, speaking
+from trivalent.web.i18n import Language, wording
 from trivalent.web.routes import COOKIE, ROUTES
 from trivalent.web.scratch import UNUSED_S, Scratch, sweep
 from trivalent.web.server import configuration, serve
 from trivalent.web.tickets import TICKETS, Play, Send, Session
 from trivalent.web.uploads import memory_mb
-from trivalent.web.views.timeline import timeline
-from trivalent.web.views.tracks import track_rows
-from trivalent.web.views.transcript import PAGE, keyframes, page_of, pages, transcript
-from trivalent.web.views.verdict import verdict_card, warnings_card
+from trivalent.web.views.transcript import PAGE, page_of, pages, transcript
 from trivalent.web.views.word_effects import word_map
 from web_app import button, data_of, markup, open_app, words
 
@@ -218,11 +216,9 @@ def test_a_channel_that_is_switched_off_does_not_count(
 ) -> None:
     page, record = shown(monkeypatch, settings, store, of_default(analyses.video()))
     switches = next(g for g in page.button_group if g.key == f"modalities-{record.id}")
-    before = data_of(page, "player")["transcript"]
-    assert "switched off" not in before
+    assert "switched off" not in data_of(page, "player")["timeline"]
     switches.set_value(["audio", "face"]).run()
-    after = data_of(page, "player")["transcript"]
-    assert "switched off" in after
+    assert "<b>Words</b> switched off (throughout)" in data_of(page, "player")["timeline"]
     stored = store.history(store.accounts.local_user()).analysis(record.id)
     assert stored.overall.label == analyses.video().overall.label
 
@@ -250,9 +246,14 @@ def test_a_result_in_chinese(monkeypatch: pytest.MonkeyPatch, settings: Settings
 @pytest.mark.parametrize("language", list(Language))
 def test_every_kind_of_result_is_drawn(name: str, language: Language) -> None:
     analysis = analyses.ALL[name]()
-    with speaking(language):
-        drawn = [verdict_card(analysis), warnings_card(analysis), timeline(analysis), keyframes(analysis)]
-        drawn += [transcript(analysis, page=i) for i in range(pages(analysis))]
+    draw = Renderer(wording(language), live=True)
+    drawn = [
+        draw.verdict(analysis),
+        draw.warnings(analysis),
+        draw.timeline(analysis),
+        draw.moments(analysis),
+    ]
+    drawn += [transcript(analysis, draw, page=i) for i in range(pages(analysis))]
     for html in drawn:
         assert "<script" not in html
         assert "\x1b" not in html
@@ -268,19 +269,7 @@ def test_a_long_transcript_has_pages() -> None:
     assert pages(analysis) == 3
     assert page_of(analysis, 0) == 0
     assert page_of(analysis, 229) == 2
-    assert transcript(analysis, page=2).count("<details>") == 230 - 2 * PAGE
-
-
-def test_tracks_break_where_there_is_no_value() -> None:
-    times = np.arange(0, 10, 0.05)
-    pitch = np.where((times > 4) & (times < 6), np.nan, 200.0)
-    nothing = np.full(len(times), np.nan)
-    analysis = replace(
-        analyses.audio(), tracks=(Track("F0", "Hz", times, pitch), Track("energy", "dB", times, nothing))
-    )
-    rows = track_rows(analysis, 10.0)
-    assert [row[0] for row in rows] == ["Pitch"]
-    assert rows[0][2].count("M") == 2
+    assert transcript(analysis, Renderer(live=True), page=2).count("<details>") == 230 - 2 * PAGE
 
 
 def test_words_that_matter_are_marked_and_said() -> None:
@@ -495,9 +484,11 @@ def test_a_public_address_needs_accounts(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_labels_are_told_apart_without_colour() -> None:
-    from trivalent.web.views.bars import badge
-
-    assert [re.search("<i>(.)</i>", badge(label)).group(1) for label in LABELS] == ["−", "○", "+"]
+    assert [re.search("<i>(.)</i>", Renderer().label(label)).group(1) for label in LABELS] == [
+        "−",
+        "○",
+        "+",
+    ]
 
 
 # --- who is let in, asked anew

@@ -1,4 +1,4 @@
-"""Texts of the app: complete in both languages, used, and nowhere but in `web/texts`."""
+"""Texts of the app: complete in both languages, used, and nowhere but in the tables of texts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from trivalent.web.i18n import Language, catalogue, speaking, t, translate
 PACKAGE = Path(trivalent.__file__).parent
 WEB = PACKAGE / "web"
 SOURCES = sorted(WEB.rglob("*.py"))
+REPORT = sorted((PACKAGE / "report").rglob("*.py"))
+TEMPLATES = sorted((PACKAGE / "data" / "templates").glob("*.html"))
 PLACEHOLDER = re.compile(r"{(\w+)}")
 HAN = re.compile("[\u4e00-\u9fff]")
-SAME_IN_BOTH = {"common.product", "result.download_json", "result.download_csv"}
+SAME_IN_BOTH = {"common.product", "result.download_json", "result.download_csv", "report.sha256"}
 
 # modules of the library whose sentences a page may show
 SPOKEN = (
@@ -100,13 +102,17 @@ def test_unknown_text_is_an_error() -> None:
 def test_every_text_that_is_asked_for_exists_and_every_text_is_asked_for() -> None:
     whole: set[str] = set()
     starts: set[str] = set()
-    for source in SOURCES:
+    for template in TEMPLATES:
+        whole |= set(re.findall(r'"(\w+\.\w+)"', template.read_text(encoding="utf-8")))
+    for source in [*SOURCES, *REPORT]:
         tree = ast.parse(source.read_text(encoding="utf-8"))
         found, begun = keys_of(tree)
         whole |= found
         starts |= begun
         for node in ast.walk(tree):
-            asks = isinstance(node, ast.Call) and ast.unparse(node.func) == "t" and node.args
+            asks = (
+                isinstance(node, ast.Call) and ast.unparse(node.func) in {"t", "say", "self"} and node.args
+            )
             if asks and isinstance(node.args[0], ast.Constant):
                 assert node.args[0].value in catalogue(), f"{source.name}:{node.lineno}"
     known = [k for k in catalogue() if not k.startswith("messages.")]

@@ -14,6 +14,7 @@ from trivalent.core.errors import TrivalentError, UsageError
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer
     from trivalent.core.analysis import Analysis
+    from trivalent.report.wording import Wording
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -75,7 +76,7 @@ def _write(
     from trivalent.report import writers as report
 
     if arguments.html is not None and done:
-        report.write_html(done, arguments.html, card=card, failures=failures)
+        report.write_html(done, arguments.html, card=card, failures=failures, say=_wording())
     if arguments.csv is not None and done:
         report.write_csv(done, arguments.csv)
     if arguments.json:
@@ -90,6 +91,17 @@ def _write(
         print_analysis(analysis, console=console)
 
 
+def _wording() -> Wording:
+    """How the report speaks: as the settings say, else in English."""
+    from trivalent.core.settings import VARIABLE, Settings
+    from trivalent.web.i18n import Language, wording
+
+    code = Settings.from_environment().language or Language.ENGLISH
+    if code not in list(Language):
+        raise UsageError(f"expected {' or '.join(Language)} as language in ${VARIABLE}, got {code!r}")
+    return wording(Language(code))
+
+
 def _check(arguments: argparse.Namespace) -> None:
     given = [bool(arguments.sources), arguments.text is not None, arguments.sample]
     if sum(given) != 1:
@@ -100,6 +112,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "expected one SOURCE with --transcript, since a transcript belongs to one recording"
         )
+    if arguments.html is not None:
+        _wording()
     for target in (arguments.html, arguments.csv):
         # Found before an hour of computing, not after.
         if target is not None and (not target.parent.is_dir() or target.is_dir()):

@@ -37,6 +37,7 @@ class Sentiment(IntEnum):
 
 
 LABELS: tuple[str, ...] = tuple(s.label for s in Sentiment)
+FLOOR_DB = -90.0  # of a track's energy: about one step of 16-bit sound; digital silence has none
 
 
 class Modality(StrEnum):

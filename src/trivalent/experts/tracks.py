@@ -7,12 +7,11 @@ import math
 import numpy as np
 
 from trivalent.core.analysis import Track
-from trivalent.core.types import FeatureTable, FloatArray
+from trivalent.core.types import FLOOR_DB, FeatureTable, FloatArray
 from trivalent.media.sound import SAMPLE_RATE, AudioTrack
 
 MAX_POINTS = 6000
 MIN_STEP_S = 0.05
-FLOOR_DB = -90.0  # about one step of 16-bit sound; digital silence would be minus infinity
 
 
 class TrackRecorder:

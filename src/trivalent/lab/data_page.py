@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trivalent.core.types import LABELS
-from trivalent.report.markup import esc
 from trivalent.report.page import render_page
+from trivalent.report.renderer import esc
 from trivalent.report.wording import GLYPHS
 
 _FOOTER = (
@@ -24,7 +24,7 @@ def render_html(content: Mapping[str, Any]) -> str:
         '<section class="source"><header class="source-head">'
         f"<h2>{esc(content['dataset'])}, protocol {esc(content['protocol'])}</h2>"
         f"<p>{esc(content['title'])}</p><p>{esc(content['description'])}</p></header>",
-        _card("Synthetic", f"<p>{esc(_SYNTHETIC)}</p>", "warnings") if content["synthetic"] else "",
+        _card("Synthetic", f"<p>{esc(_SYNTHETIC)}</p>", "tv-warnings") if content["synthetic"] else "",
         _card("Samples and classes", _class_plot(splits) + _class_table(splits)),
         _card("Where the classes of train come from", _step_plot(content["distribution"]))
         if "distribution" in content
@@ -49,7 +49,7 @@ def _has(splits: Mapping[str, Any], key: str) -> bool:
 
 
 def _card(title: str, body: str, kind: str = "") -> str:
-    return f'<section class="card {kind}"><h3>{esc(title)}</h3>{body}</section>'
+    return f'<section class="tv-card {kind}"><h3>{esc(title)}</h3>{body}</section>'
 
 
 def _class_plot(splits: Mapping[str, Any]) -> str:
@@ -75,7 +75,7 @@ def _stacked(rows: Sequence[tuple[str, Mapping[str, float]]], title: str) -> str
         for label in LABELS:
             width = (_RIGHT - _LEFT) * percent[label] / 100
             pieces.append(
-                f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="26" fill="var(--{label})"/>'
+                f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="26" fill="var(--tv-{label})"/>'
             )
             if width > 30:
                 words = f"{percent[label]:.1f}"
@@ -101,7 +101,7 @@ def _seven_plot(splits: Mapping[str, Any]) -> str:
             x, bar = g * step + i * width + 8, height * row[name] / top
             pieces.append(
                 f'<rect x="{x:.1f}" y="{height - bar + 18:.1f}" width="{width - 3:.1f}" height="{bar:.1f}" '
-                f'fill="var(--{label})" fill-opacity="{1 - 0.28 * i:.2f}"/>'
+                f'fill="var(--tv-{label})" fill-opacity="{1 - 0.28 * i:.2f}"/>'
                 f'<text class="soft" x="{x + width / 2 - 1:.1f}" y="{height - bar + 13:.1f}" '
                 f'text-anchor="middle">{row[name]:.1f}</text>'
             )
@@ -120,11 +120,11 @@ def _svg(pieces: str, height: int, title: str) -> str:
 
 def _legend() -> str:
     items = "".join(
-        f'<li><svg class="key"><rect width="28" height="18" fill="var(--{label})"/></svg>'
+        f'<li><svg class="tv-key"><rect width="28" height="18" fill="var(--tv-{label})"/></svg>'
         f"<b>{GLYPHS[label]}</b> {label}</li>"
         for label in LABELS
     )
-    return f'<ul class="legend">{items}</ul>'
+    return f'<ul class="tv-legend">{items}</ul>'
 
 
 def _class_table(splits: Mapping[str, Any]) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
-from trivalent.core.types import LABELS, FloatArray, Modality, Status
-from trivalent.report.wording import top_label
+from trivalent.core.types import FloatArray, Modality, Status
+from trivalent.report.wording import Wording, top_label
 
 MOST_BLOCKS = 400  # a block is a few pixels wide then
 
 
-def joined(utterances: Sequence[UtteranceResult], most: int = MOST_BLOCKS) -> list[UtteranceResult]:
+def joined(
+    utterances: Sequence[UtteranceResult], say: Wording, *, most: int = MOST_BLOCKS
+) -> list[UtteranceResult]:
     """Join runs of equally many neighbours, so that at most `most` are left.
 
     A run has the mean of the probabilities and weights of its members; its text tells how many they are,
@@ -23,17 +24,15 @@ def joined(utterances: Sequence[UtteranceResult], most: int = MOST_BLOCKS) -> li
     length = -(-len(utterances) // most)
     if length <= 1:
         return list(utterances)
-    return [_joined(utterances[i : i + length]) for i in range(0, len(utterances), length)]
+    return [_joined(utterances[i : i + length], say) for i in range(0, len(utterances), length)]
 
 
-def _joined(run: Sequence[UtteranceResult]) -> UtteranceResult:
-    tally = Counter(u.verdict.label for u in run)
-    said = ", ".join(f"{tally[label]} {label}" for label in LABELS if tally[label])
+def _joined(run: Sequence[UtteranceResult], say: Wording) -> UtteranceResult:
     return UtteranceResult(
         index=run[0].index,
         start_s=run[0].start_s,
         end_s=max(u.end_s for u in run),
-        text=f"The mean of {len(run)} utterances: {said}.",
+        text=say("result.mean_of", count=len(run), counts=say.counts(run)),
         verdict=_verdict([u.verdict.probabilities for u in run]),
         modalities={
             m: _evidence([u.modalities[m] for u in run if m in u.modalities])

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from markupsafe import Markup
+
 from trivalent.core.analysis import UtteranceResult
 
 FULL_BYTES, LINE_BYTES = 1_200_000, 700_000
 FIRST, LAST = 100, 50  # shown before the most telling ones
 LONGEST = 1500  # characters of one utterance
-Draw = Callable[[UtteranceResult], str]
+Draw = Callable[[UtteranceResult], Markup]
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,14 @@ class Fold:
 
     Attributes
     ----------
-    pieces : tuple of str
+    pieces : tuple of Markup
     full, lines, counted : int
         Utterances with their evidence, in one line, and only counted.
     anchors : frozenset of int
         Indices of the utterances that a link can lead to.
     """
 
-    pieces: tuple[str, ...]
+    pieces: tuple[Markup, ...]
     full: int
     lines: int
     counted: int
@@ -44,7 +46,7 @@ def fold(
     *,
     full: Draw,
     line: Draw,
-    gap: Callable[[Sequence[UtteranceResult]], str],
+    gap: Callable[[Sequence[UtteranceResult]], Markup],
 ) -> Fold:
     """Draw as much as there is room for.
 
@@ -60,7 +62,7 @@ def fold(
     rest = [i for i in range(len(utterances)) if i not in shown]
     lines = _drawn(utterances, rest, draw=line, room=LINE_BYTES)
     drawn = shown | lines
-    pieces: list[str] = []
+    pieces: list[Markup] = []
     for known, run in groupby(range(len(utterances)), lambda i: i in drawn):
         positions = list(run)
         pieces += [drawn[i] for i in positions] if known else [gap([utterances[i] for i in positions])]
@@ -82,9 +84,9 @@ def _by_weight(utterances: Sequence[UtteranceResult]) -> list[int]:
 
 def _drawn(
     utterances: Sequence[UtteranceResult], positions: Iterable[int], *, draw: Draw, room: int
-) -> dict[int, str]:
+) -> dict[int, Markup]:
     """Draw in this order until the room is used up."""
-    drawn: dict[int, str] = {}
+    drawn: dict[int, Markup] = {}
     for i in positions:
         piece = draw(utterances[i])
         room -= len(piece.encode("utf-8", "replace"))

@@ -27,21 +27,18 @@ from trivalent.report.wording import (
     COLOURS,
     GLYPHS,
     MIXED,
-    MODALITY_NAMES,
     UNSURE,
+    Wording,
     clock,
-    confidence_words,
-    headline,
     modalities_of,
     percent,
     seconds_words,
-    silences,
-    source_line,
     top_label,
 )
 
 BAR_WIDTH = 24
 TITLE_WIDTH = 32  # cells of a source's name beside its progress
+SAY = Wording()  # English
 MIN_TEXT = 12  # cells of an utterance's text that are shown however narrow the window is
 
 
@@ -105,9 +102,9 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
     overall = analysis.overall
     text = Text()
     text.append(_said(analysis.source.name, console), "bold")
-    text.append(f"  {source_line(analysis)}\n\n", "dim")
-    text.append(f" {_sign(overall, signs)} {headline(overall)} ", _fill(overall))
-    text.append(f"  {confidence_words(overall)}\n")
+    text.append(f"  {_source(analysis)}\n\n", "dim")
+    text.append(f" {_sign(overall, signs)} {SAY.headline(overall)} ", _fill(overall))
+    text.append(f"  {SAY.confidence(overall)}\n")
     for label, p in zip(LABELS, overall.probabilities, strict=True):
         done = round(BAR_WIDTH * float(p))
         text.append(f"\n {signs.labels[label]} {label:<9}")
@@ -116,6 +113,14 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
         text.append(f" {percent(float(p)):>5}")
     text.append("\n")
     return text
+
+
+def _source(analysis: Analysis) -> str:
+    """Kind, length and number of utterances: `video, 0:31, 8 utterances`."""
+    parts = [analysis.source.kind, SAY.units(analysis.source.kind, len(analysis.utterances))]
+    if analysis.source.duration_s is not None:
+        parts.insert(1, clock(analysis.source.duration_s))
+    return ", ".join(parts)
 
 
 def _sign(verdict: Verdict, signs: _Signs) -> str:
@@ -177,7 +182,7 @@ def _opinion(evidence: Evidence | None, signs: _Signs) -> Text:
 
 
 def _key(analysis: Analysis, console: Console, signs: _Signs) -> Text:
-    names = ", ".join(f"{str(m)[0].upper()} {MODALITY_NAMES[m].lower()}" for m in modalities_of(analysis))
+    names = ", ".join(f"{str(m)[0].upper()} {SAY.modality(m).lower()}" for m in modalities_of(analysis))
     parts = [f"{names}: own opinion and weight in %", f"{signs.absent} not used"]
     if any(u.verdict.abstained for u in analysis.utterances):
         parts.append(f"{UNSURE} unsure")
@@ -189,8 +194,8 @@ def _key(analysis: Analysis, console: Console, signs: _Signs) -> Text:
 def _silence_lines(analysis: Analysis) -> list[str]:
     total = len(analysis.utterances)
     return [
-        f"{MODALITY_NAMES[m].lower()} {why} ({'throughout' if n == total else f'in {n} of {total}'})"
-        for m, reasons in silences(analysis).items()
+        f"{SAY.modality(m).lower()} {why} ({'throughout' if n == total else f'in {n} of {total}'})"
+        for m, reasons in SAY.silences(analysis).items()
         for why, n in reasons.most_common(2)
     ]
 

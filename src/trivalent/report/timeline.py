@@ -1,188 +1,222 @@
-"""The timeline of the HTML report: inline SVG tracks that scale without JavaScript.
+"""The recording from left to right: verdicts, channels, pitch and loudness over one axis of time.
 
-Horizontal positions are percentages of the recording, vertical ones are pixels, so that a
-track is as wide as its reader's window and its glyphs keep their size.
+Horizontal positions are shares of the recording, vertical ones pixels, so that a track is as wide as
+its window and its signs keep their size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-import numpy as np
-
-from trivalent.core.analysis import Analysis, Evidence, Track, UtteranceResult
-from trivalent.core.types import LABELS, FloatArray, Modality, Status
+from trivalent.core.analysis import Analysis, UtteranceResult
+from trivalent.core.types import LABELS, Modality, Status
 from trivalent.report.blocks import joined
-from trivalent.report.markup import esc
-from trivalent.report.shapes import FUSED_TOP, MAX_TICKS, Shapes, density, recording_length, shorten
-from trivalent.report.wording import (
-    GLYPHS,
-    MIXED,
-    MODALITY_NAMES,
-    UNSURE,
-    clock,
-    modalities_of,
-    percent,
-    silence,
-    silences,
-    top_label,
-    verdict_sentence,
-)
+from trivalent.report.curves import Curve, curves
+from trivalent.report.wording import GLYPHS, MIXED, UNSURE, Wording, clock, modalities_of, top_label
 
-SHAPES = Shapes("", fused=60, track=30, thin=8, thick=18)
-CURVE_HEIGHT, CURVE_WIDTH = 34, 10_000  # px, and units that stretch to the width of the window
-CURVE_NAMES = {"F0": "Pitch", "energy": "Energy"}
-
-
-def timeline(analysis: Analysis, *, prefix: str, anchors: Container[int] | None = None) -> str:
-    """Draw the recording, or nothing for a text.
-
-    Parameters
-    ----------
-    analysis : Analysis
-    prefix : str
-        Start of the anchors of its utterances: `prefix` + index.
-    anchors : container of int, optional
-        Indices of the utterances that are in the page; all of them if not given.
-
-    Returns
-    -------
-    str
-        HTML; empty when there is no time to draw along.
-    """
-    length = recording_length(analysis)
-    if length <= 0 or analysis.source.kind == "text":
-        return ""
-    blocks = joined(analysis.utterances)
-    links = _Links(prefix, anchors)
-    rows = [_row("Combined", "", _fused(blocks, length, links))]
-    for modality in modalities_of(analysis):
-        share = sum(u.modalities[modality].weight for u in analysis.utterances if modality in u.modalities)
-        note = f"{percent(share / len(analysis.utterances))} weight" if share else "not used"
-        rows.append(_row(MODALITY_NAMES[modality], note, _track(blocks, modality, length, links)))
-    rows += [_curve_row(track, length) for track in analysis.tracks if np.isfinite(track.values).any()]
-    dense, factor = density(len(blocks))
-    rows.append(_row("", "", SHAPES.axis(length, MAX_TICKS * factor)))
-    return (
-        '<section class="card timeline"><h3>Over the recording</h3>'
-        # the tracks scroll sideways when they are many, so the keyboard must reach them
-        '<div class="scroll" tabindex="0" role="group" aria-label="Timeline">'
-        f'<div class="tracks {dense}">{"".join(rows)}</div></div>{_legend()}'
-        f"{_notes(analysis, joined=len(blocks) < len(analysis.utterances))}</section>"
-    )
-
-
-def _row(name: str, note: str, svg: str) -> str:
-    small = f"<small>{esc(note)}</small>" if note else ""
-    return f'<div class="track"><div class="name"><b>{esc(name)}</b>{small}</div>{svg}</div>'
-
-
-def _when(u: UtteranceResult) -> str:
-    return f"{clock(u.start_s)} to {clock(u.end_s)}"
+FUSED_TOP, FUSED, OPINION = 18, 52, 28  # px: marks, stacked probabilities below them, a channel's track
+THIN, THICK = 8, 16  # px: a block is thin + weight * thick high
+GLYPH_SHARE = 0.022  # narrower blocks leave no room for a sign
+MARK_SHARE = 0.012  # nor for a question mark above: their hatching says it
+STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+MAX_TICKS = 6
+# (more blocks than this, class that widens the tracks, factor on the ticks)
+DENSITIES = ((150, "tv-dense-3", 4), (60, "tv-dense-2", 3), (25, "tv-dense-1", 2))
+MOST_REASONS = 4  # of one channel
 
 
 @dataclass(frozen=True)
-class _Links:
-    """Links from the blocks to the utterances that are in the page."""
+class Rect:
+    """A rectangle in the pattern of a label, of `unsure` or, dashed, of a `gap`."""
 
-    prefix: str
-    anchors: Container[int] | None
-
-    def wrap(self, u: UtteranceResult, title: str, shapes: str, *, tab: bool) -> str:
-        inside = f"<title>{esc(title)}</title>{shapes}"
-        if self.anchors is not None and u.index not in self.anchors:
-            return f"<g>{inside}</g>"
-        # one tab stop per utterance is enough: only the combined track is in the tab order
-        skip = "" if tab else ' tabindex="-1"'
-        return f'<a href="#{self.prefix}{u.index}"{skip}>{inside}</a>'
+    x: str
+    width: str
+    y: str
+    height: str
+    kind: str
 
 
-def _fused(blocks: Sequence[UtteranceResult], length: float, links: _Links) -> str:
-    drawn = "".join(_fused_block(u, length, links) for u in blocks)
-    height = FUSED_TOP + SHAPES.fused
-    return f'<svg class="fused" height="{height}" role="group" aria-label="Combined verdict">{drawn}</svg>'
+@dataclass(frozen=True)
+class Sign:
+    """A sign centred at a point; `mark` is one of doubt above a block."""
+
+    x: str
+    y: str
+    sign: str
+    mark: bool = False
 
 
-def _fused_block(u: UtteranceResult, length: float, links: _Links) -> str:
-    words = f"{_when(u)}. {verdict_sentence(u.verdict)}{' Mixed signals.' if u.mixed else ''}"
-    return links.wrap(u, f"{words}\n{shorten(u.text)}", SHAPES.verdict(u, length), tab=True)
+@dataclass(frozen=True)
+class Block:
+    """One utterance on one track."""
+
+    index: int
+    start_s: float
+    end_s: float
+    title: str
+    rects: tuple[Rect, ...]
+    signs: tuple[Sign, ...]
 
 
-def _track(blocks: Sequence[UtteranceResult], modality: Modality, length: float, links: _Links) -> str:
-    drawn = "".join(
-        _track_block(u, modality, u.modalities[modality], length, links)
-        for u in blocks
-        if modality in u.modalities
+@dataclass(frozen=True)
+class Row:
+    """A track of blocks."""
+
+    name: str
+    note: str
+    height: int
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A time on the axis."""
+
+    at: str
+    anchor: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Tracks over the recording; `notes` are (channel, why it was not used)."""
+
+    length: float
+    density: str
+    combined: Row
+    channels: tuple[Row, ...]
+    curves: tuple[Curve, ...]
+    ticks: tuple[Tick, ...]
+    is_joined: bool
+    notes: tuple[tuple[str, str], ...]
+
+
+def timeline(analysis: Analysis, say: Wording) -> Timeline | None:
+    """Lay out the recording; None for a text, which has no time, and where there is nothing."""
+    length = recording_length(analysis)
+    if length <= 0 or analysis.source.kind == "text" or not analysis.utterances:
+        return None
+    blocks = joined(analysis.utterances, say)
+    density, factor = next(((name, factor) for n, name, factor in DENSITIES if len(blocks) > n), ("", 1))
+    return Timeline(
+        length,
+        density,
+        Row(
+            say("result.combined"), "", FUSED_TOP + FUSED, tuple(_combined(u, length, say) for u in blocks)
+        ),
+        tuple(_channel(analysis, m, blocks, length, say) for m in modalities_of(analysis)),
+        tuple(curves(analysis, length, say)),
+        _ticks(length, MAX_TICKS * factor),
+        len(blocks) < len(analysis.utterances),
+        _notes(analysis, say),
     )
-    name = MODALITY_NAMES[modality]
-    return f'<svg height="{SHAPES.track}" role="group" aria-label="{name}">{drawn}</svg>'
 
 
-def _track_block(u: UtteranceResult, modality: Modality, e: Evidence, length: float, links: _Links) -> str:
-    said = silence(e)
-    if e.status is Status.OK and e.probabilities is not None:
-        share = percent(float(e.probabilities.max()))
-        said = f"{top_label(e.probabilities)} at {share}, weight {percent(e.weight)}"
-    title = f"{MODALITY_NAMES[modality]}, {_when(u)}: {said}"
-    return links.wrap(u, title, SHAPES.opinion(u, e, length), tab=False)
+def recording_length(analysis: Analysis) -> float:
+    """Seconds from the start to the last thing known of."""
+    return max([analysis.source.duration_s or 0.0, *(u.end_s for u in analysis.utterances)])
 
 
-def _curve_row(track: Track, length: float) -> str:
-    low, high = float(np.nanmin(track.values)), float(np.nanmax(track.values))
-    said = f"{_signed(low)} to {_signed(high)} {track.unit}"
-    name = CURVE_NAMES.get(track.name, track.name)
-    # pitch is heard in octaves, and decibels are a logarithm already
-    scale = np.log2 if track.unit == "Hz" else np.positive
-    bottom, span = scale(low), scale(high) - scale(low)
-    heights = (scale(track.values) - bottom) / (span or 1.0)
-    svg = (
-        f'<svg class="curve" height="{CURVE_HEIGHT}" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" '
-        f'preserveAspectRatio="none" role="img" aria-label="{esc(f"{name}, {said}")}">'
-        f'<path d="{_path(track.times_s / length, heights)}"/></svg>'
+def _combined(u: UtteranceResult, length: float, say: Wording) -> Block:
+    """Stack the fused probabilities, negative at the bottom, under the marks of doubt."""
+    x, width = _span(u, length)
+    middle, bottom = _percentage(x + width / 2), float(FUSED_TOP + FUSED)
+    rects, signs = [], []
+    for label, p in zip(LABELS, u.verdict.probabilities, strict=True):
+        height = FUSED * float(p)
+        bottom -= height
+        rects.append(_rect(x, width, bottom, height, label))
+        if label == u.verdict.label and width >= GLYPH_SHARE:
+            signs.append(Sign(middle, f"{bottom + height / 2:.0f}", GLYPHS[label]))
+    marks = MIXED if u.mixed else ""
+    if u.verdict.abstained:
+        rects.append(_rect(x, width, FUSED_TOP, FUSED, "unsure"))
+        marks = (UNSURE if width >= MARK_SHARE else "") + marks
+    if marks:
+        signs.append(Sign(middle, f"{FUSED_TOP / 2:.0f}", marks, mark=True))
+    mixed = say("result.mixed_sentence") if u.mixed else ""
+    said = (_times(u, say), say.sentence(u.verdict), mixed, u.text)
+    title = "\n".join(_shorten(words) for words in said if words)
+    return Block(u.index, u.start_s, u.end_s, title, tuple(rects), tuple(signs))
+
+
+def _channel(
+    analysis: Analysis, modality: Modality, blocks: Sequence[UtteranceResult], length: float, say: Wording
+) -> Row:
+    share = sum(u.modalities[modality].weight for u in analysis.utterances if modality in u.modalities)
+    mean = say.percent(share / len(analysis.utterances))
+    note = say("result.weight_short", share=mean) if share else say("result.not_used")
+    drawn = tuple(_opinion(u, modality, length, say) for u in blocks if modality in u.modalities)
+    return Row(say.modality(modality), note, OPINION, drawn)
+
+
+def _opinion(u: UtteranceResult, modality: Modality, length: float, say: Wording) -> Block:
+    """Draw one expert's label, thicker the more it counted; a dashed gap where it said nothing."""
+    e = u.modalities[modality]
+    x, width = _span(u, length)
+    signs: tuple[Sign, ...] = ()
+    if e.status is not Status.OK or e.probabilities is None:
+        said, rect = say.silence(e), _rect(x, width, OPINION / 2 - 5, 10, "gap")
+    else:
+        label = top_label(e.probabilities)
+        height = THIN + THICK * min(max(e.weight, 0.0), 1.0)
+        rect = _rect(x, width, (OPINION - height) / 2, height, label)
+        if width >= GLYPH_SHARE:
+            signs = (Sign(_percentage(x + width / 2), f"{OPINION / 2:.0f}", GLYPHS[label]),)
+        share, weight = say.percent(float(e.probabilities.max())), say.percent(e.weight)
+        said = say("result.says", label=say.label(label), share=share, weight=weight)
+    title = say("result.channel_says", channel=say.modality(modality), time=_times(u, say), words=said)
+    return Block(u.index, u.start_s, u.end_s, title, (rect,), signs)
+
+
+def _ticks(length: float, most: int) -> tuple[Tick, ...]:
+    """At most about `most` ticks."""
+    step = next((s for s in STEPS_S if length / s <= most), math.ceil(length / most))
+    return tuple(
+        Tick(
+            _percentage(second / length),
+            "start" if second < 0.02 * length else "end" if second > 0.96 * length else "middle",
+            clock(second),
+        )
+        for second in range(0, int(length) + 1, step)
     )
-    return _row(name, said, svg)
 
 
-def _path(x: FloatArray, y: FloatArray) -> str:
-    """Line through points given as shares [0, 1], broken where y is NaN; a lone point is a dot."""
-    points = [
-        f"{CURVE_WIDTH * min(max(a, 0.0), 1.0):.0f},{CURVE_HEIGHT - 2 - (CURVE_HEIGHT - 4) * b:.1f}"
-        for a, b in zip(x.tolist(), y.tolist(), strict=True)
-    ]
-    runs = (list(run) for known, run in groupby(range(len(y)), lambda i: bool(np.isfinite(y[i]))) if known)
-    return "".join(f"M{points[run[0]]}h0L{' '.join(points[i] for i in run)}" for run in runs)
-
-
-def _signed(number: float) -> str:
-    return f"{number:.0f}".replace("-", "−")
-
-
-def _legend() -> str:
-    def key(words: str, *fills: str) -> str:
-        shapes = "".join(f'<rect width="100%" height="100%" fill="url(#p-{fill})"/>' for fill in fills)
-        return f'<li><svg class="key" aria-hidden="true">{shapes}</svg>{words}</li>'
-
-    gap = '<svg class="key" aria-hidden="true"><rect class="gap" x="1" y="4" width="26" height="10"/></svg>'
-    keys = [key(f"{GLYPHS[label]} {label}", label) for label in LABELS]
-    keys += [
-        key(f"{UNSURE} unsure", LABELS[-1], "unsure"),
-        f"<li><b>{MIXED}</b> mixed signals</li>",
-        f"<li>{gap}not used</li>",
-        "<li>The thicker a block, the more it counted. Choose one to read it.</li>",
-    ]
-    return f'<ul class="legend">{"".join(keys)}</ul>'
-
-
-def _notes(analysis: Analysis, *, joined: bool) -> str:
+def _notes(analysis: Analysis, say: Wording) -> tuple[tuple[str, str], ...]:
     """Reasons in plain sight: a tooltip is no use to a finger or a screen reader."""
     total = len(analysis.utterances)
-    lines = []
-    if joined:
-        lines.append("<li>More utterances than fit: a block is the mean of several in a row.</li>")
-    for modality, reasons in silences(analysis).items():
-        for reason, n in reasons.most_common(4):
-            often = "throughout" if n == total else f"in {n} of {total} utterances"
-            lines.append(f"<li><b>{MODALITY_NAMES[modality]}</b> {esc(reason)} ({often})</li>")
-    return f'<ul class="notes">{"".join(lines)}</ul>' if lines else ""
+    return tuple(
+        (
+            say.modality(modality),
+            say(
+                "result.throughout" if n == total else "result.in_some", reason=reason, count=n, total=total
+            ),
+        )
+        for modality, reasons in say.silences(analysis).items()
+        for reason, n in reasons.most_common(MOST_REASONS)
+    )
+
+
+def _times(u: UtteranceResult, say: Wording) -> str:
+    return say("result.from_to", start=clock(u.start_s), end=clock(u.end_s))
+
+
+def _span(u: UtteranceResult, length: float) -> tuple[float, float]:
+    """Left edge and width as shares of the recording; a moment keeps a visible width."""
+    return u.start_s / length, max((u.end_s - u.start_s) / length, 0.0015)
+
+
+def _rect(x: float, width: float, y: float, height: float, kind: str) -> Rect:
+    return Rect(_percentage(x), _percentage(width), f"{y:.2f}", f"{height:.2f}", kind)
+
+
+def _percentage(share: float) -> str:
+    """Write a share of the width, cut to [0, 1]."""
+    return f"{100 * min(max(share, 0.0), 1.0):.3f}%"
+
+
+def _shorten(text: str, limit: int = 140) -> str:
+    """Cut a text for a tooltip."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

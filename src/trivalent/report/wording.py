@@ -1,14 +1,20 @@
-"""How results are said to people: glyphs, names, clocks and percentages.
+"""How results are said to people: signs, names, clocks and percentages, in English and Chinese.
 
-The terminal and the HTML report share these, so that a sign means the same in both.
+The terminal, the report and the app share these, so that a sign and a word mean the same in all of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
-from trivalent.core.analysis import Analysis, Evidence, Verdict
-from trivalent.core.types import FloatArray, Modality, Sentiment, Status
+from trivalent.core.analysis import Analysis, Evidence, UtteranceResult, Verdict
+from trivalent.core.texts import Language, Text, in_language, read_texts
+from trivalent.core.types import LABELS, FloatArray, Modality, Sentiment, Status
 
 GLYPHS: dict[str, str] = {
     Sentiment.NEGATIVE.label: "−",
@@ -26,17 +32,120 @@ COLOURS: dict[str, str] = {
     Sentiment.POSITIVE.label: "#2ECC71",
 }
 MIXED, UNSURE = "≠", "?"
-MODALITY_NAMES: dict[Modality, str] = {
-    Modality.TEXT: "Words",
-    Modality.AUDIO: "Voice",
-    Modality.FACE: "Face",
-}
-STATUS_WORDS: dict[Status, str] = {
-    Status.OK: "used",
-    Status.MISSING: "missing",
-    Status.FAILED: "failed",
-    Status.OFF: "switched off",
-}
+
+
+@cache
+def texts() -> Mapping[str, Text]:
+    """All texts that tell a result, by `area.key`."""
+    return read_texts(files("trivalent.report") / "texts")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How to say results in one language.
+
+    Attributes
+    ----------
+    language : Language
+    translate : callable
+        Says a sentence of the library (a warning, a reason) in that language; left as it is by default.
+    """
+
+    language: Language = Language.ENGLISH
+    translate: Callable[[str], str] = str
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Text of a key of `report/texts`, with values in its places.
+
+        >>> Wording()("result.utterances", count=1), Wording(Language.CHINESE)("common.negative")
+        ('1 utterance', '消极')
+        """
+        return in_language(texts()[key], self.language, values)
+
+    def join(self, parts: Iterable[str]) -> str:
+        """Put the parts of a list after each other."""
+        return self("result.join").join(parts)
+
+    def percent(self, p: float) -> str:
+        """Probability in whole percent, as the language writes it."""
+        return percent(p).replace(" ", "") if self.language is Language.CHINESE else percent(p)
+
+    def label(self, label: str) -> str:
+        """Name of a class."""
+        return self(f"common.{label}")
+
+    def modality(self, modality: Modality) -> str:
+        """Name of a channel."""
+        return self(f"common.{modality}")
+
+    def headline(self, verdict: Verdict) -> str:
+        """Verdict in one or two words: the label, or `Unsure`."""
+        return self("result.unsure" if verdict.abstained else f"result.{verdict.label}")
+
+    def confidence(self, verdict: Verdict) -> str:
+        """Say after the headline how sure the verdict is, or where it leans."""
+        key = "result.leaning" if verdict.abstained else "result.confidence"
+        return self(key, label=self.label(verdict.label), share=self.percent(verdict.confidence))
+
+    def sentence(self, verdict: Verdict) -> str:
+        """Headline and confidence in one sentence."""
+        return self("result.sentence", headline=self.headline(verdict), confidence=self.confidence(verdict))
+
+    def spoken(self, probabilities: FloatArray) -> str:
+        """All three probabilities, for those who hear the page."""
+        pairs = zip(LABELS, probabilities, strict=True)
+        return self.join(f"{self.label(label)} {self.percent(float(p))}" for label, p in pairs)
+
+    def units(self, kind: str, count: int) -> str:
+        """Count of utterances, called sentences in a text: `8 utterances`."""
+        return self("result.sentences" if kind == "text" else "result.utterances", count=count)
+
+    def counts(self, utterances: Iterable[UtteranceResult]) -> str:
+        """How many are of which class: `2 negative, 1 positive`."""
+        tally = Counter(u.verdict.label for u in utterances)
+        return self.join(
+            self("result.count_label", count=tally[label], label=self.label(label))
+            for label in LABELS
+            if tally[label]
+        )
+
+    def source(self, analysis: Analysis) -> str:
+        """Kind, length and number of utterances: `Video · 0:31 · 8 utterances`."""
+        kind = analysis.source.kind
+        parts = [self(f"result.kind_{kind}"), self.units(kind, len(analysis.utterances))]
+        if analysis.source.duration_s is not None:
+            parts.insert(1, clock(analysis.source.duration_s))
+        return " · ".join(parts)
+
+    def silence(self, evidence: Evidence) -> str:
+        """Why a modality was not used: `missing: no face in 15 sampled frames`."""
+        words = self(f"result.status_{evidence.status}")
+        if not evidence.reason:
+            return words
+        return self("result.because", words=words, reason=self.translate(evidence.reason))
+
+    def silences(self, analysis: Analysis) -> dict[Modality, Counter[str]]:
+        """How often, and why, each modality was not used, over the utterances."""
+        found: dict[Modality, Counter[str]] = {}
+        for utterance in analysis.utterances:
+            for modality, evidence in utterance.modalities.items():
+                if evidence.status is not Status.OK:
+                    found.setdefault(modality, Counter())[self.silence(evidence)] += 1
+        return found
+
+    def measured(self, name: str, number: float) -> str:
+        """One measured fact about an input, such as the seconds of voiced speech.
+
+        >>> Wording().measured("voiced_s", 1.92), Wording().measured("frames_on_fire", 1234.5)
+        ('voiced 1.92 s', 'frames on fire 1234')
+        """
+        key, value = f"result.fact_{name}", three_digits(number)
+        return self(key, value=value) if key in texts() else f"{spaced(name)} {value}"
+
+    def expression(self, movement: str) -> str:
+        """Movement of the face, by its blendshape's name without the side."""
+        key = f"expressions.{movement}"
+        return self(key) if key in texts() else spaced(movement)
 
 
 def clock(seconds: float) -> str:
@@ -84,58 +193,34 @@ def seconds_words(seconds: float) -> str:
     )
 
 
+def three_digits(number: float) -> str:
+    """Three significant digits; large numbers have no exponent.
+
+    >>> three_digits(24.94), three_digits(0.1726), three_digits(1080.0)
+    ('24.9', '0.173', '1080')
+    """
+    return f"{number:.0f}" if abs(number) >= 999.5 else f"{number:.3g}"
+
+
+def spaced(name: str) -> str:
+    """Turn `snake_case` and `camelCase` into words.
+
+    >>> spaced("mouthSmile"), spaced("frames_with_face"), spaced("macro_f1")
+    ('mouth smile', 'frames with face', 'macro F1')
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").strip()
+    lowered = words.lower() if words != words.upper() else words
+    return re.sub(r"\bf1\b", "F1", lowered)
+
+
+def capital(sentence: str) -> str:
+    """Begin a sentence with a capital letter."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def top_label(probabilities: FloatArray) -> str:
     """Name of the most probable class."""
     return Sentiment(int(probabilities.argmax())).label
-
-
-def headline(verdict: Verdict) -> str:
-    """Verdict in one or two words: the label, or `Unsure`."""
-    return "Unsure" if verdict.abstained else verdict.label.capitalize()
-
-
-def confidence_words(verdict: Verdict) -> str:
-    """Say after the headline how sure the verdict is, or where it leans."""
-    share = percent(verdict.confidence)
-    if verdict.abstained:
-        return f"leaning {verdict.label} at {share}, below the confidence asked for"
-    return f"{share} confidence"
-
-
-def verdict_sentence(verdict: Verdict) -> str:
-    """Headline and confidence in one sentence."""
-    return f"{headline(verdict)}, {confidence_words(verdict)}."
-
-
-def unit(analysis: Analysis, n: int) -> str:
-    """Count of utterances, called sentences in a text: `8 utterances`."""
-    noun = "sentence" if analysis.source.kind == "text" else "utterance"
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def source_line(analysis: Analysis) -> str:
-    """Kind, length and number of utterances: `video, 0:31, 8 utterances`."""
-    parts = [analysis.source.kind]
-    if analysis.source.duration_s is not None:
-        parts.append(clock(analysis.source.duration_s))
-    parts.append(unit(analysis, len(analysis.utterances)))
-    return ", ".join(parts)
-
-
-def silence(evidence: Evidence) -> str:
-    """Why a modality was not used: `missing: no face in 15 sampled frames`."""
-    words = STATUS_WORDS[evidence.status]
-    return f"{words}: {evidence.reason}" if evidence.reason else words
-
-
-def silences(analysis: Analysis) -> dict[Modality, Counter[str]]:
-    """How often, and why, each modality was not used, over the utterances."""
-    found: dict[Modality, Counter[str]] = {}
-    for utterance in analysis.utterances:
-        for modality, evidence in utterance.modalities.items():
-            if evidence.status is not Status.OK:
-                found.setdefault(modality, Counter())[silence(evidence)] += 1
-    return found
 
 
 def modalities_of(analysis: Analysis) -> list[Modality]:

@@ -14,17 +14,10 @@ from trivalent.core.errors import TrivalentError
 from trivalent.core.files import write_text_atomic
 from trivalent.core.outside import escaped_json
 from trivalent.core.spreadsheet import guarded
-from trivalent.report.page import render_page
-from trivalent.report.sections import index_section, model_section, source_section
-from trivalent.report.wording import headline, percent
+from trivalent.report.page import report_page
+from trivalent.report.wording import Wording
 
 SCHEMA_MANY = "trivalent.analyses/1"
-
-_FOOTER = (
-    "Sentiment as a statistical model estimates it from words, voice and face. It can be wrong about a "
-    "person, and it is no measure of what anybody feels. Made on this computer; nothing in this page is "
-    "loaded from, or sent to, a network."
-)
 
 Failures = Sequence[tuple[str, str]]  # (source, one-line reason)
 
@@ -94,6 +87,7 @@ def write_html(
     *,
     card: Mapping[str, Any] | None = None,
     failures: Failures = (),
+    say: Wording | None = None,
 ) -> Path:
     """Write one self-contained page: no script, no network, no other file.
 
@@ -106,29 +100,23 @@ def write_html(
         Model card: data, licence, metrics, limits; any nesting of mappings and lists.
     failures : sequence of (source, reason)
         Sources that could not be analysed, listed in the index.
+    say : Wording, optional
+        In whose language the page is; English by default.
 
     Raises
     ------
     TrivalentError
         The file cannot be written.
     """
-    return write_text_atomic(path, to_html(analyses, card=card, failures=failures))
+    return write_text_atomic(path, to_html(analyses, card=card, failures=failures, say=say))
 
 
 def to_html(
-    analyses: Sequence[Analysis], *, card: Mapping[str, Any] | None = None, failures: Failures = ()
+    analyses: Sequence[Analysis],
+    *,
+    card: Mapping[str, Any] | None = None,
+    failures: Failures = (),
+    say: Wording | None = None,
 ) -> str:
     """Render the page that `write_html` writes."""
-    parts = [source_section(a, number=i) for i, a in enumerate(analyses)]
-    if len(analyses) != 1 or failures:
-        parts.insert(0, index_section(analyses, failures))
-    parts.append(model_section(analyses, card))
-    body = "\n".join(part for part in parts if part)
-    return render_page(body, title=_title(analyses), kind="report", footer=_FOOTER)
-
-
-def _title(analyses: Sequence[Analysis]) -> str:
-    if len(analyses) != 1:
-        return f"{len(analyses)} sources · Trivalent"
-    a = analyses[0]
-    return f"{a.source.name}: {headline(a.overall)} {percent(a.overall.confidence)} · Trivalent"
+    return report_page(analyses, card=card, failures=failures, say=say or Wording())

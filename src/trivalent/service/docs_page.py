@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trivalent.report.markup import esc
 from trivalent.report.page import render_page
+from trivalent.report.renderer import esc
 from trivalent.service.problems import Problems
 
 _FOOTER = (
@@ -50,7 +50,7 @@ def docs_page(description: Mapping[str, Any], *, base: str) -> str:
             if operation["tags"] == [tag["name"]]
         )
         lead = f'<p class="lead">{esc(tag["description"])}</p>'
-        sections.append(_card(tag["name"].capitalize(), f'<div class="bars">{lead}{rows}</div>'))
+        sections.append(_card(tag["name"].capitalize(), f'<div class="tv-bars">{lead}{rows}</div>'))
     sections.append(_card("Problems", _problems()) + "</section>")
     return render_page(
         "\n".join(sections), title="REST service · Trivalent", kind="service", footer=_FOOTER
@@ -77,7 +77,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], *, base: st
     shown = "<br>".join(f"<code>{esc(c)}</code>" for c in commands)
     return (
         f'<div id="{esc(name)}"><h4>{esc(method.upper())} {esc(path)}<small>{esc(words)}</small></h4>'
-        f'<p class="said">{shown}</p></div>'
+        f'<p class="tv-said">{shown}</p></div>'
     )
 
 
@@ -96,4 +96,4 @@ def _problems() -> str:
 
 
 def _card(title: str, body: str) -> str:
-    return f'<section class="card"><h3>{esc(title)}</h3>{body}</section>'
+    return f'<section class="tv-card"><h3>{esc(title)}</h3>{body}</section>'

@@ -1,47 +1,30 @@
 """Every word of the app in English and Simplified Chinese.
 
-`texts/<area>.toml` holds one table per key: `en`, `zh`, and `one` where English has a singular.
-A text is asked for as `t("area.key", name=value)`.
+`texts/<area>.toml` holds the texts of the pages, `report/texts` those that tell a result. A text is asked
+for as `t("area.key", name=value)`.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
 from trivalent.core.errors import UsageError
-
-
-class Language(StrEnum):
-    """Languages of the app, by the code that browsers use."""
-
-    ENGLISH = "en"
-    CHINESE = "zh"
-
+from trivalent.core.texts import PLACEHOLDER, Language, Text, filled, in_language, read_texts
+from trivalent.report.wording import Wording, texts
 
 LANGUAGE_NAMES: dict[Language, str] = {Language.ENGLISH: "English", Language.CHINESE: "简体中文"}
-_PLACEHOLDER = re.compile(r"{(\w+)}")
 _chosen: ContextVar[Language | None] = ContextVar("language", default=None)
-
-Text = dict[str, str]
 
 
 @cache
 def catalogue() -> dict[str, Text]:
-    """All texts by `area.key`."""
-    found: dict[str, Text] = {}
-    for file in (files("trivalent.web") / "texts").iterdir():
-        if file.name.endswith(".toml"):
-            area = file.name.removesuffix(".toml")
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-            found |= {f"{area}.{key}": text for key, text in table.items()}
-    return found
+    """All texts by `area.key`, those that tell a result among them."""
+    return {**texts(), **read_texts(files("trivalent.web") / "texts")}
 
 
 def language() -> Language:
@@ -90,15 +73,18 @@ def t(key: str, **values: object) -> str:
     text = catalogue().get(key)
     if text is None:
         raise UsageError(f"expected a text under {key!r} in web/texts, found none; add it there")
-    code = language()
-    template = (
-        text.get("one", text["en"]) if code is Language.ENGLISH and values.get("count") == 1 else text[code]
-    )
-    return _fill(template, values)
+    return in_language(text, language(), values)
 
 
-def _fill(template: str, values: Mapping[str, object]) -> str:
-    return _PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), template)
+def wording(chosen: Language | None = None) -> Wording:
+    """How to say results in a language; in that of the page by default."""
+    spoken = chosen or language()
+
+    def say(message: str) -> str:
+        with speaking(spoken):
+            return translate(message)
+
+    return Wording(spoken, say)
 
 
 def translate(message: str) -> str:
@@ -115,7 +101,7 @@ def translate(message: str) -> str:
     for pattern, text in _patterns():
         if match := pattern.fullmatch(message):
             found = {name: translate(value) for name, value in match.groupdict().items()}
-            return _fill(text[language()], found)
+            return filled(text[language()], found)
     return message
 
 
@@ -123,12 +109,12 @@ def translate(message: str) -> str:
 def _patterns() -> list[tuple[re.Pattern[str], Text]]:
     """Messages as patterns; the ones with the most fixed words are tried first."""
     texts = [text for key, text in catalogue().items() if key.startswith("messages.")]
-    texts.sort(key=lambda text: len(_PLACEHOLDER.sub("", text["en"])), reverse=True)
+    texts.sort(key=lambda text: len(PLACEHOLDER.sub("", text["en"])), reverse=True)
     return [(_pattern(text["en"]), text) for text in texts]
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    parts = _PLACEHOLDER.split(template)
+    parts = PLACEHOLDER.split(template)
     fixed, names = parts[::2], parts[1::2]
     groups = [f"(?P<{name}>.+?)" for name in names] + [""]
     return re.compile("".join(re.escape(f) + g for f, g in zip(fixed, groups, strict=True)), re.DOTALL)

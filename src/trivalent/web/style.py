@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from trivalent.report.page import pieces_style
 from trivalent.web.i18n import Language, language, t
 
 # Streamlit ships the first; the others are for Chinese
@@ -57,7 +58,7 @@ def theme() -> dict[str, Any]:
 @cache
 def sheet() -> str:
     """Our style sheet; classes start with `tv-`."""
-    return (files("trivalent.web") / "app.css").read_text(encoding="utf-8")
+    return pieces_style() + (files("trivalent.web") / "app.css").read_text(encoding="utf-8")
 
 
 def apply(upload_mb: float) -> None:

@@ -192,6 +192,6 @@ class View {
     this.now = now;
     for (const item of items) item.classList.toggle("tv-now", item === now);
     for (const block of this.part("timeline").querySelectorAll(".tv-block"))
-      block.classList.toggle("tv-now", block.dataset.u === now?.dataset.u);
+      block.classList.toggle("tv-now", Boolean(now) && at >= block.dataset.start && at < block.dataset.end);
   }
 }

@@ -12,7 +12,7 @@ from trivalent.web.i18n import t
 from trivalent.web.views.erased import remember, show_report
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import plain, show_error
-from trivalent.web.views.words import when
+from trivalent.web.views.when import when
 
 LONGEST_DAYS = 36_500
 _MEDIA = {"usual": None, "keep": True, "drop": False}

@@ -16,7 +16,7 @@ from trivalent.web.i18n import t
 from trivalent.web.views.erased import remember, show_report
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import plain, show_error
-from trivalent.web.views.words import when
+from trivalent.web.views.when import when
 
 
 def show() -> None:

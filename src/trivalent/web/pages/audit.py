@@ -14,7 +14,7 @@ from trivalent.store import Action, AuditLine, AuditQuery, Role, User
 from trivalent.web import state
 from trivalent.web.i18n import t
 from trivalent.web.views.notices import empty
-from trivalent.web.views.words import when
+from trivalent.web.views.when import when
 
 PAGE_SIZE = 50
 _DAYS = {"day": 1, "week": 7, "month": 30, "all": None}

@@ -22,7 +22,7 @@ from trivalent.web.views.batch_progress import progress
 from trivalent.web.views.batch_results import failures, results
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import empty, plain, show_error
-from trivalent.web.views.words import when
+from trivalent.web.views.when import when
 from trivalent.work import intake
 from trivalent.work.intake import Outcome, Reason, Refused, Taken
 

@@ -7,20 +7,18 @@ import streamlit as st
 from trivalent.core.analysis import STAGES, Analysis
 from trivalent.core.errors import NotFoundError
 from trivalent.core.types import LABELS, Modality
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.report.wording import clock, seconds_words, signed_points
 from trivalent.store import History, Query, Record
 from trivalent.web import comparison, state
 from trivalent.web.comparison import Channel
 from trivalent.web.frame import go
-from trivalent.web.i18n import t
-from trivalent.web.views.bars import three_bars, verdict_badge
+from trivalent.web.i18n import t, wording
 from trivalent.web.views.distribution import distribution
+from trivalent.web.views.drawing import renderer
 from trivalent.web.views.notices import empty, plain
 from trivalent.web.views.records import facts, open_record
 from trivalent.web.views.tables import table
-from trivalent.web.views.verdict import verdict_card
-from trivalent.web.views.words import headline, label_name, modality_name, percent, units
 
 _OFFERED = 200  # of the newest, besides the two that were chosen
 
@@ -91,7 +89,7 @@ def _side(record: Record, analysis: Analysis) -> None:
     ):
         open_record(record.id)
     st.caption(facts(record))
-    st.html(f'<div class="tv-half">{verdict_card(analysis)}</div>')
+    st.html(f'<div class="tv-half">{renderer().verdict(analysis)}</div>')
     counts = comparison.label_counts(analysis)
     if sum(counts) > 1:
         st.html(f'<p class="tv-kicker">{esc(t("history.labels"))}</p>{distribution(counts)}')
@@ -110,17 +108,17 @@ def _differences(first: Analysis, second: Analysis) -> None:
 def _facts(first: Analysis, second: Analysis) -> list[tuple[str, str, str, str]]:
     """All that can be compared in a word or number; equal rows are dropped later."""
     a, b = first, second
-    rows = [(t("history.row_verdict"), headline(a.overall), headline(b.overall), "")]
+    rows = [(t("history.row_verdict"), wording().headline(a.overall), wording().headline(b.overall), "")]
     for label, p, q in zip(LABELS, a.overall.probabilities, b.overall.probabilities, strict=True):
-        name = t("history.row_probability", label=label_name(label))
+        name = t("history.row_probability", label=wording().label(label))
         change = t("history.points", points=signed_points(float(q - p)))
-        rows.append((name, percent(float(p)), percent(float(q)), change))
+        rows.append((name, wording().percent(float(p)), wording().percent(float(q)), change))
     own, other = comparison.channels(a), comparison.channels(b)
     for m in Modality:
         weights = own[m].weight, other[m].weight
         change = t("history.points", points=signed_points(weights[1] - weights[0]))
-        name = t("history.row_weight", channel=modality_name(m))
-        rows.append((name, percent(weights[0]), percent(weights[1]), change))
+        name = t("history.row_weight", channel=wording().modality(m))
+        rows.append((name, wording().percent(weights[0]), wording().percent(weights[1]), change))
     rows += [
         (
             t("history.row_model"),
@@ -138,8 +136,8 @@ def _facts(first: Analysis, second: Analysis) -> list[tuple[str, str, str, str]]
         (t("history.row_length"), _length(a), _length(b), ""),
         (
             t("history.row_units"),
-            units(a.source.kind, len(a.utterances)),
-            units(b.source.kind, len(b.utterances)),
+            wording().units(a.source.kind, len(a.utterances)),
+            wording().units(b.source.kind, len(b.utterances)),
             "",
         ),
         (t("history.row_mixed"), _count(a, "mixed"), _count(b, "mixed"), ""),
@@ -167,8 +165,8 @@ def _moved(first: Analysis, second: Analysis) -> None:
         return
     st.caption(t("history.moved_note"))
     items = "".join(
-        f'<li><q dir="auto">{esc(a.text)}</q><span class="tv-verdict-line">{verdict_badge(a.verdict)} → '
-        f"{verdict_badge(b.verdict)}</span></li>"
+        f'<li><q dir="auto">{esc(a.text)}</q><span class="tv-verdict-line">{renderer().badge(a.verdict)} → '
+        f"{renderer().badge(b.verdict)}</span></li>"
         for a, b in different
     )
     st.html(f'<ul class="tv-moved">{items}</ul>')
@@ -183,15 +181,15 @@ def _channels(first: Analysis, second: Analysis) -> None:
         both = (("first", own[modality]), ("second", other[modality]))
         for column, (place, channel) in zip(st.columns(2), both, strict=True):
             with column:
-                st.html(_channel(f"{modality_name(modality)} · {t(f'history.{place}')}", channel))
+                st.html(_channel(f"{wording().modality(modality)} · {t(f'history.{place}')}", channel))
 
 
 def _channel(title: str, channel: Channel) -> str:
     if channel.probabilities is None:
         note, bars = t("history.channel_absent"), ""
     else:
-        values = {"used": channel.used, "total": channel.total, "weight": percent(channel.weight)}
-        note, bars = t("history.channel_note", **values), three_bars(channel.probabilities)
+        values = {"used": channel.used, "total": channel.total, "weight": wording().percent(channel.weight)}
+        note, bars = t("history.channel_note", **values), renderer().bars(channel.probabilities)
     return f'<div class="tv-expert"><h4>{esc(title)}<small>{esc(note)}</small></h4>{bars}</div>'
 
 

@@ -10,13 +10,12 @@ import streamlit as st
 
 from trivalent.core.errors import DataError, MissingExtraError
 from trivalent.core.types import LABELS
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.web import data_sets
-from trivalent.web.i18n import t
-from trivalent.web.views.bars import stacked_bar
+from trivalent.web.i18n import t, wording
+from trivalent.web.views.drawing import renderer
 from trivalent.web.views.notices import empty, plain, show_error
 from trivalent.web.views.tables import table
-from trivalent.web.views.words import label_name
 
 
 @st.cache_data(show_spinner=False, ttl=3600)
@@ -94,13 +93,13 @@ def _classes(splits: Mapping[str, Any]) -> None:
         )
         for name, part in splits.items()
     ]
-    st.html(table([*head, *map(label_name, LABELS), t("data.ratio")], rows))
+    st.html(table([*head, *map(wording().label, LABELS), t("data.ratio")], rows))
 
 
 def _share_row(name: str, percent: Mapping[str, float]) -> str:
     """One labelled bar; the three shares are also written out, so that no colour is needed."""
     shares = np.array([percent[label] for label in LABELS]) / 100
-    return f'<div class="tv-share"><span>{esc(name)}</span>{stacked_bar(shares)}</div>'
+    return f'<div class="tv-share"><span>{esc(name)}</span>{renderer().stack(shares)}</div>'
 
 
 def _durations(splits: Mapping[str, Any]) -> None:
@@ -146,5 +145,5 @@ def _distribution(steps: list[dict[str, Any]]) -> None:
         )
         for s in steps
     ]
-    head = [t("data.samples"), t("data.label_map"), t("data.count"), *map(label_name, LABELS)]
+    head = [t("data.samples"), t("data.label_map"), t("data.count"), *map(wording().label, LABELS)]
     st.html(table(head, rows, numbers_from=2))

@@ -9,14 +9,13 @@ import streamlit as st
 from trivalent.bundle.loading import Bundle
 from trivalent.core.settings import Auth
 from trivalent.core.types import LABELS, Modality
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.report.wording import MIXED, UNSURE
 from trivalent.web import figures, state
-from trivalent.web.i18n import t
-from trivalent.web.views.bars import badge
+from trivalent.web.i18n import t, wording
+from trivalent.web.views.drawing import renderer
 from trivalent.web.views.notices import plain
 from trivalent.web.views.tables import table
-from trivalent.web.views.words import modality_name, percent
 
 _TESTS = {"expert-text": Modality.TEXT, "expert-voice": Modality.AUDIO, "expert-face": Modality.FACE}
 
@@ -48,9 +47,9 @@ def show() -> None:
 def _reading(_: Bundle) -> None:
     st.markdown(t("guide.reading"))
     plain_signs = [(UNSURE, t("common.unsure")), (MIXED, t("common.mixed"))]
-    signs = "".join(badge(label) for label in LABELS)
+    signs = "".join(renderer().label(label) for label in LABELS)
     signs += "".join(
-        f'<span class="tv-badge tv-plain"><i>{sign}</i>{esc(words)}</span>' for sign, words in plain_signs
+        f'<span class="tv-badge tv-mixed"><i>{sign}</i>{esc(words)}</span>' for sign, words in plain_signs
     )
     st.html(f'<p class="tv-signs"><span>{esc(t("guide.signs"))}</span> {signs}</p>')
 
@@ -62,7 +61,7 @@ def _confidence(bundle: Bundle) -> None:
         st.markdown(t("guide.calibration_measured"))
         head = [t("guide.column_test"), t("guide.column_count"), t("guide.column_gap")]
         rows = [
-            (f"{modality_name(Modality(m.modality))}, {m.corpus}", f"{m.count:,}", str(m.ece))
+            (f"{wording().modality(Modality(m.modality))}, {m.corpus}", f"{m.count:,}", str(m.ece))
             for m in measured
         ]
         st.html(table(head, rows))
@@ -70,7 +69,11 @@ def _confidence(bundle: Bundle) -> None:
     else:
         st.markdown(t("guide.calibration_absent"))
     least = bundle.decision.min_confidence
-    usual = t("guide.abstains_below", min_confidence=percent(least)) if least else t("guide.abstains_never")
+    usual = (
+        t("guide.abstains_below", min_confidence=wording().percent(least))
+        if least
+        else t("guide.abstains_never")
+    )
     st.markdown(t("guide.abstaining", usual=usual))
 
 
@@ -80,14 +83,14 @@ def _mixed(bundle: Bundle) -> None:
 
 def _weights(bundle: Bundle) -> None:
     fusion = bundle.fusion
-    said = ", ".join(f"{modality_name(m)} {w:.2f}" for m, w in fusion.weights.items())
+    said = ", ".join(f"{wording().modality(m)} {w:.2f}" for m, w in fusion.weights.items())
     st.markdown(t("guide.weights", weights=said, beside_words=f"{fusion.beside_words:.2f}"))
     found = figures.result("fusion")
     if found is None or bundle.name != "default":
         return
     rows = found.rows()
     worth = {m: rows.get(f"worth: {m}", {}).get("correlation") for m in Modality}
-    told = ", ".join(f"{modality_name(m)} {r.mean:.2f}" for m, r in worth.items() if r is not None)
+    told = ", ".join(f"{wording().modality(m)} {r.mean:.2f}" for m, r in worth.items() if r is not None)
     if told:
         st.markdown(t("guide.weights_measured", correlations=told, data=plain(found.content["data"])))
         _origin("fusion")
@@ -117,7 +120,7 @@ def _test_rows(name: str, modality: Modality) -> Sequence[tuple[str, ...]]:
         corpus, _, system = row.partition(": ")
         constant = rows.get(f"{corpus}: constant")
         if system.startswith("trivalent ") and constant is not None:
-            words = f"{modality_name(modality)}, {corpus}"
+            words = f"{wording().modality(modality)}, {corpus}"
             made.append(
                 (words, str(metrics["n"]), str(metrics["macro_f1"]), f"{constant['macro_f1'].mean:.3f}")
             )
@@ -138,7 +141,7 @@ def _limits(bundle: Bundle) -> None:
     st.markdown(t("guide.limits"))
     limits = bundle.card.get("limits")
     if isinstance(limits, dict):
-        known = {str(m): modality_name(m) for m in Modality}
+        known = {str(m): wording().modality(m) for m in Modality}
         lines = [f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in limits.items()]
         st.markdown("\n".join(lines))
 

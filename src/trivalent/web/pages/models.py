@@ -16,11 +16,10 @@ from trivalent.core.settings import Auth
 from trivalent.core.types import Modality
 from trivalent.store import Role
 from trivalent.web import figures, state
-from trivalent.web.i18n import t
+from trivalent.web.i18n import t, wording
 from trivalent.web.views.notices import plain, show_error
 from trivalent.web.views.reliability import plot
 from trivalent.web.views.tables import table
-from trivalent.web.views.words import modality_name
 
 _METRICS = ("macro_f1", "weighted_f1", "negative_recall", "ece")
 
@@ -105,7 +104,7 @@ def _experts(bundle: Bundle) -> None:
         spec = expert.spec
         weight = bundle.fusion.weights.get(modality, 0.0)
         features = f"{spec.extractor} {spec.extractor_version}"
-        rows.append((modality_name(modality), features, f"{weight:.2f}", f"{spec.temperature:.2f}"))
+        rows.append((wording().modality(modality), features, f"{weight:.2f}", f"{spec.temperature:.2f}"))
     head = [t(f"models.{c}") for c in ("modality", "extractor", "weight", "temperature")]
     st.html(table(head, rows, numbers_from=2))
 
@@ -119,7 +118,7 @@ def _metrics(metrics: Any) -> None:
             cells = [_number(scores.get(m)) for m in _METRICS]
             count = scores.get("n")
             items = f"{count:,.0f}" if isinstance(count, int | float) else ""
-            rows.append((modality_name(modality), where, items, *cells))
+            rows.append((wording().modality(modality), where, items, *cells))
     if not rows:
         st.markdown(t("models.metrics_none"))
         return
@@ -150,9 +149,8 @@ def _calibration(bundle: Bundle) -> None:
         own = [r for r in measured if r.modality == modality]
         if own:
             plots = "".join(plot(r) for r in own)
-            st.html(
-                f'<p class="tv-kicker">{modality_name(modality)}</p><div class="tv-plots">{plots}</div>'
-            )
+            name = wording().modality(modality)
+            st.html(f'<p class="tv-kicker">{name}</p><div class="tv-plots">{plots}</div>')
     found = figures.result("reliability")
     if found is not None:
         st.markdown("\n".join(f"- {plain(str(c))}" for c in found.content["caveats"]))
@@ -175,7 +173,7 @@ def _calibration(bundle: Bundle) -> None:
 def _said(card: Any) -> str:
     """One line per modality of what a card says, in its own words."""
     if isinstance(card, Mapping):
-        known = {str(m): modality_name(m) for m in Modality}
+        known = {str(m): wording().modality(m) for m in Modality}
         return "\n".join(f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in card.items())
     return plain(str(card)) if card else t("models.not_stated")
 

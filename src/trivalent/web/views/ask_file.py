@@ -10,11 +10,10 @@ from trivalent.core.types import Modality
 from trivalent.media.kinds import Kind, kind_of
 from trivalent.speech.transcripts import SUFFIXES
 from trivalent.web import state, submission
-from trivalent.web.i18n import t
+from trivalent.web.i18n import t, wording
 from trivalent.web.submission import Wishes
 from trivalent.web.views.ask_text import Target
 from trivalent.web.views.notices import show_error
-from trivalent.web.views.words import modality_name
 
 RECOGNISERS = (AnalyzerOptions.whisper, "base.en", "base", "small.en", "small")
 
@@ -64,7 +63,7 @@ def ask_wishes(key: str) -> Wishes | None:
             list(Modality),
             selection_mode="multi",
             default=list(Modality),
-            format_func=modality_name,
+            format_func=wording().modality,
             key=f"{key}-modalities",
         )
         whisper = st.selectbox(

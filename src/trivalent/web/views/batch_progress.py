@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.store import BatchSummary, Job, JobState
 from trivalent.web import state
 from trivalent.web.i18n import t

@@ -9,18 +9,17 @@ import pandas as pd
 import streamlit as st
 
 from trivalent.core.types import LABELS
-from trivalent.report.markup import esc
-from trivalent.report.wording import GLYPHS, UNSURE, clock
+from trivalent.report.renderer import esc
+from trivalent.report.wording import GLYPHS, UNSURE, capital, clock
 from trivalent.store import BatchSummary, History, JobState, Order, Query, Record
 from trivalent.web import state
 from trivalent.web.comparison import label_counts
 from trivalent.web.frame import go
-from trivalent.web.i18n import t, translate
+from trivalent.web.i18n import t, translate, wording
 from trivalent.web.views.batch_progress import all_jobs
 from trivalent.web.views.distribution import distribution, legend
-from trivalent.web.views.notices import capital, plain
+from trivalent.web.views.notices import plain
 from trivalent.web.views.records import download, every, open_record, verdict_of
-from trivalent.web.views.words import headline, label_name
 
 SHOWN = 100
 
@@ -60,7 +59,7 @@ def _filters(batch: str) -> Query:
             t("batch.label"),
             LABELS,
             selection_mode="multi",
-            format_func=lambda label: f"{GLYPHS[label]} {label_name(label)}",
+            format_func=lambda label: f"{GLYPHS[label]} {wording().label(label)}",
             key="batch-labels",
             persist_state="session",
         )
@@ -77,12 +76,12 @@ def _filters(batch: str) -> Query:
 def _table(records: Sequence[Record]) -> None:
     columns = [t(f"batch.column_{c}") for c in ("name", "verdict", "confidence")]
     # the sign behind the word: in front, a spreadsheet would take "+ Positive" for a formula
-    shares = [f"{label_name(label)} {GLYPHS[label]}" for label in LABELS]
+    shares = [f"{wording().label(label)} {GLYPHS[label]}" for label in LABELS]
     rest = [t(f"batch.column_{c}") for c in ("units", "length")]
     rows = [
         (
             r.name,
-            f"{headline(verdict_of(r))} {UNSURE if r.abstained else GLYPHS[r.label]}",
+            f"{wording().headline(verdict_of(r))} {UNSURE if r.abstained else GLYPHS[r.label]}",
             100 * r.confidence,
             *(100 * r.probabilities[label] for label in LABELS),
             r.utterances,

@@ -11,11 +11,10 @@ from trivalent.core.analysis import Analysis
 from trivalent.core.errors import TrivalentError
 from trivalent.core.types import LABELS, Modality, Status
 from trivalent.experts.redecide import redecide
-from trivalent.report.wording import GLYPHS
+from trivalent.report.wording import GLYPHS, capital
 from trivalent.web import state
-from trivalent.web.i18n import t, translate
-from trivalent.web.views.notices import capital, plain
-from trivalent.web.views.words import label_name, modality_name
+from trivalent.web.i18n import t, translate, wording
+from trivalent.web.views.notices import plain
 
 STEP = 0.01
 
@@ -141,7 +140,7 @@ def _channels(first: Choices, *, key: str, off: bool) -> tuple[str, ...]:
         first.modalities,
         selection_mode="multi",
         default=first.modalities,
-        format_func=lambda m: modality_name(Modality(m)),
+        format_func=lambda m: wording().modality(Modality(m)),
         key=f"modalities-{key}",
         disabled=off,
         help=t("result.channels_help"),
@@ -151,7 +150,7 @@ def _channels(first: Choices, *, key: str, off: bool) -> tuple[str, ...]:
 
 def _threshold(label: str, usual: float, *, key: str, off: bool) -> float:
     return st.slider(
-        t("result.threshold", sign=GLYPHS[label], label=label_name(label)),
+        t("result.threshold", sign=GLYPHS[label], label=wording().label(label)),
         STEP,
         1.0,
         round(usual, 2),

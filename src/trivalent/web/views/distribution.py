@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trivalent.core.types import LABELS
-from trivalent.report.markup import esc
-from trivalent.report.wording import GLYPHS
-from trivalent.web.i18n import t
-from trivalent.web.views.words import label_name
+from trivalent.web.i18n import wording
+from trivalent.web.views.drawing import renderer
 
 
 def distribution(counts: Sequence[int]) -> str:
@@ -19,20 +17,11 @@ def distribution(counts: Sequence[int]) -> str:
     counts : sequence of int
         In the order of `LABELS`.
     """
-    spoken = t("result.join").join(f"{n} {label_name(k)}" for k, n in zip(LABELS, counts, strict=True))
-    parts = "".join(
-        f'<span class="tv-fill tv-{label}" style="flex-grow:{n}"><i>{GLYPHS[label]}</i>{n}</span>'
-        for label, n in zip(LABELS, counts, strict=True)
-        if n
-    )
-    return f'<div class="tv-distribution" role="img" aria-label="{esc(spoken)}">{parts}</div>'
+    say, pairs = wording(), list(zip(LABELS, counts, strict=True))
+    spoken = say.join(f"{n} {say.label(label)}" for label, n in pairs)
+    return renderer().draw("distribution.html", counts=pairs, spoken=spoken)
 
 
 def legend() -> str:
     """Say which sign and colour is which class."""
-    items = "".join(
-        f'<li><span class="tv-key tv-fill tv-{label}"></span><i>{GLYPHS[label]}</i> '
-        f"{esc(label_name(label))}</li>"
-        for label in LABELS
-    )
-    return f'<ul class="tv-legend">{items}</ul>'
+    return renderer().draw("legend.html")

@@ -1,4 +1,4 @@
-"""A result to take away: JSON, CSV and a page, as it is decided now."""
+"""A result to take away: JSON, CSV and a report in the language of the page, as it is decided now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trivalent.core.errors import TrivalentError
 from trivalent.report import writers as report
 from trivalent.store import Record
 from trivalent.web import state
-from trivalent.web.i18n import t
+from trivalent.web.i18n import t, wording
 
 LONGEST_NAME = 60
 
@@ -21,11 +21,11 @@ LONGEST_NAME = 60
 def buttons(record: Record, analysis: Analysis) -> None:
     """Offer the three files; each is made when it is asked for."""
     name = safe_name(record.name)
-    card = _card(analysis)
+    card, say = _card(analysis), wording()
     files = (
         ("json", "application/json", lambda: report.to_json([analysis])),
         ("csv", "text/csv", lambda: _csv(analysis)),
-        ("html", "text/html", lambda: report.to_html([analysis], card=card)),
+        ("html", "text/html", lambda: report.to_html([analysis], card=card, say=say)),
     )
     with st.container(horizontal=True, width="content", key="tv-downloads"):
         for suffix, kind, make in files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
@@ -12,8 +11,8 @@ from trivalent.core.analysis import KINDS
 from trivalent.core.types import LABELS
 from trivalent.report.wording import GLYPHS
 from trivalent.store import History, Order, Query
-from trivalent.web.i18n import t
-from trivalent.web.views.words import label_name
+from trivalent.web.i18n import t, wording
+from trivalent.web.views.when import zone
 
 _SURENESS = {"sure": False, "unsure": True}
 _FILTERS = tuple(
@@ -52,7 +51,7 @@ def _filters(history: History) -> Query:
         t("history.label"),
         LABELS,
         selection_mode="multi",
-        format_func=lambda label: f"{GLYPHS[label]} {label_name(label)}",
+        format_func=lambda label: f"{GLYPHS[label]} {wording().label(label)}",
         key="filter-labels",
         persist_state="session",
     )
@@ -111,18 +110,11 @@ def _dates() -> tuple[datetime | None, datetime | None]:
     chosen: tuple[date, ...] = days if isinstance(days, tuple) else (days,)
     if not chosen:
         return None, None
-    zone = _zone()
-    since = datetime.combine(chosen[0], time.min, zone)
+    here = zone()
+    since = datetime.combine(chosen[0], time.min, here)
     if len(chosen) == 1:
         return since, None
-    return since, datetime.combine(chosen[1] + timedelta(days=1), time.min, zone)
-
-
-def _zone() -> zoneinfo.ZoneInfo:
-    try:
-        return zoneinfo.ZoneInfo(st.context.timezone or "UTC")
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return zoneinfo.ZoneInfo("UTC")
+    return since, datetime.combine(chosen[1] + timedelta(days=1), time.min, here)
 
 
 def _reset() -> None:

@@ -9,12 +9,12 @@ import streamlit as st
 
 from trivalent.analyzer import STAGES
 from trivalent.core.errors import TrivalentError
-from trivalent.report.markup import esc
-from trivalent.report.wording import clock
+from trivalent.report.renderer import esc
+from trivalent.report.wording import capital, clock
 from trivalent.store import Job, JobState
 from trivalent.web import state
 from trivalent.web.i18n import t, translate
-from trivalent.web.views.notices import capital, plain, show_error
+from trivalent.web.views.notices import plain, show_error
 
 OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 LOOK_S = 0.7

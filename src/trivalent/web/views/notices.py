@@ -8,6 +8,7 @@ import streamlit as st
 
 from trivalent.core.errors import TrivalentError
 from trivalent.core.outside import readable
+from trivalent.report.wording import capital
 from trivalent.web.i18n import t, translate
 
 _MARKS = re.compile(r"[\\`*_{}\[\]<>#+|~$:!]|&(?=[#\w])")
@@ -50,11 +51,6 @@ def empty(icon: str, title: str, text: str) -> None:
         st.markdown(f":material/{icon}:", text_alignment="center")
         st.markdown(f"**{title}**", text_alignment="center")
         st.caption(text, text_alignment="center")
-
-
-def capital(sentence: str) -> str:
-    """Begin a sentence with a capital letter."""
-    return sentence[:1].upper() + sentence[1:]
 
 
 def unexpected(error: Exception) -> None:

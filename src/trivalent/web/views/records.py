@@ -11,14 +11,14 @@ import streamlit as st
 
 from trivalent.core.analysis import Verdict
 from trivalent.core.types import probabilities_array
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.report.wording import clock
 from trivalent.store import History, Query, Record
 from trivalent.web import state
 from trivalent.web.frame import page_of
-from trivalent.web.i18n import t
-from trivalent.web.views.bars import stacked_bar, verdict_badge
-from trivalent.web.views.words import percent, units, when
+from trivalent.web.i18n import t, wording
+from trivalent.web.views.drawing import renderer
+from trivalent.web.views.when import when
 
 
 def verdict_of(record: Record) -> Verdict:
@@ -32,7 +32,8 @@ def facts(record: Record) -> str:
     parts = [when(record.created), t(f"result.kind_{record.kind}")]
     if record.duration_s is not None:
         parts.append(clock(record.duration_s))
-    parts += [units(record.kind, record.utterances), f"{record.model_name} {record.model_version}"]
+    units = wording().units(record.kind, record.utterances)
+    parts += [units, f"{record.model_name} {record.model_version}"]
     if record.has_media:
         parts.append(t("history.media_kept"))
     return " · ".join(parts)
@@ -41,8 +42,8 @@ def facts(record: Record) -> str:
 def verdict_line(record: Record) -> str:
     """Badge and confidence."""
     return (
-        f'<span class="tv-verdict-line">{verdict_badge(verdict_of(record))}'
-        f"<b>{percent(record.confidence)}</b></span>"
+        f'<span class="tv-verdict-line">{renderer().badge(verdict_of(record))}'
+        f"<b>{wording().percent(record.confidence)}</b></span>"
     )
 
 
@@ -50,7 +51,7 @@ def details(record: Record) -> str:
     """Bar, facts and tags beneath the name."""
     tags = "".join(f'<span class="tv-tag" dir="auto">{esc(tag)}</span>' for tag in record.tags)
     return (
-        f'<div class="tv-record">{stacked_bar(probabilities_array(record.probabilities))}'
+        f'<div class="tv-record">{renderer().stack(probabilities_array(record.probabilities))}'
         f"<p>{esc(facts(record))}{tags}</p></div>"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.web.figures import Bin, Reliability
 from trivalent.web.i18n import t
 

@@ -14,19 +14,18 @@ from trivalent.core.errors import TrivalentError
 from trivalent.core.types import Modality
 from trivalent.experts.occlusion import WordEffect, word_effects
 from trivalent.media.kinds import played_as
-from trivalent.report.markup import esc
+from trivalent.report.renderer import esc
 from trivalent.report.wording import seconds_words
 from trivalent.store import Record
 from trivalent.web import state, submission
 from trivalent.web.components import component
-from trivalent.web.i18n import t
+from trivalent.web.i18n import t, wording
 from trivalent.web.views import decide, downloads
+from trivalent.web.views.drawing import renderer
 from trivalent.web.views.notices import show_error
-from trivalent.web.views.timeline import timeline
-from trivalent.web.views.transcript import keyframes, page_of, pages, transcript
-from trivalent.web.views.verdict import verdict_card, warnings_card
+from trivalent.web.views.transcript import page_of, pages, transcript
+from trivalent.web.views.when import when
 from trivalent.web.views.word_effects import word_map
-from trivalent.web.views.words import model_words, source_line, when
 
 LOADED = 3  # analyses that a session keeps at hand
 
@@ -64,8 +63,8 @@ def _result(record: Record, stored: Analysis, media: Path | None) -> None:
     with head:
         st.html(_head(record, stored))
         downloads.buttons(record, analysis)
-    verdict.html(verdict_card(analysis))
-    if notes := warnings_card(analysis):
+    verdict.html(renderer().verdict(analysis))
+    if notes := renderer().warnings(analysis):
         below.html(notes)
     if changed:
         below.caption(f":material/tune: {t('result.changed_note')}")
@@ -73,7 +72,8 @@ def _result(record: Record, stored: Analysis, media: Path | None) -> None:
 
 
 def _head(record: Record, analysis: Analysis) -> str:
-    facts = [source_line(analysis), when(record.created), model_words(analysis.model)]
+    model = t("result.model", name=analysis.model.name, version=analysis.model.version)
+    facts = [wording().source(analysis), when(record.created), model]
     if analysis.timing.total_s > 0:
         facts.append(t("result.took", time=seconds_words(analysis.timing.total_s)))
     line = "".join(f"<span>{esc(fact)}</span>" for fact in facts)
@@ -82,15 +82,15 @@ def _head(record: Record, analysis: Analysis) -> str:
 
 
 def _evidence(record: Record, analysis: Analysis, media: Path | None) -> None:
-    key = f"player-{record.id}"
+    key, draw = f"player-{record.id}", renderer()
     page = min(st.session_state.get(f"page-{record.id}", 0), pages(analysis) - 1)
     component("player")(
         key=key,
         data={
             "media": _media(media, analysis),
-            "timeline": _section(t("result.timeline"), timeline(analysis)),
-            "frames": _section(t("result.keyframes"), keyframes(analysis)),
-            "transcript": _section(_transcript_title(analysis), transcript(analysis, page=page)),
+            "timeline": draw.timeline(analysis),
+            "frames": draw.moments(analysis),
+            "transcript": transcript(analysis, draw, page=page),
             "words": _words(record.id, analysis),
             "reveal": st.session_state.get(f"reveal-{record.id}"),
         },
@@ -118,14 +118,6 @@ def _pager(record_id: str, page: int, count: int) -> None:
 
 def _set_page(record_id: str, page: int) -> None:
     st.session_state[f"page-{record_id}"] = page
-
-
-def _transcript_title(analysis: Analysis) -> str:
-    return t("result.by_sentence" if analysis.source.kind == "text" else "result.transcript")
-
-
-def _section(title: str, body: str) -> str:
-    return f'<section class="tv-card"><h3>{esc(title)}</h3>{body}</section>' if body else ""
 
 
 def _media(path: Path | None, analysis: Analysis) -> dict[str, Any] | None:

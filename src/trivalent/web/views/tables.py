@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trivalent.report.markup import esc
+from trivalent.web.views.drawing import renderer
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> str:
@@ -17,17 +17,4 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: i
     numbers_from : int
         First column with figures, which are set to the right.
     """
-    top = "".join(_cell("th", cell, i >= numbers_from) for i, cell in enumerate(head))
-    body = "".join(
-        "<tr>" + "".join(_cell("td", cell, i >= numbers_from) for i, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    return (
-        '<div class="tv-scroll" tabindex="0" role="region"><table class="tv-table">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(kind: str, text: str, number: bool) -> str:
-    mark = ' class="tv-number"' if number else ""
-    return f'<{kind}{mark} dir="auto">{esc(text)}</{kind}>'
+    return renderer().draw("table.html", head=head, rows=rows, numbers_from=numbers_from)
