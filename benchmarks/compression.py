@@ -24,7 +24,6 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import INSTALLED, Expert, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import MAX_TOKENS
-from trivalent.lab import metrics
 from trivalent.lab.benchmarks.bench import interval
 from trivalent.lab.compress.judging import (
     SENTENCE,
@@ -42,10 +41,11 @@ from trivalent.lab.compress.voice import distill_voice, read_members
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
+from trivalent.lab.experts.frames import load_takes
+from trivalent.lab.experts.frames_task import FramesTaskConfig
+from trivalent.lab.experts.pooled import load_tabular
 from trivalent.lab.export import export_frames, export_text, quantize
-from trivalent.lab.frames_expert import load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.tabular_expert import load_tabular
+from trivalent.lab.measure import metrics
 
 CORPORA = ("sst5", "meld", "tweeteval", "mosei")  # MOSI has no test transcripts
 RECIPE = REPOSITORY / "recipes" / "fast.yaml"

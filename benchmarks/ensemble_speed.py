@@ -20,14 +20,14 @@ import torch
 
 from results_file import Result
 from trivalent.core.types import Modality
-from trivalent.lab.batched import Members, seeded
 from trivalent.lab.datasets.dataset import Dataset, Features
-from trivalent.lab.fusion_task import FusionData, FusionTask
+from trivalent.lab.fit.members import Members, seeded
+from trivalent.lab.fit.training import Fitted, TrainingConfig, fit
+from trivalent.lab.fusion.parallel import train_in_processes
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
-from trivalent.lab.parallel import train_in_processes
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.systems import PAPER_TRAINING, System
-from trivalent.lab.training import Fitted, TrainingConfig, fit
+from trivalent.lab.problems.classification import Problem, make_problem
 
 WIDTHS = {Modality.TEXT: 300, Modality.AUDIO: 74, Modality.FACE: 710}
 SAMPLES, VALIDATION, BATCH = 2249, 300, 32
@@ -133,7 +133,7 @@ def main() -> None:
         speedup=single[0] / parallel,
     )
     result.caveats += [
-        "Two processes: five seeds each (`trivalent.lab.parallel`), the start of the processes included.",
+        "Two processes: five seeds each (`trivalent.lab.fusion.parallel`), their start included.",
         f"The attention network, float32, Adam, torch {torch.__version__}; one run each, masks, validation "
         "and choice of the epoch included. A second thread does not help a single run; two side by side "
         "should need about half of the time of the last row.",

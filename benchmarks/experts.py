@@ -25,17 +25,17 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, ExpertSpec, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import encode, pad
-from trivalent.lab import metrics
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus
-from trivalent.lab.frames_expert import load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
+from trivalent.lab.experts.frames import load_takes
+from trivalent.lab.experts.frames_task import FramesTaskConfig
+from trivalent.lab.experts.pooled import load_tabular, train_tabular
+from trivalent.lab.experts.text import logits_of
+from trivalent.lab.experts.text_task import new_network
+from trivalent.lab.measure import metrics
 from trivalent.lab.recipes import Recipe, build, load_recipe
-from trivalent.lab.tabular_expert import load_tabular, train_tabular
-from trivalent.lab.text_expert import logits_of
-from trivalent.lab.text_task import new_network
 
 
 def macro_f1(y: metrics.IntArray, p: FloatArray) -> float:

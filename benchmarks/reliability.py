@@ -23,13 +23,13 @@ from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import load_corpus
-from trivalent.lab.frames_expert import load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error
+from trivalent.lab.experts.frames import load_takes
+from trivalent.lab.experts.frames_task import FramesTaskConfig
+from trivalent.lab.experts.pooled import load_tabular
+from trivalent.lab.experts.text import logits_of
+from trivalent.lab.measure.metrics import IntArray, bootstrap_interval, expected_calibration_error
+from trivalent.lab.measure.uncertainty import reliability
 from trivalent.lab.recipes import build, load_recipe
-from trivalent.lab.tabular_expert import load_tabular
-from trivalent.lab.text_expert import logits_of
-from trivalent.lab.uncertainty import reliability
 
 BINS = 15
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"

@@ -7,8 +7,8 @@ import numpy as np
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.lab.answering import Answering, Decision
-from trivalent.lab.calibration import VectorScaling
 from trivalent.lab.conformal import ConformalSets, Score
+from trivalent.lab.decide.calibration import VectorScaling
 from trivalent.lab.fusion_bundle import DataSpec, FusionBundle, ModalitySpec, group_digest
 
 COLUMNS = {Modality.TEXT: ("t0", "t1"), Modality.FACE: ("f0", "f1", "f2")}

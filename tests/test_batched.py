@@ -18,8 +18,8 @@ from torch import Tensor, nn  # noqa: E402
 
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
-from trivalent.lab import fusion_task  # noqa: E402
-from trivalent.lab.batched import (  # noqa: E402
+from trivalent.lab.fit.losses import build_loss  # noqa: E402
+from trivalent.lab.fit.members import (  # noqa: E402
     Members,
     clip_gradients,
     draw_member_masks,
@@ -28,19 +28,19 @@ from trivalent.lab.batched import (  # noqa: E402
     set_member_masks,
     step_members,
 )
-from trivalent.lab.fusion_task import (  # noqa: E402
+from trivalent.lab.fit.training import Fitted, TrainingConfig, fit  # noqa: E402
+from trivalent.lab.fusion import task as fusion_task  # noqa: E402
+from trivalent.lab.fusion.task import (  # noqa: E402
     FusionData,
     FusionTask,
     member_macro_f1,
     mix_samples,
     partner,
 )
-from trivalent.lab.losses import build_loss  # noqa: E402
-from trivalent.lab.metrics import macro_f1  # noqa: E402
+from trivalent.lab.measure.metrics import macro_f1  # noqa: E402
 from trivalent.lab.networks import build_network  # noqa: E402
 from trivalent.lab.networks.dropout import SeededDropout, draw_masks  # noqa: E402
 from trivalent.lab.networks.presence import drop_modalities  # noqa: E402
-from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 7, Modality.AUDIO: 5, Modality.FACE: 9}
 SEEDS = (3, 11, 20)

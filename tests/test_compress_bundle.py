@@ -31,12 +31,12 @@ from trivalent.lab.compress.transfer import TransferConfig  # noqa: E402
 from trivalent.lab.compress.voice import DistilledFrames, fold_of_takes, read_members  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
+from trivalent.lab.experts.frames import TakeData  # noqa: E402
+from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
 from trivalent.lab.export import export_frames  # noqa: E402
-from trivalent.lab.frames_expert import TakeData  # noqa: E402
-from trivalent.lab.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
+from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
 from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import build  # noqa: E402
-from trivalent.lab.training import TrainingConfig  # noqa: E402
 
 EMOTIONS = [int(s) for s in SENTIMENTS.values()]
 FAST = REPOSITORY / "recipes" / "fast.yaml"

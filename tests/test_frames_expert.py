@@ -20,20 +20,21 @@ from trivalent.core.assets import DATA  # noqa: E402
 from trivalent.core.errors import BundleError, RecipeError  # noqa: E402
 from trivalent.features.covarep import covarep  # noqa: E402
 from trivalent.features.frames import CHANNELS, frames  # noqa: E402
-from trivalent.lab import frames_expert, train  # noqa: E402
+from trivalent.lab import train  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS, actor_folds  # noqa: E402
-from trivalent.lab.expert import TrainedExpert  # noqa: E402
-from trivalent.lab.export import export_frames  # noqa: E402
-from trivalent.lab.frames_expert import TakeData, load_takes, train_frames  # noqa: E402
-from trivalent.lab.frames_task import (  # noqa: E402
+from trivalent.lab.experts import frames as frames_expert  # noqa: E402
+from trivalent.lab.experts.frames import TakeData, load_takes, train_frames  # noqa: E402
+from trivalent.lab.experts.frames_task import (  # noqa: E402
     FramesTask,
     FramesTaskConfig,
     logits_of_takes,
     pad_frames,
 )
+from trivalent.lab.experts.trained import TrainedExpert  # noqa: E402
+from trivalent.lab.export import export_frames  # noqa: E402
+from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
 from trivalent.lab.networks.temporal import AttentivePooling, TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import Recipe  # noqa: E402
-from trivalent.lab.training import TrainingConfig, fit  # noqa: E402
 from trivalent.media.recording import open_recording  # noqa: E402
 from trivalent.media.sound import SAMPLE_RATE  # noqa: E402
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trivalent.core.errors import DataError
-from trivalent.lab import regression_metrics as rm
+from trivalent.lab.measure import regression_metrics as rm
 
 sklearn = pytest.importorskip("sklearn.metrics", reason="needs the extra train")
 

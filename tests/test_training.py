@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from torch import Tensor, nn  # noqa: E402
 
 from trivalent.core.errors import RecipeError  # noqa: E402
-from trivalent.lab import training, training_progress  # noqa: E402
-from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
+from trivalent.lab.fit import training, training_progress  # noqa: E402
+from trivalent.lab.fit.training import Fitted, TrainingConfig, fit  # noqa: E402
 
 
 class KilledError(Exception):

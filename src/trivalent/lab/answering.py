@@ -17,12 +17,12 @@ from trivalent.bundle.files import MALFORMED, cut
 from trivalent.core.errors import BundleError, DataError, RecipeError
 from trivalent.core.types import LABELS, FloatArray, Sentiment
 from trivalent.lab.abstention import abstain_for_coverage
-from trivalent.lab.calibration import VectorScaling, fit_temperature, fit_vector_scaling
-from trivalent.lab.choices import check_known
 from trivalent.lab.conformal import ConformalSets, Score, fit_conformal
+from trivalent.lab.decide.calibration import VectorScaling, fit_temperature, fit_vector_scaling
 from trivalent.lab.decisions import ratio_rule, search_ratios, search_threshold, threshold_rule
-from trivalent.lab.guard import Part
-from trivalent.lab.metrics import IntArray
+from trivalent.lab.measure.metrics import IntArray
+from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.parts import Part
 
 CLASSES = len(Sentiment)
 

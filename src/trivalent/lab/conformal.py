@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray
-from trivalent.lab.metrics import IntArray
+from trivalent.lab.measure.metrics import IntArray
 
 
 class Score(StrEnum):

@@ -23,11 +23,11 @@ from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.frames_expert import TakeData, load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.guard import Part, Role
-from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.lab.results import Result
+from trivalent.lab.experts.frames import TakeData, load_takes
+from trivalent.lab.experts.frames_task import FramesTaskConfig
+from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.parts import Part, Role
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # C of the regression
 _OF_EMOTION = np.array([int(s) for s in SENTIMENTS.values()])

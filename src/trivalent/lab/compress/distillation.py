@@ -16,9 +16,9 @@ from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import TextStudent
 from trivalent.lab.compress.transfer import Answers
 from trivalent.lab.datasets.text import TextData
-from trivalent.lab.losses import class_weights, distillation_loss, soft_targets
-from trivalent.lab.text_task import predict, validation_scores
-from trivalent.lab.training import TrainingConfig
+from trivalent.lab.experts.text_task import predict, validation_scores
+from trivalent.lab.fit.losses import class_weights, distillation_loss, soft_targets
+from trivalent.lab.fit.training import TrainingConfig
 
 MAX_TOKENS = 96  # of a training text
 

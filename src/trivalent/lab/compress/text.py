@@ -15,7 +15,6 @@ import torch
 
 from trivalent.core.errors import RecipeError
 from trivalent.core.files import write_text_atomic
-from trivalent.lab.choices import check_known
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.distillation import DistillationConfig, DistillationTask
 from trivalent.lab.compress.pruning import (
@@ -28,8 +27,9 @@ from trivalent.lab.compress.reading import read_weights
 from trivalent.lab.compress.student import StudentConfig, TextStudent, whole_network
 from trivalent.lab.compress.transfer import Answers, TransferConfig, alter_texts, teacher_answers
 from trivalent.lab.datasets.text import CORPORA, TextData, load_corpus
+from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.named_choices import check_known
 from trivalent.lab.recipes import build
-from trivalent.lab.training import TrainingConfig, fit
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "prune", "keep")

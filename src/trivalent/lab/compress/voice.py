@@ -19,12 +19,12 @@ from trivalent.core.types import FloatArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS, actor_folds
-from trivalent.lab.frames_expert import TakeData, load_takes
-from trivalent.lab.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
-from trivalent.lab.metrics import IntArray
+from trivalent.lab.experts.frames import TakeData, load_takes
+from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
+from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import build
-from trivalent.lab.training import TrainingConfig, fit
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "keep")

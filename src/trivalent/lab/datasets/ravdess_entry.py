@@ -16,10 +16,10 @@ from trivalent.core.types import Modality
 from trivalent.features.openface import COLUMNS as OPENFACE_COLUMNS
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, Take, extract_ravdess, parse_take
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
-from trivalent.lab.protocols import Protocol
 
 FILE = Path("ravdess") / "openface_au35.npz"
 AU_COLUMNS = tuple(name for name in OPENFACE_COLUMNS if name.startswith("AU"))

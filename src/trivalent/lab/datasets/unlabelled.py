@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trivalent.core.assets import asset_path
 from trivalent.core.errors import DataError
-from trivalent.lab.choices import check_known
+from trivalent.lab.named_choices import check_known
 
 WORDS = (3, 40)  # of a message: shorter ones are mostly greetings, longer ones pasted
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trivalent.core.assets import REGISTRY, asset_path, cache_folder, find
 from trivalent.core.errors import AssetError
-from trivalent.lab.choices import check_known
+from trivalent.lab.named_choices import check_known
 
 MPNET = "mpnet-base/model.safetensors"
 _PARTS = tuple(name for name in REGISTRY if name.startswith("mpnet-base/") and name != MPNET)
