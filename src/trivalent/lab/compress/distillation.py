@@ -148,9 +148,8 @@ class DistillationTask:
             self.weights[label] * known,
         )
 
-    def loss(self, network: nn.Module, batch: DistillationBatch) -> Tensor:
+    def loss(self, network: TextStudent, batch: DistillationBatch) -> Tensor:
         """Soft answers, annotated labels and sentence vectors."""
-        assert isinstance(network, TextStudent)  # noqa: S101 - programming error, not input
         config = self.config
         pooled = network.pooled(batch.ids, batch.mask)
         logits = network.head(network.dropout(pooled))
@@ -166,9 +165,8 @@ class DistillationTask:
             loss = loss + config.sentence * mse_loss(network.teacher(pooled), batch.sentences)
         return loss
 
-    def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    def parameters(self, network: TextStudent, config: TrainingConfig) -> list[dict[str, Any]]:
         """Give the table of tokens its own rate and no decay: most tokens are not in a batch."""
-        assert isinstance(network, TextStudent)  # noqa: S101 - programming error, not input
         table = network.embedding.weight
         rest = [p for p in network.parameters() if p is not table]
         groups: list[dict[str, Any]] = [{"params": rest, "lr": config.learning_rate}]

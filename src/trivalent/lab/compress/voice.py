@@ -91,9 +91,8 @@ class DistilledFrames(FramesTask):
         super().__init__(config, **data)
         self.teachers, self.temperature, self.hard = teachers, temperature, hard
 
-    def loss(self, network: nn.Module, batch: FramesBatch) -> Tensor:
+    def loss(self, network: TemporalNetwork, batch: FramesBatch) -> Tensor:
         """Divergence from the teachers' mean answer, and the labels' own loss."""
-        assert isinstance(network, TemporalNetwork)  # noqa: S101 - programming error, not input
         mixed = batch.share * batch.frames + (1 - batch.share) * batch.frames[batch.partner]
         mask = torch.maximum(batch.mask, batch.mask[batch.partner])
         with torch.no_grad():
@@ -244,6 +243,4 @@ def _fit(
         dropout=task_config.dropout,
         sentiments=[int(s) for s in SENTIMENTS.values()],
     )
-    fitted = fit(network, task, config=training, checkpoint=checkpoint).network
-    assert isinstance(fitted, TemporalNetwork)  # noqa: S101 - the loop returns what it was given
-    return fitted
+    return fit(network, task, config=training, checkpoint=checkpoint).network

@@ -208,9 +208,7 @@ def _fit_member(
         dropout=config.dropout,
         sentiments=[int(s) for s in SENTIMENTS.values()],
     )
-    fitted = fit(network, task, config=replace(training, seed=own_seed), checkpoint=checkpoint).network
-    assert isinstance(fitted, TemporalNetwork)  # noqa: S101 - the loop returns what it was given
-    return fitted
+    return fit(network, task, config=replace(training, seed=own_seed), checkpoint=checkpoint).network
 
 
 def _scale(data: TakeData, channels: Sequence[str]) -> NDArray[np.float64]:

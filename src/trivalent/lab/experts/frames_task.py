@@ -166,9 +166,8 @@ class FramesTask:
         out[:, start : start + count] = 0
         return out
 
-    def loss(self, network: nn.Module, batch: FramesBatch) -> Tensor:
+    def loss(self, network: TemporalNetwork, batch: FramesBatch) -> Tensor:
         """Weighted, smoothed cross-entropy, half of it on emotions, half on their sentiments."""
-        assert isinstance(network, TemporalNetwork)  # noqa: S101 - programming error, not input
         frames, mask = batch.frames, batch.mask
         if batch.share == 1.0:
             fine = network.fine(frames, mask)

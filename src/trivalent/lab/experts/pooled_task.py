@@ -168,13 +168,13 @@ class TabularTask:
                 self.features[rows], self.labels[rows], self.outputs[rows], self.item_weights[rows]
             )
 
-    def loss(self, network: nn.Module, batch: TabularBatch) -> Tensor:
+    def loss(self, network: TabularNetwork, batch: TabularBatch) -> Tensor:
         """Weighted, smoothed cross-entropy on augmented features; half of it on emotions if known."""
         x = self._augment(batch.features)
         smoothing = self.config.smoothing
         loss = cross_entropy(network(x), batch.labels, label_smoothing=smoothing, reduction="none")
         if self.config.emotions:
-            fine = network.layers(x)  # type: ignore[operator]
+            fine = network.layers(x)
             loss = (
                 loss + cross_entropy(fine, batch.outputs, label_smoothing=smoothing, reduction="none")
             ) / 2

@@ -146,10 +146,10 @@ class TextTask:
     def _encoded(self, texts: Sequence[str], rng: np.random.Generator) -> list[list[int]]:
         return encode([self._augment(text, rng) for text in texts], max_tokens=self.config.max_tokens)
 
-    def loss(self, network: nn.Module, batch: TextBatch) -> Tensor:
+    def loss(self, network: TextClassifier, batch: TextBatch) -> Tensor:
         """Weighted soft cross-entropy or teachers' answers, and squared error of annotated valence."""
         batch = TextBatch(*(part.to(device_of(network)) for part in batch))
-        logits, valence = network.forward_all(batch.ids, batch.mask)  # type: ignore[operator]
+        logits, valence = network.forward_all(batch.ids, batch.mask)
         config = self.config
         targets = soft_targets(
             batch.labels, batch.valence, smoothing=config.smoothing, ambiguity=config.ambiguity

@@ -1,4 +1,4 @@
-"""Equal networks that are trained as one: a batched ensemble.
+"""What the training loop trains: equal networks as one, a batched ensemble, or a single network.
 
 Small networks spend their time in the calls of operations, not in arithmetic. Stacked along a
 leading axis, ten of them cost few more calls than one. Nothing is shared: each member has its
@@ -12,6 +12,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -50,6 +51,8 @@ class Members(nn.Module):
     >>> len(members.split())
     4
     """
+
+    fused = True  # one pass over the stacked weights
 
     def __init__(self, networks: Sequence[nn.Module], *, seeds: Sequence[int] = ()) -> None:
         super().__init__()
@@ -110,6 +113,61 @@ class Members(nn.Module):
 
         return vmap(one, in_dims=(0, None if shared else 0))(named, inputs)
 
+    @property
+    def network(self) -> Members:
+        """What a task is given, here the ensemble itself."""
+        return self
+
+    def generators(self, epoch: int) -> list[np.random.Generator]:
+        """Chance of each member in an epoch."""
+        return [_generator(seed, epoch) for seed in self.seeds]
+
+    def draw_masks(self, count: int, *, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """Draw dropout masks for `count` samples of each member, by layer, shape (members, count, *shape).
+
+        Member k's depend on generator k alone. Set as `masks`, they are used in the next passes.
+        """
+        layers = dropout_layers(self.pattern)
+        drawn: list[list[Tensor]] = [[] for _ in layers]
+        for generator in generators:
+            draw_masks(self.pattern, count, generator)
+            for masks, layer in zip(drawn, layers.values(), strict=True):
+                masks.append(layer.mask)
+        return {f"{name}.mask": torch.stack(masks) for name, masks in zip(layers, drawn, strict=True)}
+
+    def clip_gradients(self, limit: float) -> None:
+        """Scale each member's gradient to a norm of at most `limit`."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        # Over axes, not on a flat copy: the gradients of large matrices are not contiguous.
+        parts = [
+            torch.linalg.vector_norm(g, dim=tuple(range(1, g.dim()))) if g.dim() > 1 else g
+            for g in gradients
+        ]
+        norms = torch.linalg.vector_norm(torch.stack(parts), dim=0)  # (members,)
+        scale = (limit / (norms + 1e-6)).clamp(max=1.0)
+        if (scale < 1).any():
+            for g in gradients:
+                g.mul_(_along(scale, g))
+
+    def step(self, optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+        """Make a step with a learning rate per member: the optimiser's, times the member's in `rates`.
+
+        A step of Adam is proportional to the learning rate, weight decay included. So the optimiser
+        uses the greatest rate, and the other members go their share of the way.
+        """
+        greatest = max(rates)
+        _scale_rates(optimizer, greatest)
+        if min(rates) == greatest:
+            optimizer.step()
+            return
+        moved = [p for p in self.parameters() if p.grad is not None]
+        before = [p.detach().clone() for p in moved]
+        optimizer.step()
+        share = torch.tensor(rates, device=moved[0].device) / greatest
+        with torch.no_grad():
+            for p, old in zip(moved, before, strict=True):
+                p.copy_(torch.lerp(old, p, _along(share, p).to(p.dtype)))
+
     def split(self) -> list[nn.Module]:
         """Return the members as plain networks, with copies of their weights."""
         state = self._state()
@@ -129,6 +187,35 @@ class Members(nn.Module):
                 if name in state:
                     own.copy_(state[name])
         return network
+
+
+class Single:
+    """A plain network where the loop expects members: one, called as it is.
+
+    It may have layers that cannot be stacked, and keeps the rounding of torch's own calls.
+    """
+
+    size, fused = 1, None
+
+    def __init__(self, network: nn.Module, *, seed: int) -> None:
+        self.network, self.seeds = network, (seed,)
+
+    def generators(self, epoch: int) -> np.random.Generator:
+        """Chance of the network in an epoch."""
+        return _generator(*self.seeds, epoch)
+
+    def clip_gradients(self, limit: float) -> None:
+        """Scale the gradient to a norm of at most `limit`."""
+        nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+
+    def step(self, optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+        """Make a step with the optimiser's learning rate times the only one of `rates`."""
+        _scale_rates(optimizer, *rates)
+        optimizer.step()
+
+    def split(self) -> list[nn.Module]:
+        """Return the network."""
+        return [self.network]
 
 
 class _Caller(nn.Module):
@@ -155,73 +242,18 @@ def seeded(build: Build, seed: int) -> nn.Module:
 
 
 def dropout_layers(network: nn.Module) -> dict[str, SeededDropout]:
-    """Find the layers with masks by their names, those of one member for an ensemble."""
-    plain = network.pattern if isinstance(network, Members) else network
-    return {name: layer for name, layer in plain.named_modules() if isinstance(layer, SeededDropout)}
+    """Find the layers with masks by their names."""
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, SeededDropout)}
 
 
-def draw_member_masks(
-    network: nn.Module, count: int, *, generators: Sequence[torch.Generator]
-) -> dict[str, Tensor]:
-    """Draw masks for `count` samples of each member; each layer's has shape (members, count, *shape).
-
-    A plain network is one member. Member k's masks depend on generator k alone.
-    """
-    layers = dropout_layers(network)
-    plain = network.pattern if isinstance(network, Members) else network
-    drawn: list[list[Tensor]] = [[] for _ in layers]
-    for generator in generators:
-        draw_masks(plain, count, generator)
-        for own, layer in zip(drawn, layers.values(), strict=True):
-            own.append(layer.mask)
-    return {name: torch.stack(own) for name, own in zip(layers, drawn, strict=True)}
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    # Each epoch has its own, so that a resumed run sees the same batches.
+    return np.random.default_rng((seed, epoch))
 
 
-def set_member_masks(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Use masks of shape (members, batch, *shape) in the next forward passes in training."""
-    if isinstance(network, Members):
-        network.masks = {f"{name}.mask": mask for name, mask in masks.items()}
-    else:
-        for name, layer in dropout_layers(network).items():
-            layer.mask = masks[name][0]
-
-
-def clip_gradients(network: nn.Module, limit: float) -> None:
-    """Scale the gradient to a norm of at most `limit`, each member's by its own norm."""
-    if not isinstance(network, Members):
-        nn.utils.clip_grad_norm_(network.parameters(), limit)
-        return
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    # Over axes, not on a flat copy: the gradients of large matrices are not contiguous.
-    parts = [
-        torch.linalg.vector_norm(g, dim=tuple(range(1, g.dim()))) if g.dim() > 1 else g for g in gradients
-    ]
-    norms = torch.linalg.vector_norm(torch.stack(parts), dim=0)  # (members,)
-    scale = (limit / (norms + 1e-6)).clamp(max=1.0)
-    if (scale < 1).any():
-        for g in gradients:
-            g.mul_(_along(scale, g))
-
-
-def step_members(optimizer: torch.optim.Optimizer, network: nn.Module, rates: Sequence[float]) -> None:
-    """Make a step with a learning rate per member: the optimiser's, times the member's in `rates`.
-
-    A step of Adam is proportional to the learning rate, weight decay included. So the optimiser
-    uses the greatest rate, and the other members go their share of the way.
-    """
-    greatest = max(rates)
+def _scale_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] *= greatest
-    if not isinstance(network, Members) or min(rates) == greatest:
-        optimizer.step()
-        return
-    moved = [p for p in network.parameters() if p.grad is not None]
-    before = [p.detach().clone() for p in moved]
-    optimizer.step()
-    share = torch.tensor(rates, device=moved[0].device) / greatest
-    with torch.no_grad():
-        for p, old in zip(moved, before, strict=True):
-            p.copy_(torch.lerp(old, p, _along(share, p).to(p.dtype)))
+        group["lr"] *= factor
 
 
 def _along(members: Tensor, x: Tensor) -> Tensor:

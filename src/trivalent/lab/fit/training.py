@@ -4,8 +4,8 @@ A `Task` says what a batch is, what its loss is and how a network is judged; the
 the optimiser, the schedule, the averaged weights, the choice of the epoch on validation
 data, and checkpoints from which a killed run continues to the same result.
 
-The network is a plain one, or a batched ensemble (`Members`): then clipping, learning rate,
-history and the chosen epoch are each member's own.
+What is trained are members: a batched ensemble (`Members`), or a plain network, which is one. Clipping,
+learning rate, history and the chosen epoch are each member's own.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trivalent.core.errors import RecipeError, UsageError
-from trivalent.lab.fit.members import Members, clip_gradients, step_members
+from trivalent.lab.fit.members import Members, Single
 from trivalent.lab.fit.training_progress import TrainingProgress
 
 log = logging.getLogger(__name__)
+Network = TypeVar("Network", bound=nn.Module)
+Given = TypeVar("Given", bound=nn.Module, contravariant=True)
 Batch = TypeVar("Batch")
 PLATEAU_THRESHOLD = 1e-4  # relative gain that counts, as in torch's ReduceLROnPlateau
 
@@ -49,22 +51,22 @@ class Optimizer(StrEnum):
     ADAM = "adam"
 
 
-class Task(Protocol[Batch]):
+class Task(Protocol[Given, Batch]):
     """What the loop needs to know about a problem."""
 
-    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield the batches of one epoch; for `Members`, `rng` is a list with a generator for each."""
+    def batches(self, rng: Any) -> Iterator[Batch]:
+        """Yield the batches of one epoch; `rng` is a NumPy generator, for `Members` a list of them."""
 
     def batches_per_epoch(self) -> int:
         """Count them beforehand, for the schedule."""
 
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, network: Given, batch: Batch) -> Tensor:
         """Return the scalar to minimise, for `Members` the sum of theirs."""
 
-    def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    def parameters(self, network: Given, config: TrainingConfig) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups."""
 
-    def validate(self, network: nn.Module) -> Mapping[str, Any]:
+    def validate(self, network: Given) -> Mapping[str, Any]:
         """Return validation metrics; `score` is what the epoch is chosen by (higher is better).
 
         Each is a number, for `Members` one of shape (members,).
@@ -100,7 +102,7 @@ class TrainingConfig:
 
 
 @dataclass
-class Fitted:
+class Fitted(Generic[Network]):
     """A trained network and how it came about.
 
     Attributes
@@ -112,18 +114,18 @@ class Fitted:
     history : list of dict
         Metrics of all validations; for `Members`, means over them.
     members : list of Fitted
-        The members of an ensemble as plain networks, in order; empty for a plain network.
+        Each member as a plain network, in order.
     """
 
-    network: nn.Module
+    network: Network
     best: dict[str, float]
     history: list[dict[str, float]] = field(default_factory=list)
-    members: list[Fitted] = field(default_factory=list)
+    members: list[Fitted[nn.Module]] = field(default_factory=list)
 
 
 def fit(
-    network: nn.Module, task: Task[Any], *, config: TrainingConfig, checkpoint: Path | None = None
-) -> Fitted:
+    network: Network, task: Task[Network, Any], *, config: TrainingConfig, checkpoint: Path | None = None
+) -> Fitted[Network]:
     """Train a network, or `Members`, and return it with the weights of its best validation.
 
     Parameters
@@ -136,29 +138,40 @@ def fit(
     UsageError
         Members have no seeds, or the checkpoint is of other seeds.
     """
-    return _Loop(network, task, config, checkpoint).run()
+    members = network if isinstance(network, Members) else Single(network, seed=config.seed)
+    if not members.seeds:
+        raise UsageError("expected members with seeds, got none; use Members.build or give `seeds`")
+    fitted = _Loop(members, task, config, checkpoint).run()
+    return cast("Fitted[Network]", fitted)
 
 
 class _Loop(Generic[Batch]):
     def __init__(
-        self, network: nn.Module, task: Task[Batch], config: TrainingConfig, checkpoint: Path | None
+        self,
+        members: Members | Single,
+        task: Task[Any, Batch],
+        config: TrainingConfig,
+        checkpoint: Path | None,
     ) -> None:
-        self.network, self.task, self.config = network.to(config.device), task, config
-        self.checkpoint = checkpoint
-        self.seeds = _seeds(network, config)
+        self.members, self.task, self.config = members, task, config
+        self.network = members.network.to(config.device)
+        self.checkpoint, self.seeds = checkpoint, members.seeds
         self.per_epoch = task.batches_per_epoch()
         self.total = max(1, round(config.epochs * self.per_epoch))
-        self.averaged = copy.deepcopy(network) if config.averaging else network
-        self.optimizer = _new_optimizer(task.parameters(network, config), network, config)
+        # The members whose weights are validated and kept.
+        self.averaged = copy.deepcopy(members) if config.averaging else members
+        self.optimizer = _new_optimizer(
+            task.parameters(self.network, config), config=config, fused=members.fused
+        )
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.plateaus = [_Plateau(config.plateau_factor, config.plateau_patience) for _ in self.seeds]
         self.step = 0
-        # Of each member; a plain network is one.
+        # Of each member.
         self.histories: list[list[dict[str, float]]] = [[] for _ in self.seeds]
         self.bests: list[dict[str, float]] = [{"score": -math.inf} for _ in self.seeds]
         self.best_weights: dict[str, Tensor] = {}
 
-    def run(self) -> Fitted:
+    def run(self) -> Fitted[nn.Module]:
         _seed_everything(self.config.seed)
         self._resume()
         chosen = self.config.validations_per_epoch
@@ -166,20 +179,15 @@ class _Loop(Generic[Batch]):
         with TrainingProgress(self.total, done=self.step, loud=bool(chosen)) as progress:
             while self.step < self.total:
                 epoch, done = divmod(self.step, self.per_epoch)
-                for i, batch in enumerate(self.task.batches(self._generators(epoch))):
+                for i, batch in enumerate(self.task.batches(self.members.generators(epoch))):
                     if i < done or self.step >= self.total:
                         continue
                     loss = self._update(batch)
                     progress.stepped(self.step, loss, members=len(self.seeds))
                     if self.step % every == 0 or self.step == self.total:
                         progress.validated(self._validate())
-        self.averaged.load_state_dict(self.best_weights)
+        self.averaged.network.load_state_dict(self.best_weights)
         return self._fitted()
-
-    def _generators(self, epoch: int) -> Any:
-        # Each epoch has its own generator, so that a resumed run sees the same batches.
-        generators = [np.random.default_rng((seed, epoch)) for seed in self.seeds]
-        return generators if isinstance(self.network, Members) else generators[0]
 
     def _update(self, batch: Batch) -> Tensor:
         # Dropout and augmentation depend on the step alone: the same after a resumption.
@@ -196,8 +204,8 @@ class _Loop(Generic[Batch]):
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.clip:
-            clip_gradients(self.network, self.config.clip)
-        step_members(self.optimizer, self.network, rates)
+            self.members.clip_gradients(self.config.clip)
+        self.members.step(self.optimizer, rates)
         self.step += 1
         if self.config.averaging:
             self._average()
@@ -207,13 +215,13 @@ class _Loop(Generic[Batch]):
     def _average(self) -> None:
         # A short memory at first: otherwise the initial weights linger for thousands of steps.
         decay = min(self.config.averaging, self.step / (self.step + 10))
-        for mean, new in zip(_averaged(self.averaged), _averaged(self.network), strict=True):
+        for mean, new in zip(_averaged(self.averaged.network), _averaged(self.network), strict=True):
             mean.lerp_(new, 1 - decay)
 
     def _validate(self) -> dict[str, float]:
-        self.averaged.eval()
+        network = self.averaged.network.eval()
         with torch.inference_mode():
-            metrics = self.task.validate(self.averaged)
+            metrics = self.task.validate(network)
         found = _by_member(metrics, len(self.seeds))
         better = []
         for k, own in enumerate(found):
@@ -229,7 +237,7 @@ class _Loop(Generic[Batch]):
 
     def _keep(self, better: Sequence[bool]) -> None:
         """Copy the weights of those that are better than before."""
-        weights = self.averaged.state_dict()
+        weights = self.averaged.network.state_dict()
         if all(better) or not self.best_weights:
             self.best_weights = {k: v.detach().clone() for k, v in weights.items()}
         elif any(better):  # some members
@@ -237,11 +245,10 @@ class _Loop(Generic[Batch]):
             for name, value in weights.items():
                 self.best_weights[name][rows] = value.detach()[rows]
 
-    def _fitted(self) -> Fitted:
-        network = self.averaged.eval()
-        if not isinstance(network, Members):
-            return Fitted(network, self.bests[0], self.histories[0])
-        members = [Fitted(*own) for own in zip(network.split(), self.bests, self.histories, strict=True)]
+    def _fitted(self) -> Fitted[nn.Module]:
+        network = self.averaged.network.eval()
+        parts = zip(self.averaged.split(), self.bests, self.histories, strict=True)
+        members = [Fitted(*part) for part in parts]
         history = [_mean(found) for found in zip(*self.histories, strict=True)]
         return Fitted(network, _mean(self.bests), history, members)
 
@@ -249,14 +256,13 @@ class _Loop(Generic[Batch]):
         if self.checkpoint is None:
             return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        plain = not isinstance(self.network, Members)
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
+            "averaged": self.averaged.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "history": self.histories[0] if plain else self.histories,
-            "best": self.bests[0] if plain else self.bests,
+            "histories": self.histories,
+            "bests": self.bests,
             "best_weights": self.best_weights,
             "plateaus": [vars(plateau) for plateau in self.plateaus],
             "seeds": list(self.seeds),
@@ -269,18 +275,17 @@ class _Loop(Generic[Batch]):
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, weights_only=True, map_location=self.config.device)
-        # The first checkpoints had neither seeds nor plateaus.
+        # The first checkpoints had neither seeds nor plateaus, later ones the figures of one network.
         if state.get("seeds", list(self.seeds)) != list(self.seeds):
             raise UsageError(
                 f"expected a checkpoint of the seeds {list(self.seeds)}, got {state['seeds']} in "
                 f"{self.checkpoint}; remove the file or name another one"
             )
-        plain = not isinstance(self.network, Members)
         self.step = state["step"]
-        self.histories = [state["history"]] if plain else state["history"]
-        self.bests = [state["best"]] if plain else state["best"]
+        self.histories = state.get("histories") or [state["history"]]
+        self.bests = state.get("bests") or [state["best"]]
         self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
+        self.averaged.network.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best_weights = state["best_weights"]
         for plateau, known in zip(self.plateaus, state.get("plateaus", []), strict=False):
@@ -309,20 +314,10 @@ class _Plateau:
 
 
 def _new_optimizer(
-    groups: list[dict[str, Any]], network: nn.Module, config: TrainingConfig
+    groups: list[dict[str, Any]], *, config: TrainingConfig, fused: bool | None
 ) -> torch.optim.Optimizer:
     kinds = {Optimizer.ADAMW: torch.optim.AdamW, Optimizer.ADAM: torch.optim.Adam}
-    # One pass over the stacked weights. Plain networks keep the rounding of earlier versions.
-    fused = True if isinstance(network, Members) else None
     return kinds[Optimizer(config.optimizer)](groups, weight_decay=config.weight_decay, fused=fused)
-
-
-def _seeds(network: nn.Module, config: TrainingConfig) -> tuple[int, ...]:
-    if not isinstance(network, Members):
-        return (config.seed,)
-    if not network.seeds:
-        raise UsageError("expected members with seeds, got none; use Members.build or give `seeds`")
-    return network.seeds
 
 
 def _by_member(metrics: Mapping[str, Any], size: int) -> list[dict[str, float]]:

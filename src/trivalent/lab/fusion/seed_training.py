@@ -167,9 +167,7 @@ def train_system(
         mixup=system.mixup,
     )
     fitted = fit(members, task, config=system.training)
-    network = fitted.network
-    assert isinstance(network, Members)  # noqa: S101 - `fit` returns what it was given
-    return Trained(system, tuple(seeds), network, [member.history for member in fitted.members])
+    return Trained(system, tuple(seeds), fitted.network, [member.history for member in fitted.members])
 
 
 def _training_data(

@@ -1,4 +1,4 @@
-"""Fusion networks on pooled features of several modalities as a `Task`, one or many seeds at once."""
+"""Fusion networks on pooled features of several modalities as a `Task`, for many seeds at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import vmap
 from torch.nn.functional import cross_entropy
-from torch.utils._pytree import tree_map
 
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray, Modality, Sentiment
 from trivalent.lab.fit.loss_functions import weighted_mean
-from trivalent.lab.fit.members import Members, draw_member_masks, set_member_masks
+from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.networks.base import FusionNetwork
@@ -113,20 +112,20 @@ class FusionBatch(NamedTuple):
 class _Chance(NamedTuple):
     """Drawn for a block: masks of dropout layers, and modalities to be seen; (members, samples, ...)."""
 
-    network: nn.Module
+    network: Members
     seeds: tuple[int, ...]
     masks: dict[str, Tensor]
     present: Inputs
 
-    def fits(self, network: nn.Module, seeds: tuple[int, ...]) -> bool:
+    def fits(self, network: Members, seeds: tuple[int, ...]) -> bool:
         return self.network is network and self.seeds == seeds
 
 
 class FusionTask:
-    """Three-way classification of multimodal features, of one network or of `Members`.
+    """Three-way classification of multimodal features by `Members`.
 
-    All that is random for member k comes from its own generator, so that a plain network trained
-    with `TrainingConfig.seed` s sees what the member with seed s sees. A network is called with
+    All that is random for member k comes from its own generator, so that a member learns what it
+    would learn alone. A network is called with
     (features, present) and returns logits (batch, 3); the own losses of a `FusionNetwork` count.
 
     Parameters
@@ -183,17 +182,16 @@ class FusionTask:
         """Count the batches of one epoch."""
         return -(-self.count // self.batch_size)
 
-    def batches(self, rng: np.random.Generator | Sequence[np.random.Generator]) -> Iterator[FusionBatch]:
+    def batches(self, rng: Sequence[np.random.Generator]) -> Iterator[FusionBatch]:
         """Shuffle each member's samples by its generator and cut."""
-        rngs = [rng] if isinstance(rng, np.random.Generator) else list(rng)
-        if self.rows is not None and len(self.rows) != len(rngs):
+        if self.rows is not None and len(self.rows) != len(rng):
             raise UsageError(
-                f"expected rows for {len(rngs)} members, got {len(self.rows)}; give one array per member"
+                f"expected rows for {len(rng)} members, got {len(self.rows)}; give one array per member"
             )
         steps, size = self.batches_per_epoch(), self.batch_size
-        order = [r.permutation(self.count) for r in rngs]
-        seeds = np.stack([r.integers(2**63, size=-(-steps // BLOCK)) for r in rngs])
-        shares = torch.from_numpy(np.stack([self._shares(r, steps) for r in rngs])).to(self.device)
+        order = [r.permutation(self.count) for r in rng]
+        seeds = np.stack([r.integers(2**63, size=-(-steps // BLOCK)) for r in rng])
+        shares = torch.from_numpy(np.stack([self._shares(r, steps) for r in rng])).to(self.device)
         chosen = order if self.rows is None else [own[o] for own, o in zip(self.rows, order, strict=True)]
         blocks = torch.from_numpy(np.stack(chosen)).to(self.device).split(BLOCK * size, 1)
         for step in range(steps):
@@ -208,11 +206,11 @@ class FusionTask:
     def _shares(self, rng: np.random.Generator, steps: int) -> FloatArray:
         return rng.beta(self.mixup, self.mixup, steps) if self.mixup else np.ones(steps)
 
-    def loss(self, network: nn.Module, batch: FusionBatch) -> Tensor:
+    def loss(self, network: Members, batch: FusionBatch) -> Tensor:
         """Sum the members' losses."""
         if self._drawn is None or not self._drawn.fits(network, batch.seeds):
             self._drawn = self._draw(network, batch)
-        set_member_masks(network, {name: m[:, batch.part] for name, m in self._drawn.masks.items()})
+        network.masks = {name: m[:, batch.part] for name, m in self._drawn.masks.items()}
         present = {m: x[:, batch.part] for m, x in self._drawn.present.items()}
         rows = batch.block[:, batch.part]
         features = {m: _take(x, rows) for m, x in self.train.features.items()}
@@ -231,10 +229,10 @@ class FusionTask:
         losses = vmap(self.criterion)(logits, *truth)
         return losses if losses.dim() == 1 else losses.mean(1)
 
-    def _draw(self, network: nn.Module, batch: FusionBatch) -> _Chance:
+    def _draw(self, network: Members, batch: FusionBatch) -> _Chance:
         """Draw for a whole block: few calls, and the same when a run is resumed within the block."""
         generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
-        masks = draw_member_masks(network, batch.block.shape[1], generators=generators)
+        masks = network.draw_masks(batch.block.shape[1], generators=generators)
         present = {m: _take(x, batch.block) for m, x in self.train.present.items()}
         if self.modality_dropout:
             seen = [
@@ -245,16 +243,11 @@ class FusionTask:
         moved = {name: mask.to(self.device) for name, mask in masks.items()}
         return _Chance(network, batch.seeds, moved, present)
 
-    def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    def parameters(self, network: Members, config: TrainingConfig) -> list[dict[str, Any]]:
         """Matrices, and apart from them offsets and scales of norms, which no decay pulls to zero."""
-        if isinstance(network, Members):
-            plain = dict(network.pattern.named_parameters())
-            named = [(plain[n], p) for n, p in zip(network.names, network.stacked, strict=True)]
-        else:
-            named = [(p, p) for p in network.parameters()]
-        groups = {
-            "decayed": [p for one, p in named if one.dim() > 1],
-            "free": [p for one, p in named if one.dim() <= 1],
+        groups = {  # the first axis is that of the members
+            "decayed": [p for p in network.stacked if p.dim() > 2],
+            "free": [p for p in network.stacked if p.dim() <= 2],
         }
         extra = {"decayed": {}, "free": {"weight_decay": 0.0}}
         return [
@@ -263,11 +256,11 @@ class FusionTask:
             if own
         ]
 
-    def validate(self, network: nn.Module) -> Mapping[str, Any]:
-        """Macro-F1, of `Members` for each, shape (members,)."""
+    def validate(self, network: Members) -> Mapping[str, Any]:
+        """Macro-F1 of each member, shape (members,)."""
         logits, _ = _outputs(network, self.val.features, self.val.present, shared=True)
         scores = member_macro_f1(self.val.labels, logits.argmax(-1), classes=logits.shape[-1]).cpu().numpy()
-        return {"score": scores if isinstance(network, Members) else scores[0]}
+        return {"score": scores}
 
 
 def mix_samples(features: Inputs, present: Inputs, *, shares: Tensor) -> tuple[Inputs, Inputs]:
@@ -339,20 +332,11 @@ def _take(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _outputs(
-    network: nn.Module, features: Inputs, present: Inputs, *, shared: bool = False
+    network: Members, features: Inputs, present: Inputs, *, shared: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return logits (members, batch, 3) and the networks' own losses, (members,) or ()."""
-    plain = network.pattern if isinstance(network, Members) else network
-    method = "forward_all" if isinstance(plain, FusionNetwork) else "forward"
-    if isinstance(network, Members):
-        found = network(features, present, shared=shared, method=method)
-    else:
-        inputs = (features, present) if shared else (_first(features), _first(present))
-        found = tree_map(lambda x: x[None], getattr(network, method)(*inputs))
-    if method == "forward":
-        return found, found.new_zeros(())
-    return found.logits, found.auxiliary
-
-
-def _first(inputs: Inputs) -> Inputs:
-    return {m: x[0] for m, x in inputs.items()}
+    if isinstance(network.pattern, FusionNetwork):
+        outputs = network(features, present, shared=shared, method="forward_all")
+        return outputs.logits, outputs.auxiliary
+    logits = network(features, present, shared=shared)
+    return logits, logits.new_zeros(())
