@@ -43,7 +43,7 @@ from trivalent.experts.readings import read_texts
 from trivalent.lab.datasets.ravdess import TEST_ACTORS, TRAIN_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
-from trivalent.lab.experts.pooled import load_tabular
+from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.fusion.pool_weights import load_mosei_videos, out_of_fold
 
 log = logging.getLogger("robustness")

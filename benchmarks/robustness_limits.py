@@ -38,7 +38,7 @@ from trivalent.bundle.loading import Bundle, Expert, open_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.experts.quality import LIMITS, speech_to_noise
 from trivalent.lab.datasets.ravdess import TRAIN_ACTORS, actor_folds
-from trivalent.lab.experts.pooled import load_tabular
+from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.measure.metrics import expected_calibration_error, negative_log_likelihood
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import find_speech

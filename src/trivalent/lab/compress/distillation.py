@@ -16,7 +16,8 @@ from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import TextStudent
 from trivalent.lab.compress.transfer import Answers
 from trivalent.lab.datasets.text import TextData
-from trivalent.lab.experts.text_task import predict, validation_scores
+from trivalent.lab.experts.text_corpora import validation_scores
+from trivalent.lab.experts.text_task import predict
 from trivalent.lab.fit.losses import class_weights, distillation_loss, soft_targets
 from trivalent.lab.fit.training import TrainingConfig
 

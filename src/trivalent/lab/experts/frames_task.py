@@ -15,12 +15,13 @@ from torch.nn.functional import cross_entropy
 from trivalent.core.errors import RecipeError
 from trivalent.core.types import Sentiment
 from trivalent.features.frames import CHANNELS
+from trivalent.lab.datasets.ravdess_takes import Frames
+from trivalent.lab.experts.sources import SOURCES
 from trivalent.lab.fit.losses import class_weights
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.measure.metrics import IntArray, macro_f1
 from trivalent.lab.networks.temporal import TemporalNetwork
 
-Frames = NDArray[np.float32]  # (steps, channels), normalised
 _VALIDATION_BATCH = 52
 
 
@@ -31,7 +32,7 @@ class FramesTaskConfig:
     Attributes
     ----------
     dataset : str
-        `ravdess`.
+        One of `SOURCES` that has frames.
     inputs : str
         `frames`; what sets such a recipe apart from a pooled one.
     channels : tuple of str
@@ -66,9 +67,10 @@ class FramesTaskConfig:
     mixup_rate: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.dataset != "ravdess" or self.inputs != "frames":
+        framed = [name for name, source in SOURCES.items() if source.takes]
+        if self.dataset not in framed or self.inputs != "frames":
             raise RecipeError(
-                f"expected the dataset ravdess with inputs frames, got {self.dataset!r} with "
+                f"expected the dataset {' or '.join(framed)} with inputs frames, got {self.dataset!r} with "
                 f"{self.inputs!r}; for others use inputs: pooled"
             )
         if self.masked_channels > len(self.channels):

@@ -27,7 +27,7 @@ class TabularTaskConfig:
     Attributes
     ----------
     dataset : str
-        `ravdess` or `faces`.
+        One of `SOURCES`.
     pooling : tuple of str
         Pooled statistics, in order: the network's inputs.
     inputs : str

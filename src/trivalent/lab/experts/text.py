@@ -18,24 +18,20 @@ from trivalent.core.files import write_text_atomic
 from trivalent.core.types import FloatArray
 from trivalent.features.text import COLUMNS, NAME, VERSION, encode, pad
 from trivalent.lab.datasets.text import TextData, concatenate
+from trivalent.lab.datasets.unlabelled import UNLABELLED
 from trivalent.lab.decide.calibration import fit_temperature
-from trivalent.lab.experts.text_task import (
-    TextTask,
-    TextTaskConfig,
-    new_network,
-    predict,
-    validation_scores,
-)
-from trivalent.lab.experts.text_teachers import ask_teachers
+from trivalent.lab.experts.text_corpora import licence_of, spoken_of, validation_scores
+from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
+from trivalent.lab.experts.text_teachers import ask_teachers, teachers_of
 from trivalent.lab.experts.trained import TrainedExpert
 from trivalent.lab.export import export_text
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.measure.metrics import summarize
+from trivalent.lab.networks.encoders import DEFAULT, ENCODERS
 from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.recipes import Recipe, build
 
 log = logging.getLogger(__name__)
-SPOKEN = ("meld", "mosi", "mosei")
 
 
 def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
@@ -56,7 +52,8 @@ def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
     network.load_state_dict(_greedy_soup(network, weights, task))
     path = out / "text.onnx"
     export_text(network.cpu().eval(), path)
-    return _calibrated(network, task, path, taught=taught)
+    card = _card(task, teacher=teachers_of(recipe).encoder if taught else "")
+    return _calibrated(network, task, path, taught=taught, card=card)
 
 
 def logits_of(expert: Expert, texts: Sequence[str]) -> FloatArray:
@@ -122,14 +119,20 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _calibrated(
-    network: TextClassifier, task: TextTask, path: Path, *, taught: dict[str, float]
+    network: TextClassifier,
+    task: TextTask,
+    path: Path,
+    *,
+    taught: dict[str, float],
+    card: dict[str, Any],
 ) -> TrainedExpert:
     """Fit the temperature on the int8 graph, which is what ships, and compare it with float."""
     prior = np.full(3, 1 / 3)
     raw = Expert(ExpertSpec(NAME, VERSION, COLUMNS, path.name, 1.0, prior), path.read_bytes, threads=2)
     logits = {name: logits_of(raw, data.texts) for name, data in task.val.items()}
-    spoken: TextData = concatenate([task.val[name] for name in SPOKEN])
-    pooled = np.concatenate([logits[name] for name in SPOKEN])
+    calibrating = spoken_of(task.val)
+    spoken: TextData = concatenate([task.val[name] for name in calibrating])
+    pooled = np.concatenate([logits[name] for name in calibrating])
     temperature = fit_temperature(pooled, spoken.labels)
     prior = softmax(pooled / temperature).mean(0)
     truth = {name: data.labels for name, data in task.val.items()}
@@ -144,18 +147,20 @@ def _calibrated(
         metrics["teachers"] = taught
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
     spec = ExpertSpec(NAME, VERSION, COLUMNS, path.name, temperature, prior)
-    expert = TrainedExpert(spec, path.parent, metrics, _card(task, taught=bool(taught)))
+    expert = TrainedExpert(spec, path.parent, metrics, card)
     expert.save(probabilities=softmax(pooled / temperature), labels=spoken.labels)
     return expert
 
 
-def _card(task: TextTask, *, taught: bool) -> dict[str, Any]:
+def _card(task: TextTask, *, teacher: str) -> dict[str, Any]:
     counts = ", ".join(f"{name} {len(data):,}" for name, data in task.train.items())
-    teachers = "; taught by MPNet-base (Apache-2.0), also about Chit-Chat (MIT)" if taught else ""
+    parts = [f"train parts of {counts}", f"encoder {ENCODERS[DEFAULT].title}"]
+    if teacher:
+        asked = ", ".join(UNLABELLED[name].title for name in task.config.unlabelled)
+        parts.append(f"taught by {ENCODERS[teacher].title}" + (f", also about {asked}" if asked else ""))
     return {
-        "data": f"train parts of {counts}; encoder MiniLM-L6 (Apache-2.0){teachers}",
-        "licence": "weights trained on corpora for research use (SST-5, TweetEval, CMU-MOSI, CMU-MOSEI) "
-        "and MELD (GPL-3.0): check these before commercial use",
+        "data": "; ".join(parts),
+        "licence": licence_of(task.train),
         "limits": "English; one utterance without its context; irony and slang are often missed; "
         "weak sentiment and neutral are confused most",
         "samples": sum(len(data) for data in task.train.values()),

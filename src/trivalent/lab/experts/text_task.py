@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from trivalent.core.errors import UsageError
 from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
-from trivalent.lab.datasets.text import TextData, fold_of, load_corpus
+from trivalent.lab.datasets.text import fold_of, load_corpus
 from trivalent.lab.datasets.unlabelled import load_unlabelled
+from trivalent.lab.experts.text_corpora import validation_scores
 from trivalent.lab.fit.losses import class_weights, distillation_loss, soft_cross_entropy, soft_targets
 from trivalent.lab.fit.training import TrainingConfig
-from trivalent.lab.measure.metrics import IntArray, macro_f1, macro_recall, weighted_f1
+from trivalent.lab.networks.encoders import DEFAULT
 from trivalent.lab.networks.text import TextClassifier
 
 _PUNCTUATION = re.compile(r"[^\w\s'’@#]+")
@@ -34,9 +35,7 @@ class TextTaskConfig:
     that of the softmax, and `hard` the share of the annotated labels beside them.
     """
 
-    corpora: dict[str, float] = field(
-        default_factory=lambda: {"sst5": 1.0, "tweeteval": 0.6, "meld": 1.0, "mosi": 2.0, "mosei": 2.5}
-    )
+    corpora: dict[str, float]
     unlabelled: dict[str, float] = field(default_factory=dict)
     class_weights: str = "sqrt"
     temperature: float = 2.0
@@ -184,7 +183,7 @@ class TextTask:
         return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Score each corpus; spoken language (MELD, MOSI with MOSEI) decides, written counts a quarter."""
+        """Score each corpus; spoken language decides, written counts a quarter."""
         logits = {name: predict(network, data.texts) for name, data in self.val.items()}
         predicted = {name: x.argmax(1) for name, x in logits.items()}
         return validation_scores({n: d.labels for n, d in self.val.items()}, predicted)
@@ -206,36 +205,6 @@ class TextTask:
             torch.tensor(np.array([r.weights for r in rows]), dtype=torch.float32),
             torch.tensor(np.array([r.teacher for r in rows]), dtype=torch.float32),
         )
-
-
-def validation_scores(
-    labels: Mapping[str, IntArray], predicted: Mapping[str, IntArray]
-) -> dict[str, float]:
-    """Combine corpora into the score that chooses the epoch.
-
-    MOSI and MOSEI are pooled: alone each validation part is too small to choose by.
-    """
-    spoken = [n for n in ("mosi", "mosei") if n in labels]
-    scores = {}
-    if spoken:
-        truth = np.concatenate([labels[n] for n in spoken])
-        scores["monologue_macro_f1"] = macro_f1(truth, np.concatenate([predicted[n] for n in spoken]))
-    if "meld" in labels:
-        scores["meld_macro_f1"] = macro_f1(labels["meld"], predicted["meld"])
-        scores["meld_weighted_f1"] = weighted_f1(labels["meld"], predicted["meld"])
-    if "sst5" in labels:
-        scores["sst5_macro_f1"] = macro_f1(labels["sst5"], predicted["sst5"])
-    if "tweeteval" in labels:
-        scores["tweeteval_macro_recall"] = macro_recall(labels["tweeteval"], predicted["tweeteval"])
-    weight = {
-        "monologue_macro_f1": 1.0,
-        "meld_macro_f1": 1.0,
-        "sst5_macro_f1": 0.25,
-        "tweeteval_macro_recall": 0.25,
-    }
-    used = [k for k in weight if k in scores]
-    scores["score"] = sum(weight[k] * scores[k] for k in used) / sum(weight[k] for k in used)
-    return scores
 
 
 @torch.inference_mode()
@@ -265,9 +234,6 @@ def _draw(n: int, wanted: int, rng: np.random.Generator) -> list[int]:
     return rows
 
 
-def new_network(encoder: str = "minilm-l6") -> TextClassifier:
+def new_network(encoder: str = DEFAULT) -> TextClassifier:
     """Start from a published encoder."""
     return TextClassifier.pretrained(encoder)
-
-
-__all__ = ["TextBatch", "TextData", "TextTask", "TextTaskConfig", "device_of", "new_network", "predict"]

@@ -21,13 +21,8 @@ from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import FloatArray
 from trivalent.lab.datasets.text import fold_of, load_corpus
 from trivalent.lab.datasets.unlabelled import load_unlabelled
-from trivalent.lab.experts.text_task import (
-    TextTask,
-    TextTaskConfig,
-    new_network,
-    predict,
-    validation_scores,
-)
+from trivalent.lab.experts.text_corpora import validation_scores
+from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.recipes import Recipe, build
 

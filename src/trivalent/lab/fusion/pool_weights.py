@@ -36,11 +36,10 @@ from sklearn.preprocessing import StandardScaler
 
 from trivalent.bundle.fusion import FusionRule, Opinion, softmax
 from trivalent.core.errors import DataError
-from trivalent.core.types import FloatArray, Modality
+from trivalent.core.types import FloatArray, LabelMap, Modality, map_scores
 from trivalent.lab.decide.calibration import fit_temperature
 from trivalent.lab.measure.metrics import IntArray, negative_log_likelihood, summarize
 
-NEUTRAL_BAND = 1 / 6 + 1e-6  # the smallest step of the annotation
 KAPPAS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _FEATURES = {Modality.TEXT: "bert_cls", Modality.AUDIO: "covarep40", Modality.FACE: "openface35"}
 _NOT_FEATURES = {Modality.FACE: 4}  # leading columns: constant, time stamp, confidence, success
@@ -99,8 +98,7 @@ def load_mosei_videos(root: Path) -> MoseiVideos:
         x = x[:, np.isfinite(x).all(0)]
         features[modality] = x[:, x[fold == "train"].std(0) > 1e-9]
     scores = arrays["labels7"][:, 0].astype(float)
-    labels = np.sign(np.where(np.abs(scores) <= NEUTRAL_BAND, 0, scores)).astype(int) + 1
-    return MoseiVideos(features, labels, scores, fold)
+    return MoseiVideos(features, map_scores(scores, LabelMap.BAND), scores, fold)
 
 
 def measure_worth(videos: MoseiVideos, *, seed: int = 0, rounds: int = 200) -> Worth:

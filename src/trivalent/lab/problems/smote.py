@@ -20,8 +20,6 @@ from trivalent.lab.problems.resampled import (
     wanted_more,
 )
 
-_NO_BORDER = ("Not any neigbours belong", "No samples will be generated")  # ADASYN's own words
-
 
 def smote(
     X: FloatArray, y: IntArray, *, seed: Seed, target: Target = BALANCE, k_neighbors: int = 5
@@ -122,6 +120,8 @@ def _make(
         from imblearn import over_sampling
     except ImportError as error:
         raise MissingExtraError("imbalanced-learn", "train") from error
+    if kind == "ADASYN" and not _has_border(X, own, n, k=k):
+        return X[:0]
     options |= {"n_neighbors" if kind == "ADASYN" else "k_neighbors": k}
     if "m_neighbors" in options:
         options["m_neighbors"] = min(options["m_neighbors"], len(X) - 1)
@@ -129,9 +129,14 @@ def _make(
     with warnings.catch_warnings():
         # A target above the majority was asked for.
         warnings.filterwarnings("ignore", message="After over-sampling")
-        try:
-            return sampler.fit_resample(X, own)[0][len(X) :]
-        except (RuntimeError, ValueError) as error:
-            if kind != "ADASYN" or not str(error).startswith(_NO_BORDER):
-                raise
-            return X[:0]
+        return sampler.fit_resample(X, own)[0][len(X) :]
+
+
+def _has_border(X: FloatArray, own: IntArray, n: int, *, k: int) -> bool:
+    """Tell whether ADASYN would make a sample: it shares them out by foreign neighbours, and rounds."""
+    from sklearn.neighbors import NearestNeighbors
+
+    members = X[own == 1]
+    near = NearestNeighbors(n_neighbors=k + 1).fit(X).kneighbors(members, return_distance=False)[:, 1:]
+    foreign = (own[near] != 1).sum(1) / k
+    return bool(foreign.any() and np.rint(foreign / foreign.sum() * (n - len(members))).any())
