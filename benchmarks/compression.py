@@ -24,7 +24,6 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import INSTALLED, Expert, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import MAX_TOKENS
-from trivalent.lab import metrics
 from trivalent.lab.benchmarks.bench import interval
 from trivalent.lab.compress.judging import (
     SENTENCE,
@@ -40,12 +39,12 @@ from trivalent.lab.compress.text import TextConfig, TextParts, distill_text, pru
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.compress.voice import distill_voice, read_members
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
+from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
+from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.export import export_frames, export_text, quantize
-from trivalent.lab.frames_expert import load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.tabular_expert import load_tabular
+from trivalent.lab.measure import metrics
 
 CORPORA = ("sst5", "meld", "tweeteval", "mosei")  # MOSI has no test transcripts
 RECIPE = REPOSITORY / "recipes" / "fast.yaml"
@@ -159,9 +158,7 @@ def voice(result: Result, *, root: Path) -> None:
     """Score the voices on RAVDESS actors 17-20."""
     experts = {name: load_bundle(name, threads=1).experts[Modality.AUDIO] for name in ("default", "fast")}
     spec = experts["default"].spec
-    takes = load_takes(
-        FramesTaskConfig("ravdess", channels=spec.channels), root=root, actors=TEST_ACTORS, variants=False
-    )
+    takes = load_takes(spec.channels, root=root, actors=TEST_ACTORS)
     graphs = {name: (INSTALLED / name / e.spec.model).read_bytes() for name, e in experts.items()}
     members = read_members(read_weights(graphs["default"], where="default"), where="default")
     with tempfile.TemporaryDirectory() as folder:

@@ -20,14 +20,14 @@ import torch
 
 from results_file import Result
 from trivalent.core.types import Modality
-from trivalent.lab.batched import Members, seeded
 from trivalent.lab.datasets.dataset import Dataset, Features
-from trivalent.lab.fusion_task import FusionData, FusionTask
+from trivalent.lab.fit.members import Members
+from trivalent.lab.fit.training import Fitted, TrainingConfig, fit
+from trivalent.lab.fusion.parallel import train_in_processes
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
-from trivalent.lab.parallel import train_in_processes
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.systems import PAPER_TRAINING, System
-from trivalent.lab.training import Fitted, TrainingConfig, fit
+from trivalent.lab.problems.classification import Problem, make_problem
 
 WIDTHS = {Modality.TEXT: 300, Modality.AUDIO: 74, Modality.FACE: 710}
 SAMPLES, VALIDATION, BATCH = 2249, 300, 32
@@ -86,8 +86,8 @@ def main() -> None:
     )
 
     def one(seed: int, epochs: float = epochs) -> Fitted:
-        own = TrainingConfig(**{**vars(config), "seed": seed, "epochs": epochs})
-        return fit(seeded(build, seed), FusionTask(train, val, batch_size=BATCH), config=own)
+        own = replace(config, epochs=epochs)
+        return fit(Members.build(build, [seed]), FusionTask(train, val, batch_size=BATCH), config=own)
 
     def all_seeds() -> Fitted:
         return fit(Members.build(build, SEEDS), FusionTask(train, val, batch_size=BATCH), config=config)
@@ -133,13 +133,13 @@ def main() -> None:
         speedup=single[0] / parallel,
     )
     result.caveats += [
-        "Two processes: five seeds each (`trivalent.lab.parallel`), the start of the processes included.",
+        "Two processes: five seeds each (`trivalent.lab.fusion.parallel`), their start included.",
         f"The attention network, float32, Adam, torch {torch.__version__}; one run each, masks, validation "
         "and choice of the epoch included. A second thread does not help a single run; two side by side "
         "should need about half of the time of the last row.",
         f"Load average of the machine before and after each row: {', '.join(f'{x:.2f}' for x in load)}; "
         "the first, and what exceeds a row's threads, was other work on the same two cores.",
-        "The greatest difference of a member's validation macro-F1 to its single run's was "
+        "A single run is an ensemble of one. A member's validation macro-F1 differed from its by at most "
         f"{first:.4f} after the first epoch and {last:.4f} after the last (rounding grows while noise is "
         "learned by heart); tests/test_batched.py compares weights.",
     ]

@@ -25,17 +25,17 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, ExpertSpec, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import encode, pad
-from trivalent.lab import metrics
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
+from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus
-from trivalent.lab.frames_expert import load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.recipes import Recipe, build, load_recipe
-from trivalent.lab.tabular_expert import load_tabular, train_tabular
-from trivalent.lab.text_expert import logits_of
-from trivalent.lab.text_task import new_network
+from trivalent.lab.experts.pooled import train_tabular
+from trivalent.lab.experts.sources import load_tabular
+from trivalent.lab.experts.text import logits_of
+from trivalent.lab.experts.text_task import new_network
+from trivalent.lab.measure import metrics
+from trivalent.lab.recipes import Recipe, load_recipe
 
 
 def macro_f1(y: metrics.IntArray, p: FloatArray) -> float:
@@ -129,8 +129,7 @@ def voice(expert: Expert, recipes: Path, root: Path) -> None:
     result = Result(
         "expert-voice", "RAVDESS speech, actors 17-20 (208 takes), trained on 01-16", seeds=[0, 1]
     )
-    config = build(FramesTaskConfig, load_recipe(recipes / "voice.yaml").task, where="voice.yaml")
-    takes = load_takes(config, root=root, actors=TEST_ACTORS, variants=False)
+    takes = load_takes(expert.spec.channels, root=root, actors=TEST_ACTORS)
     groups = np.array([f"ravdess/{actor:02d}" for actor in takes.actors.tolist()])
     clean = [expert.normalize_frames(own[0])[None] for own in takes.copies]
     p = expert.calibrate(np.concatenate([expert.run_frames(own) for own in clean]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from results_file import Result, Value
 from trivalent.bundle.loading import load_bundle
 from trivalent.lab.datasets.root import data_root
-from trivalent.lab.fusion_fit import load_mosei_videos, measure_worth
+from trivalent.lab.fusion.pool_weights import load_mosei_videos, measure_worth
 
 
 def main() -> None:

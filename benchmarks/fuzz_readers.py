@@ -33,7 +33,7 @@ with atheris.instrument_imports(include=["trivalent", "yaml", "zipfile"]):
     from trivalent.features.openface import read_openface
     from trivalent.lab.datasets.csd import ComputationalSequence
     from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset
-    from trivalent.lab.fusion_recipe import parse_fusion
+    from trivalent.lab.fusion.recipe import parse_fusion
     from trivalent.lab.recipes import load_recipe, read_recipe
     from trivalent.speech.transcripts import parse_transcript
 

@@ -21,15 +21,13 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
+from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import load_corpus
-from trivalent.lab.frames_expert import load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error
-from trivalent.lab.recipes import build, load_recipe
-from trivalent.lab.tabular_expert import load_tabular
-from trivalent.lab.text_expert import logits_of
-from trivalent.lab.uncertainty import reliability
+from trivalent.lab.experts.sources import load_tabular
+from trivalent.lab.experts.text import logits_of
+from trivalent.lab.measure.metrics import IntArray, bootstrap_interval, expected_calibration_error
+from trivalent.lab.measure.uncertainty import reliability
 
 BINS = 15
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -49,8 +47,7 @@ def parts(bundle: Bundle, root: Path) -> Iterator[Part]:
         rows = test & (pictures.sources == source)
         p = face.calibrate(face.run(x[rows]))
         yield "face", str(source), pictures.labels[rows], p, pictures.groups[rows]
-    config = build(FramesTaskConfig, load_recipe(RECIPES / "voice.yaml").task, where="voice.yaml")
-    takes = load_takes(config, root=root, actors=TEST_ACTORS, variants=False)
+    takes = load_takes(audio.spec.channels, root=root, actors=TEST_ACTORS)
     frames = [audio.normalize_frames(own[0])[None] for own in takes.copies]
     p = audio.calibrate(np.concatenate([audio.run_frames(own) for own in frames]))
     yield "audio", "ravdess", takes.labels, p, takes.actors

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trivalent.lab.results import Result as _Result
-from trivalent.lab.results import Value, machine
+from trivalent.lab.measure.result_files import Result as _Result
+from trivalent.lab.measure.result_files import Value, machine
 
 FOLDER = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).resolve().parents[1]

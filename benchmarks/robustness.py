@@ -43,8 +43,8 @@ from trivalent.experts.text import read_texts
 from trivalent.lab.datasets.ravdess import TEST_ACTORS, TRAIN_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
-from trivalent.lab.fusion_fit import load_mosei_videos, out_of_fold
-from trivalent.lab.tabular_expert import load_tabular
+from trivalent.lab.experts.sources import load_tabular
+from trivalent.lab.fusion.pool_weights import load_mosei_videos, out_of_fold
 
 log = logging.getLogger("robustness")
 SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0)

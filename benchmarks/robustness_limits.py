@@ -39,8 +39,8 @@ from trivalent.core.types import FloatArray, Modality
 from trivalent.experts.channels import CHANNELS
 from trivalent.experts.quality import speech_to_noise
 from trivalent.lab.datasets.ravdess import TRAIN_ACTORS, actor_folds
-from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
-from trivalent.lab.tabular_expert import load_tabular
+from trivalent.lab.experts.sources import load_tabular
+from trivalent.lab.measure.metrics import expected_calibration_error, negative_log_likelihood
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import find_speech
 

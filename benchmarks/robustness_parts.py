@@ -21,7 +21,7 @@ from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
 from trivalent.lab.datasets.faces import FOLDER, read_picture
 from trivalent.lab.datasets.ravdess import Take, list_takes
 from trivalent.lab.datasets.tabular import TabularData
-from trivalent.lab.metrics import IntArray, bootstrap_interval, expected_calibration_error
+from trivalent.lab.measure.metrics import IntArray, bootstrap_interval, expected_calibration_error
 from trivalent.media.recording import open_recording
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import find_speech

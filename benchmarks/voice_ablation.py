@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from results_file import REPOSITORY, Result, Value
-from trivalent.lab.metrics import macro_f1
+from trivalent.lab.experts.pooled import train_tabular
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.recipes import Recipe, load_recipe
-from trivalent.lab.tabular_expert import train_tabular
 
 STATISTICS = ("mean_voiced", "std_voiced", "p10_voiced", "p90_voiced")
 ADDED = {

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from conftest import REPOSITORY, data_root
 from trivalent import Analyzer
 from trivalent.core.analysis import Analysis
-from trivalent.lab.results import machine
+from trivalent.lab.measure.result_files import machine
 
 FILE = Path(__file__).parent / "record" / "results.json"
 BUNDLES = ("default", "fast")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent.core.errors import DataError
-from trivalent.lab.alignment import average_over
+from trivalent.lab.datasets.alignment import average_over
 
 
 def by_loop(intervals: np.ndarray, features: np.ndarray, spans: np.ndarray) -> np.ndarray:

@@ -15,32 +15,31 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from torch import Tensor, nn  # noqa: E402
+from torch.func import functional_call  # noqa: E402
+from torch.utils._pytree import tree_map  # noqa: E402
 
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
-from trivalent.lab import fusion_task  # noqa: E402
-from trivalent.lab.batched import (  # noqa: E402
+from trivalent.lab.fit.losses import build_loss  # noqa: E402
+from trivalent.lab.fit.members import (  # noqa: E402
     Members,
-    clip_gradients,
-    draw_member_masks,
+    _Caller,
     dropout_layers,
     seeded,
-    set_member_masks,
-    step_members,
 )
-from trivalent.lab.fusion_task import (  # noqa: E402
+from trivalent.lab.fit.training import Fitted, TrainingConfig, fit  # noqa: E402
+from trivalent.lab.fusion import task as fusion_task  # noqa: E402
+from trivalent.lab.fusion.task import (  # noqa: E402
     FusionData,
     FusionTask,
     member_macro_f1,
     mix_samples,
     partner,
 )
-from trivalent.lab.losses import build_loss  # noqa: E402
-from trivalent.lab.metrics import macro_f1  # noqa: E402
+from trivalent.lab.measure.metrics import macro_f1  # noqa: E402
 from trivalent.lab.networks import build_network  # noqa: E402
 from trivalent.lab.networks.dropout import SeededDropout, draw_masks  # noqa: E402
 from trivalent.lab.networks.presence import drop_modalities  # noqa: E402
-from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 7, Modality.AUDIO: 5, Modality.FACE: 9}
 SEEDS = (3, 11, 20)
@@ -101,11 +100,23 @@ def small(dtype: torch.dtype = torch.float32) -> nn.Module:
     return Small().to(dtype)
 
 
+class Unbatched(Members):
+    """One network, called by its weights as it is: no `vmap`."""
+
+    def forward(self, *inputs: Any, shared: bool = False, method: str = "forward") -> Any:
+        state = {**self._state(), **(self.masks if self.training else {})}
+        named = {f"network.{name}": value[0] for name, value in state.items()}
+        given = inputs if shared else tree_map(lambda x: x[0], inputs)
+        outputs = functional_call(_Caller(self.pattern, method), named, given)
+        return tree_map(lambda x: x[None], outputs)
+
+
 def alone(
     seed: int, *, build: Any = small, rows: Any = None, options: dict[str, Any], **changes: Any
 ) -> Fitted:
     own = None if rows is None else [rows[SEEDS.index(seed)]]
-    return fit(seeded(build, seed), task(rows=own, **options), config=config(seed=seed, **changes))
+    network = Unbatched.build(build, [seed])
+    return fit(network, task(rows=own, **options), config=config(**changes)).members[0]
 
 
 def together(
@@ -236,14 +247,14 @@ def test_own_losses_of_a_network_count() -> None:
     """Terms that `misa` wants minimised besides the criterion, which is switched off here."""
     network = build_network("misa", widths=WIDTHS).eval()
     silent = task(loss=lambda logits, labels: 0 * logits.sum())
-    batch = next(silent.batches(np.random.default_rng(0)))
+    batch = next(silent.batches([np.random.default_rng(0)]))
     rows = batch.block[0, batch.part]
     expected = network.forward_all(
         {m: x[rows] for m, x in silent.train.features.items()},
         {m: x[rows] for m, x in silent.train.present.items()},
     ).auxiliary
     assert expected > 0
-    torch.testing.assert_close(silent.loss(network, batch), expected)
+    torch.testing.assert_close(silent.loss(Members([network]), batch), expected)
     batch = next(silent.batches([np.random.default_rng(0), np.random.default_rng(0)]))
     members = Members([network, network])
     torch.testing.assert_close(silent.loss(members, batch), 2 * expected)
@@ -251,7 +262,7 @@ def test_own_losses_of_a_network_count() -> None:
 
 def test_masks_of_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusion_task, "BLOCK", 2)
-    blocks = [b for b in task().batches(np.random.default_rng(0))]
+    blocks = list(task().batches([np.random.default_rng(0)]))
     assert [len(b.block[0]) for b in blocks] == [32, 32, 32, 32, 26, 26]
     rows = torch.cat([b.block[:, b.part] for b in blocks], 1)
     assert sorted(rows[0].tolist()) == list(range(90))
@@ -281,7 +292,7 @@ def test_modality_dropout_is_reproducible_and_hides() -> None:
 
     for seed in (5, 5, 6):
         seen.append([])
-        fit(seeded(Watched, seed), task(modality_dropout=0.5), config=config(seed=seed, epochs=1))
+        fit(Unbatched.build(Watched, [seed]), task(modality_dropout=0.5), config=config(epochs=1))
     first, again, other = (torch.cat(s).float() for s in seen)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -295,7 +306,7 @@ class Mortal(FusionTask):
 
     die_at = -1
 
-    def loss(self, network: nn.Module, batch: Any) -> Tensor:
+    def loss(self, network: Members, batch: Any) -> Tensor:
         if self.die_at == 0:
             raise KilledError
         self.die_at -= 1
@@ -306,10 +317,10 @@ class KilledError(Exception):
     """Stands for a machine that goes away."""
 
 
-@pytest.mark.parametrize("batched", [True, False], ids=["members", "plain"])
+@pytest.mark.parametrize("seeds", [SEEDS, SEEDS[:1]], ids=["members", "one"])
 @pytest.mark.parametrize("die_at", [4, 7, 13, 23])
 def test_a_killed_run_continues_to_the_same_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, die_at: int, batched: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, die_at: int, seeds: tuple[int, ...]
 ) -> None:
     """To the bit; checkpoints lie within epochs and within blocks of masks."""
     monkeypatch.setattr(fusion_task, "BLOCK", 4)
@@ -318,8 +329,7 @@ def test_a_killed_run_continues_to_the_same_result(
     def run(kill: int = -1, checkpoint: Path | None = None) -> Fitted:
         mortal = Mortal(data(90), data(60, seed=1), batch_size=BATCH, modality_dropout=0.3, mixup=0.2)
         mortal.die_at = kill
-        network = Members.build(Small, SEEDS) if batched else seeded(Small, 0)
-        return fit(network, mortal, config=chosen, checkpoint=checkpoint)
+        return fit(Members.build(Small, seeds), mortal, config=chosen, checkpoint=checkpoint)
 
     whole = run()
     with pytest.raises(KilledError):
@@ -339,7 +349,7 @@ def test_each_member_keeps_its_own_best_weights() -> None:
     states: list[dict[str, Tensor]] = []
 
     class Scripted(FusionTask):
-        def validate(self, network: nn.Module) -> dict[str, Any]:
+        def validate(self, network: Members) -> dict[str, Any]:
             states.append({k: v.clone() for k, v in network.state_dict().items()})
             return {"score": scores[len(states) - 1], "other": 2.0}
 
@@ -398,7 +408,7 @@ def with_gradients(members: Members, *, scale: float = 1.0) -> list[nn.Module]:
 def test_clipping_is_per_member() -> None:
     members = Members.build(Small, range(4))
     plain = with_gradients(members)
-    clip_gradients(members, 1.0)
+    members.clip_gradients(1.0)
     norms = [float(nn.utils.clip_grad_norm_(network.parameters(), 1.0)) for network in plain]
     assert min(norms) < 1 < max(norms)
     for name, p in zip(members.names, members.stacked, strict=True):
@@ -420,7 +430,7 @@ def test_learning_rates_are_per_member(kind: Any) -> None:
             for k, network in enumerate(plain):
                 network.get_parameter(name).grad = p.grad[k].clone()
         together_.param_groups[0]["lr"] = 0.01
-        step_members(together_, members, rates)
+        members.step(together_, rates)
         for optimizer in own:
             optimizer.step()
     for split, network in zip(members.split(), plain, strict=True):
@@ -459,14 +469,12 @@ def test_members_predict_as_the_networks_do() -> None:
 def test_masks_are_each_member_s_own() -> None:
     members, network = Members.build(Small, SEEDS), Small()
     generators = [torch.Generator().manual_seed(s) for s in SEEDS]
-    masks = draw_member_masks(members, 8, generators=generators)
-    assert {name: m.shape for name, m in masks.items()} == {"dropout": (3, 8, 12)}
+    masks = members.draw_masks(8, generators=generators)
+    assert {name: m.shape for name, m in masks.items()} == {"dropout.mask": (3, 8, 12)}
     for k, seed in enumerate(SEEDS):
         draw_masks(network, 8, torch.Generator().manual_seed(seed))
-        assert torch.equal(masks["dropout"][k], network.dropout.mask)
-    set_member_masks(network, {"dropout": masks["dropout"][:1]})
-    assert torch.equal(network.dropout.mask, masks["dropout"][0])
-    assert list(dropout_layers(members)) == ["dropout"]
+        assert torch.equal(masks["dropout.mask"][k], network.dropout.mask)
+    assert list(dropout_layers(members.pattern)) == ["dropout"]
     assert members.split()[0].dropout.mask.shape == (1, 12)
 
 

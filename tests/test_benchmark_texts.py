@@ -40,8 +40,8 @@ from trivalent.lab.benchmarks.transfer import CHANCE, OTHERS, POOLED, run_transf
 from trivalent.lab.benchmarks.transfer import draw as draw_matrix
 from trivalent.lab.datasets import embedding
 from trivalent.lab.datasets.dataset import Dataset, Features
-from trivalent.lab.problem import make_problem
-from trivalent.lab.systems import System, train_system
+from trivalent.lab.fusion.seed_training import System, train_system
+from trivalent.lab.problems.classification import make_problem
 
 SIZES = {"train": 60, "val": 24, "test": 30}
 

@@ -27,11 +27,11 @@ from trivalent.lab.benchmarks.imbalance import (
 from trivalent.lab.benchmarks.registry import BENCHMARKS, run_benchmark
 from trivalent.lab.benchmarks.selection import Candidate, choose, claim, compare, rank_correlation
 from trivalent.lab.datasets.dataset import Dataset, Features
-from trivalent.lab.metrics import macro_f1
-from trivalent.lab.problem import make_problem
-from trivalent.lab.resampling import RESAMPLERS
-from trivalent.lab.results import Result
-from trivalent.lab.systems import PAPER_TRAINING, System, train_system
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, train_system
+from trivalent.lab.measure.metrics import macro_f1
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.classification import make_problem
+from trivalent.lab.problems.resampling import RESAMPLERS
 
 SIZES = {"train": 90, "val": 40, "test": 40}
 SEEDS = (0, 1)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError
-from trivalent.lab.calibration import fit_temperature, fit_vector_scaling
-from trivalent.lab.metrics import expected_calibration_error, negative_log_likelihood
+from trivalent.lab.decide.calibration import fit_temperature, fit_vector_scaling
+from trivalent.lab.measure.metrics import expected_calibration_error, negative_log_likelihood
 
 
 def drawn(n: int = 6000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

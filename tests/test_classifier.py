@@ -26,8 +26,8 @@ from trivalent import lab  # noqa: E402
 from trivalent.core.errors import RecipeError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab import TrivalentClassifier  # noqa: E402
-from trivalent.lab.classifier_inputs import column_groups, join_blocks, validation_rows  # noqa: E402
-from trivalent.lab.losses import LOSSES  # noqa: E402
+from trivalent.lab.fit.losses import LOSSES  # noqa: E402
+from trivalent.lab.fusion.classifier_inputs import column_groups, join_blocks, validation_rows  # noqa: E402
 
 LAYOUT = {"text": 4, "audio": 3, "face": 2}
 # None is expected to fail. Not applicable, and therefore not run by scikit-learn: NaN (the tag
@@ -218,7 +218,7 @@ def test_predictions_survive_pickling_and_come_in_chunks(monkeypatch: pytest.Mon
     model = fast().fit(X, y)
     expected = model.predict_proba(X)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), expected)
-    monkeypatch.setattr("trivalent.lab.classifier._CHUNK", 7)
+    monkeypatch.setattr("trivalent.lab.fusion.classifier._CHUNK", 7)
     assert np.allclose(model.predict_proba(X), expected, atol=1e-12)
 
 

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from trivalent.core.errors import DataError, FeatureError
 from trivalent.features.cleaning import Cleaner
-from trivalent.lab.cleaning import CleaningConfig, fit_cleaner
 from trivalent.lab.datasets.dataset import Features
+from trivalent.lab.problems.cleaning import CleaningConfig, fit_cleaner
 
 # Eighths: a column that varies does so by more than rounding.
 CELLS = st.one_of(st.integers(-8000, 8000).map(lambda n: n / 8), st.sampled_from([np.nan, np.inf, -np.inf]))

@@ -29,15 +29,15 @@ from trivalent.lab.compress.reading import read_weights  # noqa: E402
 from trivalent.lab.compress.recipe import load_compression, parse_compression  # noqa: E402
 from trivalent.lab.compress.student import StudentConfig  # noqa: E402
 from trivalent.lab.compress.transfer import TransferConfig  # noqa: E402
-from trivalent.lab.compress.voice import DistilledFrames, fold_of_takes, read_members  # noqa: E402
+from trivalent.lab.compress.voice import DistilledFrames, read_members  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E402
+from trivalent.lab.datasets.ravdess_takes import TakeData  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
+from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
 from trivalent.lab.export import export_frames  # noqa: E402
-from trivalent.lab.frames_expert import TakeData  # noqa: E402
-from trivalent.lab.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
+from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
 from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import build  # noqa: E402
-from trivalent.lab.training import TrainingConfig  # noqa: E402
 
 EMOTIONS = [int(s) for s in SENTIMENTS.values()]
 FAST = REPOSITORY / "recipes" / "fast.yaml"
@@ -146,7 +146,7 @@ def test_students_of_the_voice_are_cross_fitted(tmp_path: Path, monkeypatch: pyt
     assert seen == [([0, 1], 84), ([2, 3], 84), ([4, 5], 84), ([6, 7], 84), (list(range(8)), 112)]
     assert found.logits.shape == (112, 3)
     scaled = data.normalized(spec.mean, spec.scale, spec.clip)
-    held = np.flatnonzero(fold_of_takes(data) == 1)
+    held = np.flatnonzero(data.folds == 1)
     expected = np.mean([logits_of_takes(m, scaled.clean(held)) for m in members[2:4]], 0)
     np.testing.assert_allclose(found.teacher_logits[held], expected, atol=1e-5)
     with pytest.raises(BundleError, match="as many members for each of 4 folds, got 7"):

@@ -9,8 +9,8 @@ from trivalent.core.errors import DataError, LeakageError
 from trivalent.core.types import Modality
 from trivalent.lab.answering import AnsweringConfig, choose_answering
 from trivalent.lab.conformal_split import ConformalSplit, split_validation
-from trivalent.lab.guard import Part, Role
-from trivalent.lab.metrics import macro_f1
+from trivalent.lab.measure.metrics import macro_f1
+from trivalent.lab.problems.parts import Part, Role
 
 
 def part(labels: np.ndarray, *, per_group: int = 1, role: Role = Role.VAL) -> Part:

@@ -14,9 +14,9 @@ from trivalent.core.types import Modality
 from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.mosei import read_segments
 from trivalent.lab.datasets.mosei_922 import FILE as FILE_922
+from trivalent.lab.datasets.protocols import class_counts
 from trivalent.lab.datasets.ravdess import list_takes
 from trivalent.lab.datasets.registry import DATASETS
-from trivalent.lab.protocols import class_counts
 
 # (negative, neutral, positive) of train, val, test: written here again, so that a slip in an entry shows.
 KNOWN = {

@@ -19,7 +19,7 @@ from trivalent.lab.decisions import (
     search_ratios,
     search_threshold,
 )
-from trivalent.lab.metrics import accuracy, macro_f1
+from trivalent.lab.measure.metrics import accuracy, macro_f1
 
 checked = settings(max_examples=40, deadline=None)
 levels = st.floats(0.01, 1)

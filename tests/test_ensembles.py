@@ -15,7 +15,7 @@ pytest.importorskip("sklearn", reason="needs the extra train")
 from sklearn.linear_model import LogisticRegression
 
 from trivalent.core.errors import DataError, MissingExtraError, UsageError
-from trivalent.lab.ensembles import (
+from trivalent.lab.decide.ensembles import (
     fit_stacking,
     hard_vote,
     search_weights,
@@ -23,7 +23,7 @@ from trivalent.lab.ensembles import (
     soft_vote,
     vote_shares,
 )
-from trivalent.lab.metrics import accuracy, macro_f1, negative_log_likelihood
+from trivalent.lab.measure.metrics import accuracy, macro_f1, negative_log_likelihood
 
 checked = settings(max_examples=40, deadline=None)
 

@@ -31,10 +31,10 @@ from trivalent.lab.bundles import export_bundle  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
 from trivalent.lab.datasets.mosei_922 import BLOCKS  # noqa: E402
+from trivalent.lab.datasets.protocols import Protocol  # noqa: E402
 from trivalent.lab.evaluate import evaluate, render_text  # noqa: E402
 from trivalent.lab.evaluation import TITLES, by_class, figures, intervals, report  # noqa: E402
-from trivalent.lab.metrics import bootstrap_interval, macro_f1  # noqa: E402
-from trivalent.lab.protocols import Protocol  # noqa: E402
+from trivalent.lab.measure.metrics import bootstrap_interval, macro_f1  # noqa: E402
 
 
 def predictions(n: int = 120, seed: int = 0) -> tuple[np.ndarray, Answers, list[str]]:

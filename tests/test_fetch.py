@@ -24,8 +24,8 @@ from trivalent.lab.datasets import fetch as fetch_module
 from trivalent.lab.datasets.download import Patience, Placement, download, placement
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.fetch import Fetched, Outcome, fetch
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.registry import DATASETS
-from trivalent.lab.protocols import Protocol
 
 CONTENT = bytes(range(256)) * 40
 QUICK = Patience(timeout_s=5.0, tries=3, pause_s=0.0, longest_pause_s=0.0)

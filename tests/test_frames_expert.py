@@ -20,20 +20,24 @@ from trivalent.core.assets import DATA  # noqa: E402
 from trivalent.core.errors import BundleError, RecipeError  # noqa: E402
 from trivalent.features.covarep import covarep  # noqa: E402
 from trivalent.features.frames import CHANNELS, frames  # noqa: E402
-from trivalent.lab import frames_expert, train  # noqa: E402
+from trivalent.lab import train  # noqa: E402
+from trivalent.lab.datasets import ravdess_takes  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS, actor_folds  # noqa: E402
-from trivalent.lab.expert import TrainedExpert  # noqa: E402
-from trivalent.lab.export import export_frames  # noqa: E402
-from trivalent.lab.frames_expert import TakeData, load_takes, train_frames  # noqa: E402
-from trivalent.lab.frames_task import (  # noqa: E402
+from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes  # noqa: E402
+from trivalent.lab.experts import frames as frames_expert  # noqa: E402
+from trivalent.lab.experts import sources  # noqa: E402
+from trivalent.lab.experts.frames import train_frames  # noqa: E402
+from trivalent.lab.experts.frames_task import (  # noqa: E402
     FramesTask,
     FramesTaskConfig,
     logits_of_takes,
     pad_frames,
 )
+from trivalent.lab.experts.trained import TrainedExpert  # noqa: E402
+from trivalent.lab.export import export_frames  # noqa: E402
+from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
 from trivalent.lab.networks.temporal import AttentivePooling, TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import Recipe  # noqa: E402
-from trivalent.lab.training import TrainingConfig, fit  # noqa: E402
 from trivalent.media.recording import open_recording  # noqa: E402
 from trivalent.media.sound import SAMPLE_RATE  # noqa: E402
 
@@ -236,7 +240,8 @@ def recipe(*, seeds: tuple[int, ...] = (0, 1), **training: Any) -> Recipe:
 @pytest.fixture
 def fake_takes(monkeypatch: pytest.MonkeyPatch) -> TakeData:
     data = take_data()
-    monkeypatch.setattr(frames_expert, "load_takes", lambda *_, **__: data)
+    fake = replace(sources.SOURCES["ravdess"], takes=lambda *_, **__: data)
+    monkeypatch.setattr(sources, "SOURCES", {"ravdess": fake})
     return data
 
 
@@ -332,7 +337,7 @@ def test_a_killed_training_continues(
 def test_the_runtime_equals_torch_on_a_real_clip(
     fake_takes: TakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames_expert, "actor_folds", lambda: actor_folds(2))
+    monkeypatch.setattr(ravdess_takes, "actor_folds", lambda: actor_folds(2))
     expert = train_frames(recipe(seeds=(0,)), modality="audio", root=tmp_path, out=tmp_path)
     members = []
     for path in sorted(tmp_path.glob("member-*.pt")):
@@ -381,7 +386,7 @@ class Wrong:
 def test_real_takes_are_of_the_actors_asked_for(real_data: Path) -> None:
     if not (real_data / "ravdess" / "speech").is_dir():
         pytest.skip("no RAVDESS")
-    data = load_takes(FramesTaskConfig("ravdess"), root=real_data, actors=(1, 2))
+    data = load_takes(CHANNELS, root=real_data, actors=(1, 2))
     assert set(data.actors.tolist()) == {1, 2}
     assert len(data) == 2 * 52
     assert np.bincount(data.labels).tolist() == [64, 24, 16]

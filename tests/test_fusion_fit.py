@@ -17,7 +17,7 @@ pytest.importorskip("sklearn", reason="needs the extra train")
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError
 from trivalent.core.types import Modality
-from trivalent.lab.fusion_fit import (
+from trivalent.lab.fusion.pool_weights import (
     KAPPAS,
     MoseiVideos,
     Worth,

@@ -22,9 +22,9 @@ from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.answering import choose_answering  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
-from trivalent.lab.fusion_recipe import FusionRecipe, parse_fusion  # noqa: E402
-from trivalent.lab.fusion_train import score, select, train_fusion  # noqa: E402
-from trivalent.lab.problem import Problem, make_problem  # noqa: E402
+from trivalent.lab.fusion.recipe import FusionRecipe, parse_fusion  # noqa: E402
+from trivalent.lab.fusion.train import score, select, train_fusion  # noqa: E402
+from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
 from trivalent.lab.recipes import read_recipe  # noqa: E402
 from trivalent.lab.train import train  # noqa: E402
 

@@ -23,14 +23,14 @@ from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.text import encode, pad  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS  # noqa: E402
 from trivalent.lab.datasets.registry import find_dataset  # noqa: E402
+from trivalent.lab.experts.pooled_task import Ensemble, TabularNetwork  # noqa: E402
 from trivalent.lab.export import export_frames, export_tabular, export_text  # noqa: E402
 from trivalent.lab.fusion_export import export_fusion  # noqa: E402
 from trivalent.lab.graphs import check_graph  # noqa: E402
 from trivalent.lab.networks import NETWORKS, FusionNetwork, build_network  # noqa: E402
 from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.networks.text import TextClassifier  # noqa: E402
-from trivalent.lab.problem import Problem, make_problem  # noqa: E402
-from trivalent.lab.tabular_task import Ensemble, TabularNetwork  # noqa: E402
+from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 768, Modality.AUDIO: 40, Modality.FACE: 34}  # of the 922 MOSEI videos, cleaned
 STEPS = ", steps"

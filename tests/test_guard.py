@@ -8,8 +8,8 @@ import pytest
 from trivalent.core.errors import LeakageError
 from trivalent.core.types import Modality
 from trivalent.lab.answering import AnsweringConfig, choose_answering
-from trivalent.lab.guard import Part, Parts, Role
-from trivalent.lab.metrics import accuracy
+from trivalent.lab.measure.metrics import accuracy
+from trivalent.lab.problems.parts import Part, Parts, Role
 
 
 def part(role: Role, *, groups: str, n: int = 30, seed: int = 0) -> Part:

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 import torch.nn.functional as F  # noqa: E402, N812
 
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
-from trivalent.lab import loss_functions as terms  # noqa: E402
-from trivalent.lab.losses import LOSSES, build_loss, class_weights, loss_options  # noqa: E402
+from trivalent.lab.fit import loss_functions as terms  # noqa: E402
+from trivalent.lab.fit.losses import LOSSES, build_loss, class_weights, loss_options  # noqa: E402
 
 COUNTS = np.array([10, 40, 50])
 VARIANTS = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
-from trivalent.lab.losses import ClassWeights, class_weights, soft_cross_entropy, soft_targets  # noqa: E402
+from trivalent.lab.fit.losses import ClassWeights, class_weights, soft_cross_entropy, soft_targets  # noqa: E402
 
 MOSEI = np.array([224, 1134, 891])
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent.core.errors import DataError
-from trivalent.lab.metrics import (
+from trivalent.lab.measure.metrics import (
     accuracy,
     bootstrap_interval,
     brier,

@@ -23,8 +23,8 @@ from trivalent.lab.benchmarks.voice_face import pool
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.mosei import read_segments
 from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
-from trivalent.lab.problem import make_problem
-from trivalent.lab.systems import PAPER_TRAINING, System
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.problems.classification import make_problem
 
 ONE_EPOCH = replace(PAPER_TRAINING, epochs=1, validations_per_epoch=0, schedule="constant")
 QUICK = Candidate(((System(network="linear", training=ONE_EPOCH), (Modality.TEXT,)),))

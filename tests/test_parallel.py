@@ -12,9 +12,9 @@ pytest.importorskip("torch", reason="needs the extra train")
 from trivalent.core.errors import UsageError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets.dataset import Dataset, Features
-from trivalent.lab.parallel import train_in_processes
-from trivalent.lab.problem import make_problem
-from trivalent.lab.systems import PAPER_TRAINING, System, train_system
+from trivalent.lab.fusion.parallel import train_in_processes
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, train_system
+from trivalent.lab.problems.classification import make_problem
 
 
 def test_the_same_as_in_one_process() -> None:

@@ -19,8 +19,8 @@ from trivalent.lab.datasets.mosei import (
     read_segments,
     split_of,
 )
+from trivalent.lab.datasets.protocols import check_counts, class_counts, describe
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.protocols import check_counts, class_counts, describe
 
 MOSEI = find_dataset("mosei")
 HEADER = ",".join([*COLUMNS, "text"])

@@ -135,13 +135,13 @@ def test_build_refuses_other_types(content: dict, message: str) -> None:
 def test_shipped_recipes_are_complete() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     assert torch
-    from trivalent.lab.assemble import BundleConfig
     from trivalent.lab.compress.recipe import parse_compression
-    from trivalent.lab.frames_task import FramesTaskConfig
-    from trivalent.lab.fusion_recipe import parse_fusion
-    from trivalent.lab.tabular_task import TabularTaskConfig
-    from trivalent.lab.text_task import TextTaskConfig
-    from trivalent.lab.training import TrainingConfig
+    from trivalent.lab.experts.assemble import BundleConfig
+    from trivalent.lab.experts.frames_task import FramesTaskConfig
+    from trivalent.lab.experts.pooled_task import TabularTaskConfig
+    from trivalent.lab.experts.text_task import TextTaskConfig
+    from trivalent.lab.fit.training import TrainingConfig
+    from trivalent.lab.fusion.recipe import parse_fusion
 
     tasks = {
         "text": TextTaskConfig,

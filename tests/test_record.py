@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from record_results import FILE, RECIPES, analyses, told, training
-from trivalent.lab.results import machine
+from trivalent.lab.measure.result_files import machine
 
 RECORD: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 SAME = machine() == RECORD["machine"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trivalent.core.errors import DataError
-from trivalent.lab import regression_metrics as rm
+from trivalent.lab.measure import regression_metrics as rm
 
 
 def test_pearson_at_its_limits() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("imblearn", reason="needs the extra train")
 
 from trivalent.core.errors import DataError, MissingExtraError, RecipeError, UsageError
-from trivalent.lab.resampling import RESAMPLERS, Resampled, resample
+from trivalent.lab.problems.resampling import RESAMPLERS, Resampled, resample
 
 checked = settings(max_examples=40, deadline=None)
 NEIGHBOURS = ("smote", "borderline_smote", "adasyn")

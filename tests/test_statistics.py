@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.lab.metrics import accuracy
-from trivalent.lab.statistics import paired_bootstrap, paired_t, seed_interval, wilcoxon
+from trivalent.lab.measure.metrics import accuracy
+from trivalent.lab.measure.statistics import paired_bootstrap, paired_t, seed_interval, wilcoxon
 
 checked = settings(max_examples=60, deadline=None)
 values = st.floats(0, 1).map(lambda x: round(x, 4))

@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from trivalent.core.errors import DataError, RecipeError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
-from trivalent.lab.fusion_task import FusionData  # noqa: E402
-from trivalent.lab.problem import Problem, make_problem  # noqa: E402
-from trivalent.lab.resampling import resample  # noqa: E402
-from trivalent.lab.systems import PAPER_TRAINING, System, _training_data, train_system  # noqa: E402
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, _training_data, train_system  # noqa: E402
+from trivalent.lab.fusion.task import FusionData  # noqa: E402
+from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
+from trivalent.lab.problems.resampling import resample  # noqa: E402
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from trivalent.core import assets as registry  # noqa: E402
 from trivalent.core.errors import AssetError, DataError, RecipeError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.text import encode  # noqa: E402
-from trivalent.lab import text_task, text_teachers  # noqa: E402
 from trivalent.lab.datasets import unlabelled  # noqa: E402
 from trivalent.lab.datasets.text import TextData, fold_of  # noqa: E402
-from trivalent.lab.expert import TrainedExpert  # noqa: E402
-from trivalent.lab.losses import distillation_loss, soft_cross_entropy  # noqa: E402
+from trivalent.lab.experts import text_task, text_teachers  # noqa: E402
+from trivalent.lab.experts.text_task import TextTask, TextTaskConfig  # noqa: E402
+from trivalent.lab.experts.trained import TrainedExpert  # noqa: E402
+from trivalent.lab.fit.losses import distillation_loss, soft_cross_entropy  # noqa: E402
 from trivalent.lab.networks import encoders  # noqa: E402
 from trivalent.lab.networks.encoders import _BertIds, pretrained_encoder  # noqa: E402
 from trivalent.lab.recipes import Recipe  # noqa: E402
-from trivalent.lab.text_task import TextTask, TextTaskConfig  # noqa: E402
 
 WORDS = ("good", "bad", "table", "lovely", "awful", "chair", "nice", "sad", "door", "fine", "poor", "cup")
 N = 3 * len(WORDS)

@@ -19,8 +19,9 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from torch import Tensor, nn  # noqa: E402
 
 from trivalent.core.errors import RecipeError  # noqa: E402
-from trivalent.lab import training, training_progress  # noqa: E402
-from trivalent.lab.training import Fitted, TrainingConfig, fit  # noqa: E402
+from trivalent.lab.fit import training, training_progress  # noqa: E402
+from trivalent.lab.fit.members import Single  # noqa: E402
+from trivalent.lab.fit.training import Fitted, TrainingConfig, fit  # noqa: E402
 
 
 class KilledError(Exception):
@@ -217,7 +218,10 @@ def test_averaging_leaves_the_trained_network_alone() -> None:
     fitted = fit(network, Toy(), config=config(averaging=0.9))
     assert fitted.network is not network
     plain = new_network()
-    assert fit(plain, Toy(), config=config(averaging=0.0)).network is plain
+    fitted = fit(plain, Toy(), config=config(averaging=0.0))
+    assert fitted.network is plain
+    (member,) = fitted.members
+    assert (member.network, member.best, member.history) == (plain, fitted.best, fitted.history)
 
 
 def test_schedule() -> None:
@@ -254,13 +258,13 @@ def rates(**changes: Any) -> list[float]:
     used: list[float] = []
     toy = Toy(scores=[0.5, 0.4, 0.3, 0.6, 0.5, 0.5])
 
-    def watched(optimizer: torch.optim.Optimizer, network: nn.Module, factors: list[float]) -> None:
-        step(optimizer, network, factors)
+    def watched(members: Single, optimizer: torch.optim.Optimizer, factors: list[float]) -> None:
+        step(members, optimizer, factors)
         used.append(optimizer.param_groups[0]["lr"])
 
-    step = training.step_members
+    step = Single.step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "step_members", watched)
+        patch.setattr(Single, "step", watched)
         fit(new_network(), toy, config=config(**changes))
     return used
 
@@ -297,13 +301,14 @@ def test_an_unknown_choice(key: str) -> None:
 
 
 def test_a_checkpoint_of_the_first_version_is_continued(tmp_path: Path) -> None:
-    """It knew neither seeds nor plateaus."""
+    """It knew neither seeds nor plateaus, and held the figures of one network."""
     whole = fit(new_network(), Toy(), config=config())
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(KilledError):
         fit(new_network(), Toy(die_at=10), config=config(), checkpoint=checkpoint)
     state = torch.load(checkpoint, weights_only=True)
     del state["seeds"], state["plateaus"]
+    (state["history"],), (state["best"],) = state.pop("histories"), state.pop("bests")
     torch.save(state, checkpoint)
     assert same(fit(new_network(), Toy(), config=config(), checkpoint=checkpoint), whole)
 

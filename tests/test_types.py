@@ -47,6 +47,8 @@ def test_maps_follow_their_definitions(values: list[Fraction]) -> None:
     # Python's round() also sends ties to the even neighbour.
     nearest = [round(v) for v in exact]
     assert map_scores(exact, "round").tolist() == [(n > 0) - (n < 0) + 1 for n in nearest]
+    banded = [0 if abs(v) <= Fraction(1, 6) else v for v in values]
+    assert map_scores(exact, "band").tolist() == [(v > 0) - (v < 0) + 1 for v in banded]
     assert map_scores(exact, LabelMap.SEVEN).tolist() == [n + 3 for n in nearest]
 
 
@@ -54,7 +56,7 @@ def test_maps_follow_their_definitions(values: list[Fraction]) -> None:
 @settings(max_examples=50, deadline=None)
 def test_maps_are_symmetric_and_monotone(value: Fraction) -> None:
     score = float(value)
-    for rule, top in (("sign", 2), ("round", 2), ("seven", 6)):
+    for rule, top in (("sign", 2), ("round", 2), ("band", 2), ("seven", 6)):
         here, there = map_scores([score, -score], rule)
         assert here + there == top
         assert (np.diff(map_scores(np.sort([score, 0.0, 1.0]), rule)) >= 0).all()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent.core.errors import DataError
-from trivalent.lab.uncertainty import (
+from trivalent.lab.measure.uncertainty import (
     classwise_calibration_error,
     expected_calibration_error,
     reliability,

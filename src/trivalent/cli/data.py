@@ -113,15 +113,15 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from trivalent.lab.data_report import render_text, report
     from trivalent.lab.datasets.registry import find_dataset
+    from trivalent.lab.datasets.report import render_text, report
 
     entry = find_dataset(arguments.name, workers=arguments.workers)
     entry.protocol(arguments.protocol)  # a wrong name is told before the data are looked for
     content = report(entry, _root(arguments), protocol=arguments.protocol, features=arguments.features)
     if arguments.html is not None:
         from trivalent.core.files import write_text_atomic
-        from trivalent.lab.data_page import render_html
+        from trivalent.lab.datasets.report_page import render_html
 
         write_text_atomic(arguments.html, render_html(content))
     if arguments.json:

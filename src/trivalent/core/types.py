@@ -57,11 +57,15 @@ class Status(StrEnum):
     OFF = "off"  # the user switched it off
 
 
+_BAND = 1 / 6 + 1e-6  # scores are stored with rounding
+
+
 class LabelMap(StrEnum):
     """Named maps from a score in [-3, 3] to classes."""
 
     SIGN = "sign"  # < 0, = 0, > 0
     ROUND = "round"  # nearest integer, ties to even, then sign
+    BAND = "band"  # within 1/6 of 0, the smallest step of a mean of annotators, is 0; then sign
     SEVEN = "seven"  # nearest integer, ties to even: -3..3 coded 0..6
 
 
@@ -73,7 +77,7 @@ def map_scores(scores: FloatArray | Sequence[float], rule: LabelMap | str) -> ND
     scores : array of float, shape (n,)
         Annotated sentiment in [-3, 3].
     rule : LabelMap
-        `sign` and `round` give `Sentiment` codes; `seven` gives 0..6 for -3..3.
+        `sign`, `round` and `band` give `Sentiment` codes; `seven` gives 0..6 for -3..3.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def map_scores(scores: FloatArray | Sequence[float], rule: LabelMap | str) -> ND
     [0, 1, 2, 2]
     >>> map_scores([-0.33, 0.0, 0.5, 1.5], "round").tolist()
     [1, 1, 1, 2]
+    >>> map_scores([-0.33, 1 / 6, 0.5, 1.5], "band").tolist()
+    [0, 1, 2, 2]
     >>> map_scores([-3, 0.5, 1.5], "seven").tolist()
     [0, 3, 5]
     """
@@ -98,6 +104,8 @@ def map_scores(scores: FloatArray | Sequence[float], rule: LabelMap | str) -> ND
         return np.rint(values).astype(np.int64) + 3
     if rule is LabelMap.ROUND:
         values = np.rint(values)
+    elif rule is LabelMap.BAND:
+        values = np.where(np.abs(values) <= _BAND, 0, values)
     return np.sign(values).astype(np.int64) + 1
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trivalent.core.assets import cache_folder
 
 if TYPE_CHECKING:
-    from trivalent.lab.classifier import TrivalentClassifier
+    from trivalent.lab.fusion.classifier import TrivalentClassifier
 
 __all__ = ["TrivalentClassifier"]
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
         from trivalent.core.errors import MissingExtraError
 
         try:
-            from trivalent.lab.classifier import TrivalentClassifier
+            from trivalent.lab.fusion.classifier import TrivalentClassifier
         except ModuleNotFoundError as error:
             if str(error.name).startswith("trivalent"):
                 raise

@@ -15,12 +15,12 @@ from trivalent.bundle.decision import Answers, Decision, DecisionKind, DecisionR
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import FloatArray, Sentiment
 from trivalent.lab.abstention import abstain_for_coverage
-from trivalent.lab.calibration import fit_temperature, fit_vector_scaling
-from trivalent.lab.choices import check_known
 from trivalent.lab.conformal import fit_conformal
+from trivalent.lab.decide.calibration import fit_temperature, fit_vector_scaling
 from trivalent.lab.decisions import search_ratios, search_threshold
-from trivalent.lab.guard import Part
-from trivalent.lab.metrics import IntArray
+from trivalent.lab.measure.metrics import IntArray
+from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.parts import Part
 
 
 class Calibration(StrEnum):

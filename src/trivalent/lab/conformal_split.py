@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
 from trivalent.lab.datasets.splits import split_by_group
-from trivalent.lab.guard import Part
+from trivalent.lab.problems.parts import Part
 
 # With 100 items and a stated coverage of .9 the true one lies within .06 of it for 95 of 100 such
 # halves (Angelopoulos & Bates 2021, section 3.2); and with fewer on the other side, choices are chance.

@@ -12,11 +12,11 @@ from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import Network, group_digest
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import Modality
-from trivalent.lab.choices import check_known
 from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.evaluation import render, report
-from trivalent.lab.guard import Part, Role
+from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.parts import Part, Role
 
 SCHEMA = "trivalent.evaluation/1"
 _ROLES = dict(zip(SPLITS, Role, strict=True))

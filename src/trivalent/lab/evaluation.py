@@ -10,8 +10,8 @@ import numpy as np
 from trivalent.bundle.decision import Answers
 from trivalent.core.types import LABELS, FloatArray, Sentiment
 from trivalent.lab import metrics
-from trivalent.lab.metrics import IntArray
-from trivalent.lab.uncertainty import risk_coverage
+from trivalent.lab.measure.metrics import IntArray
+from trivalent.lab.measure.uncertainty import risk_coverage
 
 TITLES = {
     "accuracy": "accuracy",

@@ -22,6 +22,8 @@ class Recipe:
     `kind` chooses the trainer (text, voice, face, bundle); `task` and `training` are its
     configuration, checked by the trainer's own dataclasses. `runs` of a text recipe are changes
     of `training`, and of `task` under that key, one fine-tuning each; its `teachers` are asked first.
+    `card` is what a user of a voice or face expert should know (data, licence, limits) where that is
+    more than what holds for its data set.
     """
 
     kind: str
@@ -31,6 +33,7 @@ class Recipe:
     teachers: dict[str, Any] = field(default_factory=dict)
     task: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
 
 
 def read_recipe(path: Path | None, *, overrides: Sequence[str] = ()) -> dict[str, Any]:

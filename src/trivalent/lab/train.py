@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.core.errors import RecipeError
-from trivalent.lab.assemble import assemble_bundle
 from trivalent.lab.datasets.root import data_root
-from trivalent.lab.expert import TrainedExpert
-from trivalent.lab.frames_expert import train_frames
-from trivalent.lab.fusion_recipe import KIND, parse_fusion
-from trivalent.lab.fusion_train import train_fusion
+from trivalent.lab.experts.assemble import assemble_bundle
+from trivalent.lab.experts.frames import train_frames
+from trivalent.lab.experts.pooled import train_tabular
+from trivalent.lab.experts.text import train_text
+from trivalent.lab.experts.trained import TrainedExpert
+from trivalent.lab.fusion.recipe import KIND, parse_fusion
+from trivalent.lab.fusion.train import train_fusion
 from trivalent.lab.recipes import Recipe, build, read_recipe
-from trivalent.lab.tabular_expert import train_tabular
-from trivalent.lab.text_expert import train_text
 
 
 def train(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.types import FloatArray, Sentiment
-from trivalent.lab.guard import Part
-from trivalent.lab.metrics import (
+from trivalent.lab.fusion.seed_training import System, Trained, train_system
+from trivalent.lab.measure.metrics import (
     IntArray,
     class_scores,
     confusion_matrix,
@@ -20,10 +20,10 @@ from trivalent.lab.metrics import (
     macro_f1,
     macro_recall,
 )
-from trivalent.lab.problem import Problem
-from trivalent.lab.results import Result, Value
-from trivalent.lab.statistics import bootstrap_interval, paired_t, seed_interval
-from trivalent.lab.systems import System, Trained, train_system
+from trivalent.lab.measure.result_files import Result, Value
+from trivalent.lab.measure.statistics import bootstrap_interval, paired_t, seed_interval
+from trivalent.lab.problems.classification import Problem
+from trivalent.lab.problems.parts import Part
 
 log = logging.getLogger(__name__)
 Figures = dict[str, NDArray[np.float64]]  # metric to its value for each seed

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.lab.benchmarks.figures import canvas, save
-from trivalent.lab.results import Value
+from trivalent.lab.measure.result_files import Value
 
 _INK = "#1c2529"
 _MARKS = "os^Dv"

@@ -18,9 +18,9 @@ from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.embedding import embed_texts
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.text import TextData, load_corpus
-from trivalent.lab.metrics import IntArray
-from trivalent.lab.systems import System
-from trivalent.lab.training import TrainingConfig
+from trivalent.lab.fit.training import TrainingConfig
+from trivalent.lab.fusion.seed_training import System
+from trivalent.lab.measure.metrics import IntArray
 
 log = logging.getLogger(__name__)
 MOSEI = "mosei"

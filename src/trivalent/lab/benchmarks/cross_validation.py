@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from trivalent.core.errors import UsageError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets.splits import stratified_folds
-from trivalent.lab.guard import Part, Parts, Role
-from trivalent.lab.metrics import macro_f1
-from trivalent.lab.problem import Problem
-from trivalent.lab.systems import System, train_system
+from trivalent.lab.fusion.seed_training import System, train_system
+from trivalent.lab.measure.metrics import macro_f1
+from trivalent.lab.problems.classification import Problem
+from trivalent.lab.problems.parts import Part, Parts, Role
 
 FOLDS = 5
 

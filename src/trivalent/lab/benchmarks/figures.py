@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import MissingExtraError
 from trivalent.core.types import LABELS
-from trivalent.lab.metrics import IntArray
-from trivalent.lab.results import Value
-from trivalent.lab.uncertainty import risk_coverage
+from trivalent.lab.measure.metrics import IntArray
+from trivalent.lab.measure.result_files import Value
+from trivalent.lab.measure.uncertainty import risk_coverage
 
 COLOURS = ("#E74C3C", "#95A5A6", "#2ECC71")
 _INK, _LINE = "#1c2529", "#1f5f7a"

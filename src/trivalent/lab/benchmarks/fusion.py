@@ -30,8 +30,8 @@ from trivalent.lab.benchmarks.fusion_study import (
 )
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.results import Result
-from trivalent.lab.systems import PAPER_TRAINING
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING
+from trivalent.lab.measure.result_files import Result
 
 
 def run_fusion(

@@ -21,11 +21,11 @@ from trivalent.lab.benchmarks.bench import (
 )
 from trivalent.lab.benchmarks.selection import Candidate, choose, claim, compare
 from trivalent.lab.datasets.dataset import Dataset
-from trivalent.lab.guard import Part
-from trivalent.lab.metrics import macro_f1
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.results import Result
-from trivalent.lab.systems import PAPER_TRAINING, System, Trained
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, Trained
+from trivalent.lab.measure.metrics import macro_f1
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.classification import Problem, make_problem
+from trivalent.lab.problems.parts import Part
 
 EPOCHS = 15
 RATES = (0.0, 0.25, 0.5, 0.75)

@@ -24,12 +24,12 @@ from trivalent.lab.benchmarks.corpora import with_minilm
 from trivalent.lab.benchmarks.selection import Candidate, choose, claim, compare, rank_correlation
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.decisions import ratio_rule, search_ratios, search_threshold, threshold_rule
-from trivalent.lab.guard import Part
-from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.results import Result
-from trivalent.lab.systems import PAPER_TRAINING, System
-from trivalent.lab.training import TrainingConfig
+from trivalent.lab.fit.training import TrainingConfig
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.classification import Problem, make_problem
+from trivalent.lab.problems.parts import Part
 
 log = logging.getLogger(__name__)
 EPOCHS = 15

@@ -11,7 +11,7 @@ import numpy as np
 from trivalent.core.types import Modality
 from trivalent.lab.benchmarks.bench import Claim, Predictions
 from trivalent.lab.benchmarks.cross_validation import Candidate
-from trivalent.lab.systems import PAPER_TRAINING, System
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
 
 if TYPE_CHECKING:
     from trivalent.lab.benchmarks.paper_table import PaperTable

@@ -19,13 +19,13 @@ from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Predictions, constant_rows, judge
 from trivalent.lab.benchmarks.cross_validation import FOLDS, cross_validate
 from trivalent.lab.benchmarks.paper_rows import CANDIDATES, CLAIMS, OURS, ROWS, S3, S4, S5, VOTE_WEIGHTS
-from trivalent.lab.cleaning import CleaningConfig
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.decisions import THRESHOLDS, search_threshold, threshold_rule
-from trivalent.lab.metrics import macro_f1
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.results import Result
-from trivalent.lab.systems import System
+from trivalent.lab.fusion.seed_training import System
+from trivalent.lab.measure.metrics import macro_f1
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.classification import Problem, make_problem
+from trivalent.lab.problems.cleaning import CleaningConfig
 
 CHOOSING_SEEDS = 3
 RAW = CleaningConfig(scaling="none", clip=0, constant=False, explode=0)

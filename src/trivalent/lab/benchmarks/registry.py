@@ -12,7 +12,7 @@ from trivalent.lab.datasets.cmu import is_synthetic
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.mosei import FOLDER, TRACKS
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.results import Result
+from trivalent.lab.measure.result_files import Result
 
 REAL, ALLOWED = False, True
 

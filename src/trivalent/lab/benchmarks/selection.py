@@ -11,9 +11,9 @@ from scipy.stats import spearmanr
 
 from trivalent.core.types import FloatArray
 from trivalent.lab.benchmarks.bench import Bench
-from trivalent.lab.guard import Part
-from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.lab.statistics import PairedTest, paired_bootstrap, paired_t
+from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.statistics import PairedTest, paired_bootstrap, paired_t
+from trivalent.lab.problems.parts import Part
 
 _NO_SEED = -1  # scores that are about all seeds together
 

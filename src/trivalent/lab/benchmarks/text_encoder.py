@@ -30,11 +30,11 @@ from trivalent.lab.benchmarks.corpora import (
 )
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.losses import class_weights
-from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.results import Result, Value
-from trivalent.lab.systems import train_system
+from trivalent.lab.fit.losses import class_weights
+from trivalent.lab.fusion.seed_training import train_system
+from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.result_files import Result, Value
+from trivalent.lab.problems.classification import Problem, make_problem
 
 SIZES = (100, 200, 500, 1000, 2000, 5000)
 ALL = "all"

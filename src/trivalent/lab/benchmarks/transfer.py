@@ -24,8 +24,8 @@ from trivalent.lab.benchmarks.corpora import (
     with_minilm,
 )
 from trivalent.lab.datasets.dataset import Dataset
-from trivalent.lab.problem import Problem, make_problem
-from trivalent.lab.results import Result
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.classification import Problem, make_problem
 
 POOLED, OTHERS = "all of them", "all but the tested one"
 CHANCE = "at random by training shares"

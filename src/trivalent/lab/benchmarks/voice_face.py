@@ -22,12 +22,11 @@ from trivalent.core.types import FloatArray, Modality, Sentiment
 from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
+from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.frames_expert import TakeData, load_takes
-from trivalent.lab.frames_task import FramesTaskConfig
-from trivalent.lab.guard import Part, Role
-from trivalent.lab.metrics import IntArray, macro_f1
-from trivalent.lab.results import Result
+from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.result_files import Result
+from trivalent.lab.problems.parts import Part, Role
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # C of the regression
 _OF_EMOTION = np.array([int(s) for s in SENTIMENTS.values()])
@@ -114,8 +113,7 @@ def pool(*opinions: FloatArray) -> FloatArray:
 def _takes(root: Path, data: Dataset, expert: Expert, actors: Sequence[int]) -> Takes:
     units = data.features[Modality.FACE]
     row = {name: i for i, name in enumerate(data.ids.tolist())}
-    config = FramesTaskConfig(dataset="ravdess", channels=expert.spec.channels)
-    voice = load_takes(config, root=root, actors=actors, variants=False)
+    voice = load_takes(expert.spec.channels, root=root, actors=actors)
     values = units.values[[row[name] for name in voice.ids]].astype(np.float64)
     intensity = np.array([name.endswith("_r") for name in units.columns])
     return Takes(voice, np.where(intensity, np.log1p(values), values))

@@ -16,9 +16,10 @@ from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import TextStudent
 from trivalent.lab.compress.transfer import Answers
 from trivalent.lab.datasets.text import TextData
-from trivalent.lab.losses import class_weights, distillation_loss, soft_targets
-from trivalent.lab.text_task import predict, validation_scores
-from trivalent.lab.training import TrainingConfig
+from trivalent.lab.experts.text_corpora import validation_scores
+from trivalent.lab.experts.text_task import predict
+from trivalent.lab.fit.losses import class_weights, distillation_loss, soft_targets
+from trivalent.lab.fit.training import TrainingConfig
 
 MAX_TOKENS = 96  # of a training text
 
@@ -148,9 +149,8 @@ class DistillationTask:
             self.weights[label] * known,
         )
 
-    def loss(self, network: nn.Module, batch: DistillationBatch) -> Tensor:
+    def loss(self, network: TextStudent, batch: DistillationBatch) -> Tensor:
         """Soft answers, annotated labels and sentence vectors."""
-        assert isinstance(network, TextStudent)  # noqa: S101 - programming error, not input
         config = self.config
         pooled = network.pooled(batch.ids, batch.mask)
         logits = network.head(network.dropout(pooled))
@@ -166,9 +166,8 @@ class DistillationTask:
             loss = loss + config.sentence * mse_loss(network.teacher(pooled), batch.sentences)
         return loss
 
-    def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    def parameters(self, network: TextStudent, config: TrainingConfig) -> list[dict[str, Any]]:
         """Give the table of tokens its own rate and no decay: most tokens are not in a batch."""
-        assert isinstance(network, TextStudent)  # noqa: S101 - programming error, not input
         table = network.embedding.weight
         rest = [p for p in network.parameters() if p is not table]
         groups: list[dict[str, Any]] = [{"params": rest, "lr": config.learning_rate}]

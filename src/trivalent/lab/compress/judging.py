@@ -11,13 +11,12 @@ import numpy as np
 from trivalent.bundle.fusion import softmax
 from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
-from trivalent.lab.calibration import fit_temperature
 from trivalent.lab.compress.sessions import median_latency_ms
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.datasets.text import TextData
-from trivalent.lab.metrics import IntArray, summarize
-from trivalent.lab.text_expert import SPOKEN
-from trivalent.lab.text_task import validation_scores
+from trivalent.lab.decide.calibration import fit_temperature
+from trivalent.lab.experts.text_corpora import spoken_of, validation_scores
+from trivalent.lab.measure.metrics import IntArray, summarize
 
 # As in benchmarks/speed.py: 23 tokens.
 SENTENCE = "I was not sure about it at first, but I really like how this turned out in the end."
@@ -68,7 +67,7 @@ def judge_text(graph: bytes, val: Mapping[str, TextData]) -> Judged:
     """
     logits = {name: graph_answers(graph, data.texts).logits for name, data in val.items()}
     labels = {name: data.labels for name, data in val.items()}
-    used = [name for name in SPOKEN if name in val] or list(val)
+    used = spoken_of(val)
     pooled, truth = np.concatenate([logits[n] for n in used]), np.concatenate([labels[n] for n in used])
     temperature = fit_temperature(pooled, truth)
     return Judged(

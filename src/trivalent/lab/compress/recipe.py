@@ -14,9 +14,9 @@ from trivalent.lab.compress.text import STUDENT, TextConfig
 from trivalent.lab.compress.text import TRAINING as TEXT_TRAINING
 from trivalent.lab.compress.transfer import TransferConfig
 from trivalent.lab.compress.voice import TASK, TRAINING, VoiceConfig
-from trivalent.lab.frames_task import FramesTaskConfig
+from trivalent.lab.experts.frames_task import FramesTaskConfig
+from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.recipes import build, read_recipe
-from trivalent.lab.training import TrainingConfig
 
 KIND = "compression"
 

@@ -19,7 +19,7 @@ from torch.nn.functional import gelu
 from trivalent.core.errors import BundleError, RecipeError
 from trivalent.core.types import Sentiment
 from trivalent.features.text import MAX_TOKENS
-from trivalent.lab.choices import check_known
+from trivalent.lab.named_choices import check_known
 
 HEAD_WIDTH = 32  # of MiniLM
 _OUTSIDE = 1e4  # subtracted from scores of padding

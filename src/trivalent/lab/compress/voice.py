@@ -18,13 +18,13 @@ from trivalent.core.errors import BundleError, RecipeError
 from trivalent.core.types import FloatArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
-from trivalent.lab.datasets.ravdess import SENTIMENTS, actor_folds
-from trivalent.lab.frames_expert import TakeData, load_takes
-from trivalent.lab.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
-from trivalent.lab.metrics import IntArray
+from trivalent.lab.datasets.ravdess import SENTIMENTS
+from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
+from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
+from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import build
-from trivalent.lab.training import TrainingConfig, fit
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "keep")
@@ -91,9 +91,8 @@ class DistilledFrames(FramesTask):
         super().__init__(config, **data)
         self.teachers, self.temperature, self.hard = teachers, temperature, hard
 
-    def loss(self, network: nn.Module, batch: FramesBatch) -> Tensor:
+    def loss(self, network: TemporalNetwork, batch: FramesBatch) -> Tensor:
         """Divergence from the teachers' mean answer, and the labels' own loss."""
-        assert isinstance(network, TemporalNetwork)  # noqa: S101 - programming error, not input
         mixed = batch.share * batch.frames + (1 - batch.share) * batch.frames[batch.partner]
         mask = torch.maximum(batch.mask, batch.mask[batch.partner])
         with torch.no_grad():
@@ -186,10 +185,10 @@ def distill_voice(
     """
     task = build(FramesTaskConfig, {**config.task, "channels": list(spec.channels)}, where="voice.task")
     training = build(TrainingConfig, config.training, where="voice.training")
-    data = load_takes(task, root=root).normalized(
+    data = load_takes(task.channels, root=root, variants=task.variants).normalized(
         np.asarray(spec.mean, np.float64), np.asarray(spec.scale, np.float64), spec.clip
     )
-    folds = fold_of_takes(data)
+    folds = data.folds
     per_fold, rest = divmod(len(members), folds.max() + 1)
     if rest or spec.inputs is not Inputs.FRAMES:
         raise BundleError(
@@ -208,12 +207,6 @@ def distill_voice(
     everybody = np.ones(len(data), bool)
     network = _fit(data, everybody, members, (config, task, how), out / f"voice-{mark}-all.pt")
     return DistilledVoice(network, logits, teacher_logits, data.labels)
-
-
-def fold_of_takes(data: TakeData) -> IntArray:
-    """Return the fold of each take, by its actor."""
-    fold_of = {actor: i for i, fold in enumerate(actor_folds()) for actor in fold}
-    return np.array([fold_of[actor] for actor in data.actors.tolist()])
 
 
 def _fit(
@@ -244,6 +237,4 @@ def _fit(
         dropout=task_config.dropout,
         sentiments=[int(s) for s in SENTIMENTS.values()],
     )
-    fitted = fit(network, task, config=training, checkpoint=checkpoint).network
-    assert isinstance(fitted, TemporalNetwork)  # noqa: S101 - the loop returns what it was given
-    return fitted
+    return fit(network, task, config=training, checkpoint=checkpoint).network

@@ -8,9 +8,9 @@ from typing import Any
 
 from trivalent.core.errors import DataError, TrivalentError
 from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.verify import verify_file
 from trivalent.lab.progress import track
-from trivalent.lab.protocols import Protocol
 
 
 def check(entry: Entry, root: Path, *, deep: bool = False) -> dict[str, Any]:

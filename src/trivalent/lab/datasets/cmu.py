@@ -23,7 +23,7 @@ from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import Modality
 from trivalent.features import openface
-from trivalent.lab.alignment import average_over, tidy
+from trivalent.lab.datasets.alignment import average_over, tidy
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features
 from trivalent.lab.progress import track

@@ -83,9 +83,10 @@ def _read(path: Path, count: int) -> NDArray[np.float32] | None:
 def _minilm(texts: Sequence[str]) -> NDArray[np.float32]:
     import torch
 
+    from trivalent.lab.networks.encoders import DEFAULT
     from trivalent.lab.networks.text import TextClassifier
 
-    network = TextClassifier.pretrained().eval()
+    network = TextClassifier.pretrained(DEFAULT).eval()
     ids = encode(texts)
     order = np.argsort([len(tokens) for tokens in ids], kind="stable")  # texts of like length together
     found = np.zeros((len(ids), network.head.in_features), np.float32)

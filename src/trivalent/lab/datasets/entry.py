@@ -9,7 +9,7 @@ from typing import Any
 
 from trivalent.core.errors import UsageError
 from trivalent.lab.datasets.dataset import Dataset
-from trivalent.lab.protocols import Protocol, check_counts
+from trivalent.lab.datasets.protocols import Protocol, check_counts
 
 Loader = Callable[[Path, Protocol, bool], Dataset]
 

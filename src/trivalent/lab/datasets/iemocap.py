@@ -32,7 +32,7 @@ from trivalent.core.errors import DataError
 from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry
-from trivalent.lab.protocols import Protocol
+from trivalent.lab.datasets.protocols import Protocol
 
 log = logging.getLogger(__name__)
 FOLDER = "IEMOCAP_full_release"

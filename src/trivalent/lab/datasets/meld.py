@@ -18,8 +18,8 @@ from trivalent.core.errors import DataError, MediaError
 from trivalent.core.types import Sentiment
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.reading import read_rows
-from trivalent.lab.protocols import Protocol
 from trivalent.media.probe import open_container
 
 FOLDER = Path("meld")

@@ -22,7 +22,7 @@ from trivalent.lab.datasets import ch_sims, mosei
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mmsa import CHUNK, MODALITIES, MMSAPart, load_mmsa, valid_steps
-from trivalent.lab.protocols import Protocol
+from trivalent.lab.datasets.protocols import Protocol
 
 FOLDER = "mmsa"
 STORED, BY_VIDEO = "stored", "by-video"

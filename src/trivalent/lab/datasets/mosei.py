@@ -33,7 +33,7 @@ from trivalent.lab.datasets.cmu import (
 from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
-from trivalent.lab.protocols import Protocol, class_counts
+from trivalent.lab.datasets.protocols import Protocol, class_counts
 
 FOLDER = "cmu_mosei"
 LABELS = "CMU_MOSEI_Labels.csd"

@@ -18,8 +18,8 @@ from trivalent.features.covarep.columns import COLUMNS as COVAREP_COLUMNS
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mosei import read_segments
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays, scores_of
-from trivalent.lab.protocols import Protocol
 
 FILE = Path("cmu_mosei") / "video_level_922.npz"
 BLOCKS: dict[Modality, tuple[str, str, tuple[str, ...]]] = {  # array, extractor, columns

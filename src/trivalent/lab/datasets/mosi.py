@@ -32,9 +32,9 @@ from trivalent.lab.datasets.cmu import (
 from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.reading import read_arrays, read_rows, scores_of
 from trivalent.lab.datasets.words import align_words
-from trivalent.lab.protocols import Protocol
 
 FOLDER = "cmu_mosi"
 LABELS = "CMU_MOSI_Opinion_Labels.csd"

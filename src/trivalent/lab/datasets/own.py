@@ -26,6 +26,7 @@ from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.own_table import OwnTable, Row, check_parts, read_own_table
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.recordings import (
     Extraction,
     needed,
@@ -35,7 +36,6 @@ from trivalent.lab.datasets.recordings import (
     words,
 )
 from trivalent.lab.datasets.splits import FRACTIONS, stratified_split
-from trivalent.lab.protocols import Protocol
 
 log = logging.getLogger(__name__)
 CLASSES = Protocol("classes", "the annotated classes")

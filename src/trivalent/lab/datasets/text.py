@@ -144,7 +144,7 @@ def _sst5(root: Path, split: str) -> TextData:
     return _make(
         "sst5",
         [_detokenize(text) for text in texts],
-        labels=np.sign(five - 2) + 1,
+        labels=map_scores((five - 2).astype(float), LabelMap.SIGN),
         groups=[f"{file}{i}" for i in range(len(texts))],
         valence=((five - 2) / 2).tolist(),
     )

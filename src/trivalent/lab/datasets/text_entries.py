@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
+from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.datasets.text_files import (
     SST_ARCHIVE,
@@ -16,7 +17,6 @@ from trivalent.lab.datasets.text_files import (
     TWEET_FOLDER,
     read_published_tweets,
 )
-from trivalent.lab.protocols import Protocol
 
 _STRETCH = 3.0  # valence in [-1, 1] to a score in [-3, 3]
 

@@ -7,15 +7,24 @@ students on their telephones, in the words of talk rather than of reviews.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from trivalent.core.assets import asset_path
 from trivalent.core.errors import DataError
-from trivalent.lab.choices import check_known
+from trivalent.lab.named_choices import check_known
 
 WORDS = (3, 40)  # of a message: shorter ones are mostly greetings, longer ones pasted
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Title with licence of a corpus, and how it is read."""
+
+    title: str
+    read: Callable[[], Iterator[str]]
 
 
 @cache
@@ -31,8 +40,8 @@ def load_unlabelled(name: str) -> tuple[str, ...]:
     DataError
         The file has another structure.
     """
-    check_known("corpus without labels", name, _READERS)
-    return tuple(dict.fromkeys(_READERS[name]()))
+    check_known("corpus without labels", name, UNLABELLED)
+    return tuple(dict.fromkeys(UNLABELLED[name].read()))
 
 
 def _chitchat() -> Iterator[str]:
@@ -56,4 +65,4 @@ def _messages(path: Path) -> list[str]:
         raise DataError(f"expected conversations with messages in {path}, got: {error!r}") from error
 
 
-_READERS: dict[str, Callable[[], Iterator[str]]] = {"chitchat": _chitchat}
+UNLABELLED: Mapping[str, Unlabelled] = {"chitchat": Unlabelled("Chit-Chat (MIT)", _chitchat)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import Modality
-from trivalent.lab.alignment import average_over, tidy
+from trivalent.lab.datasets.alignment import average_over, tidy
 from trivalent.lab.datasets.cmu import Spans, Track, rows_of
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.progress import track

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -13,11 +14,20 @@ from torch import Tensor, nn
 
 from trivalent.core.assets import REGISTRY, asset_path, cache_folder, find
 from trivalent.core.errors import AssetError
-from trivalent.lab.choices import check_known
+from trivalent.lab.named_choices import check_known
 
+DEFAULT = "minilm-l6"  # of the text expert
 MPNET = "mpnet-base/model.safetensors"
 _PARTS = tuple(name for name in REGISTRY if name.startswith("mpnet-base/") and name != MPNET)
 _MEMBER = "all-mpnet-base-v2/model.safetensors"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Title with licence of an encoder, and how it is loaded."""
+
+    title: str
+    load: Callable[[], tuple[nn.Module, int]]
 
 
 def pretrained_encoder(name: str) -> tuple[nn.Module, int]:
@@ -34,7 +44,7 @@ def pretrained_encoder(name: str) -> tuple[nn.Module, int]:
         Its weights are not on this machine.
     """
     check_known("encoder", name, ENCODERS)
-    return ENCODERS[name]()
+    return ENCODERS[name].load()
 
 
 def _minilm() -> tuple[nn.Module, int]:
@@ -115,4 +125,7 @@ def _unpack(archive: IO[bytes], target: Path) -> None:
     partial.replace(target)
 
 
-ENCODERS: dict[str, Callable[[], tuple[nn.Module, int]]] = {"minilm-l6": _minilm, "mpnet-base": _mpnet}
+ENCODERS: Mapping[str, Encoder] = {
+    "minilm-l6": Encoder("MiniLM-L6 (Apache-2.0)", _minilm),
+    "mpnet-base": Encoder("MPNet-base (Apache-2.0)", _mpnet),
+}

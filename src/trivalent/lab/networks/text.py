@@ -26,7 +26,7 @@ class TextClassifier(nn.Module):
         self.valence = nn.Linear(width, 1)
 
     @classmethod
-    def pretrained(cls, encoder: str = "minilm-l6", *, dropout: float = 0.1) -> TextClassifier:
+    def pretrained(cls, encoder: str, *, dropout: float = 0.1) -> TextClassifier:
         """Start from a published sentence encoder; see `pretrained_encoder`."""
         network, width = pretrained_encoder(encoder)
         return cls(network, width=width, dropout=dropout)

@@ -1,0 +1,156 @@
+"""Data sets that voice and face experts are trained on, by the names that recipes use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.core.assets import cache_folder
+from trivalent.core.errors import RecipeError
+from trivalent.core.types import FeatureTable, Sentiment
+from trivalent.features.pooling import parse_name, pool
+from trivalent.lab.datasets.faces import extract_faces
+from trivalent.lab.datasets.ravdess import (
+    CARD,
+    SENTIMENTS,
+    Variant,
+    actor_folds,
+    extract_ravdess,
+    official_split,
+    parse_take,
+)
+from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
+from trivalent.lab.datasets.splits import split_by_group
+from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
+
+Pooled = tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set of people who speak or show their faces.
+
+    Attributes
+    ----------
+    extractor : str
+        Who computes the features.
+    card : mapping of str to str
+        What a user of experts trained on it should know: data, licence, limits.
+    pooled : callable
+        See `load_tabular`.
+    emotions : mapping of str to Sentiment
+        Annotated emotions, where there are any, and what each counts as.
+    emotion_of : callable of str
+        Emotion of a sample by its id.
+    takes : callable, optional
+        Reads frames instead of pooled features, as `load_takes` does.
+    """
+
+    extractor: str
+    card: Mapping[str, str]
+    pooled: Callable[..., Pooled]
+    emotions: Mapping[str, Sentiment] = field(default_factory=dict)
+    emotion_of: Callable[[str], str] = str
+    takes: Callable[..., TakeData] | None = None
+
+
+def find_source(name: str) -> Source:
+    """Return the data set of that name.
+
+    Raises
+    ------
+    RecipeError
+        There is none.
+    """
+    if name not in SOURCES:
+        raise RecipeError(f"expected the dataset {' or '.join(SOURCES)}, got {name!r}")
+    return SOURCES[name]
+
+
+def load_tabular(
+    dataset: str,
+    *,
+    pooling: Sequence[str],
+    root: Path,
+    variants: Sequence[str] = (),
+    hold_out: bool = True,
+) -> Pooled:
+    """Read a data set as (samples, fold of each sample, mask of the test part).
+
+    The fold is -1 for test samples, of which there are none without `hold_out` (faces only).
+    A person is in one fold only.
+    """
+    return find_source(dataset).pooled(pooling, root=root, variants=variants, hold_out=hold_out)
+
+
+def _voices(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
+    kinds = (Variant.CLEAN, *map(Variant, variants))
+    data = extract_ravdess(root, names=pooling, cache=cache_folder() / "features", variants=kinds)
+    test = np.zeros(len(data), bool)
+    test[official_split(data).test] = True
+    fold_of = {f"ravdess/{actor:02d}": i for i, fold in enumerate(actor_folds()) for actor in fold}
+    return data, np.array([fold_of.get(group, -1) for group in data.groups.tolist()]), test
+
+
+def _pictures(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
+    data = _pooled_pictures(extract_faces(root, cache=cache_folder() / "features"), pooling)
+    data = data.take(data.labels != NO_LABEL)
+    test = np.zeros(len(data), bool)
+    test[split_by_group(data.groups, sources=data.sources).test] = hold_out
+    return data, np.where(test, -1, _hashed_folds(data, ~test)), test
+
+
+def _pooled_pictures(data: TabularData, pooling: Sequence[str]) -> TabularData:
+    """Pool single pictures as recordings of one frame."""
+    wrong = [name for name in pooling if parse_name(name).statistic != "mean"]
+    if wrong:
+        raise RecipeError(
+            f"expected COLUMN.mean or COLUMN.logit_mean for single pictures, got {wrong[0]!r}"
+        )
+    frames = [
+        FeatureTable("face", "", data.columns, np.zeros(1), row[None]) for row in data.values.astype(float)
+    ]
+    values = np.array([pool(frame, pooling) for frame in frames], np.float32)
+    return replace(data, values=values, columns=tuple(pooling))
+
+
+def _hashed_folds(data: TabularData, rows: NDArray[np.bool_], count: int = 5) -> NDArray[np.int64]:
+    """Deal the people outside test into folds, source by source."""
+    folds = np.full(len(data), -1)
+    remaining = np.flatnonzero(rows)
+    for fold in range(count - 1):
+        share = 1 / (count - fold)
+        part = data.take(remaining)
+        split = split_by_group(
+            part.groups, seed=fold + 1, fractions=(1 - share, 0.0, share), sources=part.sources
+        )
+        folds[remaining[split.test]] = fold
+        remaining = remaining[split.train]
+    folds[remaining] = count - 1
+    return folds
+
+
+SOURCES: Mapping[str, Source] = {
+    "ravdess": Source(
+        "covarep",
+        CARD,
+        _voices,
+        emotions=SENTIMENTS,
+        emotion_of=lambda name: parse_take(name.split("#")[0]).emotion,
+        takes=load_takes,
+    ),
+    "faces": Source(
+        "face",
+        {
+            "data": "face pictures of public figures and of studio volunteers, labelled by expression",
+            "licence": "weights trained on pictures for research use",
+            "limits": "still pictures, posed or newsworthy expressions; an expression is not a feeling; "
+            "disgust and fear are rare and poorly labelled",
+        },
+        _pictures,
+    ),
+}

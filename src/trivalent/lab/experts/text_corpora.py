@@ -1,0 +1,87 @@
+"""Each corpus to the text expert: speech or writing, whose it is, how its validation part counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from trivalent.lab.measure.metrics import IntArray, macro_f1, macro_recall, weighted_f1
+
+_RESEARCH = "research use"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Title and licence of a corpus, and whether people speak in it."""
+
+    title: str
+    licence: str = _RESEARCH
+    spoken: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Validation parts that are scored as one: by which metrics, and what the first of them counts."""
+
+    name: str
+    corpora: tuple[str, ...]
+    metrics: tuple[Callable[[IntArray, IntArray], float], ...]
+    weight: float
+
+
+CORPORA: Mapping[str, Corpus] = {
+    "sst5": Corpus("SST-5"),
+    "tweeteval": Corpus("TweetEval"),
+    "meld": Corpus("MELD", "GPL-3.0", spoken=True),
+    "mosi": Corpus("CMU-MOSI", spoken=True),
+    "mosei": Corpus("CMU-MOSEI", spoken=True),
+}
+# MOSI and MOSEI are pooled: alone each validation part is too small to choose by.
+JUDGED = (
+    Judged("monologue", ("mosi", "mosei"), (macro_f1,), 1.0),
+    Judged("meld", ("meld",), (macro_f1, weighted_f1), 1.0),
+    Judged("sst5", ("sst5",), (macro_f1,), 0.25),
+    Judged("tweeteval", ("tweeteval",), (macro_recall,), 0.25),
+)
+
+
+def spoken_of(names: Collection[str]) -> list[str]:
+    """Choose the corpora that calibrate: the spoken ones, or all if none is.
+
+    >>> spoken_of(["mosi", "sst5", "meld"]), spoken_of(["sst5"])
+    (['meld', 'mosi'], ['sst5'])
+    """
+    return [name for name, corpus in CORPORA.items() if corpus.spoken and name in names] or list(names)
+
+
+def licence_of(names: Collection[str]) -> str:
+    """Tell under what licences an expert was trained.
+
+    >>> licence_of(["sst5", "meld"])[:66]
+    'weights trained on corpora for research use (SST-5) and MELD (GPL-3'
+    """
+    used = [CORPORA[name] for name in CORPORA if name in names]
+    research = ", ".join(corpus.title for corpus in used if corpus.licence == _RESEARCH)
+    parts = [f"corpora for {_RESEARCH} ({research})"] if research else []
+    parts += [f"{corpus.title} ({corpus.licence})" for corpus in used if corpus.licence != _RESEARCH]
+    return f"weights trained on {' and '.join(parts)}: check these before commercial use"
+
+
+def validation_scores(
+    labels: Mapping[str, IntArray], predicted: Mapping[str, IntArray]
+) -> dict[str, float]:
+    """Score validation parts by corpus; `score`, their weighted mean, chooses the epoch."""
+    scores, total, weights = {}, 0.0, 0.0
+    for judged in JUDGED:
+        used = [name for name in judged.corpora if name in labels]
+        if not used:
+            continue
+        truth = np.concatenate([labels[name] for name in used])
+        answers = np.concatenate([predicted[name] for name in used])
+        values = [metric(truth, answers) for metric in judged.metrics]
+        for metric, value in zip(judged.metrics, values, strict=True):
+            scores[f"{judged.name}_{metric.__name__}"] = value
+        total, weights = total + judged.weight * values[0], weights + judged.weight
+    return {**scores, "score": total / weights}

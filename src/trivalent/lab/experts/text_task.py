@@ -1,0 +1,239 @@
+"""Fine-tuning the text expert: corpora, augmentation and validation as a `Task`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trivalent.core.errors import UsageError
+from trivalent.core.types import FloatArray
+from trivalent.features.text import encode, pad
+from trivalent.lab.datasets.text import fold_of, load_corpus
+from trivalent.lab.datasets.unlabelled import load_unlabelled
+from trivalent.lab.experts.text_corpora import validation_scores
+from trivalent.lab.fit.losses import class_weights, distillation_loss, soft_cross_entropy, soft_targets
+from trivalent.lab.fit.training import TrainingConfig
+from trivalent.lab.networks.encoders import DEFAULT
+from trivalent.lab.networks.text import TextClassifier
+
+_PUNCTUATION = re.compile(r"[^\w\s'’@#]+")
+MASK_TOKEN = 103  # [MASK] of the vocabulary
+
+
+@dataclass(frozen=True)
+class TextTaskConfig:
+    """Corpora and their share of an epoch, and what is done to texts and targets.
+
+    `unlabelled` corpora take part where teachers have answered. Of their answers `temperature` is
+    that of the softmax, and `hard` the share of the annotated labels beside them.
+    """
+
+    corpora: dict[str, float]
+    unlabelled: dict[str, float] = field(default_factory=dict)
+    class_weights: str = "sqrt"
+    temperature: float = 2.0
+    hard: float = 0.3
+    smoothing: float = 0.05
+    ambiguity: float = 0.3
+    valence_weight: float = 0.5
+    strip_punctuation: float = 0.25  # transcripts of speech often have none
+    mask_tokens: float = 0.05
+    max_tokens: int = 96
+
+
+class TextBatch(NamedTuple):
+    """ids, mask (batch, tokens); labels, valence; class weights and teachers' logits (batch, 3).
+
+    Weights are zero where a text has no label; logits are NaN where no teacher was asked.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+    valence: Tensor
+    weights: Tensor
+    teacher: Tensor
+
+
+class _Sample(NamedTuple):
+    ids: list[int]
+    label: int
+    valence: float
+    weights: FloatArray
+    teacher: FloatArray
+
+
+class TextTask:
+    """Three-way sentiment over several corpora, validated on spoken language.
+
+    Parameters
+    ----------
+    config : TextTaskConfig
+    batch_size : int
+    root : Path
+        Data.
+    held_out : pair of int, optional
+        (k, n): the k-th of n folds of the training parts is left out; videos and dialogues stay whole.
+    answers : mapping of str to array, optional
+        Teachers' logits to the training part of each corpus, and to unlabelled ones, shape (n, 3).
+    """
+
+    def __init__(
+        self,
+        config: TextTaskConfig,
+        *,
+        batch_size: int,
+        root: Path,
+        held_out: tuple[int, int] | None = None,
+        answers: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        self.config, self.batch_size, self.answers = config, batch_size, answers or {}
+        self.train = {name: load_corpus(name, "train", root=root) for name in config.corpora}
+        if held_out is not None:
+            fold, folds = held_out
+            self.train = {n: d.take(fold_of(d.groups, folds) != fold) for n, d in self.train.items()}
+        self.val = {name: load_corpus(name, "val", root=root) for name in config.corpora}
+        self.class_weights = {
+            name: class_weights(np.bincount(d.labels, minlength=3), config.class_weights)
+            for name, d in self.train.items()
+        }
+        self.unlabelled = {name: load_unlabelled(name) for name in config.unlabelled if self.answers}
+        self.sizes = {name: len(own) for name, own in self.train.items()}
+        self.sizes |= {name: len(own) for name, own in self.unlabelled.items()}
+        for name, size in self.sizes.items():
+            if self.answers and len(self.answers.get(name, ())) != size:
+                raise UsageError(
+                    f"expected teachers' answers to all {size} texts of {name}, got "
+                    f"{len(self.answers.get(name, ()))}; ask them anew"
+                )
+
+    def batches_per_epoch(self) -> int:
+        """Count the batches of one epoch."""
+        shares = {**self.config.corpora, **self.config.unlabelled}
+        return -(-sum(round(shares[name] * n) for name, n in self.sizes.items()) // self.batch_size)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[TextBatch]:
+        """Draw every corpus by its share, group texts of like length, shuffle the groups."""
+        pool: list[_Sample] = []
+        for name, share in self.config.corpora.items():
+            data, weights = self.train[name], self.class_weights[name]
+            rows = _draw(len(data), round(share * len(data)), rng)
+            ids = self._encoded([data.texts[i] for i in rows], rng)
+            teacher = self.answers.get(name, np.full((len(data), 3), np.nan))
+            pool += [
+                _Sample(t, int(data.labels[i]), float(data.valence[i]), weights, teacher[i])
+                for t, i in zip(ids, rows, strict=True)
+            ]
+        for name, texts in self.unlabelled.items():
+            rows = _draw(len(texts), round(self.config.unlabelled[name] * len(texts)), rng)
+            ids = self._encoded([texts[i] for i in rows], rng)
+            teacher = self.answers[name]
+            pool += [_Sample(t, 0, np.nan, np.zeros(3), teacher[i]) for t, i in zip(ids, rows, strict=True)]
+        # A little noise on the length keeps batches from being the same texts every epoch.
+        order = np.argsort([len(p.ids) + rng.uniform(-2, 2) for p in pool])
+        groups = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        for g in rng.permutation(len(groups)):
+            yield self._collate([pool[i] for i in groups[g]], rng)
+
+    def _encoded(self, texts: Sequence[str], rng: np.random.Generator) -> list[list[int]]:
+        return encode([self._augment(text, rng) for text in texts], max_tokens=self.config.max_tokens)
+
+    def loss(self, network: TextClassifier, batch: TextBatch) -> Tensor:
+        """Weighted soft cross-entropy or teachers' answers, and squared error of annotated valence."""
+        batch = TextBatch(*(part.to(device_of(network)) for part in batch))
+        logits, valence = network.forward_all(batch.ids, batch.mask)
+        config = self.config
+        targets = soft_targets(
+            batch.labels, batch.valence, smoothing=config.smoothing, ambiguity=config.ambiguity
+        )
+        if self.answers:
+            loss = distillation_loss(
+                logits,
+                batch.teacher,
+                targets=targets,
+                weights=batch.weights,
+                temperature=config.temperature,
+                hard=config.hard,
+            )
+        else:
+            loss = soft_cross_entropy(logits, targets, batch.weights)
+        known = ~batch.valence.isnan()
+        if known.any() and config.valence_weight:
+            loss = loss + config.valence_weight * (valence - batch.valence)[known].square().mean()
+        return loss
+
+    def parameters(self, network: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+        """Lower layers learn more slowly (layer-wise decay, Howard & Ruder, ACL 2018)."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        numbers = {name: re.search(r"layer\.(\d+)\.", name) for name, _ in network.named_parameters()}
+        layers = 1 + max(int(found[1]) for found in numbers.values() if found)
+        for name, parameter in network.named_parameters():
+            found = numbers[name]
+            depth = layers - int(found[1]) - 1 if found else layers
+            head = not name.startswith("encoder")
+            rate = config.head_learning_rate if head else config.learning_rate * config.layer_decay**depth
+            groups.setdefault(rate, []).append(parameter)
+        return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Score each corpus; spoken language decides, written counts a quarter."""
+        logits = {name: predict(network, data.texts) for name, data in self.val.items()}
+        predicted = {name: x.argmax(1) for name, x in logits.items()}
+        return validation_scores({n: d.labels for n, d in self.val.items()}, predicted)
+
+    def _augment(self, text: str, rng: np.random.Generator) -> str:
+        if rng.random() < self.config.strip_punctuation:
+            stripped = _PUNCTUATION.sub(" ", text)
+            return stripped if stripped.strip() else text
+        return text
+
+    def _collate(self, rows: Sequence[_Sample], rng: np.random.Generator) -> TextBatch:
+        ids, mask = pad([r.ids for r in rows])
+        ids[(rng.random(ids.shape) < self.config.mask_tokens) & (mask == 1) & (ids > 103)] = MASK_TOKEN
+        return TextBatch(
+            torch.from_numpy(ids),
+            torch.from_numpy(mask),
+            torch.tensor([r.label for r in rows]),
+            torch.tensor([r.valence for r in rows]),
+            torch.tensor(np.array([r.weights for r in rows]), dtype=torch.float32),
+            torch.tensor(np.array([r.teacher for r in rows]), dtype=torch.float32),
+        )
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, texts: Sequence[str], *, batch_size: int = 64) -> FloatArray:
+    """Return class logits, shape (n, 3), in the order of the texts."""
+    ids, device = encode(texts), device_of(network)
+    order = np.argsort([len(t) for t in ids], kind="stable")
+    out = np.empty((len(texts), 3), np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        table, mask = pad([ids[i] for i in rows])
+        logits = network(torch.from_numpy(table).to(device), torch.from_numpy(mask).to(device))
+        out[rows] = logits.cpu().numpy()
+    return out
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Tell where a network is."""
+    return next(network.parameters()).device
+
+
+def _draw(n: int, wanted: int, rng: np.random.Generator) -> list[int]:
+    """Draw `wanted` of n rows, each as often as any other to within one."""
+    rows: list[int] = []
+    while len(rows) < wanted:
+        rows += rng.permutation(n)[: wanted - len(rows)].tolist()
+    return rows
+
+
+def new_network(encoder: str = DEFAULT) -> TextClassifier:
+    """Start from a published encoder."""
+    return TextClassifier.pretrained(encoder)

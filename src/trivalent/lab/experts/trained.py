@@ -1,0 +1,94 @@
+"""What a trained expert leaves behind: a graph, its specification, its metrics, its card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_bundle
+from trivalent.core.errors import DataError
+from trivalent.core.files import write_npz_atomic, write_text_atomic
+from trivalent.core.types import FloatArray, Modality
+from trivalent.lab.measure.metrics import IntArray
+
+FILE = "expert.json"
+PREDICTIONS = "validation.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedExpert:
+    """An expert in a folder of its own, before it joins a bundle.
+
+    `metrics` holds validation figures only: the test parts are touched by the benchmarks.
+    `weight` is that of the bundle that it comes from, None if it was just trained.
+    """
+
+    spec: ExpertSpec
+    folder: Path
+    metrics: dict[str, Any]
+    card: dict[str, Any]
+    weight: float | None = None
+
+    @property
+    def graph(self) -> Path:
+        """Path of the ONNX graph."""
+        return self.folder / self.spec.model
+
+    def save(self, *, probabilities: FloatArray, labels: IntArray) -> None:
+        """Write expert.json and the calibrated validation predictions beside the graph."""
+        write_npz_atomic(self.folder / PREDICTIONS, probabilities=probabilities, labels=labels)
+        content = {"spec": self.spec.to_dict(), "metrics": self.metrics, "card": self.card}
+        write_text_atomic(self.folder / FILE, json.dumps(content, indent=1))
+
+    def validation_probabilities(self) -> FloatArray:
+        """Calibrated probabilities of validation items, shape (n, 3)."""
+        with np.load(self.folder / PREDICTIONS, allow_pickle=False) as data:
+            return data["probabilities"]
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainedExpert:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            There is no trained expert in the folder.
+        """
+        path = folder / FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"expected a trained expert in {folder}, got: {error}; train its recipe first"
+            ) from error
+        return cls(
+            ExpertSpec.from_dict(content["spec"], where=str(path)),
+            folder,
+            content["metrics"],
+            content["card"],
+        )
+
+    @classmethod
+    def from_installed(cls, name: str, modality: str) -> TrainedExpert:
+        """Take an expert, with its weight, out of an installed bundle.
+
+        Raises
+        ------
+        DataError
+            The bundle has no expert for the modality.
+        """
+        bundle = load_bundle(name)
+        expert = bundle.experts.get(Modality(modality))
+        if expert is None:
+            raise DataError(f"expected an expert for {modality} in the bundle {name}, got none; train one")
+        return cls(
+            expert.spec,
+            INSTALLED / name,
+            bundle.metrics[modality],
+            {key: bundle.card[key][modality] for key in ("data", "licence", "limits")},
+            bundle.fusion.weights[Modality(modality)],
+        )

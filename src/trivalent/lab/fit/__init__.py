@@ -1,0 +1,1 @@
+"""Training: the loop, many networks at once, losses."""

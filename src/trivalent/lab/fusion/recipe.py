@@ -1,0 +1,176 @@
+"""Recipes of kind `fusion`: everything that a run of a fusion network depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trivalent.core.errors import DataError, RecipeError
+from trivalent.core.types import Modality
+from trivalent.lab.answering import AnsweringConfig
+from trivalent.lab.conformal_split import ConformalSplit
+from trivalent.lab.datasets.entry import Entry
+from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.datasets.root import data_root
+from trivalent.lab.fit.losses import LOSSES, loss_options
+from trivalent.lab.fit.training import TrainingConfig
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.named_choices import check_known
+from trivalent.lab.networks import NETWORKS
+from trivalent.lab.networks.registry import network_options
+from trivalent.lab.problems.classification import Problem, make_problem
+from trivalent.lab.problems.cleaning import CleaningConfig
+from trivalent.lab.problems.resampling import check_resampling
+from trivalent.lab.recipes import build
+
+KIND = "fusion"
+
+
+@dataclass(frozen=True)
+class FusionRecipe:
+    """A parsed recipe; names are checked at once, before any data are read.
+
+    Attributes
+    ----------
+    kind : str
+        fusion.
+    name : str
+    data : str
+        A data set of `trivalent data list`, or the path of your own .csv or .pkl.
+    protocol : str
+        The data set's first one if empty.
+    modalities : tuple of str
+        Those with features if empty.
+    cleaning : mapping
+        See `CleaningConfig`.
+    network, loss : str
+    network_options, loss_options : mapping
+    resampling : str
+    resampling_options : mapping
+    modality_dropout, mixup : float
+        See `System`.
+    training : mapping
+        See `TrainingConfig`; what is left out is as in `PAPER_TRAINING`.
+    seeds : tuple of int
+        Their logits are averaged in the bundle.
+    calibration, decision : str
+    answered, coverage : float
+        See `AnsweringConfig`.
+    conformal_split : str
+        Whether half of the validation groups serves the prediction sets alone, without which their
+        coverage is approximate; see `ConformalSplit`.
+    allow_synthetic : bool
+        Train on features that were drawn at random: to test capacity, never accuracy.
+    """
+
+    name: str
+    data: str
+    kind: str = KIND
+    protocol: str = ""
+    modalities: tuple[str, ...] = ()
+    cleaning: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "attention"
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "cross_entropy"
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    resampling: str = "unchanged"
+    resampling_options: Mapping[str, Any] = field(default_factory=dict)
+    modality_dropout: float = 0.0
+    mixup: float = 0.0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    calibration: str = "temperature"
+    decision: str = "argmax"
+    answered: float = 1.0
+    coverage: float = 0.9
+    conformal_split: str = "auto"
+    allow_synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        check_known("network", self.network, NETWORKS)
+        check_known("loss", self.loss, LOSSES)
+        check_resampling(self.resampling, self.resampling_options)
+        check_known("conformal_split", self.conformal_split, ConformalSplit)
+        for modality in self.modalities:
+            check_known("modality", modality, Modality)
+        for key in self.network_options:
+            check_known(f"option of the network {self.network}", key, network_options(self.network))
+        for key in self.loss_options:
+            check_known(f"option of the loss {self.loss}", key, loss_options(self.loss))
+        distinct = len(set(self.seeds)) == len(self.seeds) > 0
+        if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in self.seeds):
+            raise RecipeError(
+                f"expected different seeds of 0 or more in {self.name}, got {list(self.seeds)}; name some"
+            )
+
+    @property
+    def answering(self) -> AnsweringConfig:
+        """What is chosen on validation data after training."""
+        return AnsweringConfig(self.calibration, self.decision, self.answered, self.coverage)
+
+    def cleaning_config(self) -> CleaningConfig:
+        """Return how features are cleaned."""
+        return build(CleaningConfig, self.cleaning, where=f"cleaning of {self.name}")
+
+    def training_config(self) -> TrainingConfig:
+        """Return the hyper-parameters of the loop."""
+        content = asdict(PAPER_TRAINING) | dict(self.training)
+        return build(TrainingConfig, content, where=f"training of {self.name}")
+
+    def system(self) -> System:
+        """Return what is trained."""
+        return System(
+            self.network,
+            self.network_options,
+            self.loss,
+            self.loss_options,
+            self.resampling,
+            self.resampling_options,
+            self.modality_dropout,
+            self.mixup,
+            self.training_config(),
+        )
+
+    def entry(self) -> Entry:
+        """Return the data set."""
+        return find_dataset(self.data)
+
+    def problem(self, root: Path | None = None) -> Problem:
+        """Read the data and split, clean and guard them.
+
+        Parameters
+        ----------
+        root : Path, optional
+            Data root, else $TRIVALENT_DATA; your own .csv or .pkl needs none.
+
+        Raises
+        ------
+        DataError
+            The data are absent or not as known, or synthetic without `allow_synthetic`.
+        """
+        own_file = self.data.lower().endswith((".csv", ".pkl"))
+        data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
+        if data.synthetic and not self.allow_synthetic:
+            raise DataError(
+                f"expected real features in {data.name}, got synthetic ones, which teach nothing; "
+                "get the official files, or --set allow_synthetic=true to test capacity"
+            )
+        chosen = tuple(map(Modality, self.modalities)) or None
+        return make_problem(data, modalities=chosen, cleaning=self.cleaning_config())
+
+
+def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
+    """Check a mapping as a recipe; an unknown key or choice raises and names the nearest one.
+
+    Examples
+    --------
+    >>> parse_fusion({"name": "demo", "data": "mosei", "lss": "focal"}, where="demo")
+    Traceback (most recent call last):
+    ...
+    trivalent.core.errors.RecipeError: expected a key of FusionRecipe in demo, got 'lss'; ...
+    """
+    recipe = build(FusionRecipe, data, where=where)
+    recipe.answering, recipe.cleaning_config(), recipe.system()  # so that they are checked
+    return recipe

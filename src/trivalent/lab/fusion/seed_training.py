@@ -1,0 +1,241 @@
+"""A system of a benchmark: a network with its loss, sampling and training, run for many seeds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trivalent.bundle.fusion import softmax
+from trivalent.core.errors import UsageError
+from trivalent.core.types import Modality
+from trivalent.lab.fit.losses import build_loss
+from trivalent.lab.fit.members import Members
+from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.fusion.task import FusionData, FusionTask
+from trivalent.lab.measure.metrics import IntArray
+from trivalent.lab.networks import build_network
+from trivalent.lab.problems.classification import Problem
+from trivalent.lab.problems.parts import Part
+from trivalent.lab.problems.resampling import Resampled, check_resampling, resample
+
+# As the paper behind this project trains: its batch size and epochs, Adam, the rate on a plateau.
+PAPER_TRAINING = TrainingConfig(
+    epochs=30,
+    batch_size=32,
+    learning_rate=1e-3,
+    optimizer="adam",
+    weight_decay=0.0,
+    schedule="plateau",
+    clip=0.0,
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """What is trained; all of it chosen before the test part is looked at.
+
+    Attributes
+    ----------
+    network : str
+        See `trivalent.lab.networks.NETWORKS`.
+    options : mapping
+        Of the network.
+    loss : str
+        See `trivalent.lab.fit.losses.LOSSES`.
+    loss_options : mapping
+    resampling : str
+        See `trivalent.lab.problems.resampling.RESAMPLERS`; on the training part, anew for each seed.
+    resampling_options : mapping
+        See `trivalent.lab.problems.resampling.resampler_options`.
+    modality_dropout, mixup : float
+        See `FusionTask`.
+    training : TrainingConfig
+
+    Raises
+    ------
+    RecipeError, UsageError
+        Unknown resampler, or an option that it does not have.
+    """
+
+    network: str = "attention"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "cross_entropy"
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    resampling: str = "unchanged"
+    resampling_options: Mapping[str, Any] = field(default_factory=dict)
+    modality_dropout: float = 0.0
+    mixup: float = 0.0
+    training: TrainingConfig = PAPER_TRAINING
+
+    def __post_init__(self) -> None:
+        check_resampling(self.resampling, self.resampling_options)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A system after training, one member for each seed.
+
+    Attributes
+    ----------
+    system : System
+    seeds : tuple of int
+    members : Members
+    history : list of dict
+        Validation macro-F1 by epoch, for each member.
+    """
+
+    system: System
+    seeds: tuple[int, ...]
+    members: Members
+    history: list[list[dict[str, float]]]
+
+    def logits(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
+        """Predict, shape (seeds, n, classes).
+
+        Parameters
+        ----------
+        part : Part
+        absent : sequence of Modality
+            Taken away from every sample, as if the recording lacked them.
+        """
+        features, present = _tensors(part, absent)
+        self.members.eval()
+        with torch.inference_mode():
+            found = self.members(features, present, shared=True)
+        return found.double().numpy()
+
+    def probabilities_of_each(self, parts: Sequence[Part]) -> NDArray[np.float64]:
+        """Let each seed predict a part of its own, all of them equally long, shape (seeds, n, classes)."""
+        inputs = [_tensors(part) for part in parts]
+        features, present = (
+            {m: torch.stack([own[i][m] for own in inputs]) for m in inputs[0][i]} for i in (0, 1)
+        )
+        self.members.eval()
+        with torch.inference_mode():
+            logits = self.members(features, present).double().numpy()
+        return np.asarray(softmax(logits))
+
+    def probabilities(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
+        """Softmax of `logits`, shape (seeds, n, classes)."""
+        return np.asarray(softmax(self.logits(part, absent=absent)))
+
+
+def train_system(
+    system: System, problem: Problem, seeds: Sequence[int], *, rows: Sequence[IntArray] | None = None
+) -> Trained:
+    """Train all seeds together on the training part; epochs are chosen on the validation part.
+
+    Parameters
+    ----------
+    system : System
+    problem : Problem
+    seeds : sequence of int
+    rows : sequence of int arrays, optional
+        Samples of the training part that each seed sees, equally many for all; by default, all samples.
+        Class weights still come from the whole training part.
+
+    Raises
+    ------
+    DataError
+        Samples are to be interpolated where some lack a modality.
+    RecipeError, UsageError
+        An unknown network, loss, resampler or option, or rows together with a resampler.
+    """
+    counts = problem.counts()
+    criterion = build_loss(system.loss, counts=counts, **system.loss_options)
+    if rows is not None and system.resampling != "unchanged":
+        raise UsageError(f"expected rows or a resampler, got both ({system.resampling}); drop one of them")
+    train, drawn = _training_data(system, problem, seeds)
+    options = {"classes": problem.classes, **system.options}
+    if system.network == "single" and "modality" not in options:
+        options["modality"] = next(iter(problem.widths))
+    members = Members.build(
+        lambda: build_network(system.network, widths=problem.widths, **options), list(seeds)
+    )
+    task = FusionTask(
+        train,
+        _fusion_data(problem.parts.val, problem.parts.val.labels_to_select()),
+        batch_size=system.training.batch_size,
+        loss=criterion,
+        rows=drawn if rows is None else rows,
+        modality_dropout=system.modality_dropout,
+        mixup=system.mixup,
+    )
+    fitted = fit(members, task, config=system.training)
+    return Trained(system, tuple(seeds), fitted.network, [member.history for member in fitted.members])
+
+
+def _training_data(
+    system: System, problem: Problem, seeds: Sequence[int]
+) -> tuple[FusionData, list[IntArray] | None]:
+    part = problem.parts.train
+    labels = part.labels_to_fit()
+    data = _fusion_data(part, labels)
+    if system.resampling == "unchanged":
+        return data, None
+    # NaN marks an absent modality, here as in the parts.
+    joined = np.concatenate([*part.features.values()], axis=1)
+    columns = [str(m) for m, x in part.features.items() for _ in range(x.shape[1])]
+    drawn = [
+        resample(
+            system.resampling, joined, labels, seed=seed, modalities=columns, **system.resampling_options
+        )
+        for seed in seeds
+    ]
+    shortest = min(len(r) for r in drawn)  # ADASYN makes a few more or fewer, depending on the seed
+    return _with_made(
+        data, [_cut(r, shortest, seed) for r, seed in zip(drawn, seeds, strict=True)], len(part)
+    )
+
+
+def _cut(drawn: Resampled, length: int, seed: int) -> Resampled:
+    kept = np.sort(np.random.default_rng(seed).permutation(len(drawn))[:length])
+    return replace(
+        drawn, X=drawn.X[kept], y=drawn.y[kept], rows=drawn.rows[kept], weights=drawn.weights[kept]
+    )
+
+
+def _with_made(
+    data: FusionData, drawn: Sequence[Resampled], count: int
+) -> tuple[FusionData, list[IntArray]]:
+    """Put the samples that each member's resampler made behind the real ones."""
+    rows, made_x, made_y, made_w, end = [], [], [], [], count
+    for own in drawn:
+        made = own.rows < 0
+        place = own.rows.copy()
+        place[made] = end + np.arange(made.sum())
+        end += int(made.sum())
+        rows.append(place)
+        made_x.append(own.X[made])
+        made_y.append(own.y[made])
+        made_w.append(own.weights[made])
+    if end == count:
+        return data, rows
+    cuts = np.cumsum([values.shape[1] for values in data.features.values()])[:-1]
+    blocks = np.split(np.concatenate(made_x), cuts, axis=1)
+    features, present = {}, {}
+    for (m, values), block in zip(data.features.items(), blocks, strict=True):
+        features[m] = torch.cat([values, torch.from_numpy(np.nan_to_num(block)).float()])
+        here = torch.from_numpy(np.isfinite(block).any(axis=1))
+        present[m] = torch.cat([data.present[m], here])
+    labels = torch.cat([data.labels, torch.from_numpy(np.concatenate(made_y))])
+    # Samples of mixup count by their share, those of SMOTE and the like as real ones: 1.
+    weights = torch.cat([torch.ones(count), torch.from_numpy(np.concatenate(made_w)).float()])
+    return FusionData(features, present, labels, weights), rows
+
+
+def _fusion_data(part: Part, labels: NDArray[np.int64]) -> FusionData:
+    return FusionData(*_tensors(part), torch.from_numpy(labels))
+
+
+def _tensors(
+    part: Part, absent: Sequence[Modality] = ()
+) -> tuple[dict[Modality, torch.Tensor], dict[Modality, torch.Tensor]]:
+    features = {m: torch.from_numpy(np.nan_to_num(x)) for m, x in part.features.items()}
+    present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.present.items()}
+    return features, present

@@ -1,0 +1,158 @@
+"""Metrics of continuous sentiment in [-3, 3], in each convention found in the literature.
+
+Papers on CMU-MOSI and CMU-MOSEI report "Acc-7", "Acc-2" and "F1" without saying which rule they
+follow; the numbers differ by points. Here every rule has its own name:
+
+Acc-7
+    scores are clipped to [-3, 3] and rounded, ties to even (`numpy.round`, what most public code
+    does) or ties away from zero (0.5 to 1, -2.5 to -3).
+Acc-2, F1-2
+    negative against non-negative (score < 0 or >= 0, on all samples; Zadeh et al. 2018), or
+    negative against positive (samples annotated 0 left out; Tsai et al., ACL 2019).
+
+All take annotated and predicted scores of shape (n,) and raise `DataError` on unequal, empty or
+non-finite vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivalent.core.errors import DataError
+from trivalent.core.types import FloatArray
+from trivalent.lab.measure.metrics import class_scores
+
+_LIMIT = 3.0
+
+
+def mean_absolute_error(truth: FloatArray, predicted: FloatArray) -> float:
+    """Mean of |truth - predicted|.
+
+    >>> mean_absolute_error(np.array([0.0, 2.0]), np.array([1.0, -1.0]))
+    2.0
+    """
+    truth, predicted = _pair(truth, predicted)
+    return float(np.abs(truth - predicted).mean())
+
+
+def pearson_correlation(truth: FloatArray, predicted: FloatArray) -> float:
+    """Pearson's r; NaN where either vector is constant, for which it is undefined.
+
+    >>> round(pearson_correlation(np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])), 6)
+    1.0
+    """
+    truth, predicted = _pair(truth, predicted)
+    if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
+        return float("nan")
+    # Scaled first, so that squares of tiny or huge values neither vanish nor overflow.
+    a, b = (v / np.abs(v).max() for v in (truth - truth.mean(), predicted - predicted.mean()))
+    return float(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1))
+
+
+def accuracy7_half_even(truth: FloatArray, predicted: FloatArray) -> float:
+    """Seven-class accuracy, ties rounded to even.
+
+    >>> accuracy7_half_even(np.array([0.5, 1.5]), np.array([0.2, 1.6]))
+    1.0
+    """
+    return _accuracy7(truth, predicted, np.rint)
+
+
+def accuracy7_half_away(truth: FloatArray, predicted: FloatArray) -> float:
+    """Seven-class accuracy, ties rounded away from zero.
+
+    >>> accuracy7_half_away(np.array([0.5, 1.5]), np.array([0.2, 1.6]))
+    0.5
+    """
+    return _accuracy7(truth, predicted, lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x))
+
+
+def accuracy2_non_negative(truth: FloatArray, predicted: FloatArray) -> float:
+    """Two-class accuracy, score < 0 against score >= 0, on all samples.
+
+    >>> accuracy2_non_negative(np.array([-1.0, 0.0, 2.0]), np.array([-0.1, -0.1, 0.0]))
+    0.6666666666666666
+    """
+    truth, predicted = _pair(truth, predicted)
+    return float(np.mean((truth >= 0) == (predicted >= 0)))
+
+
+def accuracy2_without_zero(truth: FloatArray, predicted: FloatArray) -> float:
+    """Two-class accuracy, score > 0 or not, on samples whose annotation is not 0.
+
+    A prediction of exactly 0 counts as negative, as in the public code.
+
+    >>> accuracy2_without_zero(np.array([-1.0, 0.0, 2.0]), np.array([-0.1, -0.1, 0.0]))
+    0.5
+    """
+    truth, predicted = _without_zero(truth, predicted)
+    return float(np.mean((truth > 0) == (predicted > 0)))
+
+
+def f1_2_non_negative(truth: FloatArray, predicted: FloatArray) -> float:
+    """Support-weighted mean of the two F1, score < 0 against score >= 0, on all samples."""
+    truth, predicted = _pair(truth, predicted)
+    return _weighted_f1(truth >= 0, predicted >= 0)
+
+
+def f1_2_without_zero(truth: FloatArray, predicted: FloatArray) -> float:
+    """Support-weighted mean of the two F1, score > 0 or not, on samples whose annotation is not 0."""
+    truth, predicted = _without_zero(truth, predicted)
+    return _weighted_f1(truth > 0, predicted > 0)
+
+
+def summarize_scores(truth: FloatArray, predicted: FloatArray) -> dict[str, float]:
+    """All of the above by name.
+
+    A data set whose annotations are all 0 has NaN for the metrics that leave those out.
+    """
+    some = bool((np.asarray(truth) != 0).any())
+    nan = float("nan")
+    return {
+        "mae": mean_absolute_error(truth, predicted),
+        "pearson": pearson_correlation(truth, predicted),
+        "accuracy7_half_even": accuracy7_half_even(truth, predicted),
+        "accuracy7_half_away": accuracy7_half_away(truth, predicted),
+        "accuracy2_non_negative": accuracy2_non_negative(truth, predicted),
+        "accuracy2_without_zero": accuracy2_without_zero(truth, predicted) if some else nan,
+        "f1_2_non_negative": f1_2_non_negative(truth, predicted),
+        "f1_2_without_zero": f1_2_without_zero(truth, predicted) if some else nan,
+    }
+
+
+def _accuracy7(
+    truth: FloatArray, predicted: FloatArray, rounded: Callable[[FloatArray], FloatArray]
+) -> float:
+    truth, predicted = _pair(truth, predicted)
+    # Annotations are clipped too: a mean of annotators never leaves the scale, a shifted copy may.
+    said = rounded(np.clip(predicted, -_LIMIT, _LIMIT))
+    return float(np.mean(rounded(np.clip(truth, -_LIMIT, _LIMIT)) == said))
+
+
+def _weighted_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    scores = class_scores(truth.astype(int), predicted.astype(int))
+    return float(np.average(scores["f1"], weights=scores["support"]))
+
+
+def _pair(truth: FloatArray, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
+    truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
+    if truth.shape != predicted.shape or truth.ndim != 1 or not len(truth):
+        raise DataError(
+            f"expected two equal non-empty vectors of scores, got {truth.shape} and {predicted.shape}; "
+            "pass one prediction per annotation"
+        )
+    if not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
+        bad = int((~(np.isfinite(truth) & np.isfinite(predicted))).sum())
+        raise DataError(f"expected finite scores, got {bad} that are not; drop samples without a score")
+    return truth, predicted
+
+
+def _without_zero(truth: FloatArray, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
+    truth, predicted = _pair(truth, predicted)
+    kept = truth != 0
+    if not kept.any():
+        raise DataError("expected an annotation other than 0, got none; use the non-negative convention")
+    return truth[kept], predicted[kept]

@@ -1,0 +1,1 @@
+"""Classification problems: guarded parts of a data set, cleaned and resampled."""

@@ -1,0 +1,105 @@
+"""From a data set to a problem: three guarded parts, cleaned by what the training part says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trivalent.core.errors import DataError
+from trivalent.core.types import LabelMap, Modality, Sentiment, map_scores
+from trivalent.features.cleaning import Cleaner
+from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.problems.cleaning import CleaningConfig, fit_cleaner
+from trivalent.lab.problems.parts import Part, Parts, Role
+
+SEVEN = 7
+_ROLES = {"train": Role.TRAIN, "val": Role.VAL, "test": Role.TEST}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Classification of the samples of one data set.
+
+    Attributes
+    ----------
+    name : str
+        Data set and protocol.
+    parts : Parts
+    cleaners : mapping of Modality to Cleaner
+        Fitted on the training part.
+    classes : int
+        3, or 7 where the scores are rounded to -3..3.
+    synthetic : bool
+        Feature values were drawn at random.
+    extractors : mapping of Modality to str
+        Who computed the features.
+    """
+
+    name: str
+    parts: Parts
+    cleaners: Mapping[Modality, Cleaner]
+    classes: int = len(Sentiment)
+    synthetic: bool = False
+    extractors: Mapping[Modality, str] = field(default_factory=dict)
+
+    @property
+    def widths(self) -> dict[Modality, int]:
+        """Columns of each modality after cleaning."""
+        return {m: len(cleaner.columns) for m, cleaner in self.cleaners.items()}
+
+    def counts(self) -> np.ndarray:
+        """Count the classes of the training part, shape (classes,)."""
+        return np.bincount(self.parts.train.labels_to_fit(), minlength=self.classes)
+
+
+def make_problem(
+    data: Dataset,
+    *,
+    modalities: Sequence[Modality] | None = None,
+    cleaning: CleaningConfig | None = None,
+    seven: bool = False,
+) -> Problem:
+    """Split, clean and guard a data set.
+
+    Parameters
+    ----------
+    data : Dataset
+    modalities : sequence of Modality, optional
+        Those of the data set that have features by default.
+    cleaning : CleaningConfig, optional
+    seven : bool
+        Seven classes from the scores instead of three.
+
+    Raises
+    ------
+    DataError
+        A split is empty, a modality has no features, or scores are missing for seven classes.
+    LeakageError
+        A group lies in two parts.
+    """
+    chosen = tuple(data.features) if modalities is None else tuple(modalities)
+    absent = [m for m in chosen if m not in data.features]
+    if absent or not chosen:
+        raise DataError(
+            f"expected features of {', '.join(absent) or 'a modality'} in {data.name}, got those of "
+            f"{', '.join(data.features) or 'none'}; choose other modalities or extract them"
+        )
+    splits = {name: data.part(name) for name in _ROLES}
+    cleaners = {m: fit_cleaner(splits["train"].features[m], cleaning) for m in chosen}
+    parts = {name: _part(own, _ROLES[name], cleaners, seven) for name, own in splits.items()}
+    classes = SEVEN if seven else len(Sentiment)
+    extractors = {m: data.features[m].extractor for m in chosen}
+    return Problem(
+        f"{data.name}, {data.protocol}", Parts(**parts), cleaners, classes, data.synthetic, extractors
+    )
+
+
+def _part(data: Dataset, role: Role, cleaners: Mapping[Modality, Cleaner], seven: bool) -> Part:
+    features = {
+        m: cleaner.apply(data.features[m].values, data.features[m].columns)[0]
+        for m, cleaner in cleaners.items()
+    }
+    labels = map_scores(data.scores, LabelMap.SEVEN) if seven else data.labels
+    return Part(role, features, data.groups, labels)
