@@ -364,7 +364,7 @@ def test_regions_turn_with_the_eyes():
     region = region_of_detection(detection)
     assert region.side == pytest.approx(36)
     assert np.degrees(region.angle) == pytest.approx(45)
-    np.testing.assert_allclose(region.matrix(256) @ [50, 60, 1], [128, 128])
+    np.testing.assert_allclose(region.from_crop(256) @ [128, 128, 1], [50, 60])
 
 
 def test_region_of_points_follows_a_rotation():

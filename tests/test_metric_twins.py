@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from trivalent.lab import metrics, regression_metrics, statistics, uncertainty
+from trivalent.lab.measure import metrics, regression_metrics, statistics, uncertainty
 
 sk = pytest.importorskip("sklearn.metrics", reason="needs the extra train")
 

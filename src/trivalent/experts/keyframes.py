@@ -5,14 +5,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
-import cv2
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.analysis import KeyFrame
 from trivalent.core.types import Utterance
 from trivalent.features.face import BLENDSHAPES, FaceObservation
+from trivalent.features.face.pixels import averaged
 
 MAX_KEYFRAMES = 24
 _SIDE = 160  # pixels of a thumbnail
@@ -75,11 +77,14 @@ def _crop(image: NDArray[np.uint8], face: FaceObservation) -> NDArray[np.uint8]:
     part = image[rows, columns]
     scale = _SIDE / max(part.shape[:2])
     size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return averaged(part, size)
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    ok, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
-    )
-    return data.tobytes() if ok else b""
+    encoder = av.CodecContext.create("mjpeg", "w")
+    assert isinstance(encoder, av.VideoCodecContext)  # noqa: S101  (for the type checker)
+    encoder.height, encoder.width = picture.shape[:2]
+    encoder.pix_fmt = "yuvj420p"
+    encoder.time_base = Fraction(1, 25)  # that of a single picture says nothing
+    packets = [*encoder.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")), *encoder.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)

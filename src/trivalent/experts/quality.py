@@ -143,7 +143,9 @@ def measure_face(image: NDArray[np.uint8], box: FloatArray) -> tuple[float, floa
         Standard deviation of what a Gaussian of 1/96 of the side smooths away, over that of all:
         about .1 in a sharp picture of any size.
     """
-    import cv2  # not at the top: a text needs no OpenCV
+    from scipy.ndimage import gaussian_filter  # not at the top: a text needs no pictures
+
+    from trivalent.features.face.pixels import averaged, grey
 
     height, width = image.shape[:2]
     x, y, box_width, box_height = box * np.array([width, height, width, height])
@@ -151,8 +153,7 @@ def measure_face(image: NDArray[np.uint8], box: FloatArray) -> tuple[float, floa
     half = max(pixels / 2, 1.0)
     rows = slice(max(0, round(y - half)), max(1, round(y + half)))
     columns = slice(max(0, round(x - half)), max(1, round(x + half)))
-    square = cv2.resize(image[rows, columns], (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    detail = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
+    square = grey(averaged(image[rows, columns], (FACE_SIDE, FACE_SIDE))).astype(np.float64)
+    detail = square - gaussian_filter(square, 1.0, mode="mirror")
     # A face of less than one grey level of contrast shows nothing, and certainly nothing sharp.
-    return pixels, float(grey.mean()) / 255, float(detail.std() / max(grey.std(), 1.0))
+    return pixels, float(square.mean()) / 255, float(detail.std() / max(square.std(), 1.0))

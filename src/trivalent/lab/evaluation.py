@@ -9,7 +9,7 @@ import numpy as np
 
 from trivalent.bundle.decision import Answers
 from trivalent.core.types import LABELS, FloatArray, Sentiment
-from trivalent.lab import metrics
+from trivalent.lab.measure import metrics
 from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.measure.uncertainty import risk_coverage
 

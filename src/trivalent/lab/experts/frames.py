@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from trivalent.bundle.spec import ExpertSpec, Inputs
-from trivalent.features import extractor_version
 from trivalent.features.frames import UNSCALED, columns_of_channels
+from trivalent.features.registry import extractor
 from trivalent.lab.datasets.ravdess_takes import TakeData
 from trivalent.lab.experts.cross_fit import CLIP, cross_fit
 from trivalent.lab.experts.frames_task import FramesTask, FramesTaskConfig, logits_of_takes
@@ -73,7 +73,7 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
     out.mkdir(parents=True, exist_ok=True)
     spec = ExpertSpec(
         source.extractor,
-        extractor_version(source.extractor),
+        extractor(source.extractor).version,
         columns_of_channels(config.channels),
         f"{modality}.onnx",
         fitted.temperature,

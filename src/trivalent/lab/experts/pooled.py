@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import RecipeError
 from trivalent.core.types import FloatArray, Sentiment
-from trivalent.features import extractor_version
 from trivalent.features.pooling import columns_of
+from trivalent.features.registry import extractor
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.experts.cross_fit import CLIP, cross_fit
 from trivalent.lab.experts.pooled_task import Ensemble, TabularNetwork, TabularTask, TabularTaskConfig
@@ -77,7 +77,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     out.mkdir(parents=True, exist_ok=True)
     spec = ExpertSpec(
         source.extractor,
-        extractor_version(source.extractor),
+        extractor(source.extractor).version,
         columns_of(config.pooling),
         f"{modality}.onnx",
         fitted.temperature,
