@@ -84,7 +84,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         )
         contexts.append(context)
         tab = context.new_page()
-        tab.set_default_timeout(30_000)
+        tab.set_default_timeout(120_000)
         RUNS[tab] = Runs(tab)
         go(tab, f"{address}/{page}?lang={language}")
         return tab
