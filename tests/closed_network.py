@@ -80,7 +80,7 @@ class Seen:
         return [f for f in self.files if not any(re.fullmatch(a, f) for a in allowed)]
 
 
-def watch(entrance: str, folder: Path, timeout_s: float = 600) -> Seen:
+def watch(entrance: str, folder: Path, timeout_s: float = 1200) -> Seen:
     """Run an entrance in a closed network.
 
     Raises
@@ -141,11 +141,11 @@ class Sandbox:
             env=self.environment(extra),
         )
 
-    def run(self, *arguments: str, timeout_s: float = 240, **extra: str) -> None:
+    def run(self, *arguments: str, timeout_s: float = 480, **extra: str) -> None:
         """Run `trivalent` with arguments to its end; it must succeed."""
         self.finish(self.start([*TRIVALENT, *arguments], **extra), timeout_s=timeout_s)
 
-    def python(self, code: str, *arguments: str, timeout_s: float = 240, **extra: str) -> None:
+    def python(self, code: str, *arguments: str, timeout_s: float = 480, **extra: str) -> None:
         """Run a few lines of Python to their end; they must succeed."""
         self.finish(self.start([sys.executable, "-c", code, *arguments], **extra), timeout_s=timeout_s)
 
@@ -409,7 +409,7 @@ def _no_way_out() -> None:
 def _wait_for(url: str, program: subprocess.Popen[str]) -> None:
     import httpx
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while program.poll() is None and time.monotonic() < until:
         with suppress(httpx.TransportError):
             httpx.get(url, trust_env=False)

@@ -57,7 +57,7 @@ class Visit:
         options = {"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options}
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(120_000)
         self.runs = Runs(self.page)
         self.elsewhere: list[str] = []
         self.complaints: list[str] = []

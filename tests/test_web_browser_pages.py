@@ -84,7 +84,7 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         )
         contexts.append(context)
         tab = context.new_page()
-        tab.set_default_timeout(30_000)
+        tab.set_default_timeout(120_000)
         RUNS[tab] = Runs(tab)
         go(tab, f"{address}/{page}?lang={language}")
         return tab
@@ -124,7 +124,8 @@ def names(store: Store) -> list[str]:
 
 def shows(tab: Any, *expected: str) -> None:
     """Wait until the history lists exactly these."""
-    sync_api.expect(tab.locator("[class*='st-key-open-'] button")).to_have_text(list(expected))
+    rows = tab.locator("[class*='st-key-open-'] button")
+    sync_api.expect(rows).to_have_text(list(expected), timeout=120_000)
 
 
 def test_search_open_rename_tag_and_delete(visit: Callable[..., Any], store: Store) -> None:

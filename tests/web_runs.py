@@ -8,7 +8,7 @@ from typing import Any
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-LONGEST_S = 60.0
+LONGEST_S = 120.0
 
 
 class Runs:
