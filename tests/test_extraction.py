@@ -236,6 +236,8 @@ def test_unreadable_sources(tmp_path: Path, glove_file: Path) -> None:
         ("face", {"face_rate_hz": 0.0}, "between 0.1 and 60 Hz, got 0"),
         ("face", {"face_rate_hz": float("nan")}, "between 0.1 and 60 Hz"),
         ("minilm", {"columns": ["minilm_384"]}, "one of the 384 columns"),
+        ("face", {"speed": 1}, r"an option of face \(landmarks, face_rate_hz\), got 'speed'"),
+        ("minilm", {"speed": 1, "landmarks": False}, r"an option of minilm \(it has none\), got 'speed'"),
     ],
 )
 def test_misuse_is_told_before_any_work(extractor: str, options: dict, message: str) -> None:
