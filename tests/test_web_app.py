@@ -218,7 +218,7 @@ def test_a_channel_that_is_switched_off_does_not_count(
     switches = next(g for g in page.button_group if g.key == f"modalities-{record.id}")
     assert "switched off" not in data_of(page, "player")["timeline"]
     switches.set_value(["audio", "face"]).run()
-    assert "<b>Words</b> switched off (throughout)" in data_of(page, "player")["timeline"]
+    assert "<b>Words</b> switched off: switched off (throughout)" in data_of(page, "player")["timeline"]
     stored = store.history(store.accounts.local_user()).analysis(record.id)
     assert stored.overall.label == analyses.video().overall.label
 
