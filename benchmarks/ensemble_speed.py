@@ -15,19 +15,14 @@ from functools import partial
 # Threads that wait by spinning take the cores from one another when other programs run: tenfold the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import torch
 
 from results_file import Result
 from trivalent.core.types import Modality
-from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import Fitted, TrainingConfig, fit
-from trivalent.lab.fusion.parallel import train_in_processes
-from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
-from trivalent.lab.problems.classification import Problem, make_problem
 
 WIDTHS = {Modality.TEXT: 300, Modality.AUDIO: 74, Modality.FACE: 710}
 SAMPLES, VALIDATION, BATCH = 2249, 300, 32
@@ -39,28 +34,6 @@ def noise(n: int, generator: torch.Generator) -> FusionData:
     features = {m: torch.randn(n, width, generator=generator) for m, width in WIDTHS.items()}
     present = {m: torch.ones(n) for m in WIDTHS}
     return FusionData(features, present, torch.randint(3, (n,), generator=generator))
-
-
-def problem() -> Problem:
-    """Make a guarded problem of the same size, for `train_in_processes`."""
-    rng = np.random.default_rng(0)
-    count = SAMPLES + VALIDATION + 3
-    names = np.array([f"v{i}" for i in range(count)])
-    data = Dataset(
-        "noise",
-        "random labels",
-        ids=names,
-        groups=names,
-        split=np.array(["train"] * SAMPLES + ["val"] * VALIDATION + ["test"] * 3),
-        labels=rng.integers(3, size=count),
-        scores=np.full(count, np.nan),
-        seconds=np.full(count, np.nan),
-        features={
-            m: Features("noise", tuple(map(str, range(n))), rng.normal(size=(count, n)).astype(np.float32))
-            for m, n in WIDTHS.items()
-        },
-    )
-    return make_problem(data)
 
 
 def build() -> torch.nn.Module:
@@ -92,18 +65,12 @@ def main() -> None:
     def all_seeds() -> Fitted:
         return fit(Members.build(build, SEEDS), FusionTask(train, val, batch_size=BATCH), config=config)
 
-    pair, system = problem(), System(training=replace(PAPER_TRAINING, epochs=epochs))
     one(0, epochs=0.1)  # what torch does at its first call only
     load, spent = [os.getloadavg()[0]], {}
     for threads in (2, 1):
         spent[threads], fitted = timed(all_seeds, threads=threads)
         load.append(os.getloadavg()[0])
         print(f"at once, {threads} threads: wall-clock and processor seconds {spent[threads]}", flush=True)
-    start = time.perf_counter()
-    train_in_processes(system, pair, SEEDS, processes=2)
-    parallel = time.perf_counter() - start
-    load.append(os.getloadavg()[0])
-    print(f"two processes: wall-clock seconds {parallel}", flush=True)
     singles = [timed(partial(one, seed), threads=1) for seed in SEEDS]
     load.append(os.getloadavg()[0])
     single = tuple(sum(spent[i] for spent, _ in singles) for i in (0, 1))
@@ -126,14 +93,7 @@ def main() -> None:
     for name, (wall, cpu) in rows.items():
         step = 1e3 * wall / steps  # of all ten
         result.add(name, total_s=wall, processor_s=cpu, step_ms=step, speedup=single[0] / wall)
-    result.add(
-        "ten seeds at once, two processes of one thread",
-        total_s=parallel,
-        step_ms=1e3 * parallel / steps,
-        speedup=single[0] / parallel,
-    )
     result.caveats += [
-        "Two processes: five seeds each (`trivalent.lab.fusion.parallel`), their start included.",
         f"The attention network, float32, Adam, torch {torch.__version__}; one run each, masks, validation "
         "and choice of the epoch included. A second thread does not help a single run; two side by side "
         "should need about half of the time of the last row.",

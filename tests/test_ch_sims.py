@@ -13,8 +13,8 @@ from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.datasets.ch_sims import (
     COUNTS,
     FILES,
+    Clips,
     read_clips,
-    shared_videos,
     split_by_video,
     video_of,
 )
@@ -28,6 +28,13 @@ ROWS = (
     "video_0018_0005,0,0.0,test,嗯,",
     "video_0029_0010,0,0.2,val,听得见吗,Can you hear me?",
 )
+
+
+def shared_videos(clips: Clips) -> tuple[int, int]:
+    """Count the videos that the official split cuts apart, and all videos."""
+    pairs = {(video_of(name), split) for name, split in zip(clips.names, clips.split, strict=True)}
+    videos = [video for video, _ in pairs]
+    return sum(videos.count(video) > 1 for video in set(videos)), len(set(videos))
 
 
 def write(root: Path, *lines: str, header: str = HEADER, name: str = "ch_sims_v1.csv") -> Path:

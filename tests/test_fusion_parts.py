@@ -168,7 +168,7 @@ def test_tensor_by_swapped_modalities_is_transposed() -> None:
 
 def test_late_fusion_averages_what_is_there() -> None:
     network, batch = network_of("late"), batch_of("late")
-    members = network.modality_logits(*batch)
+    members, _ = network._member_logits(*batch)
     for row, logits in enumerate(network(*batch)):
         there = [i for i, m in enumerate(Modality) if batch[1][m][row]] or [0, 1, 2]
         torch.testing.assert_close(logits, members[row, there].mean(0))

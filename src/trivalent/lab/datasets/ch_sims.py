@@ -188,13 +188,6 @@ def _score(cell: str, where: str) -> float:
     return round(SCALE * value, 6)
 
 
-def shared_videos(clips: Clips) -> tuple[int, int]:
-    """Count the videos that the official split cuts apart, and all videos."""
-    pairs = {(video_of(name), split) for name, split in zip(clips.names, clips.split, strict=True)}
-    videos = [video for video, _ in pairs]
-    return sum(videos.count(video) > 1 for video in set(videos)), len(set(videos))
-
-
 def _load(root: Path, protocol: Protocol, name: str) -> Dataset:
     clips = read_clips(root, name, text=ENGLISH if protocol.name.endswith(ENGLISH) else CHINESE)
     videos = [video_of(clip) for clip in clips.names]

@@ -112,14 +112,6 @@ class RiskCoverage:
         """AURC: mean risk over the coverages; 0 is perfect, lower is better."""
         return float(self.risk.mean())
 
-    @property
-    def excess_area(self) -> float:
-        """AURC minus that of the best possible order with the same errors (Geifman et al., ICLR 2019)."""
-        n = len(self.risk)
-        errors = round(float(self.risk[-1]) * n)
-        best = np.maximum(0, np.arange(1, n + 1) - (n - errors)) / np.arange(1, n + 1)
-        return self.area - float(best.mean())
-
     def at(self, coverage: float) -> float:
         """Risk at the smallest coverage that is at least the one asked for."""
         return float(self.risk[np.searchsorted(self.coverage, min(coverage, 1.0) - 1e-12)])

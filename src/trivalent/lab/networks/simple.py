@@ -142,10 +142,6 @@ class LateFusion(FusionNetwork):
         weight = or_all(mask).unsqueeze(-1).to(logits.dtype)
         return (logits * weight).sum(1) / weight.sum(1)
 
-    def modality_logits(self, features: Features, present: Present) -> Tensor:
-        """Return the logits of each modality, shape (batch, modalities, 3), from tokens where absent."""
-        return self._member_logits(features, present)[0]
-
     def _member_logits(self, features: Features, present: Present) -> tuple[Tensor, Tensor]:
         encoded, mask = self.encoders(features, present)  # (batch, modalities, width)
         members = zip(self.norms, self.heads, encoded.unbind(1), strict=True)
