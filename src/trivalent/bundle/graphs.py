@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import BundleError
+from trivalent.core.protobuf import fields
 from trivalent.core.types import LABELS, FloatArray
 
 if TYPE_CHECKING:
@@ -149,44 +150,10 @@ def check_self_contained(graph: bytes, name: str) -> None:
 def _refers(data: memoryview, message: str, depth: int) -> bool:
     if depth == 0:
         raise ValueError(f"messages nested more than {_DEPTH} deep")
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)):
             return True
         inner = _MESSAGES.get((message, field))
         if inner is not None and not isinstance(value, int) and _refers(value, inner, depth - 1):
             return True
     return False
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield number and value of each field of a protocol-buffer message."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        field, wire = key >> 3, key & 7
-        value: int | memoryview
-        if wire == 0:
-            value, at = _varint(data, at)
-        else:
-            fixed = {1: 8, 5: 4}.get(wire)
-            if wire == 2:
-                size, at = _varint(data, at)
-            elif fixed:
-                size = fixed
-            else:
-                raise ValueError(f"wire type {wire}")
-            if at + size > len(data):
-                raise ValueError("a field is longer than the file")
-            value, at = data[at : at + size], at + size
-        yield field, value
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number is too long")

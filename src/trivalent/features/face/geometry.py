@@ -7,13 +7,13 @@ task archive carries (`geometry_pipeline_metadata_landmarks.binarypb`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import AssetError
+from trivalent.core.protobuf import fields
 
 METADATA = "geometry_pipeline_metadata_landmarks.binarypb"
 
@@ -58,11 +58,13 @@ class CanonicalFace:
         """
         vertices: NDArray[np.float64] | None = None
         basis: list[tuple[int, float]] = []
-        for number, value in _fields(content):
-            if number == _CANONICAL_MESH and isinstance(value, bytes):
+        for number, value in fields(memoryview(content)):
+            if isinstance(value, int):
+                continue
+            if number == _CANONICAL_MESH:
                 vertices = _vertices(value)
-            elif number == _PROCRUSTES_BASIS and isinstance(value, bytes):
-                reference = dict(_fields(value))
+            elif number == _PROCRUSTES_BASIS:
+                reference = dict(fields(value))
                 landmark, weight = reference[_LANDMARK_ID], reference[_WEIGHT]
                 basis.append((int(landmark), float(np.frombuffer(weight, "<f4")[0])))  # type: ignore[arg-type]
         if vertices is None or not basis:
@@ -125,41 +127,8 @@ def _eye(
     return np.array([offset @ axis, offset @ across, opening]) / width
 
 
-def _vertices(mesh: bytes) -> NDArray[np.float64]:
+def _vertices(mesh: memoryview) -> NDArray[np.float64]:
     """Positions of the mesh; protobuf writes floats packed or one field each."""
-    chunks = [v for number, v in _fields(mesh) if number == _VERTEX_BUFFER and isinstance(v, bytes)]
+    chunks = [v for number, v in fields(mesh) if number == _VERTEX_BUFFER and not isinstance(v, int)]
     floats = np.frombuffer(b"".join(chunks), "<f4").astype(np.float64)
     return floats.reshape(-1, _VERTEX_FLOATS)[:, :3]
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (field number, value) of a protobuf message: int for varints, else raw bytes."""
-    fixed = {1: 8, 5: 4}  # wire type to length
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            length, at = _varint(message, at)
-        elif wire in fixed:
-            length = fixed[wire]
-        else:
-            raise AssetError(f"expected protobuf wire types 0, 1, 2 or 5, got {wire}; reinstall trivalent")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """Read a base-128 integer; return it and the position behind it."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from trivalent.core.errors import DataError, UnreachableError, UsageError
-from trivalent.core.locks import is_still
+from trivalent.core.locks import is_still, lock_now
 from trivalent.lab.datasets.download import Patience, discard, download, require_room
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.verify import verify_file
@@ -215,15 +215,15 @@ def _alone(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     while True:
         stream = lock.open("a+")
-        try:
-            _lock(stream)
-        except OSError as error:
+        stream.seek(1 << 30)  # Windows locks bytes: far behind the holder's number, which others may read
+        free = False
+        with suppress(OSError):  # a file system without locks
+            free = lock_now(stream.fileno())
+        if not free:
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
             stream.close()
-            raise DataError(
-                f"another process ({holder}) is fetching it; wait until it ends, or end it"
-            ) from error
+            raise DataError(f"another process ({holder}) is fetching it; wait until it ends, or end it")
         if is_still(stream.fileno(), lock):
             break
         stream.close()  # its last holder removed it between our opening and locking: take the new one
@@ -236,15 +236,3 @@ def _alone(path: Path) -> Iterator[None]:
         if sys.platform != "win32":  # there an open file cannot be removed
             lock.unlink(missing_ok=True)
         stream.close()
-
-
-def _lock(stream: IO[str]) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        stream.seek(1 << 30)  # far behind the holder's number, which others may read
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
