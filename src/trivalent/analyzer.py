@@ -129,7 +129,7 @@ class Analyzer:
         path = Path(source)
         shown, kind = name or path.name, kind or kind_of(path)
         if kind not in list(Kind):
-            raise UsageError(f"expected a kind of source among {', '.join(Kind)}, got {kind!r}")
+            raise UsageError("decision.source_kind", kind=list(Kind), given=kind)
         if kind == Kind.TEXT:
             return self._analyze_pieces([(shown, _read_text(path, shown))], stages or _quiet)[0]
         analysis = _Journey(self, path, stages or _quiet).run(transcript)
@@ -161,9 +161,7 @@ class Analyzer:
 
     def _analyze_pieces(self, named: Sequence[tuple[str, str]], stages: Stages = _quiet) -> list[Analysis]:
         if Modality.TEXT not in self.modalities:
-            raise UsageError(
-                "expected the modality text for a text, got it switched off; add it to --modalities"
-            )
+            raise UsageError("text.modality_off")
         clock = _Clock()
         with clock.measure(Modality.TEXT):
             utterances, owners = [], []
@@ -177,9 +175,7 @@ class Analyzer:
         for i, (name, text) in enumerate(named):
             rows = [k for k, owner in enumerate(owners) if owner == i]
             if all(readings[k].opinion is None for k in rows):
-                raise TextError(
-                    f"expected English words, got {_shorten(text)!r}: {readings[rows[0]].reason}"
-                )
+                raise TextError("text.not_english", text=_shorten(text), reason=readings[rows[0]].reason)
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
             warnings = (
@@ -311,26 +307,18 @@ class _Clock:
 def _pieces(text: str) -> list[str]:
     pieces = pack(_checked_text(text))
     if len(pieces) > MAX_SENTENCES:
-        raise TextError(
-            f"expected a text of at most {MAX_SENTENCES:,} sentences, got {len(pieces):,}; "
-            "split it into parts"
-        )
+        raise TextError("text.many_sentences", max_sentences=MAX_SENTENCES, count=len(pieces))
     return pieces
 
 
 def _checked_text(text: str) -> str:
     clean = normalize(text) if len(text) <= MAX_TEXT_CHARACTERS else text
     if len(text) > MAX_TEXT_CHARACTERS:
-        raise TextError(
-            f"expected a text of at most {MAX_TEXT_CHARACTERS:,} characters, got {len(text):,}; "
-            "split it into parts"
-        )
+        raise TextError("text.long", max_text_characters=MAX_TEXT_CHARACTERS, count=len(text))
     if not clean:
-        raise TextError("expected a text with words, got an empty one; write at least one word")
+        raise TextError("text.empty")
     if not has_words(clean):
-        raise TextError(
-            f"expected a text with words, got only signs {_shorten(clean)!r}; write at least one word"
-        )
+        raise TextError("text.only_signs", clean=_shorten(clean))
     return text if len(clean) == len(text) else clean
 
 
@@ -341,14 +329,9 @@ def _read_text(path: Path, shown: str) -> str:
         with path.open("rb") as stream:
             raw = stream.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
-        raise InputError(
-            f"expected a readable text file, got {path}: {error.strerror}; check the path"
-        ) from error
+        raise InputError("text.unreadable", path=path, strerror=error.strerror) from error
     if len(raw) > MAX_TEXT_BYTES:
-        raise TextError(
-            f"expected a text of at most {MAX_TEXT_CHARACTERS:,} characters, got more in {shown}; "
-            "split it into parts"
-        )
+        raise TextError("text.file_long", max_text_characters=MAX_TEXT_CHARACTERS, shown=shown)
     return parse_transcript(raw, suffix=".txt", name=shown).text
 
 

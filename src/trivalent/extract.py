@@ -76,13 +76,9 @@ def extract(
         raise _misplaced("transcript", suited=readers, extractor=extractor)
     file = _File(Path(source), purpose=extractor, transcript=transcript)
     if file.is_text and Need.WORDS not in wanted.needs:
-        raise InputError(
-            f"expected a recording for {extractor}, got the text {file.path.name}; name a media file"
-        )
+        raise InputError("extract.text_source", extractor=extractor, name=file.path.name)
     if file.is_text and transcript is not None:
-        raise UsageError(
-            f"expected a recording with a transcript, got the text {file.path.name}; drop one of them"
-        )
+        raise UsageError("extract.text_transcript", name=file.path.name)
     table = wanted.extract(file.material(), chosen, columns=columns)
     if wanted.needs & {Need.SOUND, Need.PICTURES}:
         warnings = [*file.recording.warnings, *table.meta.get("warnings", [])]
@@ -97,7 +93,7 @@ def _options(wanted: Extractor, given: Mapping[str, Any]) -> Any:
         others = {e.name: defaults(e)[name] for e in own_extractors() if name in defaults(e)}
         if not others:
             listed = ", ".join(own) or "it has none"
-            raise UsageError(f"expected an option of {wanted.name} ({listed}), got {name!r}")
+            raise UsageError("extract.option_unknown", name=wanted.name, listed=listed, given=name)
         if given[name] not in others.values():
             raise _misplaced(name, suited=list(others), extractor=wanted.name)
     return wanted.options(**{name: value for name, value in given.items() if name in own})
@@ -105,7 +101,7 @@ def _options(wanted: Extractor, given: Mapping[str, Any]) -> Any:
 
 def _misplaced(option: str, *, suited: Sequence[str], extractor: str) -> UsageError:
     named = " or ".join(sorted(suited))
-    return UsageError(f"expected the option {option} with {named} only, got {extractor}; drop it")
+    return UsageError("extract.option_misplaced", option=option, named=named, extractor=extractor)
 
 
 class _File:
@@ -157,22 +153,17 @@ class _File:
 
     def _audio(self, purpose: str) -> AudioTrack:
         if self.recording.audio is None:
-            raise MediaError(
-                f"expected sound for {purpose}, got {self.path.name} without a usable audio track; "
-                "name a recording with sound"
-            )
+            raise MediaError("extract.no_sound", purpose=purpose, name=self.path.name)
         return self.recording.audio
 
     def _without_pictures(self) -> MediaError:
-        return MediaError(
-            f"expected a video for {self.purpose}, got {self.path.name} without pictures; name a video file"
-        )
+        return MediaError("extract.no_pictures_for", purpose=self.purpose, name=self.path.name)
 
 
 def _text_encoder() -> Encoder:
     bundle = load_bundle("default")
     if Modality.TEXT not in bundle.experts:
-        raise BundleError("expected a text expert in the bundle 'default', found none; reinstall trivalent")
+        raise BundleError("extract.no_text_expert")
     return bundle.experts[Modality.TEXT].embed
 
 
@@ -191,7 +182,7 @@ def _read(path: Path) -> Transcript:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "no access"
-        raise InputError(f"expected a readable text file, got {path}: {reason}; check the path") from error
+        raise InputError("text.unreadable_here", path=path, reason=reason) from error
     return parse_transcript(data, name=path.name)
 
 

@@ -29,9 +29,7 @@ def unpack(archive: Path, target: Path) -> None:
     """
     try:
         if (table := table_bytes(archive)) > MAX_DIRECTORY:
-            raise BundleError(
-                f"expected a .zip with a table of at most {MAX_DIRECTORY:,} bytes, got {table:,}"
-            )
+            raise BundleError("archive.table", max_directory=MAX_DIRECTORY, table=table)
         with zipfile.ZipFile(archive) as opened:
             names = _member_names(opened.infolist())
             for info, name in names.items():
@@ -39,34 +37,32 @@ def unpack(archive: Path, target: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _copy(opened, info, path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"expected a readable .zip, got: {error}; make or download it again") from error
+        raise BundleError("archive.unreadable", error=error) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BundleError(f"expected to unpack the .zip, got: {reason}") from error
+        raise BundleError("archive.unpack", reason=reason) from error
 
 
 def _member_names(members: list[zipfile.ZipInfo]) -> dict[zipfile.ZipInfo, PurePosixPath]:
     """Check the directory of the archive; return where each file goes."""
     files = [info for info in members if not info.filename.endswith("/")]
     if not files or len(members) > MAX_MEMBERS:
-        raise BundleError(f"expected 1 to {MAX_MEMBERS} members in the .zip, got {len(members)}")
+        raise BundleError("archive.members", max_members=MAX_MEMBERS, count=len(members))
     names = {info: _safe(info) for info in files}
     lowered = [str(name).lower() for name in names.values()]
     if twice := sorted({name for name in lowered if lowered.count(name) > 1}):
-        raise BundleError(f"expected every name once in the .zip, got {twice[0]} more than once")
+        raise BundleError("archive.twice", name=twice[0])
     total = sum(info.file_size for info in files)
     packed = sum(info.compress_size for info in files)
     if total > MAX_BYTES:
-        raise BundleError(f"expected at most {MAX_BYTES >> 20} MiB unpacked, got {total >> 20} MiB")
+        raise BundleError("archive.large", max_bytes=MAX_BYTES >> 20, total=total >> 20)
     if total > MAX_RATIO * max(packed, 1):
-        raise BundleError(
-            f"expected at most {MAX_RATIO} times the packed size, got {total // max(packed, 1)} times"
-        )
+        raise BundleError("archive.ratio", max_ratio=MAX_RATIO, total=total // max(packed, 1))
     tops = {name.parts[0] for name in names.values()}
     if len(tops) == 1 and all(len(name.parts) > 1 for name in names.values()):
         names = {info: PurePosixPath(*name.parts[1:]) for info, name in names.items()}
     if PurePosixPath("bundle.json") not in names.values():
-        raise BundleError("expected bundle.json in the .zip, got none; pack the folder that holds it")
+        raise BundleError("archive.no_manifest")
     return names
 
 
@@ -74,12 +70,12 @@ def _safe(info: zipfile.ZipInfo) -> PurePosixPath:
     name = info.orig_filename  # `filename` has lost what comes after a NUL
     parts = name.split("/")
     if len(parts) > 4 or not all(_PART.fullmatch(part) for part in parts):
-        raise BundleError(f"expected plain relative names in the .zip, got {name[:80]!r}")
+        raise BundleError("archive.names", name=name[:80])
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise BundleError(f"expected only files in the .zip, got a link or device at {name!r}")
+        raise BundleError("archive.links", name=name)
     if info.flag_bits & 0x1:
-        raise BundleError(f"expected a .zip without a password, got {name!r} encrypted")
+        raise BundleError("archive.password", name=name)
     return PurePosixPath(name)
 
 
@@ -90,5 +86,5 @@ def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
         while chunk := source.read(_CHUNK):
             left -= len(chunk)
             if left < 0:
-                raise BundleError(f"expected {info.file_size} bytes in {info.filename!r}, got more")
+                raise BundleError("archive.bytes", file_size=info.file_size, filename=info.filename)
             sink.write(chunk)

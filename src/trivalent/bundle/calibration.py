@@ -48,13 +48,8 @@ class VectorScaling:
         try:
             scale, bias = (np.array(content[key], float) for key in ("scale", "bias"))
         except MALFORMED as error:
-            raise BundleError(
-                f"expected a calibration in {where}, got {cut(error)}; export the bundle anew"
-            ) from error
+            raise BundleError("bundle.calibration", where=where, given=cut(error)) from error
         sizes = scale.shape == bias.shape == (len(LABELS),)
         if not (sizes and np.isfinite(scale).all() and np.isfinite(bias).all() and (scale > 0).all()):
-            raise BundleError(
-                f"expected three positive scales and three biases in {where}, got others; "
-                "export the bundle anew"
-            )
+            raise BundleError("bundle.scaling", where=where)
         return cls(scale, bias)

@@ -60,12 +60,9 @@ class ConformalSets:
         """
         p = np.asarray(probabilities, float)
         if p.ndim != 2 or p.shape[1] != len(self.limits):
-            raise DataError(
-                f"expected probabilities of shape (n, {len(self.limits)}), got {p.shape}; "
-                "pass those of the model that was calibrated"
-            )
+            raise DataError("calibration.conformal_probabilities", count=len(self.limits), shape=p.shape)
         if self.randomized and seed is None:
-            raise UsageError("expected a seed for randomised sets, got none; pass one")
+            raise UsageError("calibration.conformal_seed")
         return strangeness(p, self.score, seed if self.randomized else None) <= self.limits
 
     def to_dict(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def ratio_rule(probabilities: FloatArray, tau: Sequence[float]) -> IntArray:
     """
     p = check_table(probabilities)
     if len(tau) != p.shape[1]:
-        raise UsageError(f"expected {p.shape[1]} values of tau, got {len(tau)}; give one per class")
+        raise UsageError("decision.tau", shape=p.shape[1], count=len(tau))
     return (p / np.array([_threshold(t) for t in tau])).argmax(1)
 
 
@@ -112,12 +112,9 @@ class DecisionRule:
             return
         given = ",".join(f"{t:g}" for t in self.values)
         if self.kind is DecisionKind.RATIO:
-            raise UsageError(
-                f"expected three thresholds in (0, 1] for negative,neutral,positive, got {given}; "
-                "for example 0.21,0.5,0.5"
-            )
+            raise UsageError("decision.thresholds_values", given=given)
         raise UsageError(
-            f"expected {wanted[self.kind]} values in (0, 1] for {self.kind}, got {given or 'none'}"
+            "decision.rule_values", wanted=wanted[self.kind], kind=self.kind, given=given or "none"
         )
 
     def decide(self, probabilities: FloatArray) -> IntArray:
@@ -180,7 +177,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
-            raise UsageError(f"expected a confidence between 0 and 1, got {self.min_confidence:g}")
+            raise UsageError("decision.confidence_value", min_confidence=self.min_confidence)
 
     def decide(self, probabilities: FloatArray) -> Verdict:
         """Answer for one utterance, shape (3,).
@@ -224,20 +221,18 @@ class Decision:
             rule = DecisionRule(DecisionKind(content["kind"]), values, LABELS.index(content["of"]))
             return cls(rule, float(content["min_confidence"]), ConformalSets.from_dict(content["sets"]))
         except (*MALFORMED, UsageError) as error:
-            raise BundleError(
-                f"expected valid thresholds, min_confidence and sets in {where}: {cut(error)}"
-            ) from error
+            raise BundleError("bundle.decision_keys", where=where, given=cut(error)) from error
 
 
 def check_table(probabilities: FloatArray) -> FloatArray:
     """Return probabilities as floats of shape (n, 3), or raise `DataError`."""
     p = np.asarray(probabilities, float)
     if p.ndim != 2 or p.shape[1] != len(Sentiment):
-        raise DataError(f"expected probabilities of shape (n, {len(Sentiment)}), got {p.shape}")
+        raise DataError("decision.probabilities", count=len(Sentiment), shape=p.shape)
     return p
 
 
 def _threshold(value: float) -> float:
     if not 0 < value <= 1:
-        raise UsageError(f"expected a threshold in (0, 1], got {value:g}; for example 0.3")
+        raise UsageError("decision.threshold", value=value)
     return float(value)

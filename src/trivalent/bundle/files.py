@@ -69,13 +69,10 @@ class FolderFiles:
         except (OSError, RuntimeError, ValueError):  # too long, links in a circle, a NUL
             inside, small = True, False
         if not inside:
-            raise BundleError(
-                f"expected files inside {self.where}, got the path {cut(name)!r}; do not use this bundle"
-            )
+            raise BundleError("bundle.path_outside", where=self.where, given=cut(name))
         if not small:
             raise BundleError(
-                f"expected a file of at most {MAX_FILE >> 20} MB at {cut(name)!r} in {self.where}, found "
-                "none; get the bundle again"
+                "bundle.file_absent", max_file=MAX_FILE >> 20, given=cut(name), where=self.where
             )
         return path
 
@@ -85,8 +82,7 @@ class FolderFiles:
             return self.path(name).read_bytes()
         except OSError as error:
             raise BundleError(
-                f"expected a readable file {cut(name)!r} in {self.where}, got: {error.strerror}; "
-                "check its rights"
+                "bundle.file_unreadable", given=cut(name), where=self.where, strerror=error.strerror
             ) from error
 
     def sha256(self, name: str) -> str:
@@ -103,27 +99,23 @@ class ZipFiles:
             with _Directory(where) as stream, zipfile.ZipFile(stream) as archive:
                 self._members = _checked_members(archive.infolist(), where)
         except _UNREADABLE as error:
-            raise BundleError(
-                f"expected a readable .zip, got {where}: {cut(error)}; get the bundle again"
-            ) from error
+            raise BundleError("bundle.zip_unreadable", where=where, given=cut(error)) from error
 
     def read(self, name: str) -> bytes:
         """Return the content of a member, or raise `BundleError`."""
         info = self._members.get(name)
         if info is None:
-            raise BundleError(f"expected a member {cut(name)!r} in {self.where}, found none; get it again")
+            raise BundleError("bundle.member_absent", given=cut(name), where=self.where)
         try:
             with zipfile.ZipFile(self.where) as archive, archive.open(info) as stream:
                 # The size in the header is a claim; a zip bomb is cut off here.
                 data = stream.read(MAX_FILE + 1)
         except _UNREADABLE as error:
             raise BundleError(
-                f"expected a readable member {name!r} in {self.where}, got: {cut(error)}; get it again"
+                "bundle.member_unreadable", name=name, where=self.where, given=cut(error)
             ) from error
         if len(data) > MAX_FILE:
-            raise BundleError(
-                f"expected at most {MAX_FILE >> 20} MB in member {name!r} of {self.where}, got more"
-            )
+            raise BundleError("bundle.member_large", max_file=MAX_FILE >> 20, name=name, where=self.where)
         return data
 
     def sha256(self, name: str) -> str:
@@ -161,21 +153,22 @@ def _checked_members(infos: Sequence[zipfile.ZipInfo], where: Path) -> dict[str,
     sizes = [info.file_size for info in infos]
     if len(infos) > MAX_MEMBERS or max(sizes, default=0) > MAX_FILE or sum(sizes) > MAX_TOTAL:
         raise BundleError(
-            f"expected at most {MAX_MEMBERS} members of at most {MAX_FILE >> 20} MB, {MAX_TOTAL >> 20} MB "
-            f"in all, in {where}, got {len(infos)} of {sum(sizes) >> 20} MB; do not use this bundle"
+            "bundle.large",
+            max_members=MAX_MEMBERS,
+            max_file=MAX_FILE >> 20,
+            max_total=MAX_TOTAL >> 20,
+            where=where,
+            count=len(infos),
+            sizes=sum(sizes) >> 20,
         )
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.orig_filename  # `filename` has lost what comes after a NUL
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
-            raise BundleError(
-                f"expected plain relative names in {where}, got {name[:80]!r}; do not use this bundle"
-            )
+            raise BundleError("bundle.names", where=where, name=name[:80])
         if name in members:
-            raise BundleError(
-                f"expected every name once in {where}, got {name!r} more than once; do not use this bundle"
-            )
+            raise BundleError("bundle.twice", where=where, name=name)
         members[name] = info
     return members
 
@@ -191,8 +184,11 @@ def read_manifest(files: BundleFiles) -> dict[str, Any]:
     raw = files.read(MANIFEST)
     if len(raw) > MAX_MANIFEST:
         raise BundleError(
-            f"expected at most {MAX_MANIFEST >> 20} MB in {MANIFEST} of {files.where}, got "
-            f"{len(raw) >> 20} MB; do not use this bundle"
+            "bundle.manifest_large",
+            max_manifest=MAX_MANIFEST >> 20,
+            manifest=MANIFEST,
+            where=files.where,
+            count=len(raw) >> 20,
         )
     try:
         found = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_number)
@@ -201,11 +197,11 @@ def read_manifest(files: BundleFiles) -> dict[str, Any]:
         )  # half of a character: no report could show it
     except (RecursionError, ValueError) as error:
         raise BundleError(
-            f"expected JSON in {MANIFEST} of {files.where}, got: {cut(error)}; get it again"
+            "bundle.no_json", manifest=MANIFEST, where=files.where, given=cut(error)
         ) from error
     if not isinstance(found, dict):
         raise BundleError(
-            f"expected a JSON object in {MANIFEST} of {files.where}, got {type(found).__name__!r}"
+            "bundle.no_object", manifest=MANIFEST, where=files.where, type=type(found).__name__
         )
     return found
 
@@ -220,14 +216,21 @@ def check_hashes(files: BundleFiles, hashes: Mapping[str, Any]) -> None:
     """
     if len(hashes) > MAX_MEMBERS:
         raise BundleError(
-            f"expected at most {MAX_MEMBERS} files in {MANIFEST} of {files.where}, got {len(hashes)}"
+            "bundle.many_files",
+            max_members=MAX_MEMBERS,
+            manifest=MANIFEST,
+            where=files.where,
+            count=len(hashes),
         )
     for name, expected in hashes.items():
         actual = files.sha256(name)
         if actual != expected:
             raise BundleError(
-                f"expected {name} with sha256 {str(expected)[:12]}..., got {actual[:12]}... in "
-                f"{files.where}; the bundle is damaged: get or train it again"
+                "bundle.damaged",
+                name=name,
+                expected=str(expected)[:12],
+                actual=actual[:12],
+                where=files.where,
             )
 
 

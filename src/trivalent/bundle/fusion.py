@@ -174,14 +174,11 @@ class Pool:
             prior = np.array(data["prior"], float)
             numbers = [float(data[key]) for key in ("beside_words", "kappa", "mixed_above")]
         except MALFORMED as error:
-            raise BundleError(
-                "expected weights, prior, beside_words, kappa, mixed_above under 'fusion', got "
-                f"{cut(error)}"
-            ) from error
+            raise BundleError("bundle.fusion_keys", given=cut(error)) from error
         if not all(0 <= x < np.inf for x in (*weights.values(), *numbers)):
-            raise BundleError("expected fusion weights >= 0, and beside_words, kappa, mixed_above >= 0")
+            raise BundleError("bundle.fusion_weights")
         if prior.shape != (len(Sentiment),) or not (prior >= 0).all() or not np.isclose(prior.sum(), 1):
-            raise BundleError("expected a fusion prior of three numbers >= 0 that sum to 1")
+            raise BundleError("bundle.fusion_prior")
         return cls(weights, prior, *numbers)
 
 

@@ -81,7 +81,7 @@ class Graph:
             return session.run(list(outputs), dict(inputs))
         except Exception as error:  # onnxruntime raises a family of its own without a common base
             raise BundleError(
-                f"expected an answer of {self._role} in {self.name}, got: {_first_line(error)}"
+                "bundle.answer", role=self._role, name=self.name, reason=_first_line(error)
             ) from error
 
     def logits(self, inputs: Mapping[str, NDArray[Any]]) -> FloatArray:
@@ -90,8 +90,7 @@ class Graph:
         shape = (len(next(iter(inputs.values()))), len(LABELS))
         if np.shape(found) != shape:
             raise BundleError(
-                f"expected an answer of {self._role} in {self.name} of shape {shape}, got "
-                f"{np.shape(found)}; train it again"
+                "bundle.answer_shape", role=self._role, name=self.name, shape=shape, found=np.shape(found)
             )
         return found
 
@@ -108,9 +107,7 @@ class Graph:
         try:
             return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # see `run`
-            raise BundleError(
-                f"expected an ONNX graph in {self.name}, got: {_first_line(error)}"
-            ) from error
+            raise BundleError("bundle.no_graph", name=self.name, reason=_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -135,16 +132,13 @@ def check_self_contained(graph: bytes, name: str) -> None:
         A tensor lies elsewhere, or this is no ONNX file.
     """
     if graph[4:8] == b"ORTM":
-        raise BundleError(f"expected ONNX, got onnxruntime's own format in {name}; export it as ONNX")
+        raise BundleError("bundle.graph_ort_format", name=name)
     try:
         inside = _refers(memoryview(graph), "model", _DEPTH)
     except (IndexError, ValueError) as error:
-        raise BundleError(f"expected an ONNX file in {name}, got something else: {error}") from error
+        raise BundleError("bundle.graph_not_onnx", name=name, error=error) from error
     if inside:
-        raise BundleError(
-            f"expected all weights inside {name}, got a reference to another file; "
-            "export it without external data"
-        )
+        raise BundleError("bundle.graph_external", name=name)
 
 
 def _refers(data: memoryview, message: str, depth: int) -> bool:

@@ -55,9 +55,7 @@ class Expert:
     def embed(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Return the sentence vectors (n, width) of padded token ids, shape (n, tokens)."""
         if "sentence" not in self._graph.outputs:
-            raise BundleError(
-                f"expected an output 'sentence' of {self.spec.model}, found none; use the default bundle"
-            )
+            raise BundleError("bundle.no_sentence", model=self.spec.model)
         (vectors,) = self._graph.run({"ids": ids, "mask": mask}, ["sentence"])
         return vectors
 
@@ -166,7 +164,7 @@ def _load(files: BundleFiles, kind: FusionKind | None, threads: int) -> Bundle[A
     for key, entry in manifest["experts"].items():
         if key not in list(Modality):
             raise BundleError(
-                f"expected modalities among {', '.join(Modality)} in {where}, got {cut(key)!r}"
+                "bundle.expert_modalities", modality=list(Modality), where=where, given=cut(key)
             )
         spec = ExpertSpec.from_dict(entry, where=f"{where}, modality {key}")
         check_columns(spec, key)
@@ -193,16 +191,15 @@ def _load(files: BundleFiles, kind: FusionKind | None, threads: int) -> Bundle[A
 def _reader(files: BundleFiles, manifest: dict[str, Any], name: Any) -> Callable[[], bytes]:
     """Return what reads a graph, if its content is among the hashed."""
     if not isinstance(name, str) or name not in manifest["files"]:
-        raise BundleError(f"expected {cut(name)} among the hashed files of {files.where}, it is not listed")
+        raise BundleError("bundle.not_hashed", given=cut(name), where=files.where)
     return partial(files.read, name)
 
 
 def _decision(manifest: dict[str, Any], where: str) -> Decision:
     decision = Decision.from_dict(manifest["decision"], where=where)
     if manifest["fusion"]["kind"] == FusionKind.POOL and decision.rule.kind is not DecisionKind.RATIO:
-        raise BundleError(  # users set the thresholds of such a bundle
-            f"expected a decision of kind {DecisionKind.RATIO} with a pool in {where}, got "
-            f"{decision.rule.kind}; for equal thresholds: 1/3 for each"
+        raise BundleError(
+            "bundle.pool_decision", ratio=DecisionKind.RATIO, where=where, kind=decision.rule.kind
         )
     return decision
 
@@ -245,10 +242,7 @@ def open_bundle(where: str | Path) -> BundleFiles:
     found = locate(Path(where))
     if found is None:
         names = ", ".join(installed_bundles()) or "none"
-        raise BundleError(
-            f"expected the name of an installed bundle ({names}) or a folder or .zip with {MANIFEST}, "
-            f"got {str(where)!r}"
-        )
+        raise BundleError("bundle.unknown_place", names=names, manifest=MANIFEST, where=where)
     return open_files(found)
 
 

@@ -65,23 +65,31 @@ def parse(files: BundleFiles, *, kind: FusionKind | None = None) -> dict[str, An
     keys = _KEYS.get(written["format"]) if isinstance(written.get("format"), str) else None
     if keys is None:
         raise BundleError(
-            f"expected format {FORMAT!r} in {MANIFEST} of {where}, got "
-            f"{reprlib.repr(written.get('format'))}; export it anew"
+            "bundle.manifest_format",
+            format=FORMAT,
+            manifest=MANIFEST,
+            where=where,
+            found=reprlib.repr(written.get("format")),
         )
     manifest = upgraded(written)
     if kind is not None:
         _check_kind(manifest, kind, where)
     _check_keys(written, keys, where)
     if tuple(manifest["classes"]) != LABELS:
-        raise BundleError(f"expected classes {list(LABELS)} in {where}, got {cut(manifest['classes'])}")
+        raise BundleError(
+            "bundle.classes", labels=list(LABELS), where=where, given=cut(manifest["classes"])
+        )
     if not all(
         0 < len(manifest[key]) <= 200 and manifest[key].isprintable() for key in ("name", "version")
     ):
-        raise BundleError(f"expected a name and a version of one line in {MANIFEST} of {where}")
+        raise BundleError("bundle.name_line", manifest=MANIFEST, where=where)
     if manifest["fusion"].get("kind") not in list(FusionKind):
         raise BundleError(
-            f"expected a fusion of kind {' or '.join(FusionKind)} in {MANIFEST} of {where}, got "
-            f"{reprlib.repr(manifest['fusion'].get('kind'))}; export it anew"
+            "bundle.fusion_kind",
+            kinds=" or ".join(FusionKind),
+            manifest=MANIFEST,
+            where=where,
+            found=reprlib.repr(manifest["fusion"].get("kind")),
         )
     return manifest
 
@@ -135,10 +143,10 @@ def _object(content: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _check_keys(written: Mapping[str, Any], keys: Types, where: Path) -> None:
     absent = [key for key in keys if key not in written]
     if absent:
-        raise BundleError(f"expected the keys {', '.join(absent)} in {MANIFEST} of {where}")
+        raise BundleError("bundle.keys_absent", absent=list(absent), manifest=MANIFEST, where=where)
     wrong = [key for key, kind in keys.items() if not isinstance(written[key], kind)]
     if wrong:
-        raise BundleError(f"expected other types of values for {', '.join(wrong)} in {MANIFEST} of {where}")
+        raise BundleError("bundle.key_types", wrong=list(wrong), manifest=MANIFEST, where=where)
 
 
 def _check_kind(manifest: Mapping[str, Any], wanted: FusionKind, where: Path) -> None:
@@ -147,15 +155,8 @@ def _check_kind(manifest: Mapping[str, Any], wanted: FusionKind, where: Path) ->
     if kind == wanted or kind not in list(FusionKind):
         return
     if kind == FusionKind.NETWORK:
-        raise BundleError(
-            f"expected a bundle of experts in {where}, got the fusion bundle {name!r}, which needs pooled "
-            f"features, not recordings: {_features(fusion)}; judge it on a data set: "
-            f"trivalent evaluate {where} --data NAME"
-        )
-    raise BundleError(
-        f"expected a fusion bundle in {where}, got the bundle of experts {name!r}, which needs recordings "
-        f"or texts: trivalent analyze --model {where}"
-    )
+        raise BundleError("bundle.not_experts", where=where, name=name, features=_features(fusion))
+    raise BundleError("bundle.not_network", where=where, name=name)
 
 
 def _features(fusion: Mapping[str, Any]) -> str:

@@ -108,8 +108,7 @@ class Network:
         if len(lengths) != 1:
             got = ", ".join(f"{m}: {len(x)}" for m, (x, _) in used.items()) or "none"
             raise FeatureError(
-                f"expected features of {', '.join(self.modalities)} with one number of samples, got {got}; "
-                "pass the same samples"
+                "network_bundle.fusion_bundle_samples", modalities=list(self.modalities), got=got
             )
         (count,) = lengths
         present = np.zeros((count, len(self.modalities)), np.float32)
@@ -147,8 +146,7 @@ class Network:
         lacking = [key for key in ("modalities", "calibration", "data") if key not in content]
         if lacking or not isinstance(content["modalities"], dict):
             raise BundleError(
-                f"expected {', '.join(lacking) or 'modalities'} of the network in {where}, got none or "
-                "others; export the bundle anew"
+                "bundle.network_lacking", lacking=", ".join(lacking) or "modalities", where=where
             )
         return cls(
             graph,
@@ -174,11 +172,9 @@ def _data_spec(content: Mapping[str, Any], where: str) -> DataSpec:
         named = (str(spec.name), str(spec.protocol), str(spec.licence))
         found = DataSpec(*named, prior, tuple(map(str, spec.seen)), bool(spec.synthetic))
     except MALFORMED as error:
-        raise BundleError(
-            f"expected the keys of `data` in {where}, got {cut(error)}; export it anew"
-        ) from error
+        raise BundleError("bundle.network_data", where=where, given=cut(error)) from error
     if len(prior) != len(LABELS) or not np.isclose(sum(prior), 1) or min(prior) < 0:
-        raise BundleError(f"expected a prior of three shares that sum to 1 in {where}, got {prior}")
+        raise BundleError("bundle.network_prior", where=where, prior=prior)
     return found
 
 
@@ -187,14 +183,13 @@ def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, Modali
     for key, entry in content.items():
         if key not in list(Modality) or not isinstance(entry, dict) or "extractor" not in entry:
             raise BundleError(
-                f"expected modalities among {', '.join(Modality)} with extractor in {where}, got "
-                f"{cut(key)!r}"
+                "bundle.network_modalities", modality=list(Modality), where=where, given=cut(key)
             )
         try:
             cleaner = Cleaner.from_dict(entry.get("cleaner", {}))
         except FeatureError as error:
-            raise BundleError(f"expected a cleaner of {key} in {where}: {error}") from error
+            raise BundleError("bundle.network_cleaner", key=key, where=where, error=error) from error
         found[Modality(key)] = ModalitySpec(str(entry["extractor"]), cleaner)
     if not found:
-        raise BundleError(f"expected a modality in {where}, got none; export the bundle anew")
+        raise BundleError("bundle.network_no_modality", where=where)
     return found

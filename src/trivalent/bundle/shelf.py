@@ -44,7 +44,7 @@ def resolve(name: str, home: Path) -> str | Path:
     if name in (added := added_bundles(home)):
         return folder_of(home) / name
     known = ", ".join([*installed_bundles(), *added])
-    raise BundleError(f"expected the name of a bundle among {known}, got {name!r}")
+    raise BundleError("shelf.unknown", known=known, name=name)
 
 
 def locate(name: str, settings: Settings) -> str | Path:
@@ -97,9 +97,7 @@ def _place(unpacked: Path, target: Path, *, old: Path | None) -> None:
     """Rename into place; with `old`, what was there is first moved to it."""
     if target.exists():
         if old is None:
-            raise BundleError(
-                f"expected a new name, got {target.name!r}, which is taken; replace it or rename"
-            )
+            raise BundleError("shelf.taken", name=target.name)
         target.rename(old)
     try:
         unpacked.rename(target)
@@ -107,7 +105,7 @@ def _place(unpacked: Path, target: Path, *, old: Path | None) -> None:
         if old is not None and old.exists() and not target.exists():
             old.rename(target)
         reason = error.strerror
-        raise BundleError(f"expected to move {target.name!r} into place, got {reason}; retry") from error
+        raise BundleError("shelf.move", name=target.name, reason=reason) from error
 
 
 def remove(name: str, home: Path) -> None:
@@ -119,18 +117,16 @@ def remove(name: str, home: Path) -> None:
         No such bundle was added.
     """
     if name not in added_bundles(home):
-        raise NotFoundError(f"expected an added bundle, got {name!r}; those of the package stay")
+        raise NotFoundError("shelf.own", name=name)
     with PrivateFolder(home / TEMPORARY) as scratch:
         (folder_of(home) / name).rename(scratch / name)  # gone at once, for everybody
 
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise BundleError(
-            f"expected a name of a-z, 0-9, - and _ in bundle.json, at most 64 long, got {name[:80]!r}"
-        )
+        raise BundleError("shelf.name", name=name[:80])
     if name in installed_bundles():
-        raise BundleError(f"expected a name of its own, got {name!r} of the package; rename it")
+        raise BundleError("shelf.shadow", name=name)
     return name
 
 
@@ -141,13 +137,10 @@ def _try(archive: Path, folder: Path) -> dict[str, str]:
             command, capture_output=True, text=True, timeout=TRIAL_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise BundleError(f"expected a bundle that answers within {TRIAL_S} s, got no answer") from error
+        raise BundleError("shelf.slow", trial_s=TRIAL_S) from error
     lines = run.stdout.strip().splitlines()
     if run.returncode != 0 or not lines:
-        raise BundleError(
-            f"expected a bundle that can be loaded, got a crash (exit status {run.returncode}); "
-            "it needs too much memory or is malformed"
-        )
+        raise BundleError("shelf.crash", returncode=run.returncode)
     answer: dict[str, str] = json.loads(lines[-1])
     if "error" in answer:
         raise BundleError(answer["error"])

@@ -95,9 +95,7 @@ class ExpertSpec:
                 channels=_texts(data.get("channels", [])),
             )
         except MALFORMED as error:
-            raise BundleError(
-                f"expected a complete expert in {where}, got a bad or absent key: {cut(error)}"
-            ) from error
+            raise BundleError("bundle.spec_keys", where=where, given=cut(error)) from error
         spec._check_shapes(where)
         return spec
 
@@ -107,24 +105,26 @@ class ExpertSpec:
         kind = "channels" if framed else "pooling"
         if other or (framed and not named):
             raise BundleError(
-                f"expected only {kind} to be listed in {where} with inputs {str(self.inputs)!r}, got "
-                f"{len(self.pooling)} pooled statistics and {len(self.channels)} channels"
+                "bundle.spec_kinds",
+                kind=kind,
+                where=where,
+                inputs=self.inputs,
+                count=len(self.pooling),
+                count2=len(self.channels),
             )
         shapes = {(len(named),), self.mean.shape, self.scale.shape}
         if len(shapes) > 1 or not 0 < self.temperature < np.inf:
-            raise BundleError(
-                f"expected {kind}, mean and scale of one length in {where}, and temperature > 0"
-            )
+            raise BundleError("bundle.spec_lengths", kind=kind, where=where)
         if not 0 < self.clip < np.inf or not 0 <= self.max_missing <= 1:
-            raise BundleError(f"expected clip > 0 and max_missing from 0 to 1 in {where}; train it again")
+            raise BundleError("bundle.spec_bounds", where=where)
         if not (np.isfinite(self.mean).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()):
-            raise BundleError(f"expected finite means and positive scales in {where}; train it again")
+            raise BundleError("bundle.spec_scales", where=where)
         if (
             self.prior.shape != (len(LABELS),)
             or not np.isclose(self.prior.sum(), 1)
             or (self.prior <= 0).any()
         ):
-            raise BundleError(f"expected a prior of three positive numbers that sum to 1 in {where}")
+            raise BundleError("bundle.spec_prior", where=where)
 
 
 def check_columns(spec: ExpertSpec, modality: str) -> None:
@@ -138,37 +138,38 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
     found = _extractor_of(spec, modality)
     if spec.extractor_version != found.version:
         raise BundleError(
-            f"expected a bundle for {found.name} version {found.version}, got {modality} features of "
-            f"version {cut(spec.extractor_version)}; train it again or install the matching trivalent"
+            "bundle.extractor_version",
+            name=found.name,
+            version=found.version,
+            modality=modality,
+            given=cut(spec.extractor_version),
         )
     need, given = _READ[Modality(modality)]
     if need not in found.needs:
-        raise BundleError(
-            f"expected an extractor that takes {need} for {modality}, got {found.name!r}; train it again"
-        )
+        raise BundleError("bundle.extractor_need", need=need, modality=modality, name=found.name)
     if spec.takes not in found.graphs or spec.takes not in given:
         suited = " or ".join(e.name for e in own_extractors() if spec.takes in e.graphs)
         raise BundleError(
-            f"expected {spec.takes} of {suited} for {modality}, got {spec.takes} of {found.name!r}"
+            "bundle.extractor_takes", takes=spec.takes, suited=suited, modality=modality, name=found.name
         )
     available = found.graphs[spec.takes]
     lacking = [c for c in spec.columns if c not in available]
     if lacking:
         raise BundleError(
-            f"expected {modality} columns that the extractor {found.name} computes, got "
-            f"{len(lacking)} others: {_some(lacking)}; the extractor has besides: "
-            f"{_some([c for c in available if c not in spec.columns]) or 'nothing'}"
+            "bundle.extractor_columns",
+            modality=modality,
+            name=found.name,
+            count=len(lacking),
+            some=_some(lacking),
+            others=_some([c for c in available if c not in spec.columns]) or "nothing",
         )
     try:
         needed = columns_of_channels(spec.channels) if spec.channels else columns_of(spec.pooling)
     except FeatureError as error:
         kind = "channels of frames" if spec.channels else "pooled names"
-        raise BundleError(f"expected {kind} for {modality}: {cut(error)}") from error
+        raise BundleError("bundle.spec_inputs", kind=kind, modality=modality, given=cut(error)) from error
     if unlisted := [c for c in needed if c not in spec.columns]:
-        raise BundleError(
-            f"expected the columns that {modality} pools or frames to be listed, got others: "
-            f"{_some(unlisted)}"
-        )
+        raise BundleError("bundle.spec_unlisted", modality=modality, some=_some(unlisted))
 
 
 def _extractor_of(spec: ExpertSpec, modality: str) -> Extractor:
@@ -178,13 +179,13 @@ def _extractor_of(spec: ExpertSpec, modality: str) -> Extractor:
     except UsageError:
         found = None
     except FeatureError as error:
-        raise BundleError(f"expected an extractor that works for {modality}: {error}") from error
+        raise BundleError("bundle.extractor_fails", modality=modality, error=error) from error
     if found is not None and found.graphs:
         return found
     known = [e.name for e in own_extractors() if e.graphs]
     known += [name for name in extractor_names() if name not in OWN]
     raise BundleError(
-        f"expected an extractor among {', '.join(known)} for {modality}, got {cut(spec.extractor)!r}"
+        "bundle.spec_extractor", known=list(known), modality=modality, given=cut(spec.extractor)
     )
 
 

@@ -35,12 +35,12 @@ def examine(folder: Path) -> dict[str, str]:
     listed = _listed(folder)
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
     if extra := sorted(found - listed - {"bundle.json"}):
-        raise BundleError(f"expected only files that bundle.json lists, got {', '.join(extra[:5])} besides")
+        raise BundleError("shelf.trial_extra_files", extra=extra[:5])
     for name in listed & found:
         check_self_contained((folder / name).read_bytes(), name)
     bundle = load_bundle(folder, threads=1)
     if not bundle.experts:
-        raise BundleError("expected a bundle with at least one expert, got none")
+        raise BundleError("shelf.trial_no_expert")
     for modality, expert in bundle.experts.items():
         _ask(expert, modality)
     return {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
@@ -78,10 +78,10 @@ def _ask(expert: Any, modality: str) -> None:
         raise
     except Exception as error:  # onnxruntime raises a family of its own without a common base
         reason = str(error).splitlines()[0][:200]
-        raise BundleError(f"expected an answer of the {modality} expert, got: {reason}") from error
+        raise BundleError("shelf.trial_answer", modality=modality, reason=reason) from error
     shape = np.shape(answer)
     if shape != (2, 3) or not np.isfinite(answer).all():
-        raise BundleError(f"expected (2, 3) finite probabilities of {modality}, got shape {shape}")
+        raise BundleError("shelf.trial_probabilities", modality=modality, shape=shape)
 
 
 def _limit_self() -> None:

@@ -98,28 +98,24 @@ def _wording() -> Wording:
 
     code = Settings.from_environment().language or Language.ENGLISH
     if code not in list(Language):
-        raise UsageError(f"expected {' or '.join(Language)} as language in ${VARIABLE}, got {code!r}")
+        raise UsageError(
+            "cli.report_language", language=" or ".join(Language), variable=VARIABLE, code=code
+        )
     return wording(Language(code))
 
 
 def _check(arguments: argparse.Namespace) -> None:
     given = [bool(arguments.sources), arguments.text is not None, arguments.sample]
     if sum(given) != 1:
-        raise UsageError(
-            "expected one of SOURCE..., --text or --sample; for example: trivalent analyze --sample"
-        )
+        raise UsageError("cli.one_source")
     if arguments.transcript is not None and len(arguments.sources) != 1:
-        raise UsageError(
-            "expected one SOURCE with --transcript, since a transcript belongs to one recording"
-        )
+        raise UsageError("cli.transcript_one")
     if arguments.html is not None:
         _wording()
     for target in (arguments.html, arguments.csv):
         # Found before an hour of computing, not after.
         if target is not None and (not target.parent.is_dir() or target.is_dir()):
-            raise UsageError(
-                f"expected a file in an existing folder, got {target}; create the folder first"
-            )
+            raise UsageError("cli.target_folder", target=target)
 
 
 def _sample() -> Path:

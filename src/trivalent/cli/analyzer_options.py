@@ -66,4 +66,4 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
     try:
         return None if text is None else tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"expected numbers such as 0.21,0.5,0.5 for --thresholds, got {text!r}") from None
+        raise UsageError("cli.thresholds", text=text) from None

@@ -57,9 +57,9 @@ def _query(store: Store, arguments: argparse.Namespace) -> AuditQuery:
     from trivalent.store import Action, AuditQuery
 
     if arguments.only is not None and arguments.only not in list(Action):
-        raise UsageError(f"expected an action among {', '.join(Action)}, got {arguments.only!r}")
+        raise UsageError("cli.action", action=list(Action), only=arguments.only)
     if arguments.days is not None and not 1 <= arguments.days <= 36_500:
-        raise UsageError(f"expected --days of 1 to 36500, got {arguments.days}")
+        raise UsageError("cli.days", days=arguments.days)
     return AuditQuery(
         action=None if arguments.only is None else Action(arguments.only),
         account=None if arguments.user is None else _account(store, arguments.user),

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         say("\n".join(f"{name:14}{b.title}" for name, b in BENCHMARKS.items()))
         return 0
     if arguments.name is None or arguments.output is None:
-        raise UsageError("expected NAME and -o DIR, or --list; for example paper-table -o results")
+        raise UsageError("cli.benchmark_what")
     log_to_stderr(logging.INFO)
     result, written = run_benchmark(
         arguments.name,

@@ -143,7 +143,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     root = _root(arguments)
     if arguments.align:
         if entry.align is None:
-            raise UsageError(f"expected mosei or mosi with --align words, got {entry.name}")
+            raise UsageError("cli.align_words", name=entry.name)
         lines = entry.align(root, entry.protocol(arguments.protocol), arguments.output)
     else:
         lines = [save_dataset(entry.read(root, arguments.protocol), arguments.output)]

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_suffix(arguments.output)
     if arguments.columns is not None and not arguments.columns.strip():
-        raise UsageError("expected column names with --columns, got none")
+        raise UsageError("cli.columns_none")
     given = vars(arguments)
     ours = [defaults(own) for own in own_extractors()]
     changed = {name: given[name] for all_of in ours for name in all_of if given[name] != all_of[name]}
@@ -117,14 +117,14 @@ def _settings(of: Extractor, pairs: Sequence[str]) -> dict[str, Any]:
         name, _, text = pair.partition("=")
         if name not in defaults(of):
             listed = ", ".join(defaults(of)) or "it has none"
-            raise UsageError(f"expected an option of {of.name} ({listed}) with --set, got {pair!r}")
+            raise UsageError("extract.set_name", name=of.name, listed=listed, pair=pair)
         kind, choices = _kind(of, name)
         try:
             read[name] = _SWITCH[text] if kind is bool else kind(text)
         except (ValueError, KeyError) as error:
-            raise UsageError(f"expected {kind.__name__} for {name} with --set, got {text!r}") from error
+            raise UsageError("extract.set_kind", kind=kind.__name__, name=name, text=text) from error
         if choices and text not in choices:
-            raise UsageError(f"expected {' or '.join(choices)} for {name} with --set, got {text!r}")
+            raise UsageError("extract.set_choice", choices=" or ".join(choices), name=name, text=text)
     return read
 
 

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _create(accounts: Accounts, arguments: argparse.Namespace) -> None:
     if arguments.per_minute < 1:
-        raise UsageError(f"expected --per-minute of at least 1, got {arguments.per_minute}")
+        raise UsageError("cli.per_minute", per_minute=arguments.per_minute)
     user = user_named(accounts, arguments.user)
     _, secret = accounts.create_key(user, arguments.label, per_minute=arguments.per_minute)
     say(secret)
@@ -80,4 +80,4 @@ def _revoke(accounts: Accounts, key_id: str) -> None:
                 accounts.revoke_key(user, key.id)
                 say(f"{key.label}: revoked")
                 return
-    raise NotFoundError(f"expected the id of a key, got {key_id!r}; see: trivalent key list")
+    raise NotFoundError("cli.key_id", key_id=key_id)

@@ -50,15 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.action != "list" and arguments.name is None:
-        raise UsageError(
-            f"expected the name or path of a bundle after 'model {arguments.action}'; "
-            "see: trivalent model list"
-        )
+        raise UsageError("cli.model_name", action=arguments.action)
     if (arguments.action == "export") != (arguments.output is not None):
-        raise UsageError(
-            f"expected -o F.zip with 'model export' and only there, got {arguments.output} with "
-            f"{arguments.action!r}; for example: trivalent model export default -o default.zip"
-        )
+        raise UsageError("cli.export_target", output=arguments.output, action=arguments.action)
 
 
 def _list_place(place: Path) -> None:

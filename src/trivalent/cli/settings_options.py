@@ -111,10 +111,10 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     given = {k: v for k, v in vars(arguments).items() if k in names and v is not None}
     for name, lowest in _AT_LEAST.items():
         if given.get(name, lowest) < lowest:
-            raise UsageError(f"expected {_flag(name)} of at least {lowest}, got {given[name]}")
+            raise UsageError("cli.at_least", flag=_flag(name), lowest=lowest, given=given[name])
     for name in _ABOVE_ZERO:
         if not given.get(name, 1) > 0:  # NaN is not above zero either
-            raise UsageError(f"expected {_flag(name)} above 0, got {given[name]:g}")
+            raise UsageError("cli.above_zero", flag=_flag(name), given=given[name])
     THREADS.check(given.get("threads", 1), named="--threads")
     if "home" in given:
         given["home"] = given["home"].expanduser()
@@ -182,14 +182,10 @@ def user_named(accounts: Accounts, name: str) -> User:
         user for user in users if name_key(user.name) == name_key(wanted)
     ]
     if not found:
-        raise NotFoundError(
-            f"expected the name or id of an account, got {name!r}; see: trivalent user list"
-        )
+        raise NotFoundError("cli.account", name=name)
     if len(found) > 1:
         choice = ", ".join(
             f"{user.id} ({'password' if user.has_password else 'provider'})" for user in found
         )
-        raise UsageError(
-            f"expected a name that one account has, got {name!r} of {len(found)}; give an id: {choice}"
-        )
+        raise UsageError("cli.account_twice", name=name, count=len(found), choice=choice)
     return found[0]

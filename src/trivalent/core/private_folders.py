@@ -62,10 +62,7 @@ class PrivateFolder:
             self.path.mkdir(mode=0o700)
         except OSError as error:
             self.close()
-            raise TrivalentError(
-                f"expected a folder in which temporary files can be made, got {error.strerror or error} at "
-                f"{str(parent)!r}; check its rights and the room on the disk"
-            ) from error
+            raise TrivalentError("file.temporary", reason=error.strerror or error, parent=parent) from error
 
     def __enter__(self) -> Path:
         return self.path

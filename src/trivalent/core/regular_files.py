@@ -71,10 +71,7 @@ def facts(path: Path, *, within: Path | None = None) -> Facts:
     """
     try:
         if within is not None and not path.resolve().is_relative_to(within):
-            raise InputError(
-                "expected a file in the folder, got a link that leads out of it; copy the file into the "
-                "folder, or name it in a .csv list"
-            )
+            raise InputError("file.leads_out")
         return _checked(path, path.stat())
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; links in a circle
         raise _unreadable(path, error) from error
@@ -104,11 +101,7 @@ def sha256(path: Path, *, time_s: float, within: Path | None = None) -> tuple[st
                 digest.update(part)
                 left -= len(part)
                 if time.monotonic() > until:
-                    raise LimitError(
-                        f"expected a file that is read within {time_s:.3g} s, got one of "
-                        f"{found.size_bytes / 1e6:,.0f} MB that takes longer; cut it into parts or allow "
-                        "more time"
-                    )
+                    raise LimitError("file.slow", time_s=time_s, size_bytes=found.size_bytes / 1000000.0)
         except OSError as error:
             raise _unreadable(path, error) from error
     return digest.hexdigest(), found
@@ -128,19 +121,19 @@ def read_whole(path: Path, *, most: int) -> bytes:
         except OSError as error:
             raise _unreadable(path, error) from error
     if len(data) > most:
-        raise InputError(f"expected at most {most / 2**20:g} MiB, got more in {path}; name the right file")
+        raise InputError("file.large", most=most / 2**20, path=path)
     return data
 
 
 def _checked(path: Path, found: os.stat_result) -> Facts:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for test, name in _KINDS if test(found.st_mode)), "something else")
-        raise InputError(f"expected a file, got {kind}: {path}; leave it out")
+        raise InputError("file.special", kind=kind, path=path)
     return Facts(found.st_size, found.st_mtime_ns)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(f"expected a file, found none at {path}; check the path")
+        return InputError("file.absent", path=path)
     reason = getattr(error, "strerror", None) or str(error)
-    return InputError(f"expected a readable file, got {path}: {reason}; check its name and rights")
+    return InputError("file.unreadable", path=path, reason=reason)

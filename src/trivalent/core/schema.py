@@ -517,9 +517,7 @@ def _join(path: str, key: str) -> str:
 
 def _misfit(expected: str, data: Any, path: str) -> SchemaError:
     got = "nothing" if data is ... else reprlib.repr(data)
-    return SchemaError(
-        f"expected {expected} at {path or 'the top'}, got {got}; the document is damaged: make it again"
-    )
+    return SchemaError("analysis.misfit", expected=expected, path=path or "the top", got=got)
 
 
 def _defined(parts: Json, title: str, definition: Callable[[], Json]) -> Json:

@@ -152,9 +152,7 @@ class Settings:
         """
         known = {f.name for f in fields(cls)}
         if unknown := set(data) - known:
-            raise UsageError(
-                f"expected settings among {', '.join(sorted(known))}, got {', '.join(sorted(unknown))}"
-            )
+            raise UsageError("cli.settings_unknown", known=sorted(known), unknown=sorted(unknown))
         changed: dict[str, Any] = dict(data)
         if "home" in changed:
             changed["home"] = Path(changed["home"]).expanduser()
@@ -194,7 +192,4 @@ def check_binding(host: str, auth: Auth, *, force: bool) -> None:
         The address is public, there are no accounts and `force` was not given.
     """
     if auth is Auth.NONE and not is_loopback(host) and not force:
-        raise UsageError(
-            f"expected a loopback address without accounts, got {host}: whoever reaches it could read and "
-            "delete every analysis; use --auth local, or --force if another program guards the address"
-        )
+        raise UsageError("cli.settings_open_address", host=host)

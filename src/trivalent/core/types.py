@@ -99,7 +99,7 @@ def map_scores(scores: FloatArray | Sequence[float], rule: LabelMap | str) -> ND
     values = np.asarray(scores, dtype=np.float64)
     if not np.isfinite(values).all() or (np.abs(values) > 3).any():
         bad = values[~(np.abs(values) <= 3)][0]
-        raise UsageError(f"expected scores in [-3, 3], got {bad}; rescale or drop them")
+        raise UsageError("dataset.score_range", bad=bad)
     if rule is LabelMap.SEVEN:
         return np.rint(values).astype(np.int64) + 3
     if rule is LabelMap.ROUND:
@@ -151,11 +151,10 @@ class FeatureTable:
         expected = (len(self.times), len(self.columns))
         if self.values.shape != expected:
             raise FeatureError(
-                f"expected values of shape {expected} (times, columns), got {self.values.shape}; "
-                f"the extractor {self.extractor!r} is at fault"
+                "table.shape", expected=expected, shape=self.values.shape, extractor=self.extractor
             )
         if (self.status is Status.OK) == (self.reason is not None):
-            raise FeatureError(f"a table with status {self.status} must state a reason unless ok")
+            raise FeatureError("table.reason", status=self.status)
 
     @classmethod
     def absent(
@@ -207,8 +206,11 @@ class FeatureTable:
         unknown = [name for name in names if name not in position]
         if unknown:
             raise FeatureError(
-                f"expected columns of {self.extractor}, got unknown {', '.join(unknown[:5])}; "
-                f"it has {', '.join(self.columns[:8])}{', ...' if len(self.columns) > 8 else ''}"
+                "table.unknown_columns",
+                extractor=self.extractor,
+                unknown=unknown[:5],
+                columns=self.columns[:8],
+                value=", ..." if len(self.columns) > 8 else "",
             )
         return [position[name] for name in names]
 

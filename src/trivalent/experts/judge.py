@@ -105,12 +105,10 @@ def _chosen(names: Collection[str] | None, bundle: Bundle) -> tuple[Modality, ..
         return tuple(m for m in Modality if m in bundle.experts)
     wrong = [n for n in names if n not in list(Modality)]
     if wrong:
-        raise UsageError(f"expected modalities among {','.join(Modality)}, got {','.join(wrong)}")
+        raise UsageError("decision.modalities_unknown", modality=",".join(Modality), wrong=",".join(wrong))
     lacking = [n for n in names if Modality(n) not in bundle.experts]
     if lacking:
-        raise UsageError(
-            f"expected modalities of the bundle {bundle.name!r}, which has no {','.join(lacking)}"
-        )
+        raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=",".join(lacking))
     return tuple(m for m in Modality if m in names)
 
 
@@ -118,7 +116,9 @@ def _decision(
     default: Decision, thresholds: Sequence[float] | None, min_confidence: float | None
 ) -> Decision:
     if thresholds is not None and len(thresholds) != len(LABELS):
-        raise UsageError(f"expected {len(LABELS)} thresholds ({','.join(LABELS)}), got {len(thresholds)}")
+        raise UsageError(
+            "decision.thresholds_count", count=len(LABELS), labels=",".join(LABELS), count2=len(thresholds)
+        )
     return replace(
         default,
         rule=default.rule if thresholds is None else ratio(thresholds),

@@ -71,9 +71,7 @@ def word_effects(expert: Expert, text: str) -> tuple[WordEffect, ...]:
     """
     spans = find_words(text)
     if len(spans) > MAX_WORDS:
-        raise TextError(
-            f"expected at most {MAX_WORDS:,} words to explain, got {len(spans):,}; take one utterance"
-        )
+        raise TextError("analysis.occlusion_many_words", max_words=MAX_WORDS, count=len(spans))
     effects: list[FloatArray] = []
     for piece in pack(text):
         whole = _opinion(expert, piece)

@@ -58,9 +58,13 @@ def redecide(
     """
     if bundle.sha256 != analysis.model.sha256:
         raise BundleError(
-            f"expected the bundle {analysis.model.name} {analysis.model.version} with sha256 "
-            f"{analysis.model.sha256[:12]}..., which made the analysis, got {bundle.name} {bundle.version} "
-            f"with {bundle.sha256[:12]}...; analyse the source again with this one"
+            "analysis.redecide_other_bundle",
+            name=analysis.model.name,
+            version=analysis.model.version,
+            sha256=analysis.model.sha256[:12],
+            given=bundle.name,
+            version2=bundle.version,
+            sha2562=bundle.sha256[:12],
         )
     judge = Judge.of(bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence)
     if modalities is not None:
@@ -78,10 +82,7 @@ def _refuse_unread(analysis: Analysis, judge: Judge) -> None:
         if any(m in u.modalities and u.modalities[m].status is Status.OFF for u in analysis.utterances)
     ]
     if off:
-        raise UsageError(
-            f"expected modalities that were analysed, got {','.join(off)}, which was switched off; "
-            "analyse the source again"
-        )
+        raise UsageError("analysis.redecide_off", off=",".join(off))
 
 
 def _again(u: UtteranceResult, judge: Judge) -> UtteranceResult:
@@ -96,8 +97,5 @@ def _reading(e: Evidence, prior: FloatArray) -> Reading:
     if e.probabilities is None:
         return Reading(e.status, e.reason, None, e.quality)
     if e.reliability is None:
-        raise InputError(
-            "expected an analysis with the reliability of each opinion, got one of an earlier version; "
-            "analyse the source again"
-        )
+        raise InputError("analysis.redecide_no_reliability")
     return Reading(e.status, e.reason, Opinion(e.probabilities, prior, e.reliability), e.quality)

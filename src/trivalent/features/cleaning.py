@@ -79,10 +79,7 @@ class Cleaner:
         place = {name: i for i, name in enumerate(columns)}
         absent = [name for name in self.columns if name not in place]
         if absent:
-            raise FeatureError(
-                f"expected the columns {', '.join(absent[:3])} ({len(absent)} in all), got "
-                f"{len(place)} others; extract them with the extractor that the bundle names"
-            )
+            raise FeatureError("cleaner.columns", absent=absent[:3], count=len(absent), count2=len(place))
         x = np.asarray(values, np.float64)[:, [place[name] for name in self.columns]]
         holes = ~np.isfinite(x)
         present = ~holes.all(axis=1)
@@ -126,16 +123,17 @@ class Cleaner:
             removed = {str(k): str(v) for k, v in content.get("removed", {}).items()}
             repaired = {str(k): int(v) for k, v in content.get("repaired", {}).items()}
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise FeatureError(
-                f"expected the fields of a cleaner, got {str(error)[:160]}; export it anew"
-            ) from error
+            raise FeatureError("cleaner.fields", error=str(error)[:160]) from error
         if any(a.shape != (len(columns),) for a in (fill, mean, scale)) or not (scale > 0).all():
             raise FeatureError(
-                f"expected fill, mean and positive scale for {len(columns)} columns, got shapes "
-                f"{fill.shape}, {mean.shape}, {scale.shape}; export the bundle anew"
+                "cleaner.shapes",
+                count=len(columns),
+                shape=fill.shape,
+                shape2=mean.shape,
+                shape3=scale.shape,
             )
         if not np.isfinite([*fill, *mean, *scale]).all() or not (clip is None or 0 < clip < np.inf):
-            raise FeatureError("expected finite fill, mean and scale, and clip > 0; export the bundle anew")
+            raise FeatureError("cleaner.finite")
         return cls(
             columns, fill, mean, scale, scaling=scaling, clip=clip, removed=removed, repaired=repaired
         )

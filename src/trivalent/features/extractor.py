@@ -64,7 +64,7 @@ Encoder = Callable[[NDArray[np.int64], NDArray[np.int64]], FloatArray]
 
 def _without(part: str) -> Callable[..., Never]:
     def ask(**_: Any) -> Never:
-        raise FeatureError(f"expected a source with {part}, got one without; use another extractor")
+        raise FeatureError("extract.no_part", part=part)
 
     return ask
 
@@ -184,9 +184,9 @@ def choose_columns(columns: Sequence[str] | None, available: Sequence[str]) -> t
         if name not in available:
             near = difflib.get_close_matches(name, available, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(available[:8])}, ..."
-            raise UsageError(f"expected one of the {len(available)} columns, got {name!r}; {hint}")
+            raise UsageError("extract.column", count=len(available), name=name, hint=hint)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise UsageError(f"expected distinct columns, got {', '.join(chosen) or 'none'}; list each once")
+        raise UsageError("extract.distinct", chosen=", ".join(chosen) or "none")
     return chosen
 
 

@@ -61,7 +61,7 @@ def columns_of_channels(channels: Sequence[str]) -> tuple[str, ...]:
         if name not in CHANNELS:
             near = difflib.get_close_matches(name, CHANNELS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(CHANNELS)}"
-            raise FeatureError(f"expected a channel of frames, got {name!r}; {hint}")
+            raise FeatureError("table.frames_channel", name=name, hint=hint)
     needed = dict.fromkeys(name.partition(".")[0] for name in channels)
     ordered = [name for name in ("F0", "VUV") if name in needed or name == "VUV"]
     return (*ordered, *(name for name in needed if name not in ordered))

@@ -64,9 +64,7 @@ class GloVe:
             with path.open("rb") as stream:
                 return _parse(stream, path.name)
         except OSError as error:
-            raise FeatureError(
-                f"expected a GloVe text file, got {path}: {error.strerror}; check the path"
-            ) from error
+            raise FeatureError("glove.file", path=path, strerror=error.strerror) from error
 
     @classmethod
     def installed(cls) -> GloVe:
@@ -224,13 +222,9 @@ def _parse(stream: BinaryIO, name: str) -> GloVe:
         numbers.extend(vector)
         count += 1
     if not count:
-        raise FeatureError(
-            f"expected a word and its vector per line, got none in {name}; name a GloVe file"
-        )
+        raise FeatureError("glove.empty", name=name)
     if announced and announced[0] != count:
-        raise FeatureError(
-            f"expected {announced[0]} vectors by line 1 of {name}, got {count}; fetch it again"
-        )
+        raise FeatureError("glove.count", announced=announced[0], name=name, count=count)
     vectors = np.frombuffer(numbers, np.float32).reshape(count, dimensions)
     return GloVe(rows, vectors, source=name)
 
@@ -247,7 +241,7 @@ def _split_line(line: bytes, dimensions: int, *, where: str) -> tuple[str, list[
     try:
         text = line.decode("utf-8").rstrip(" \r\n")
     except UnicodeDecodeError as error:
-        raise FeatureError(f"expected UTF-8, got other bytes {where}; save it as UTF-8") from error
+        raise FeatureError("glove.utf8", where=where) from error
     # From the right: a word of glove.840B may itself hold spaces (". . .", "at name@domain.com").
     word, *fields = text.rsplit(" ", dimensions)
     try:
@@ -256,8 +250,5 @@ def _split_line(line: bytes, dimensions: int, *, where: str) -> tuple[str, list[
         vector = []
     finite = all(abs(x) < 3.4e38 for x in vector)  # of float32; false for NaN too
     if not word or dimensions < 1 or len(vector) != dimensions or not finite:
-        raise FeatureError(
-            f"expected a word and {max(1, dimensions)} finite numbers, got {text[:40]!r} {where}; "
-            "correct the line or fetch the file again"
-        )
+        raise FeatureError("glove.line", value=max(1, dimensions), text=text[:40], where=where)
     return word, vector

@@ -78,7 +78,7 @@ def unit(column: str) -> str:
     if column not in COLUMNS:
         near = difflib.get_close_matches(column, COLUMNS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise DataError(f"expected a column of OpenFace 2, got {column!r}{hint}")
+        raise DataError("openface.column", column=column, hint=hint)
     if column.startswith("AU"):
         return "intensity 0 to 5" if column.endswith("_r") else "0 or 1"
     stems = sorted((s for s in _UNITS if column.startswith(s)), key=len)
@@ -107,16 +107,13 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     """
     header, cells = _cells(path)
     if "timestamp" not in header or "success" not in header:
-        raise DataError(
-            f"expected the columns timestamp and success in {path.name}, got "
-            f"{', '.join(header[:6])[:200]}, ...; name a CSV of OpenFace's FeatureExtraction"
-        )
+        raise DataError("openface.header", name=path.name, header=", ".join(header[:6])[:200])
     chosen = tuple(columns) if columns is not None else tuple(n for n in header if n not in COLUMNS[:5])
     absent = [name for name in chosen if name not in header]
     if absent:
         near = difflib.get_close_matches(absent[0], header, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; run FeatureExtraction with that output"
-        raise DataError(f"expected the column {absent[0]} in {path.name}, got none{hint}")
+        raise DataError("openface.column_absent", absent=absent[0], name=path.name, hint=hint)
     values = cells[:, [header.index(name) for name in chosen]]
     found = cells[:, header.index("success")] == 1
     meta = {"frames": len(found), "frames_without_face": int((~found).sum())}
@@ -136,7 +133,7 @@ def _cells(path: Path) -> tuple[list[str], NDArray[np.float64]]:
             for line in filter(None, lines):
                 rows.append(_numbers(line, len(header), f"data row {len(rows) + 1} of {path.name}"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"expected a CSV of OpenFace at {path}, got: {error}; check the path") from error
+        raise DataError("openface.csv", path=path, error=error) from error
     return header, np.array(rows, np.float64).reshape(len(rows), len(header))
 
 
@@ -147,10 +144,7 @@ def _numbers(line: Sequence[str], count: int, where: str) -> NDArray[np.float64]
             return np.array(line, np.float64)
         except ValueError as error:
             reason = str(error)[:80]
-    raise DataError(
-        f"expected {count} numbers in {where}, got {len(line)} cells ({reason}); cut the file off there or "
-        "run OpenFace again"
-    )
+    raise DataError("openface.cells", count=count, where=where, count2=len(line), reason=reason)
 
 
 __all__ = ["COLUMNS", "MOSEI_COLUMNS", "NAME", "VERSION", "read_openface", "unit"]

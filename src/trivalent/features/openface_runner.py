@@ -61,7 +61,7 @@ class OpenFace:
         """Read or compute a table; its columns are those of the file, unless some are chosen."""
         timeout_s = (options or OpenFaceOptions()).timeout_s
         if not timeout_s > 0:
-            raise UsageError(f"expected a time limit above 0 s, got {timeout_s:g}")
+            raise UsageError("extract.time_limit", timeout_s=timeout_s)
         chosen = None if columns is None else choose_columns(columns, COLUMNS)
         if material.path.suffix.lower() == ".csv":
             return read_openface(material.path, chosen)
@@ -80,14 +80,14 @@ def find_openface() -> Path:
     if not named:
         found = shutil.which(PROGRAM)
         if found is None:
-            raise FeatureError(f"expected OpenFace's {PROGRAM} on the PATH, got none; {_REMEDY}")
+            raise FeatureError("openface.absent", program=PROGRAM, remedy=_REMEDY)
         return Path(found).absolute()
     path = Path(named).expanduser()
     if path.is_dir():
         path = path / (f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM)
     if not path.is_file() or not os.access(path, os.X_OK):
         raise FeatureError(
-            f"expected an executable {PROGRAM} at {ENVIRONMENT}={named}, got none; {_REMEDY}"
+            "openface.environment", program=PROGRAM, environment=ENVIRONMENT, named=named, remedy=_REMEDY
         )
     return path.absolute()
 
@@ -133,8 +133,7 @@ def run_openface(
         written = sorted(out.glob("*.csv"))
         if not written:
             raise FeatureError(
-                f"expected a CSV from {PROGRAM} for {source.name}, got none ({_last_line(folder)}); "
-                "check that OpenFace can open the video"
+                "openface.no_csv", program=PROGRAM, name=source.name, last_line=_last_line(folder)
             )
         table = read_openface(written[0], columns)
     return replace(table, meta={**table.meta, "video": source.name})
@@ -154,23 +153,25 @@ def _run(command: Sequence[str], folder: Path, *, timeout_s: float, source: Path
             )
         except OSError as error:
             raise FeatureError(
-                f"expected a program that runs at {command[0]}, got: {error.strerror or error}; {_REMEDY}"
+                "openface.not_run", command=command[0], reason=error.strerror or error, remedy=_REMEDY
             ) from error
         try:
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             _kill(process)
             raise FeatureError(
-                f"expected {PROGRAM} to finish {source.name} within {timeout_s:g} s, got no end; "
-                "allow more time or cut the video"
+                "openface.slow", program=PROGRAM, name=source.name, timeout_s=timeout_s
             ) from None
         except BaseException:  # Ctrl-C does not reach another session
             _kill(process)
             raise
     if status != 0:
         raise FeatureError(
-            f"expected {PROGRAM} to succeed on {source.name}, got exit status {status}: "
-            f"{_last_line(folder)}; run it by hand to see more"
+            "openface.failed",
+            program=PROGRAM,
+            name=source.name,
+            status=status,
+            last_line=_last_line(folder),
         )
 
 

@@ -109,12 +109,15 @@ def parse_name(name: str) -> PooledName:
     """
     column, dot, rest = name.rpartition(".")
     if not dot or not column:
-        raise FeatureError(f"expected COLUMN.STATISTIC, got {name!r}; write for example F0.mean_voiced")
+        raise FeatureError("table.pooling_name", name=name)
     semitone, logit, voiced = rest.startswith(_SEMITONE), rest.startswith(_LOGIT), rest.endswith(_VOICED)
     statistic = rest.removeprefix(_SEMITONE).removeprefix(_LOGIT).removesuffix(_VOICED)
     if statistic not in STATISTICS:
         raise FeatureError(
-            f"expected a statistic in {name!r}, got {statistic!r}; {_nearest(statistic, STATISTICS)}"
+            "table.pooling_statistic",
+            name=name,
+            statistic=statistic,
+            nearest=_nearest(statistic, STATISTICS),
         )
     return PooledName(column, statistic, semitone, logit, voiced)
 
@@ -224,11 +227,9 @@ class _Selection:
 def _check_columns(name: PooledName, columns: Sequence[str]) -> None:
     if name.column not in columns:
         hint = _nearest(name.column, columns)
-        raise FeatureError(f"expected a column of the table, got {name.column!r}; {hint}")
+        raise FeatureError("table.pooling_column", column=name.column, hint=hint)
     if name.voiced and _VOICING_COLUMN not in columns:
-        raise FeatureError(
-            f"expected a column VUV to select voiced rows of {name.column}, got none; add VUV"
-        )
+        raise FeatureError("table.pooling_vuv", column=name.column)
 
 
 def _nearest(name: str, choices: Sequence[str]) -> str:

@@ -51,10 +51,10 @@ def extractor(name: str) -> Extractor:
         return own
     brought = [point for point in _entry_points() if point.name == name]
     if not brought:
-        raise UsageError(f"expected an extractor among {', '.join(extractor_names())}, got {name!r}")
+        raise UsageError("extract.unknown", known=extractor_names(), name=name)
     if len(brought) > 1:
         where = " and ".join(sorted(map(_origin, brought)))
-        raise FeatureError(f"expected one extractor {name!r}, got those of {where}; uninstall all but one")
+        raise FeatureError("extract.two_extractors", name=name, where=where)
     return _loaded(brought[0])
 
 
@@ -88,13 +88,13 @@ def _loaded(point: EntryPoint) -> Extractor:
         brought = point.load()
     except Exception as error:  # whatever another package raises is its fault
         reason = f"{type(error).__name__}: {error}"
-        raise FeatureError(f"{told}, got {reason}; {remedy}") from error
+        raise FeatureError("extract.registry_failed", told=told, reason=reason, remedy=remedy) from error
     if not isinstance(brought, Extractor) or not is_dataclass(brought.options):
-        raise FeatureError(f"{told}, got a {type(brought).__name__} that is none; {remedy}")
+        raise FeatureError("extract.registry_kind", told=told, type=type(brought).__name__, remedy=remedy)
     if brought.name != point.name:
-        raise FeatureError(f"{told}, got one that calls itself {brought.name!r}; {remedy}")
+        raise FeatureError("extract.registry_name", told=told, name=brought.name, remedy=remedy)
     if Need.PICTURES in brought.needs and not hasattr(brought.options(), "face_rate_hz"):
-        raise FeatureError(f"{told} to have the option face_rate_hz, as it needs pictures; {remedy}")
+        raise FeatureError("extract.registry_pictures", told=told, remedy=remedy)
     return brought
 
 

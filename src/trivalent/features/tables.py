@@ -22,9 +22,9 @@ SUFFIXES = (".npz", ".csv", ".parquet")
 def check_suffix(path: Path) -> None:
     """Raise `UsageError` unless a table can be written there."""
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"expected a name that ends in {', '.join(SUFFIXES)}, got {path.name!r}")
+        raise UsageError("table.suffix", suffixes=list(SUFFIXES), name=path.name)
     if not path.parent.is_dir():
-        raise UsageError(f"expected an existing folder for {path}; create it first")
+        raise UsageError("table.folder", path=path)
 
 
 def write_table(table: FeatureTable, path: Path) -> None:
@@ -78,7 +78,7 @@ def read_table(path: Path) -> FeatureTable:
                 meta["options"],
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise FeatureError(f"expected a feature table in {path}, got: {error}; extract it again") from error
+        raise FeatureError("table.unreadable", path=path, error=error) from error
 
 
 def _meta(table: FeatureTable) -> str:

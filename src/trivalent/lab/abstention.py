@@ -58,7 +58,7 @@ def abstain_for_coverage(
     0.7
     """
     if not 0 < coverage <= 1:
-        raise UsageError(f"expected a coverage in (0, 1], got {coverage:g}; for example 0.8")
+        raise UsageError("decision.abstention_coverage", coverage=coverage)
     confidence, right = _checked(confidence, correct)
     # Less a hair: .55 * 20 is 11.000000000000002, which asks for 11 answers and not for 12.
     needed = max(1, int(np.ceil(coverage * len(confidence) - 1e-9)))
@@ -95,7 +95,7 @@ def abstain_for_accuracy(
     (0.8, 0.5)
     """
     if not 0 < accuracy <= 1:
-        raise UsageError(f"expected an accuracy in (0, 1], got {accuracy:g}; for example 0.9")
+        raise UsageError("decision.abstention_accuracy", accuracy=accuracy)
     confidence, right = _checked(confidence, correct)
     order = np.argsort(-confidence, kind="stable")
     kept = np.arange(1, len(order) + 1)
@@ -104,10 +104,7 @@ def abstain_for_accuracy(
     cut = np.append(np.diff(confidence[order]) != 0, True)
     met = np.flatnonzero(cut & (shares >= accuracy - 1e-12))
     if not len(met):
-        raise DataError(
-            f"expected a threshold with accuracy {accuracy:g} on validation items, got at most "
-            f"{shares[cut].max():.3f}; ask for less or improve the model"
-        )
+        raise DataError("decision.abstention_unreachable", accuracy=accuracy, shares=shares[cut].max())
     return _measured(float(confidence[order[met[-1]]]), confidence, right)
 
 
@@ -121,10 +118,7 @@ def _checked(confidence: FloatArray, correct: NDArray[np.bool_] | None) -> tuple
     confidence = np.asarray(confidence, float)
     right = np.full(confidence.shape, np.nan) if correct is None else np.asarray(correct, float)
     if confidence.shape != right.shape or confidence.ndim != 1 or not len(confidence):
-        raise DataError(
-            f"expected two equal non-empty vectors, got {confidence.shape} and {right.shape}; "
-            "pass one confidence per validation item"
-        )
+        raise DataError("decision.abstention_vectors", shape=confidence.shape, shape2=right.shape)
     if np.isnan(confidence).any():
-        raise DataError("expected a confidence for every item, got NaN; drop items without an answer")
+        raise DataError("decision.abstention_nan")
     return confidence, right

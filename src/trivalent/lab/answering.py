@@ -95,7 +95,7 @@ class AnsweringConfig:
         for name, top in (("answered", 1.0), ("coverage", 0.999)):
             if not 0 < getattr(self, name) <= top:
                 raise RecipeError(
-                    f"expected {name} in (0, {top:g}], got {getattr(self, name):g}; for example 0.9"
+                    "calibration.answering_range", name=name, top=top, value=getattr(self, name)
                 )
 
 
@@ -143,9 +143,7 @@ def choose_answering(
     """
     labels = part.labels_to_select()
     if len(logits) != len(labels):
-        raise DataError(
-            f"expected logits of {len(labels)} items, got {len(logits)}; pass those of the part"
-        )
+        raise DataError("calibration.answering_count", count=len(labels), count2=len(logits))
     calibration = fit_calibration(config.calibration, logits, labels)
     p = calibration.probabilities(logits)
     rule = find_decision(config.decision, p, labels=labels, of=rare)

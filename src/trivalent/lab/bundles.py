@@ -106,7 +106,7 @@ def find_bundles(place: Path) -> list[Path]:
     """
     found = list(_candidates(place))
     if not found:
-        raise BundleError(f"expected a bundle, or a folder of bundles, got {str(place)!r}; name another")
+        raise BundleError("bundle.place", place=place)
     return found
 
 
@@ -137,11 +137,11 @@ def export_bundle(where: str | Path, target: Path) -> Path:
         The target is no .zip.
     """
     if target.suffix.lower() != ".zip":
-        raise UsageError(f"expected a target that ends in .zip, got {str(target)!r}; for example model.zip")
+        raise UsageError("bundle.zip_target", target=target)
     bundle, files = load_any(where), open_bundle(where)
     content = pack(files, parse(files)["files"])
     with tempfile.TemporaryDirectory() as folder:
         copy = write_bytes_atomic(Path(folder) / "bundle.zip", content)
         if load_any(copy).sha256 != bundle.sha256:
-            raise BundleError(f"expected a copy of {bundle.name}, got another; nobody must change it now")
+            raise BundleError("bundle.copy", name=bundle.name)
     return write_bytes_atomic(target, content)

@@ -62,19 +62,18 @@ def fit_conformal(
     """
     p, labels = np.asarray(probabilities, float), np.asarray(labels)
     if p.ndim != 2 or labels.shape != p.shape[:1] or not len(p):
-        raise DataError(
-            f"expected probabilities (n, classes) and labels (n,), got {p.shape} and {labels.shape}; "
-            "pass calibration items"
-        )
+        raise DataError("calibration.conformal_shapes", shape=p.shape, shape2=labels.shape)
     if labels.min() < 0 or labels.max() >= p.shape[1]:
-        raise DataError(f"expected labels 0..{p.shape[1] - 1}, got {labels.min()}..{labels.max()}")
+        raise DataError(
+            "calibration.conformal_labels", shape=p.shape[1] - 1, labels=labels.min(), labels2=labels.max()
+        )
     if not 0 < alpha < 1:
-        raise UsageError(f"expected alpha between 0 and 1, got {alpha:g}; 0.1 is for 90 % coverage")
+        raise UsageError("calibration.conformal_alpha", alpha=alpha)
     if score not in list(Score):
-        raise UsageError(f"expected a score of {', '.join(Score)}, got {score!r}; choose one")
+        raise UsageError("calibration.conformal_score", score=list(Score), score2=score)
     score = Score(score)
     if score is Score.LAC and seed is not None:
-        raise UsageError("expected no seed for LAC, whose scores are not random, got one; leave it out")
+        raise UsageError("calibration.conformal_no_seed")
     own = strangeness(p, score, seed)[np.arange(len(p)), labels]
     classes = range(p.shape[1])
     parts = [own[labels == c] if class_conditional else own for c in classes]

@@ -62,10 +62,7 @@ def split_validation(part: Part, how: ConformalSplit | str) -> tuple[Part, Part 
     if how is ConformalSplit.AUTO and not all(map(_is_large, halves)):
         return part, None
     if not all(map(len, halves)):
-        raise DataError(
-            f"expected validation data of two videos or speakers or more, got {len(part)} samples of one; "
-            f"set conformal_split to {ConformalSplit.NEVER}"
-        )
+        raise DataError("calibration.conformal_one_group", count=len(part), never=ConformalSplit.NEVER)
     return halves[0], halves[1]
 
 

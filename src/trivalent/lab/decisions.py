@@ -76,7 +76,7 @@ def search_threshold(
     """
     p, labels = _items(probabilities, labels)
     if not len(grid):
-        raise UsageError("expected thresholds to search, got none; for example 0.1, 0.2, 0.3")
+        raise UsageError("decision.no_thresholds")
     scores = np.array([metric(labels, threshold_rule(p, t, of=of)) for t in grid])
     best = np.flatnonzero(scores >= scores.max() - 1e-12)
     # Only the plateau around the first maximum: the middle of two distant maxima may be neither.
@@ -143,8 +143,5 @@ def search_ratios(
 def _items(probabilities: FloatArray, labels: IntArray) -> tuple[FloatArray, IntArray]:
     p, labels = check_table(probabilities), np.asarray(labels)
     if labels.shape != p.shape[:1] or not len(p):
-        raise DataError(
-            f"expected a label for each of one or more validation items, got {labels.shape} labels for "
-            f"{len(p)}; pass both from one fold"
-        )
+        raise DataError("decision.labels", shape=labels.shape, count=len(p))
     return p, labels

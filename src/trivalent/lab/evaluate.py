@@ -67,7 +67,7 @@ def evaluate(
     """
     check_known("split", split, SPLITS)
     if rounds < 0:
-        raise UsageError(f"expected 0 or more rounds of the bootstrap, got {rounds}; for example 1000")
+        raise UsageError("evaluate.rounds", rounds=rounds)
     bundle = load_network(bundle_path)
     used = _modalities(bundle, modalities)
     entry = find_dataset(data)
@@ -113,9 +113,11 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
             )
     if wrong:
         raise DataError(
-            f"expected the features of {bundle.name}, trained on {bundle.fusion.data.name}, got others in "
-            f"{data.name}: {'; '.join(wrong)}; choose a data set with the same features, or leave "
-            "modalities out with --modalities"
+            "evaluate.other_features",
+            name=bundle.name,
+            given=bundle.fusion.data.name,
+            name3=data.name,
+            wrong="; ".join(wrong),
         )
 
 
@@ -135,7 +137,7 @@ def _modalities(bundle: Bundle[Network], names: Sequence[str] | None) -> tuple[M
     for name in names:
         check_known(f"modality of {bundle.name}", name, bundle.fusion.modalities)
     if not names:
-        raise UsageError("expected one modality or more, got none; for example text,audio")
+        raise UsageError("evaluate.modalities")
     return tuple(m for m in bundle.fusion.modalities if m in names)
 
 

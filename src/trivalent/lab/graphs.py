@@ -97,7 +97,4 @@ def check_graph(path: Path, module: nn.Module, examples: Iterable[Mapping[str, T
         pairs = zip(found, expected if isinstance(expected, tuple) else (expected,), strict=True)
         error = max(float(np.abs(own - wanted.numpy()).max()) for own, wanted in pairs)
         if not error <= TOLERANCE:
-            raise BundleError(
-                f"expected the graph {path.name} to equal its network, got a difference of {error:.1e}; "
-                "report it"
-            )
+            raise BundleError("network.export_differs", name=path.name, error=error)

@@ -24,7 +24,7 @@ def check_known(what: str, name: str, choices: Iterable[str]) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(known) or 'none'}"
-        raise UsageError(f"expected a known {what}, got {name!r}; {hint}")
+        raise UsageError("recipe.choice_unknown", what=what, name=name, hint=hint)
 
 
 def keyword_options(function: Callable[..., Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def read_recipe(path: Path | None, *, overrides: Sequence[str] = ()) -> dict[str
     """
     data = {} if path is None else _parse(_text(path), str(path))
     if not isinstance(data, dict):
-        raise RecipeError(f"expected a mapping of keys in {path}, got {type(data).__name__}")
+        raise RecipeError("recipe.mapping_file", path=path, type=type(data).__name__)
     for override in overrides:
         _override(data, override)
     return data
@@ -59,12 +59,10 @@ def _text(path: Path) -> str:
         with path.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
         if len(raw) > _MAX_BYTES:
-            raise RecipeError(
-                f"expected a recipe of at most {_MAX_BYTES >> 10} kB, got {path}; name a recipe"
-            )
+            raise RecipeError("recipe.large", max_bytes=_MAX_BYTES >> 10, path=path)
         return raw.decode("utf-8")
     except (OSError, ValueError) as error:
-        raise RecipeError(f"expected a readable YAML recipe, got {path}: {error}") from error
+        raise RecipeError("recipe.unreadable", path=path, error=error) from error
 
 
 def _parse(text: str, where: str) -> Any:
@@ -77,13 +75,13 @@ def _parse(text: str, where: str) -> Any:
         data = yaml.safe_load(text)
     except Exception as error:  # besides YAMLError whatever int(), datetime() and deep nesting raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise RecipeError(f"expected a readable YAML recipe, got {where}: {reason}") from error
+        raise RecipeError("recipe.yaml", where=where, reason=reason) from error
     count, todo = 0, [data]
     while todo:
         value = todo.pop()
         count += 1
         if count > _MAX_VALUES:  # names of parts (&x, *x) let a few lines stand for billions
-            raise RecipeError(f"expected a recipe of at most {_MAX_VALUES} values, got more in {where}")
+            raise RecipeError("recipe.many_values", max_values=_MAX_VALUES, where=where)
         todo += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return data
 
@@ -114,13 +112,13 @@ def build(kind: type[T], data: Mapping[str, Any], *, where: str) -> T:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            raise RecipeError(f"expected a key of {kind.__name__} in {where}, got {key!r}; {hint}")
+            raise RecipeError("recipe.key", kind=kind.__name__, where=where, key=key, hint=hint)
     hints = get_type_hints(kind)
     values = {key: _fitted(key, value, hints[key], where=where) for key, value in data.items()}
     try:
         return kind(**values)
     except TypeError as error:
-        raise RecipeError(f"expected all keys of {kind.__name__} in {where}: {error}") from error
+        raise RecipeError("recipe.keys", kind=kind.__name__, where=where, error=error) from error
 
 
 def _fitted(key: str, value: Any, hint: Any, *, where: str) -> Any:
@@ -133,23 +131,23 @@ def _fitted(key: str, value: Any, hint: Any, *, where: str) -> Any:
         except (TypeError, ValueError):
             pass
     if get_origin(hint) in (dict, Mapping) and not isinstance(value, Mapping):
-        raise RecipeError(f"expected a mapping for {key} in {where}, got {value!r}; change it")
+        raise RecipeError("recipe.mapping", key=key, where=where, value=value)
     number = isinstance(value, int) and not isinstance(value, bool)
     fits = {int: number, float: False, bool: isinstance(value, bool), str: isinstance(value, str)}
     if not fits.get(hint, True):
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}[hint]
-        raise RecipeError(f"expected {expected} for {key} in {where}, got {value!r}; change it")
+        raise RecipeError("recipe.value", expected=expected, key=key, where=where, value=value)
     return value
 
 
 def _override(data: dict[str, Any], text: str) -> None:
     path, separator, value = text.partition("=")
     if not separator or not path:
-        raise RecipeError(f"expected --set key=value, got {text!r}")
+        raise RecipeError("recipe.set", text=text)
     *parents, last = path.split(".")
     target = data
     for parent in parents:
         target = target.setdefault(parent, {})
         if not isinstance(target, dict):
-            raise RecipeError(f"expected {parent!r} of --set {text} to hold keys, got a plain value")
+            raise RecipeError("recipe.set_parent", parent=parent, text=text)
     target[last] = _parse(value, f"--set {text}")

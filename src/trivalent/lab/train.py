@@ -34,7 +34,7 @@ def train(
     }
     if recipe.kind not in kinds:
         known = ", ".join([*kinds, KIND])
-        raise RecipeError(f"expected kind among {known} in {recipe_path}, got {recipe.kind!r}")
+        raise RecipeError("recipe.kind", known=known, recipe_path=recipe_path, kind=recipe.kind)
     return kinds[recipe.kind]()
 
 
@@ -43,7 +43,7 @@ def _voice(recipe: Recipe) -> Callable[..., TrainedExpert]:
     inputs = recipe.task.get("inputs", "pooled")
     trainers = {"frames": train_frames, "pooled": train_tabular}
     if inputs not in trainers:
-        raise RecipeError(f"expected task.inputs among {', '.join(trainers)}, got {inputs!r}; choose one")
+        raise RecipeError("recipe.inputs", trainers=list(trainers), inputs=inputs)
     return trainers[inputs]
 
 

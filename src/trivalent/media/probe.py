@@ -51,19 +51,17 @@ def read_head(path: Path, size: int = 4096) -> bytes:
         No such file, a folder, not readable, or empty.
     """
     if path.is_dir():
-        raise MediaError(f"expected a recording, got the folder {path}; name the files in it")
+        raise MediaError("media.folder", path=path)
     try:
         with path.open("rb") as stream:
             head = stream.read(size)
     except FileNotFoundError as error:
-        raise MediaError(f"expected a recording, found no file {path}; check the path") from error
+        raise MediaError("media.absent", path=path) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(
-            f"expected a readable recording, got {path}: {reason}; check its rights"
-        ) from error
+        raise MediaError("media.unreadable", path=path, reason=reason) from error
     if not head:
-        raise MediaError(f"expected a recording, got the empty file {path}; copy or record it again")
+        raise MediaError("media.empty", path=path)
     return head
 
 
@@ -115,7 +113,7 @@ def open_container(path: Path) -> InputContainer:
     """
     kind = foreign_kind(read_head(path))
     if kind is not None:
-        raise MediaError(f"expected sound or video, got {kind}: {path.name}; name a recording instead")
+        raise MediaError("media.foreign", kind=kind, name=path.name)
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
     probing = {"max_pixels": str(MAX_PIXELS)}
     try:
@@ -125,10 +123,7 @@ def open_container(path: Path) -> InputContainer:
         )
     except av.error.FFmpegError as error:
         reason = error.strerror or type(error).__name__
-        raise MediaError(
-            f"expected sound or video, got {path.name}, which no decoder can open ({reason}); "
-            "the file is damaged, cut short or of another kind: export it again"
-        ) from error
+        raise MediaError("media.unknown", name=path.name, reason=reason) from error
 
 
 def riff_share(path: str | Path) -> float:

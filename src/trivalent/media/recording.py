@@ -112,9 +112,7 @@ class Recording:
             `rate_hz` or `max_side` is not positive, or the file has gone.
         """
         if rate_hz <= 0 or (max_side is not None and max_side < 1):
-            raise MediaError(
-                f"expected rate_hz > 0 and max_side >= 1, got {rate_hz} and {max_side}; raise them"
-            )
+            raise MediaError("media.frames", rate_hz=rate_hz, max_side=max_side)
         if self.kind == "video":
             yield from self._sample(rate_hz, max_side, progress)
         if progress is not None:
@@ -169,10 +167,7 @@ def open_recording(path: str | Path, *, progress: Progress | None = None) -> Rec
         scan = _Scan(container, _video_stream(container), audio if isinstance(audio, AudioStream) else None)
         scan.run(progress)
     if scan.track is None and not scan.has_video:
-        raise MediaError(
-            f"expected sound or video, got {path.name}, in which nothing can be decoded; "
-            "the file is damaged or empty: export it again"
-        )
+        raise MediaError("media.nothing", name=path.name)
     if progress is not None:
         progress(1.0)
     kind = "video" if scan.has_video else "audio"

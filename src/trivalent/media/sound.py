@@ -30,10 +30,7 @@ LONGEST_S = 12 * 3600.0
 def check_length(seconds: float) -> None:
     """Raise `MediaError` if a recording is too long to be held."""
     if seconds > LONGEST_S:
-        raise MediaError(
-            f"expected a recording of at most {LONGEST_S / 3600:.0f} hours, got a longer one; "
-            "cut it into parts"
-        )
+        raise MediaError("media.long", longest_s=LONGEST_S / 3600)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,10 +54,7 @@ def to_json(analyses: Sequence[Analysis], *, failures: Failures = ()) -> str:
     try:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)
     except ValueError as error:
-        raise TrivalentError(
-            f"expected finite numbers in the analysis, got NaN or infinity ({error}); "
-            "the model bundle is at fault: try another with --model"
-        ) from error
+        raise TrivalentError("analysis.report_finite", error=error) from error
     # also lone surrogates of an undecodable file name, which UTF-8 cannot carry
     return escaped_json(text)
 

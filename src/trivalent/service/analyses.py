@@ -202,7 +202,7 @@ def _change(history: OwnHistory, analysis_id: str, change: Change) -> RecordOut:
 def delete_analysis(analysis_id: str, history: OwnHistory) -> None:
     """Delete an analysis, with its recording if that was kept."""
     if not history.delete([analysis_id]):
-        raise NotFoundError("expected the id of an analysis of yours, found none")
+        raise NotFoundError("service.analysis")
 
 
 @router.get(

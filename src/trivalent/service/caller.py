@@ -91,7 +91,7 @@ def _key_of(request: Request, service: Service) -> tuple[User, ApiKey]:
     secret = secret.strip()
     try:
         if scheme.lower() != "bearer" or not secret or len(secret) > MAX_SECRET or not secret.isascii():
-            raise AuthenticationError("expected the header Authorization: Bearer tv_..., got none")
+            raise AuthenticationError("service.authorization")
         return service.store.accounts.verify_key(secret, address=_address(request))
     except AuthenticationError as error:
         if secret:  # asking without a key is no attempt

@@ -63,5 +63,5 @@ def _run(store: Store, settings: Settings, *, host: str, listener: socket.socket
     print(f"Trivalent answers at {address}, examples at {address}/docs", flush=True)
     server.run(sockets=[listener])
     if not server.started:
-        raise TrivalentError("expected the service to start, it did not; the log says why")
+        raise TrivalentError("service.start")
     return 0

@@ -64,9 +64,7 @@ async def received(request: Request, path: Path, *, limit: int) -> AsyncIterator
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ProblemError(Problems.STORAGE_FULL, "no room on disk for the upload") from error
-            raise StoreError(
-                f"expected to write the upload, got {error.strerror or error}; check the rights of the home"
-            ) from error
+            raise StoreError("service.upload", reason=error.strerror or error) from error
         if not upload.has_file:
             raise ProblemError(Problems.INVALID, "expected a field `file` with a file, got none")
         yield upload

@@ -37,10 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"expected a free port at an address of this computer, got {host}:{port}: {reason}; "
-            "choose another with --port or --host"
-        ) from error
+        raise UsageError("service.server_port", host=host, port=port, reason=reason) from error
     return listener
 
 

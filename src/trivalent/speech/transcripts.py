@@ -64,15 +64,13 @@ def read_transcript(path: str | Path) -> Transcript:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise TranscriptError(
-            f"expected a transcript in {', '.join(SUFFIXES)}, got {path.name}; convert it"
-        )
+        raise TranscriptError("transcript.suffix", suffixes=list(SUFFIXES), name=path.name)
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise TranscriptError(f"expected a readable transcript, got {path}: {reason}; check it") from error
+        raise TranscriptError("transcript.unreadable", path=path, reason=reason) from error
     return parse_transcript(data, suffix=path.suffix.lower(), name=path.name)
 
 
@@ -99,14 +97,10 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     (Cue(text='Well done!', start_s=1.0, end_s=2.5),)
     """
     if len(data) > MAX_BYTES:
-        raise TranscriptError(
-            f"expected a transcript of at most {MAX_BYTES >> 20} MiB, got {name}; name the right file"
-        )
+        raise TranscriptError("transcript.large", max_bytes=MAX_BYTES >> 20, name=name)
     text, warnings = _decode(data, name)
     if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_LINES:
-        raise TranscriptError(
-            f"expected a transcript of at most {MAX_LINES:,} lines, got more in {name}; name the right file"
-        )
+        raise TranscriptError("transcript.many_lines", max_lines=MAX_LINES, name=name)
     lines = re.split(r"\r\n|\n|\r", text)
     if lines[0].startswith("WEBVTT") or suffix == ".vtt":
         cues = _parse_vtt(lines, name)
@@ -117,7 +111,7 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     empty = sum(not _has_word(cue.text) for cue in cues)
     cues = [cue for cue in cues if _has_word(cue.text)]
     if not cues:
-        raise TranscriptError(f"expected words, got none in {name}; name another file")
+        raise TranscriptError("transcript.no_words", name=name)
     if empty:
         warnings.append(f"{empty} cues without words were dropped from {name}")
     if cues[0].start_s is not None:
@@ -145,9 +139,7 @@ def to_srt(cues: Iterable[Cue]) -> str:
     blocks = []
     for number, cue in enumerate(cues, 1):
         if cue.start_s is None or cue.end_s is None:
-            raise TranscriptError(
-                f"expected cues with times, got {cue.text[:30]!r} without; align them first"
-            )
+            raise TranscriptError("transcript.untimed", text=cue.text[:30])
         blocks.append(f"{number}\n{_stamp(cue.start_s)} --> {_stamp(cue.end_s)}\n{cue.text}\n")
     return "\n".join(blocks)
 
@@ -166,14 +158,12 @@ def _decode(data: bytes, name: str) -> tuple[str, list[str]]:
             text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if error.encoding.startswith("utf-16"):
-            raise TranscriptError(
-                f"expected UTF-16 after its mark, got damaged text in {name}; save it anew"
-            ) from None
+            raise TranscriptError("transcript.utf16", name=name) from None
         text = data.decode("latin-1")
         warnings.append(f"{name} is not UTF-8; it was read as Latin-1, so accents may be wrong")
     if "\x00" in text:
         line = text[: text.index("\x00")].count("\n") + 1
-        raise TranscriptError(f"expected text, got binary data in line {line} of {name}; name a text file")
+        raise TranscriptError("transcript.binary", line=line, name=name)
     return text, warnings
 
 
@@ -197,19 +187,16 @@ def _times(line: str, number: int, name: str) -> tuple[float, float]:
     match = _TIMING.match(line)
     where = f"in line {number} of {name}"
     if match is None:
-        raise TranscriptError(
-            f"expected a time line like 00:00:01,000 --> 00:00:02,000, got {line.strip()[:40]!r} {where}; "
-            "correct it"
-        )
+        raise TranscriptError("transcript.time_line", line=line.strip()[:40], where=where)
     groups = match.groups()
     try:
         start_s, end_s = _seconds(*groups[:4]), _seconds(*groups[4:])
     except ValueError as error:
-        raise TranscriptError(f"expected {error}, got {line.strip()[:40]!r} {where}; correct it") from None
-    if end_s < start_s:
         raise TranscriptError(
-            f"expected an end after the start, got {line.strip()[:40]!r} {where}; correct it"
-        )
+            "transcript.other", error=error, line=line.strip()[:40], where=where
+        ) from None
+    if end_s < start_s:
+        raise TranscriptError("transcript.end", line=line.strip()[:40], where=where)
     return start_s, end_s
 
 
@@ -240,7 +227,7 @@ def _parse_srt(lines: list[str], name: str) -> list[Cue]:
 
 def _parse_vtt(lines: list[str], name: str) -> list[Cue]:
     if not re.match(r"WEBVTT(?:[ \t].*)?$", lines[0]):
-        raise TranscriptError(f"expected WEBVTT in line 1 of {name}, got {lines[0][:40]!r}; correct it")
+        raise TranscriptError("transcript.webvtt", name=name, lines=lines[0][:40])
     rolling = any(_INLINE_TIME.search(line) for line in lines)
     cues: list[Cue] = []
     last_line = ""

@@ -247,8 +247,7 @@ def align_cues(transcript: Transcript, duration_s: float) -> tuple[tuple[Utteran
     inside = [cue for cue in transcript.cues if cue.start_s is not None and cue.start_s < duration_s]
     if not inside:
         raise TranscriptError(
-            f"expected cues within the {duration_s:.1f} s of the recording, got the first at "
-            f"{transcript.cues[0].start_s:.1f} s; name the transcript of this recording"
+            "transcript.elsewhere", duration_s=duration_s, start_s=transcript.cues[0].start_s
         )
     pieces = [words_of_cue(cue, cue.start_s or 0.0, min(cue.end_s or 0.0, duration_s)) for cue in inside]
     outside = len(transcript.cues) - len(inside)

@@ -36,7 +36,7 @@ def model_folder(name: str) -> Path:
         Not on this machine and not to be had, or a file is not what it should be.
     """
     if name not in SIZES:
-        raise UsageError(f"expected a Whisper size ({', '.join(SIZES)}), got {name!r}; choose one of them")
+        raise UsageError("whisper.size", sizes=list(SIZES), name=name)
     if name == "tiny.en":
         folders = [asset_path(f"whisper-tiny.en/{file}").parent for file in _FILES]  # all four checked
         return folders[0]
@@ -91,8 +91,7 @@ def _download(folder: Path, name: str) -> Path:
                 name == "base"
             )
             raise AssetError(
-                f"expected Whisper {name} in {folder} or on the network, got {type(error).__name__}; "
-                f"connect once, or put the files there,{extra} or use the model tiny.en"
+                "whisper.absent", name=name, folder=folder, type=type(error).__name__, extra=extra
             ) from error
         ready = work / "ready"
         ready.mkdir()
@@ -108,16 +107,11 @@ def _workshop(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".whisper-", dir=folder.parent))
     except OSError as error:
-        raise AssetError(
-            f"expected a cache folder to write to, got {folder.parent}: {error.strerror}; "
-            "set TRIVALENT_CACHE"
-        ) from error
+        raise AssetError("whisper.cache", parent=folder.parent, strerror=error.strerror) from error
     try:
         yield work
     except OSError as error:
-        raise AssetError(
-            f"expected room for a model in {folder.parent}, got: {error}; make room"
-        ) from error
+        raise AssetError("whisper.room", parent=folder.parent, error=error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

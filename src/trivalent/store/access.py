@@ -89,10 +89,7 @@ class Access:
         with self._database.write() as session:
             highest = MOST_PER_MINUTE if self._may_give_more(session, user) else self._user_rate
             if not 1 <= per_minute <= highest:
-                raise UsageError(
-                    f"expected 1 to {highest} requests a minute, got {per_minute}; "
-                    "an administrator can give a key with more"
-                )
+                raise UsageError("account.key_rate", highest=highest, per_minute=per_minute)
             session.add(row)
             session.flush()
             note(
@@ -138,7 +135,7 @@ class Access:
         with self._database.read() as session:
             found = session.execute(statement).first()
             if found is None:
-                raise AuthenticationError("expected an API key that is valid, got another; make one")
+                raise AuthenticationError("account.key_invalid")
             key, owner = found
             noted = session.scalar(_noted(key.id, address[:100], since=now - NOTED))
         if not noted or key.last_used is None or now - key.last_used >= TOUCH:

@@ -50,9 +50,7 @@ class Accounts(Access):
             with self._database.write() as session:
                 return self._made(session, row)
         except ConflictError as error:
-            raise StoreError(
-                f"expected a name that is free, got {cleaned!r}, which is taken; choose another"
-            ) from error
+            raise StoreError("account.taken", cleaned=cleaned) from error
 
     def _made(self, session: Session, row: UserRow) -> User:
         session.add(row)
@@ -134,10 +132,7 @@ class Accounts(Access):
         with self._database.write() as session:
             row = self._user(session, user_id)
             if row.issuer is not None:
-                raise PermissionDeniedError(
-                    f"expected an account with a password, got {row.name!r}, which signs in elsewhere; "
-                    "change the password there"
-                )
+                raise PermissionDeniedError("account.elsewhere", name=row.name)
             row.password_hash = hashed
             note(session, self._actor, Action.PASSWORD_CHANGED, user_id)
             self._end_access(session, user_id, keys=revoke_keys)
@@ -206,7 +201,9 @@ class Accounts(Access):
         """
         if retention_days is not None and not 1 <= retention_days <= LONGEST_RETENTION_DAYS:
             raise UsageError(
-                f"expected 1 to {LONGEST_RETENTION_DAYS} days of retention, got {retention_days}"
+                "account.retention",
+                longest_retention_days=LONGEST_RETENTION_DAYS,
+                retention_days=retention_days,
             )
         with self._database.write() as session:
             row = self._user(session, user_id)
@@ -327,7 +324,7 @@ class Accounts(Access):
     def _user(self, session: Session, user_id: str) -> UserRow:
         row = session.get(UserRow, user_id) if possible([user_id]) else None
         if row is None:
-            raise NotFoundError(f"expected the id of an account, got {user_id[:40]!r}, which is none")
+            raise NotFoundError("account.absent", user_id=user_id[:40])
         return row
 
 
@@ -346,6 +343,4 @@ def _keep_an_administrator(session: Session, row: UserRow) -> None:
     )
     managing = row.active and row.role == Role.ADMINISTRATOR and row.issuer != LOCAL
     if managing and session.scalar(active) == 1:
-        raise PermissionDeniedError(
-            f"expected another active administrator beside {row.name!r}, got none; make one first"
-        )
+        raise PermissionDeniedError("account.last_administrator", name=row.name)

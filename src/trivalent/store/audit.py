@@ -76,7 +76,7 @@ class Audit:
             The limit is not 1 to 1000.
         """
         if not 1 <= query.limit <= _PAGE:
-            raise UsageError(f"expected 1 to {_PAGE} lines in a page, got {query.limit}")
+            raise UsageError("store.audit_page", page=_PAGE, limit=query.limit)
         statement = select(AuditRow).where(*_conditions(query))
         with self._database.read() as session:
             found = session.scalars(statement.order_by(AuditRow.id.desc()).limit(query.limit)).all()
@@ -97,7 +97,7 @@ class Audit:
             The kind is another.
         """
         if kind not in ("csv", "jsonl"):
-            raise UsageError(f"expected the audit log as csv or jsonl, got {kind!r}")
+            raise UsageError("store.audit_format", kind=kind)
         render = _csv if kind == "csv" else _jsonl
         if kind == "csv":
             yield ",".join(_COLUMNS) + "\r\n"

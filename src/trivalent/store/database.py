@@ -137,10 +137,7 @@ class Database:
         try:
             yield
         except IntegrityError as error:
-            raise ConflictError(
-                f"expected what belongs to this change to be there still, got {_line(error)!r}; "
-                "look again, it was deleted or taken meanwhile"
-            ) from error
+            raise ConflictError("store.conflict", line=_line(error)) from error
         except (SQLAlchemyError, UnicodeError) as error:
             message = explain(error, self.place)
             full = any(mark in message for mark in _FULL)
@@ -165,16 +162,13 @@ def _checked(url: str) -> URL:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError) as error:
-        raise UsageError(
-            "expected a database URL such as sqlite:///history.sqlite or postgresql://user@host/name, "
-            "got one that cannot be read"  # not repeated: it may hold a password
-        ) from error
+        raise UsageError("store.database_url") from error
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise UsageError(f"expected a database of SQLite or PostgreSQL, got {backend}")
+        raise UsageError("store.database_backend", backend=backend)
     if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
-        raise UsageError(f"expected the path of an SQLite file, got {url}; give sqlite:///PATH")
+        raise UsageError("store.database_path", url=url)
     return parsed
 
 

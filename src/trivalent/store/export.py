@@ -41,8 +41,7 @@ def write_archive(items: Iterable[Item], target: Path) -> Path:
         temporary.replace(target)
     except OSError as error:
         raise StoreError(
-            f"expected a place to write {target.name!r}, got {error.strerror or error} at "
-            f"{str(target.parent)!r}; create the folder or choose another path"
+            "store.write", name=target.name, reason=error.strerror or error, parent=target.parent
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -89,10 +89,7 @@ class Folders:
             if found == identity:
                 return
             if found is not None and any(self._files()):
-                raise StoreError(
-                    f"expected the database to which the recordings in {str(self.home)!r} belong, "
-                    "got another; give that one with --database, or another folder with --home"
-                )
+                raise StoreError("store.other_database", home=self.home)
         write_text_atomic(marker, identity)
 
     def _files(self) -> Iterator[Path]:
@@ -155,7 +152,7 @@ class Transfer:
     def move(self, source: Path, target: Path) -> Path:
         """Rename a file, or copy and delete it when that takes another disk."""
         if source.is_symlink() or not source.is_file():
-            raise StoreError(f"expected a file to take over, got {source.name!r}, which is none")
+            raise StoreError("store.take_over", name=source.name)
         with explained(source):
             target.parent.mkdir(mode=0o700, exist_ok=True)
             shutil.move(source, target)

@@ -315,4 +315,4 @@ def check_origin(origin: str) -> None:
     UsageError
     """
     if origin not in ORIGINS:
-        raise UsageError(f"expected an origin among {', '.join(ORIGINS)}, got {origin!r}")
+        raise UsageError("history.origin", origins=list(ORIGINS), origin=origin)

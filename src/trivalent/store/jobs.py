@@ -115,19 +115,16 @@ class Jobs(Claims):
     def _check_room(self, session: Session, owner: User, *, size: int) -> None:
         waiting, quotas = _waiting(session, owner.id), self._quotas
         if waiting.all >= quotas.places:
-            raise QueueFullError(
-                f"expected fewer than {quotas.places} recordings in the queue, got {waiting.all}; try later"
-            )
+            raise QueueFullError("work.queue_full", places=quotas.places, all=waiting.all)
         if waiting.own >= quotas.own_places:
-            raise QuotaError(
-                f"expected fewer than {quotas.own_places} recordings of yours in the queue, got "
-                f"{waiting.own}; wait until one is done, or cancel one"
-            )
+            raise QuotaError("work.queue_own_full", own_places=quotas.own_places, own=waiting.own)
         # one recording alone is taken, whatever its size
         if waiting.own and waiting.own_bytes + size > (quotas.own_bytes or math.inf):
             raise QuotaError(
-                f"expected at most {_mb(quotas.own_bytes or 0)} MB of yours in the queue, got "
-                f"{_mb(waiting.own_bytes)} and {_mb(size)} more; wait until one is done, or cancel one"
+                "work.queue_own_bytes",
+                mb=_mb(quotas.own_bytes or 0),
+                mb2=_mb(waiting.own_bytes),
+                mb3=_mb(size),
             )
 
     def get(self, owner: User, job_id: str) -> Job:

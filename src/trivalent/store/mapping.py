@@ -82,10 +82,7 @@ def clean_name(text: str, *, what: str) -> str:
     """
     name = one_line(text)
     if not name or len(name) > NAME_LIMIT:
-        raise UsageError(
-            f"expected a name of the {what} with 1 to {NAME_LIMIT} characters, got {len(name)}; "
-            "choose another"
-        )
+        raise UsageError("history.name", what=what, name_limit=NAME_LIMIT, count=len(name))
     return name
 
 
@@ -99,9 +96,9 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
     """
     cleaned = {one_line(tag) for tag in tags} - {""}
     if long := [tag for tag in cleaned if len(tag) > TAG_LIMIT]:
-        raise UsageError(f"expected tags of at most {TAG_LIMIT} characters, got one of {len(long[0])}")
+        raise UsageError("history.tag_length", tag_limit=TAG_LIMIT, count=len(long[0]))
     if len(cleaned) > TAGS_LIMIT:
-        raise UsageError(f"expected at most {TAGS_LIMIT} tags, got {len(cleaned)}; remove some")
+        raise UsageError("history.tag_count", tags_limit=TAGS_LIMIT, count=len(cleaned))
     return sorted(cleaned)
 
 
@@ -215,10 +212,7 @@ def _packed(document: dict[str, Any]) -> bytes:
         # in ASCII, so that lone surrogates and NULs of file names survive as escapes
         text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
-        raise StoreError(
-            f"expected finite numbers in the analysis, got NaN or infinity ({error}); "
-            "the model bundle is at fault: try another"
-        ) from error
+        raise StoreError("history.finite", error=error) from error
     return zlib.compress(text.encode("ascii"))
 
 

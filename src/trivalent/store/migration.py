@@ -73,10 +73,7 @@ def _prepare_sqlite(connection: Connection) -> None:
         except raw.DatabaseError as error:
             raise OperationalError("PRAGMA journal_mode", None, error) from error
     if mode != "wal":
-        raise StoreError(
-            f"expected a file system on which SQLite can share a file (WAL), got journal mode {mode!r}; "
-            "choose a local folder with --home, or PostgreSQL with --database"
-        )
+        raise StoreError("store.database_wal", mode=mode)
     # altering a table means to copy and drop it, which must not delete the rows that refer to it
     raw.execute("PRAGMA foreign_keys = OFF")
     # the whole migration is one write
@@ -103,15 +100,9 @@ def _found(connection: Connection, scripts: ScriptDirectory, place: str) -> str 
     found = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in scripts.walk_revisions()}
     if found is not None and found not in known:
-        raise StoreError(
-            f"expected a database with schema {head} or older at {place!r}, got {found}: a newer version "
-            "of Trivalent wrote it; upgrade this one: pip install --upgrade trivalent"
-        )
+        raise StoreError("store.database_newer", head=head, place=place, found=found)
     if found is None and (tables := inspect(connection).get_table_names()):
-        raise StoreError(
-            f"expected an empty database or one of Trivalent at {place!r}, got one with the tables "
-            f"{', '.join(sorted(tables)[:5])}; give Trivalent one of its own"
-        )
+        raise StoreError("store.database_foreign", place=place, tables=sorted(tables)[:5])
     return found
 
 
@@ -121,6 +112,5 @@ def _check_references(connection: Connection, database: Database) -> None:
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
     if broken:
         raise StoreError(
-            f"expected every row at {database.place!r} to refer to existing ones, got {len(broken)} that "
-            f"do not, first in table {broken[0][0]!r}; nothing was changed: restore a backup"
+            "store.database_references", place=database.place, count=len(broken), broken=broken[0][0]
         )

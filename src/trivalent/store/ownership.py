@@ -51,5 +51,5 @@ def one(session: Session, table: type[Row], owner_id: str, *, id_: str) -> Row:
     if possible([id_]):
         row = session.scalar(select(table).where(of(owner_id, table), table.id == id_))
     if row is None:
-        raise NotFoundError(f"expected the id of {_WHAT[table]} of yours, got {id_[:40]!r}, which is none")
+        raise NotFoundError("store.not_found", what=_WHAT[table], id=id_[:40])
     return row

@@ -50,9 +50,7 @@ def clean_account_name(name: str) -> str:
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
     if not 1 <= len(cleaned) <= NAME_LIMIT or visible(cleaned) != cleaned:
-        raise UsageError(
-            f"expected a name of 1 to {NAME_LIMIT} visible characters, got {cleaned[:70]!a}; choose another"
-        )
+        raise UsageError("account.name", name_limit=NAME_LIMIT, cleaned=cleaned[:70])
     return cleaned
 
 
@@ -86,10 +84,7 @@ def hash_password(password: str) -> str:
         It has fewer than 10 or more than 1000 characters.
     """
     if not SHORTEST <= len(password) <= LONGEST:
-        raise UsageError(
-            f"expected a password of {SHORTEST} to {LONGEST} characters, got {len(password)}; "
-            "choose another, such as a few words"
-        )
+        raise UsageError("account.password_length", shortest=SHORTEST, longest=LONGEST, count=len(password))
     with turn():
         return _hasher.hash(_bytes(password))
 
@@ -112,11 +107,7 @@ def turn() -> Iterator[None]:
         More people stand there than are served within seconds.
     """
     if not _places.acquire(blocking=False):
-        raise BusyError(
-            f"expected at most {LINE} people to sign in at the same moment, got one more; try again in "
-            f"{RETRY_S:.0f} s",
-            retry_after_s=RETRY_S,
-        )
+        raise BusyError("account.many_sign_in", line=LINE, retry_s=RETRY_S, retry_after_s=RETRY_S)
     try:
         with _hashing:
             yield

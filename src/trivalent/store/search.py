@@ -51,7 +51,7 @@ class Keyset:
             The cursor is not one of this order, or the limit is out of range.
         """
         if not 1 <= limit <= LIMIT:
-            raise UsageError(f"expected a limit from 1 to {LIMIT}, got {limit}")
+            raise UsageError("history.search_limit", limit=LIMIT, limit2=limit)
         columns = (self.column, self.id_)
         if cursor is not None:
             value, last = self._decoded(cursor)
@@ -78,10 +78,7 @@ class Keyset:
             if name != self.name or not isinstance(value, self.kind) or not possible([last]):
                 raise ValueError(cursor)
         except (ValueError, TypeError, RecursionError) as error:
-            raise UsageError(
-                f"expected a cursor that came with a page in the order {self.name!r}, got "
-                f"{cursor[:40]!r}; begin at the first page"
-            ) from error
+            raise UsageError("history.search_cursor", name=self.name, cursor=cursor[:40]) from error
         return storable(value) if isinstance(value, str) else value, last
 
 
@@ -111,9 +108,9 @@ def conditions(query: Query, owner_id: str) -> list[ColumnElement[bool]]:
         A label is unknown, the text is too long, or a time has no zone.
     """
     if unknown := set(query.labels) - set(LABELS):
-        raise UsageError(f"expected labels among {', '.join(LABELS)}, got {', '.join(sorted(unknown))}")
+        raise UsageError("history.search_labels", labels=list(LABELS), unknown=sorted(unknown))
     if len(query.text) > TEXT_LIMIT:
-        raise UsageError(f"expected at most {TEXT_LIMIT} characters to search for, got {len(query.text)}")
+        raise UsageError("history.search_text", text_limit=TEXT_LIMIT, count=len(query.text))
     row = AnalysisRow
     found = [of(owner_id, row)]
     if query.labels:
@@ -124,7 +121,7 @@ def conditions(query: Query, owner_id: str) -> list[ColumnElement[bool]]:
         if query.until is not None:
             found.append(row.created < _utc(query.until))
     except ValueError as error:
-        raise UsageError(f"expected a time with its zone, got {error}; add +00:00") from error
+        raise UsageError("history.search_zone", error=error) from error
     for column, value in (
         (row.model_name, query.model),
         (row.kind, query.kind),

@@ -75,7 +75,7 @@ class Store:
             The days are not positive.
         """
         if days is not None and days < 1:
-            raise UsageError(f"expected at least 1 day of retention, got {days}")
+            raise UsageError("store.retention", days=days)
         now = mapping.utc_now(now)
         count = 0
         for user_id, limit in self._limits(days):
@@ -126,9 +126,7 @@ class Store:
             The folder cannot be written.
         """
         if self._folders.reserve.is_needed:
-            raise StorageFullError(
-                f"expected room on the disk of {str(self._folders.home)!r}, got none; make some"
-            )
+            raise StorageFullError("store.no_room", home=self._folders.home)
         self._folders.check()
 
     def close(self) -> None:

@@ -53,8 +53,10 @@ def count(session: Session, name_key: str, address: str | None, *, now: datetime
         if row.locked_until is not None and row.locked_until > now:
             seconds = (row.locked_until - now).total_seconds()
             raise LockedError(
-                f"expected a pause after {tries} failures{where}, got another attempt; "
-                f"try again in {_in_words(seconds)}",
+                "account.pause",
+                tries=tries,
+                where=where,
+                in_words=_in_words(seconds),
                 retry_after_s=seconds,
             )
     locks = False

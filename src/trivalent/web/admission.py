@@ -45,9 +45,7 @@ class Admission:
         """
         found = self._found()
         if found is None or found.id != self.user_id or not found.active:
-            raise AuthenticationError(
-                "expected a session that is signed in, got one that ended; log in again"
-            )
+            raise AuthenticationError("account.session_ended")
         return found
 
     def holds(self) -> bool:

@@ -58,9 +58,7 @@ def _ask(*arguments: str) -> dict[str, Any]:
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment
         )
     except subprocess.TimeoutExpired as error:
-        raise DataError(
-            f"expected an answer within {TIMEOUT_S} s, got none; ask on the command line"
-        ) from error
+        raise DataError("dataset.data_page_timeout", timeout_s=TIMEOUT_S) from error
     if run.returncode == 0:
         answer: dict[str, Any] = json.loads(run.stdout)
         return answer

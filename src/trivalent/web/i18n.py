@@ -72,7 +72,7 @@ def t(key: str, **values: object) -> str:
     """
     text = catalogue().get(key)
     if text is None:
-        raise UsageError(f"expected a text under {key!r} in web/texts, found none; add it there")
+        raise UsageError("service.app_no_text", key=key)
     return in_language(text, language(), values)
 
 

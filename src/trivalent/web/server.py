@@ -102,7 +102,7 @@ def _run(app: App, settings: Settings, listener: socket.socket) -> None:
         signal.signal(number, lambda *_: None)
     server.run(sockets=[listener])
     if not server.started:
-        raise TrivalentError("expected the app to start, it did not; the log says why")
+        raise TrivalentError("service.app_start")
 
 
 def uvicorn_config(app: App, settings: Settings) -> uvicorn.Config:

@@ -125,7 +125,7 @@ def admission() -> Admission:
     """
     found: Admission | None = st.session_state.get("admission")
     if found is None:
-        raise AuthenticationError("expected a session that is signed in, got one without; log in")
+        raise AuthenticationError("account.session_none")
     return found
 
 

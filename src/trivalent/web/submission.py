@@ -126,8 +126,7 @@ def _read(file: UploadedFile) -> str:
     if known is None or known[0] != file.file_id:
         if file.size > TRANSCRIPT_MB * 1e6:
             raise TranscriptError(
-                f"expected a transcript of at most {TRANSCRIPT_MB} MB, got {file.size / 1e6:.0f} MB; "
-                "name the right file"
+                "transcript.upload_large", transcript_mb=TRANSCRIPT_MB, size=file.size / 1000000.0
             )
         known = st.session_state["transcript"] = (file.file_id, transcript_text(file.getvalue(), file.name))
     return known[1]

@@ -143,14 +143,11 @@ def _check_manifest(out: Path, manifest: Mapping[str, Any], *, restart: bool) ->
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"expected the manifest of an earlier run in {path}, got {error}") from error
+        raise UsageError("batch.manifest", path=path, error=error) from error
     if earlier.get("digest") == manifest["digest"]:
         return
     changed = [k for k in ("trivalent", "model", "options") if _plain(manifest[k]) != earlier.get(k)]
-    raise UsageError(
-        f"expected the {' and '.join(changed) or 'settings'} of the earlier run in {out}, got others; "
-        "choose another folder, or --restart to analyse everything again"
-    )
+    raise UsageError("batch.changed", changed=" and ".join(changed) or "settings", out=out)
 
 
 def _plain(value: Any) -> Any:
@@ -206,15 +203,11 @@ def only_run(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("a")
     except OSError as error:
-        raise TrivalentError(
-            f"expected a folder that can be written, got {out}: {error.strerror}; choose another with -o"
-        ) from error
+        raise TrivalentError("batch.folder", out=out, strerror=error.strerror) from error
     with lock:
         with suppress(OSError):  # a file system without locks: documents are still written at once
             if not lock_now(lock.fileno()):
-                raise UsageError(
-                    f"expected a folder without a run at work, got {out}; wait for it, or choose another"
-                )
+                raise UsageError("batch.at_work", out=out)
         yield
 
 
@@ -299,7 +292,7 @@ def _decoded(words: bytes | None, path: Path | None) -> str | None:
     try:
         return None if words is None else words.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"expected a transcript in UTF-8, got {path}: {error}; check the list") from error
+        raise InputError("batch.transcript_utf8", path=path, error=error) from error
 
 
 def _transcript_mark(path: Path | None) -> str | None:

@@ -89,10 +89,10 @@ def _answer(request: dict[str, Any], out: BinaryIO, inbox: _Inbox) -> dict[str, 
     except TrivalentError as error:
         told = error
     except MemoryError:
-        told = LimitError("expected a file that fits into memory, got one that does not; cut it into parts")
+        told = LimitError("work.child_memory")
     except Exception as error:
         # one bad file must not end the process; the message names the kind for a report
-        told = InputError(f"expected a file that can be analysed, got {type(error).__name__}: {error}")
+        told = InputError("work.child_other", type=type(error).__name__, error=error)
     return {"error": taken_apart(told)}
 
 

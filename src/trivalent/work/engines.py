@@ -132,15 +132,15 @@ def engine(name: str, *, workers: int | None, address: str | None = None) -> Loc
     count = workers if workers is not None else default_workers()
     most = MOST_PER_CORE * (os.cpu_count() or 2)
     if count < 1:
-        raise UsageError(f"expected at least one worker, got {count}")
+        raise UsageError("work.engine_workers", count=count)
     if address is None and count > most:
-        raise UsageError(f"expected at most {most} workers on this machine, got {count}")
+        raise UsageError("work.engine_many_workers", most=most, count=count)
     if name == EngineName.RAY:
         return Ray(count, address)
     if name != EngineName.LOCAL:
-        raise UsageError(f"expected an engine among {', '.join(EngineName)}, got {name}")
+        raise UsageError("work.engine_unknown", enginename=list(EngineName), name=name)
     if address is not None:
-        raise UsageError("expected --address only with --engine ray")
+        raise UsageError("work.engine_address")
     return Local(count)
 
 

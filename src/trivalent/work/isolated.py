@@ -195,10 +195,7 @@ def _follow(
             raise CancelledError("cancelled")
         if time.monotonic() - started > time_s:
             child.kill()
-            raise LimitError(
-                f"expected a file that is done within {time_s:g} s, got one that takes longer; "
-                "cut it into parts or allow more time"
-            )
+            raise LimitError("work.child_time", time_s=time_s)
         if child.memory_bytes() > child.limits.memory_bytes:
             child.kill()
             raise LimitError(_too_much(child.limits))

@@ -133,8 +133,7 @@ class Pool:
             own = self._queues.setdefault(owner, deque())
             if sum(map(len, self._queues.values())) >= self.waiting or len(own) >= self.waiting_each:
                 raise QueueFullError(
-                    f"expected at most {self.waiting_each} texts or files of an account that wait, and "
-                    f"{self.waiting} of all, got one more; wait"
+                    "work.queue_pool_full", waiting_each=self.waiting_each, waiting=self.waiting
                 )
             own.append(call)
             self._changed.notify()
@@ -208,7 +207,7 @@ class Pool:
             if call.cancelled:
                 raise CancelledError("cancelled")
             if left <= 0:
-                raise QueueFullError("expected a turn in time, got none: too many wait; try again later")
+                raise QueueFullError("work.queue_pool_late")
             answer = child.call(
                 call.task,
                 call.arguments,

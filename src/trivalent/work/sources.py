@@ -67,15 +67,13 @@ def find_sources(source: Path, *, results: Path | None = None) -> Sources:
         found = _walked(source, results)
     if not found.paths:
         closed = "".join(f"; {name} cannot be read: {reason}" for name, reason in found.unreadable[:1])
-        raise InputError(
-            f"expected recordings or texts in {source}, found none; check the folder or list{closed}"
-        )
+        raise InputError("batch.nothing", source=source, closed=closed)
     return found
 
 
 def _walked(folder: Path, results: Path | None) -> Sources:
     if not folder.is_dir():
-        raise InputError(f"expected a folder or a .csv list, got {folder}; check the path")
+        raise InputError("batch.source", folder=folder)
     within = folder.resolve()
     found = Sources(within=within)
     passed_over = None if results is None else results.resolve()
@@ -115,9 +113,7 @@ def _listed(path: Path) -> Sources:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             if "path" not in (reader.fieldnames or ()):
-                raise InputError(
-                    f"expected a column 'path' in {path}, got {', '.join(reader.fieldnames or ['none'])}"
-                )
+                raise InputError("batch.path_column", path=path, fieldnames=reader.fieldnames or ["none"])
             for row in reader:
                 if not (row["path"] or "").strip():
                     continue
@@ -127,5 +123,5 @@ def _listed(path: Path) -> Sources:
                 if row.get("transcript"):
                     found.transcripts[file] = path.parent / row["transcript"]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"expected a readable list in UTF-8, got {path}: {error}") from error
+        raise InputError("batch.list", path=path, error=error) from error
     return found

@@ -61,10 +61,7 @@ def write_tables(records: Iterable[Path], out: Path) -> Counts:
                     utterances.add(row)
                     counts.utterances += 1
     except OSError as error:
-        raise TrivalentError(
-            f"expected room to write the tables in {out}, got {error.strerror or error}; make room and run "
-            "the same command again: finished files are kept"
-        ) from error
+        raise TrivalentError("batch.room", out=out, reason=error.strerror or error) from error
     return counts
 
 

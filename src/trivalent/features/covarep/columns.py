@@ -54,9 +54,7 @@ def check_columns(names: Sequence[str] | None) -> tuple[str, ...]:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COLUMNS)}"
-            raise FeatureError(f"expected a COVAREP column, got {name!r}; {hint}")
+            raise FeatureError("covarep.column", name=name, hint=hint)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise FeatureError(
-            f"expected distinct column names, got {', '.join(chosen) or 'none'}; list each once"
-        )
+        raise FeatureError("covarep.distinct", chosen=", ".join(chosen) or "none")
     return chosen

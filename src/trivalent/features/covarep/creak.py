@@ -199,9 +199,7 @@ def _contents(path: Path) -> dict[str, Any]:
     try:
         stored = scipy.io.loadmat(path)
     except Exception as error:  # whatever a damaged file makes of the parser
-        raise FeatureError(
-            f"expected a MATLAB file at {path}, got one that cannot be read ({error}); copy it again"
-        ) from error
+        raise FeatureError("covarep.matlab", path=path, error=error) from error
     return {name: value for name, value in stored.items() if not name.startswith("__")}
 
 
@@ -252,6 +250,11 @@ def _input_range(path: Path) -> Array:
 
 def _refuse(path: Path, expected: str, got: str) -> NoReturn:
     raise FeatureError(
-        f"expected {expected} in {path}, got {got}; name the folder of COVAREP's own "
-        f"{NETWORK_FILE}, {LOW_FILE} and {HIGH_FILE}, or leave it out to use our own network"
+        "covarep.creak_files",
+        expected=expected,
+        path=path,
+        got=got,
+        network_file=NETWORK_FILE,
+        low_file=LOW_FILE,
+        high_file=HIGH_FILE,
     )

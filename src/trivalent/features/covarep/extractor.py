@@ -86,7 +86,7 @@ def covarep(
     """
     chosen = check_columns(columns)
     if rd not in get_args(Variant):
-        raise FeatureError(f"expected rd to be {' or '.join(get_args(Variant))}, got {rd!r}")
+        raise FeatureError("covarep.rd", variants=" or ".join(get_args(Variant)), rd=rd)
     creak = load_creak_network(creak_weights) if creak_weights is not None else None
     options = Options(strict=strict, rd=rd, seed=seed, creak=creak)
     samples = prepare(signal, fs, keep_offset=strict)
@@ -146,9 +146,7 @@ def _without_value(values: Array, chosen: Sequence[str]) -> dict[str, str]:
 def _hop_samples(hop_s: float) -> int:
     low, high = _HOP_RANGE_S
     if not low <= hop_s <= high:
-        raise FeatureError(
-            f"expected a hop of {low} to {high} s, got {hop_s!r}; the field's tables have 0.01"
-        )
+        raise FeatureError("covarep.hop", low=low, high=high, hop_s=hop_s)
     return int(round_half_away(hop_s * FS))
 
 

@@ -40,7 +40,7 @@ def prepare(signal: NDArray[Any], fs: int, *, keep_offset: bool = False) -> Arra
     x = _mono(_scaled(_checked_samples(signal)))
     if not np.isfinite(x).all():
         count = np.count_nonzero(~np.isfinite(x))
-        raise FeatureError(f"expected finite samples, got {count} that are not; repair the recording")
+        raise FeatureError("covarep.finite", count=count)
     # A small offset is left alone: subtracting it would turn digital silence into a tone at 0 Hz.
     if not keep_offset and x.size and abs(x.mean()) > _OFFSET * x.std():
         x = x - x.mean()
@@ -53,18 +53,16 @@ def prepare(signal: NDArray[Any], fs: int, *, keep_offset: bool = False) -> Arra
 def _checked_rate(fs: int) -> int:
     low, high = _FS_RANGE
     if not isinstance(fs, Real) or not low <= fs <= high or fs != int(fs):
-        raise FeatureError(
-            f"expected a sampling rate of {low} to {high} Hz, got {fs!r}; resample the recording"
-        )
+        raise FeatureError("covarep.rate", low=low, high=high, fs=fs)
     return int(fs)
 
 
 def _checked_samples(signal: NDArray[Any]) -> NDArray[Any]:
     x = np.asarray(signal)
     if x.dtype.kind not in "iuf":
-        raise FeatureError(f"expected samples as integers or floats, got dtype {x.dtype}; convert them")
+        raise FeatureError("covarep.dtype", dtype=x.dtype)
     if x.ndim not in (1, 2) or (x.ndim == 2 and not 1 <= x.shape[1] <= _CHANNELS):
-        raise FeatureError(f"expected shape (samples,) or (samples, channels), got {x.shape}; transpose it")
+        raise FeatureError("covarep.shape", shape=x.shape)
     return x
 
 

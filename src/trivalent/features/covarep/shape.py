@@ -99,7 +99,7 @@ def estimate_rd(x: Array, pitch: Pitch, frames: Ints, *, variant: Variant = "hea
         Unknown variant.
     """
     if variant not in ("head", "legacy"):
-        raise FeatureError(f"expected variant 'head' or 'legacy' of Rd, got {variant!r}")
+        raise FeatureError("covarep.variant", variant=variant)
     signature = np.full((len(pitch.f0), _PHASES - 1), np.nan)
     last = np.zeros(len(pitch.f0), dtype=np.int64)
     for block in harmonics(x, pitch, frames[pitch.f0[frames] >= F0_MIN]):

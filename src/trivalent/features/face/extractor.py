@@ -38,7 +38,7 @@ class FaceExtractor:
 
     def __init__(self, *, threads: int = 1, landmarks: bool = False) -> None:
         if threads < 1:
-            raise FeatureError(f"expected at least one thread, got {threads}; pass threads=1")
+            raise FeatureError("face.threads", threads=threads)
         self.columns = row_columns(landmarks=landmarks)
         self._landmarks = landmarks
         self._reader = FaceReader(threads=threads)
@@ -111,16 +111,12 @@ def validated(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the image if it is uint8 RGB of a usable size, else raise `FeatureError`."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise FeatureError(f"expected an image of uint8, got {got}; scale it to 0..255 and convert it")
+        raise FeatureError("face.uint8", got=got)
     if image.ndim != 3 or image.shape[2] != 3:
-        raise FeatureError(
-            f"expected an RGB image of shape (height, width, 3), got {image.shape}; "
-            "convert grey or RGBA to RGB"
-        )
+        raise FeatureError("face.rgb", shape=image.shape)
     if min(image.shape[:2]) < MIN_SIDE_PX:
         raise FeatureError(
-            f"expected an image of at least {MIN_SIDE_PX} x {MIN_SIDE_PX} pixels, got "
-            f"{image.shape[1]} x {image.shape[0]}; use a larger one"
+            "face.small_image", min_side_px=MIN_SIDE_PX, shape=image.shape[1], shape2=image.shape[0]
         )
     return image
 

@@ -68,9 +68,7 @@ class CanonicalFace:
                 landmark, weight = reference[_LANDMARK_ID], reference[_WEIGHT]
                 basis.append((int(landmark), float(np.frombuffer(weight, "<f4")[0])))  # type: ignore[arg-type]
         if vertices is None or not basis:
-            raise AssetError(
-                f"expected a mesh and a basis in {METADATA}, got neither or one; reinstall trivalent"
-            )
+            raise AssetError("face.mesh", metadata=METADATA)
         index = np.array([i for i, _ in basis])
         weights = np.array([[w] for _, w in basis])
         return cls(index, vertices[index], weights / weights.sum())

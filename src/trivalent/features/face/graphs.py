@@ -65,9 +65,7 @@ class TaskArchive:
         try:
             self._zip = zipfile.ZipFile(BytesIO(path.read_bytes()))
         except (OSError, zipfile.BadZipFile) as error:
-            raise AssetError(
-                f"expected {TASK} to be a readable zip archive, got {error}; reinstall trivalent"
-            ) from error
+            raise AssetError("face.task", task=TASK, error=error) from error
 
     def read(self, member: str) -> bytes:
         """Return the bytes of one member."""

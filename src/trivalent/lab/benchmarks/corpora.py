@@ -71,9 +71,7 @@ def read_corpora(
         except DataError as error:
             log.warning("%s is left out: %s", name, error)
     if not found:
-        raise DataError(
-            f"expected {' or '.join(names)} in {root}, got none of them; see `trivalent data list`"
-        )
+        raise DataError("benchmark.no_data", names=" or ".join(names), root=root)
     return found, tuple(name for name in names if name not in found)
 
 
@@ -135,7 +133,7 @@ def read_glove(root: Path) -> GloVe:
         with np.load(path, allow_pickle=False) as content:
             words, vectors = content["words"].tolist(), content["vectors"].astype(np.float32)
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"expected words and vectors in {path}, got: {error}; get it anew") from error
+        raise DataError("benchmark.vectors", path=path, error=error) from error
     rows = {word: i for i, word in enumerate(words)}
     return GloVe(rows, vectors, source=f"glove-6b-{vectors.shape[1]}d")
 

@@ -39,8 +39,7 @@ class Candidate:
         for system, _ in self.members:
             if system.training.validations_per_epoch:
                 raise UsageError(
-                    "expected systems without a choice of the epoch, got validations_per_epoch "
-                    f"{system.training.validations_per_epoch}; set it to 0"
+                    "benchmark.no_epochs", validations_per_epoch=system.training.validations_per_epoch
                 )
 
     def probabilities(self, problem: Problem, part: Part, seeds: Sequence[int]) -> NDArray[np.float64]:

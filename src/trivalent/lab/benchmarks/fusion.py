@@ -167,7 +167,7 @@ def benchmark(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> R
         except DataError as error:
             absent.append(f"{name} ({error})")
     if not data:
-        raise DataError(f"expected {' or '.join(_DATA)} in {root}, got neither; see `trivalent data list`")
+        raise DataError("benchmark.neither", data=" or ".join(_DATA), root=root)
     result, studies = run_fusion(data, seeds=seeds)
     if absent:
         result.caveats.append(f"Not there, or damaged, and so left out: {'; '.join(absent)}.")

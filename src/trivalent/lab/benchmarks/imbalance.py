@@ -354,9 +354,7 @@ def benchmark(root: Path, seeds: Sequence[int], out: Path, synthetic: bool) -> R
             continue
         problems.append(Imbalanced(name, make_problem(data if data.features else with_minilm(data))))
     if not problems:
-        raise DataError(
-            f"expected one of {', '.join(_DATA)} in {root}, got none; see `trivalent data list`"
-        )
+        raise DataError("benchmark.none_of", data=list(_DATA), root=root)
     result, table = run_imbalance(problems, seeds=seeds)
     if absent:
         result.caveats.append(f"Not there, or damaged, and so left out: {', '.join(absent)}.")

@@ -52,10 +52,7 @@ def mosei_data(root: Path, *, synthetic: bool = REAL) -> Dataset:
     files = [root / FOLDER / track.file for track in TRACKS[:3]]
     complete = all(path.is_file() for path in files)
     if complete and not synthetic and any(is_synthetic(path) for path in files):
-        raise DataError(
-            f"expected measured features in {root / FOLDER}, got synthetic ones, from which nothing "
-            "follows about people; give --synthetic to run it all the same"
-        )
+        raise DataError("benchmark.synthetic", root=root / FOLDER)
     return find_dataset("mosei" if complete else "mosei-922").read(root, "sdk-subset")
 
 
@@ -112,9 +109,9 @@ def run_benchmark(
         Its data are not there.
     """
     if name not in BENCHMARKS:
-        raise UsageError(f"expected a benchmark among {', '.join(BENCHMARKS)}, got {name!r}")
+        raise UsageError("benchmark.unknown", benchmarks=list(BENCHMARKS), name=name)
     if seeds < 2:
-        raise UsageError(f"expected at least 2 seeds for an interval, got {seeds}; 10 is the default")
+        raise UsageError("benchmark.seeds", seeds=seeds)
     result = BENCHMARKS[name].run(root, range(seeds), out, synthetic)
     if synthetic:
         result.caveats.insert(0, "SYNTHETIC features were allowed: figures say nothing about people.")

@@ -143,7 +143,7 @@ def run_text_encoder(
         There is no corpus, or one lacks a part or text features.
     """
     if not corpora:
-        raise DataError("expected a corpus, got none; see `trivalent data list`")
+        raise DataError("benchmark.no_corpus")
     table = TextEncoder(Bench(tuple(seeds)), tuple(sizes), epochs)
     for corpus, encoded in corpora.items():
         for encoder, data in encoded.items():

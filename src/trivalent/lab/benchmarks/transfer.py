@@ -96,7 +96,7 @@ def run_transfer(
         Fewer than two corpora, or a video is trained on here and tested on there.
     """
     if len(corpora) < 2:
-        raise DataError(f"expected two corpora or more, got {', '.join(corpora) or 'none'}; get others")
+        raise DataError("benchmark.two_corpora", corpora=", ".join(corpora) or "none")
     table, names = Transfer(Bench(tuple(seeds)), corpora, epochs), list(corpora)
     counts = {name: str(table.score(name, train=[name], test=names)) for name in names}
     counts[POOLED] = str(table.score(POOLED, train=names, test=names))

@@ -100,9 +100,7 @@ def compress(where: str | Path, recipe: CompressionRecipe, *, root: Path, out: P
         elif m is Modality.AUDIO and recipe.voice_config().technique != "keep":
             done[m] = _voice(spec, files.read(spec.model), recipe.voice_config(), root=root, out=out)
     if not done:
-        raise BundleError(
-            f"expected a text or voice expert to compress in {files.where}, got none; or a recipe keeps it"
-        )
+        raise BundleError("compress.nothing", where=files.where)
     _write(files, bundle, recipe, done=done, folder=out / "bundle")
     result = report(bundle.name, done)
     return [path.read_text(encoding="utf-8") for path in result.write(out) if path.suffix == ".md"]
@@ -139,10 +137,7 @@ def _text(spec: ExpertSpec, graph: bytes, config: TextConfig, *, root: Path, out
 
 def _voice(spec: ExpertSpec, graph: bytes, config: VoiceConfig, *, root: Path, out: Path) -> Compressed:
     if spec.inputs is not Inputs.FRAMES:
-        raise BundleError(
-            "expected a voice over frames to distill, got pooled statistics; it is small, so keep it: "
-            "--set voice.technique=keep"
-        )
+        raise BundleError("compress.pooled_voice")
     members, path = (
         read_members(read_weights(graph, where=spec.model), where=spec.model),
         out / "work" / spec.model,

@@ -57,9 +57,7 @@ class DistillationConfig:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or not 0 <= self.hard <= 1 or min(self.sentence, self.altered) < 0:
-            raise RecipeError(
-                f"expected temperature > 0, hard in [0, 1], sentence and altered >= 0, got {self}"
-            )
+            raise RecipeError("compress.distillation", given=self)
 
 
 class DistillationBatch(NamedTuple):

@@ -164,15 +164,20 @@ def _check(large: StudentConfig, small: StudentConfig) -> None:
     fresh = small.family != "encoder" or small.width != large.width
     if small.embedding > min(small.width, large.embedding):
         raise RecipeError(
-            f"expected an embedding of at most {min(small.width, large.embedding)}, got {small.embedding}"
+            "compress.embedding", width=min(small.width, large.embedding), embedding=small.embedding
         )
     if fresh:
         return
     wrong = [i for i in small.layers if not 0 <= i < len(large.layers)]
     if wrong or small.heads > large.heads or small.feedforward > large.feedforward:
         raise RecipeError(
-            f"expected layers among 0 to {len(large.layers) - 1}, at most {large.heads} heads and "
-            f"{large.feedforward} rows, got {list(small.layers)}, {small.heads} and {small.feedforward}"
+            "compress.sizes",
+            count=len(large.layers) - 1,
+            heads=large.heads,
+            feedforward=large.feedforward,
+            layers=list(small.layers),
+            heads2=small.heads,
+            feedforward2=small.feedforward,
         )
 
 

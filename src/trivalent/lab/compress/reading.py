@@ -37,9 +37,7 @@ def read_weights(data: bytes, *, where: str) -> Weights:
     try:
         graph = onnx.load_from_string(data).graph
     except Exception as error:  # protobuf raises classes of its own
-        raise BundleError(
-            f"expected an ONNX graph in {where}, got: {error}; get the bundle again"
-        ) from error
+        raise BundleError("compress.graph", where=where, error=error) from error
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     weights: Weights = {}
     for name in stored:

@@ -58,7 +58,7 @@ def _filled(given: Mapping[str, Any], **defaults: Mapping[str, Any]) -> dict[str
     """Add what a mapping within a recipe does not say."""
     wrong = [key for key in defaults if not isinstance(given.get(key, {}), Mapping)]
     if wrong:
-        raise RecipeError(f"expected keys under {wrong[0]!r}, got {given[wrong[0]]!r}; change it")
+        raise RecipeError("compress.keys", wrong=wrong[0], given=given[wrong[0]])
     return {**given, **{key: {**own, **given.get(key, {})} for key, own in defaults.items()}}
 
 
@@ -83,7 +83,7 @@ def parse_compression(content: Mapping[str, Any], *, where: str) -> CompressionR
     """
     recipe = build(CompressionRecipe, content, where=where)
     if recipe.kind != KIND:
-        raise RecipeError(f"expected a recipe of kind {KIND} in {where}, got {recipe.kind!r}; train it")
+        raise RecipeError("compress.kind", kind=KIND, where=where, given=recipe.kind)
     text, voice = recipe.text_config(), recipe.voice_config()
     build(StudentConfig, text.student, where=f"{where}, text.student")
     build(TransferConfig, text.transfer, where=f"{where}, text.transfer")

@@ -64,9 +64,7 @@ class StudentConfig:
         check_known("family", self.family, FAMILIES)
         sizes = (self.width, self.embedding, self.heads, self.feedforward, self.teacher_width)
         if not self.layers or min(sizes) < 1 or self.vocabulary < 0 or not 0 <= self.dropout < 1:
-            raise RecipeError(
-                f"expected layers, positive sizes and a dropout in [0, 1) of a student, got {self}"
-            )
+            raise RecipeError("compress.student", given=self)
 
 
 class EncoderLayer(nn.Module):
@@ -209,10 +207,7 @@ def whole_network(weights: Mapping[str, NDArray[np.float32]], *, where: str) -> 
         network = TextStudent(config, rows=np.arange(len(table)))
         network.load_state_dict({**network.state_dict(), **_renamed(weights, prefix, depth)})
     except (KeyError, IndexError, RuntimeError) as error:
-        raise BundleError(
-            f"expected the graph of a text expert that trivalent train made in {where}, got one without "
-            f"{error}; only distillation into a family that starts anew is possible"
-        ) from error
+        raise BundleError("compress.text_graph", where=where, error=error) from error
     return network.eval()
 
 

@@ -77,9 +77,7 @@ class TextConfig:
     def __post_init__(self) -> None:
         check_known("technique", self.technique, TECHNIQUES)
         if not self.corpora or not self.seeds or self.importance < 1:
-            raise RecipeError(
-                "expected corpora, seeds and importance >= 1 of the text; give at least one each"
-            )
+            raise RecipeError("compress.text_parts")
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,9 +51,7 @@ class TransferConfig:
     def __post_init__(self) -> None:
         shares = (self.drops, self.spans, self.mixes, self.bare)
         if self.copies < 0 or not 0 < self.drop < 1 or min(shares) < 0 or sum(shares) <= 0:
-            raise RecipeError(
-                f"expected copies >= 0, drop in (0, 1) and shares >= 0 of alterations, got {self}"
-            )
+            raise RecipeError("compress.alterations", given=self)
 
 
 def alter_texts(texts: Sequence[str], config: TransferConfig, *, seed: int = 0) -> list[str]:

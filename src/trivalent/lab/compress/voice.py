@@ -68,8 +68,11 @@ class VoiceConfig:
     def __post_init__(self) -> None:
         if self.technique not in TECHNIQUES or self.temperature <= 0 or not 0 <= self.hard <= 1:
             raise RecipeError(
-                f"expected a technique among {', '.join(TECHNIQUES)}, temperature > 0, hard in [0, 1] of "
-                f"the voice, got {self.technique!r}, {self.temperature:g} and {self.hard:g}; change it"
+                "compress.voice_technique",
+                techniques=list(TECHNIQUES),
+                technique=self.technique,
+                temperature=self.temperature,
+                hard=self.hard,
             )
 
 
@@ -133,11 +136,9 @@ def read_members(weights: Weights, *, where: str) -> list[TemporalNetwork]:
             network.load_state_dict({**network.state_dict(), **own})
             networks.append(network.eval())
     except (KeyError, ValueError, RuntimeError) as error:
-        raise BundleError(
-            f"expected members of a voice over frames in {where}, got: {error}; keep it"
-        ) from error
+        raise BundleError("compress.voice_graph", where=where, error=error) from error
     if not networks:
-        raise BundleError(f"expected members of a voice over frames in {where}, got none; keep it")
+        raise BundleError("compress.voice_members", where=where)
     return networks
 
 
@@ -191,9 +192,7 @@ def distill_voice(
     folds = data.folds
     per_fold, rest = divmod(len(members), folds.max() + 1)
     if rest or spec.inputs is not Inputs.FRAMES:
-        raise BundleError(
-            f"expected as many members for each of {folds.max() + 1} folds, got {len(members)}; keep it"
-        )
+        raise BundleError("compress.voice_folds", folds=folds.max() + 1, count=len(members))
     mark = fingerprint(asdict(config), [n.state_dict()["head.bias"].tolist() for n in members], data.ids)
     logits, teacher_logits = np.zeros((2, len(data), 3))
     for fold in range(folds.max() + 1):

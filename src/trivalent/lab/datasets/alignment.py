@@ -106,19 +106,13 @@ def _check(intervals: Array, features: NDArray[Any], spans: Array) -> None:
         or spans.shape[1] != 2
     ):
         raise DataError(
-            f"expected intervals (n, 2), features (n, d) and spans (m, 2), "
-            f"got {intervals.shape}, {features.shape} and {spans.shape}"
+            "csd.alignment_shapes", shape=intervals.shape, shape2=features.shape, shape3=spans.shape
         )
     if not (np.isfinite(intervals).all() and np.isfinite(spans).all()):
-        raise DataError("expected finite times, got NaN or infinity; drop those rows")
+        raise DataError("csd.alignment_finite")
     if (np.diff(intervals.ravel()) < 0).any():
         row = int(np.flatnonzero(np.diff(intervals.ravel()) < 0)[0] + 1) // 2
-        raise DataError(
-            f"expected intervals that follow each other, got {intervals[row].tolist()} in row {row}; "
-            "sort them and cut their overlaps"
-        )
+        raise DataError("csd.alignment_order", intervals=intervals[row].tolist(), row=row)
     if (spans[:, 1] < spans[:, 0]).any():
         row = int(np.flatnonzero(spans[:, 1] < spans[:, 0])[0])
-        raise DataError(
-            f"expected spans that end after their start, got {spans[row].tolist()} in row {row}"
-        )
+        raise DataError("csd.alignment_spans", spans=spans[row].tolist(), row=row)

@@ -85,7 +85,7 @@ def video_of(name: str) -> str:
     """
     found = _VIDEO.fullmatch(name)
     if found is None:
-        raise DataError(f"expected the name of a clip like video_0018_0004, got {name!r}; correct it")
+        raise DataError("chsims.clip_name", name=name)
     return found[1]
 
 
@@ -120,28 +120,17 @@ def read_clips(root: Path, name: str = "ch-sims", *, text: str = CHINESE) -> Cli
     value, split, words = (official.get(c, c) for c in ("val", "split", text))
     missing = [c for c in (*columns, value, split, words) if c not in rows[0]]
     if missing:
-        raise DataError(
-            f"expected the columns {', '.join(missing)} in {path}, got {', '.join(map(str, rows[0]))}; "
-            "get the file anew"
-        )
+        raise DataError("chsims.columns", missing=list(missing), path=path, found=list(rows[0]))
     kept: dict[str, tuple[float, str, str]] = {}
     for line, row in enumerate(rows, start=2):
         if None in row.values():
-            raise DataError(
-                f"expected {len(row)} cells in line {line} of {path}, got fewer; correct or drop it"
-            )
+            raise DataError("chsims.cells", count=len(row), line=line, path=path)
         key = "_".join(row[c].strip() for c in columns)
         if not _VIDEO.fullmatch(key):
-            raise DataError(
-                f"expected a name like video_0018_0004 in line {line} of {path}, got {key!r}; "
-                "correct or drop the line"
-            )
+            raise DataError("chsims.key", line=line, path=path, key=key)
         content = (_score(row[value], f"column {value}, line {line} of {path}"), row[split], row[words])
         if kept.setdefault(key, content) != content:
-            raise DataError(
-                f"expected {key} once in {path}, got it again with another content in line {line}; "
-                "drop one of them"
-            )
+            raise DataError("chsims.twice", key=key, path=path, line=line)
     scores, splits, texts = zip(*kept.values(), strict=True)
     return Clips(
         tuple(kept),
@@ -156,9 +145,7 @@ def _find(root: Path, names: Sequence[str]) -> Path:
     for name in names:
         if (root / FOLDER / name).is_file():
             return root / FOLDER / name
-    raise DataError(
-        f"expected {' or '.join(names)} in {root / FOLDER}, got neither; give --root or set TRIVALENT_DATA"
-    )
+    raise DataError("chsims.absent", names=" or ".join(names), root=root / FOLDER)
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -166,15 +153,13 @@ def _read(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
-        raise DataError(f"expected a table at {path}, got: {error.strerror}; check the path") from error
+        raise DataError("chsims.table", path=path, strerror=error.strerror) from error
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"expected UTF-8 in {path}, got {error}; save it as UTF-8 (iconv -f GB18030 -t UTF-8)"
-        ) from error
+        raise DataError("chsims.utf8", path=path, error=error) from error
     except csv.Error as error:
-        raise DataError(f"expected a table at {path}, got: {error}; get the file anew") from error
+        raise DataError("chsims.table_damaged", path=path, error=error) from error
     if not rows:
-        raise DataError(f"expected clips in {path}, got none; get the file anew")
+        raise DataError("chsims.no_clips", path=path)
     return rows
 
 
@@ -184,7 +169,7 @@ def _score(cell: str, where: str) -> float:
     except ValueError:
         value = np.nan
     if not abs(value) <= 1:
-        raise DataError(f"expected a score in [-1, 1] in {where}, got {cell!r}; correct or drop the line")
+        raise DataError("chsims.score", where=where, cell=cell)
     return round(SCALE * value, 6)
 
 

@@ -163,7 +163,7 @@ def _pool(path: Path, spans: Spans) -> tuple[NDArray[np.float32], dict[str, int]
             )
             values[rows] = average_over(intervals, features, spans=times)[0]
     if values is None:
-        raise DataError(f"expected some of {len(spans.video)} samples in {path.name}, got none of them")
+        raise DataError("csd.cmu_samples", count=len(spans.video), name=path.name)
     return values, counts
 
 
@@ -173,8 +173,11 @@ def _read(file: ComputationalSequence, video: str) -> TimedFeatures | None:
         sequence = file.read(video)
         if sequence.features.dtype.kind not in "fiu" or not len(sequence):
             raise DataError(
-                f"expected rows of numbers for {video} in {file.path.name}, "
-                f"got {sequence.features.shape} of {sequence.features.dtype}"
+                "csd.cmu_rows",
+                video=video,
+                name=file.path.name,
+                shape=sequence.features.shape,
+                dtype=sequence.features.dtype,
             )
     except DataError as error:
         log.warning("%s", error)

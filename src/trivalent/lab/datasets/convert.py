@@ -39,7 +39,7 @@ def convert_sequence(source: Path, target: Path) -> str:
         table = SequenceTable.load(source)
         table.write_csd(target)
     else:
-        raise UsageError(f"expected .csd to .npz or .npz to .csd, got {kinds[0]!r} to {kinds[1]!r}")
+        raise UsageError("csd.convert_kinds", kinds=kinds[0], kinds2=kinds[1])
     return f"{target}: {len(table.keys):,} keys, {len(table.intervals):,} rows"
 
 
@@ -70,7 +70,7 @@ def save_dataset(data: Dataset, target: Path) -> str:
     elif target.suffix.lower() == ".csv":
         write_text_atomic(target, _table(data))
     else:
-        raise UsageError(f"expected an output that ends in .npz or .csv, got {target.name!r}")
+        raise UsageError("csd.convert_output", name=target.name)
     return f"{target}: {len(data):,} samples of {data.name}, protocol {data.protocol}"
 
 

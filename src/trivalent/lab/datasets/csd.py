@@ -75,10 +75,7 @@ class ComputationalSequence:
             roots = list(self._file)
             if len(roots) != 1 or "data" not in self._file[roots[0]]:
                 got = ", ".join(roots)[:200] or "nothing"
-                raise DataError(
-                    f"expected one root with the group data in {self.path}, got {got}; "
-                    "this is not a computational sequence"
-                )
+                raise DataError("csd.root", path=self.path, got=got)
             self.name: str = roots[0]
             self._data = _inside(_inside(self._file, self.name), "data")
             self.keys: tuple[str, ...] = tuple(self._data)
@@ -145,10 +142,7 @@ class ComputationalSequence:
             stay readable.
         """
         if key not in self._data:
-            raise DataError(
-                f"expected a key of {self.path.name}, got {key!r}, which it does not hold; "
-                f"it has {len(self.keys)} keys"
-            )
+            raise DataError("csd.key", name=self.path.name, key=key, count=len(self.keys))
         try:
             group = _inside(self._data, key)
             found = TimedFeatures(
@@ -201,7 +195,7 @@ def write_csd(
             data = root.create_group("data")
             for key, sequence in sequences:
                 if key in data:
-                    raise DataError(f"expected each key once, got {key!r} again; drop one of them")
+                    raise DataError("csd.twice", key=key)
                 _check(sequence, f"key {key!r}", ordered=False)
                 group = data.create_group(key)
                 group.create_dataset("features", data=sequence.features)
@@ -211,7 +205,7 @@ def write_csd(
                 fields.create_dataset(field, data=[value], dtype=h5py.string_dtype())
         partial.replace(target)
     except OSError as error:
-        raise DataError(f"expected a place to write {target}, got: {error}; choose another path") from error
+        raise DataError("csd.write", target=target, error=error) from error
     finally:
         partial.unlink(missing_ok=True)
     return target
@@ -253,15 +247,9 @@ def _array(dataset: Any) -> Any:
 def _check(sequence: TimedFeatures, where: str, *, ordered: bool) -> None:
     intervals, features = sequence.intervals, sequence.features
     if intervals.ndim != 2 or intervals.shape[1] != 2 or features.ndim != 2:
-        raise DataError(
-            f"expected intervals (n, 2) and features (n, d) in {where}, "
-            f"got {intervals.shape} and {features.shape}; drop the key or get the file anew"
-        )
+        raise DataError("csd.shapes", where=where, shape=intervals.shape, shape2=features.shape)
     if len(intervals) != len(features):
-        raise DataError(
-            f"expected as many intervals as features in {where}, got {len(intervals)} and "
-            f"{len(features)}; drop the key or get the file anew"
-        )
+        raise DataError("csd.lengths", where=where, count=len(intervals), count2=len(features))
     start, end = intervals.T
     wrong = ~(end >= start) | ~np.isfinite(intervals).all(axis=1)
     if ordered and len(start) > 1:
@@ -270,15 +258,19 @@ def _check(sequence: TimedFeatures, where: str, *, ordered: bool) -> None:
         row = int(np.flatnonzero(wrong)[0])
         rule = "that follow each other" if ordered else "with an end after the start"
         raise DataError(
-            f"expected intervals {rule} in {where}, got {intervals[row].tolist()} in row {row} "
-            f"({int(wrong.sum())} such in all); drop the key or sort the file"
+            "csd.intervals",
+            rule=rule,
+            where=where,
+            intervals=intervals[row].tolist(),
+            row=row,
+            wrong=int(wrong.sum()),
         )
 
 
 def _open(path: Path) -> h5py.File:
     h5py = _library()
     if not path.is_file():
-        raise DataError(f"expected a .csd file, got {path}, which is none; check the path")
+        raise DataError("csd.none", path=path)
     try:
         return h5py.File(path, "r")
     except (OSError, RuntimeError) as error:
@@ -296,9 +288,7 @@ def _library() -> Any:
 def _damaged(path: Path, error: Exception, *, key: str | None = None) -> DataError:
     where = path.name if key is None else f"{path.name}, key {key!r}"
     reason = " ".join(str(error).split())[:160]
-    return DataError(
-        f"expected a complete HDF5 file, got {where}, which is damaged ({reason}); get it anew"
-    )
+    return DataError("csd.damaged", where=where, reason=reason)
 
 
 def _text(path: Path, dataset: Any) -> str:

@@ -55,10 +55,7 @@ class SequenceTable:
             parts = [file.read(key) for key in file.keys]
             widths = {part.features.shape[1] for part in parts}
             if len(widths) != 1:
-                raise DataError(
-                    f"expected one number of columns in {path.name}, got {sorted(widths)}; "
-                    "convert the keys on their own"
-                )
+                raise DataError("csd.widths", name=path.name, widths=sorted(widths))
             return cls(
                 file.name,
                 np.array(file.keys, dtype=np.str_),
@@ -112,10 +109,7 @@ class SequenceTable:
                     dict(zip(fields, values, strict=True)),
                 )
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-            raise DataError(
-                f"expected a table of a computational sequence, got {path.name}: {error}; "
-                "make it with `trivalent data convert`"
-            ) from error
+            raise DataError("csd.table", name=path.name, error=error) from error
 
 
 def _fixed(features: NDArray[Any]) -> NDArray[Any]:

@@ -94,12 +94,17 @@ class Dataset:
         lengths |= {"texts": len(self.texts)} if self.texts is not None else {}
         for what, length in lengths.items():
             if length != len(self.ids):
-                raise DataError(f"expected {len(self.ids)} {what} in {self.name}, got {length}")
+                raise DataError(
+                    "dataset.count", count=len(self.ids), what=what, name=self.name, length=length
+                )
         for modality, block in self.features.items():
             if block.values.ndim != 2 or block.values.shape[1] != len(block.columns):
                 raise DataError(
-                    f"expected {len(block.columns)} columns of {modality} in {self.name}, "
-                    f"got values of shape {block.values.shape}"
+                    "dataset.columns",
+                    count=len(block.columns),
+                    modality=modality,
+                    name=self.name,
+                    shape=block.values.shape,
                 )
         self._check_labels()
         check_unique(self.ids, self.name)
@@ -108,12 +113,11 @@ class Dataset:
     def _check_labels(self) -> None:
         strange = set(np.unique(self.labels).tolist()) - set(map(int, Sentiment))
         if strange:
-            raise DataError(f"expected labels 0, 1, 2 in {self.name}, got {min(strange)}; drop or map them")
+            raise DataError("dataset.labels", name=self.name, strange=min(strange))
         unknown = set(np.unique(self.split).tolist()) - {"", *SPLITS}
         if unknown:
             raise DataError(
-                f"expected the splits {', '.join(SPLITS)} in {self.name}, got {sorted(unknown)[0]!r}; "
-                "rename it"
+                "dataset.splits", splits=list(SPLITS), name=self.name, unknown=sorted(unknown)[0]
             )
 
     def __len__(self) -> int:
@@ -139,8 +143,7 @@ class Dataset:
         if not rows.any():
             found = ", ".join(s for s in SPLITS if (self.split == s).any()) or "none"
             raise DataError(
-                f"expected samples in {split} of {self.name}, protocol {self.protocol}, got none "
-                f"(splits with samples: {found}); choose another split or protocol"
+                "dataset.empty_split", split=split, name=self.name, protocol=self.protocol, found=found
             )
         return self.take(rows)
 
@@ -153,8 +156,11 @@ def check_unique(ids: NDArray[np.str_], name: str) -> None:
     found, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"expected each sample once in {name}, got {str(found[counts > 1][0])!r} {counts.max()} times "
-            f"({int((counts > 1).sum())} such ids); drop the duplicates"
+            "dataset.twice",
+            name=name,
+            found=found[counts > 1][0],
+            counts=counts.max(),
+            value=int((counts > 1).sum()),
         )
 
 

@@ -142,7 +142,7 @@ def download(
         The disk is full or cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise DataError("not an http or https address")
+        raise DataError("fetch.download_no_http")
     patience, best, failures = patience or Patience(), 0, 0
     transfer = _Transfer(url, part, size, checked, patience.timeout_s, tell)
     while True:
@@ -159,7 +159,7 @@ def download(
         else:
             failures += 1
         if failures >= patience.tries:
-            raise DataError(f"{drop} (tried {failures} times without getting further)")
+            raise DataError("fetch.download_no_progress", drop=drop, failures=failures)
         pause = max(patience.pause_s * 2 ** max(0, failures - 1), drop.wait_s)
         time.sleep(min(pause, patience.longest_pause_s))
 
@@ -262,14 +262,14 @@ class _Transfer:
                 raise UnreachableError(_reason(error.reason, self.timeout_s)) from error
             raise DataError(str(error.reason)) from error  # a redirect to another scheme
         except (http.client.InvalidURL, ValueError) as error:
-            raise DataError(f"not an address: {error}") from error
+            raise DataError("fetch.download_address", error=error) from error
         except (OSError, http.client.HTTPException) as error:
             raise _DroppedError(_reason(error, self.timeout_s)) from error
         return answer
 
     def _require_size(self, total: int | None) -> None:
         if total is not None and self.size is not None and total != self.size:
-            raise DataError(f"expected {self.size:,} bytes, the server has {total:,}")
+            raise DataError("fetch.download_other_size", size=self.size, total=total)
 
     def _refused(self, error: HTTPError, have: int, before: _Version | None) -> None:
         """Raise what an error of HTTP means; return if it says that nothing is missing."""
@@ -313,7 +313,7 @@ class _Transfer:
             raise _DroppedError(reason, received=position - place.start)
         if goal is not None and position > goal:
             discard(self.part)
-            raise DataError(f"expected {goal:,} bytes, the server sends more")
+            raise DataError("fetch.download_more", goal=goal)
 
 
 @cache

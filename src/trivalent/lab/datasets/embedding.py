@@ -51,7 +51,7 @@ def embed_texts(texts: Sequence[str], *, encoder: str = "minilm") -> NDArray[np.
         Its weights are absent or damaged.
     """
     if encoder not in list(Encoder):
-        raise UsageError(f"expected an encoder among {', '.join(Encoder)}, got {encoder!r}; choose one")
+        raise UsageError("benchmark.text_encoder_unknown", encoder=list(Encoder), encoder2=encoder)
     path = _path(texts, encoder)
     found = _read(path, len(texts))
     if found is None:

@@ -86,7 +86,7 @@ class Entry:
         if name is None:
             return self.protocols[0]
         if name not in known:
-            raise UsageError(f"expected a protocol of {self.name} among {', '.join(known)}, got {name!r}")
+            raise UsageError("dataset.protocol", name=self.name, known=list(known), given=name)
         return known[name]
 
     def read(self, root: Path, protocol: str | None = None, *, features: bool = True) -> Dataset:

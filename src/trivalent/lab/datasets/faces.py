@@ -47,21 +47,17 @@ def read_labels(root: Path) -> pd.DataFrame:
     """
     path = root / FOLDER / LABELS_FILE
     if not path.is_file():
-        raise DataError(
-            f"expected {FOLDER}/{LABELS_FILE} under {root}, found none; set TRIVALENT_DATA or --root"
-        )
+        raise DataError("faces.absent", folder=FOLDER, labels_file=LABELS_FILE, root=root)
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     missing = [name for name in TABLE_COLUMNS if name not in table.columns]
     if missing:
         raise DataError(
-            f"expected columns {', '.join(TABLE_COLUMNS)} in {LABELS_FILE}, got none named {missing[0]}"
+            "faces.columns", table_columns=list(TABLE_COLUMNS), labels_file=LABELS_FILE, missing=missing[0]
         )
     codes = {"": NO_LABEL} | {s.label: int(s) for s in Sentiment}
     unknown = set(table["sentiment"]) - set(codes)
     if unknown:
-        raise DataError(
-            f"expected a sentiment or a blank in {LABELS_FILE}, got {min(unknown)!r}; correct the table"
-        )
+        raise DataError("faces.sentiment", labels_file=LABELS_FILE, unknown=min(unknown))
     table["label"] = table["sentiment"].map(codes).astype(np.int64)
     return table
 
@@ -134,13 +130,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         The file is absent or not a picture.
     """
     if not path.is_file():
-        raise DataError(
-            f"expected the picture {path.name} that the table names, found none; check the data set"
-        )
+        raise DataError("faces.picture_absent", name=path.name)
     try:
         with Image.open(path) as picture:
             return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"expected a picture, got {path.name}, which cannot be decoded; check the data set"
-        ) from error
+        raise DataError("faces.picture", name=path.name) from error

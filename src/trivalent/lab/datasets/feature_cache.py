@@ -124,7 +124,7 @@ class FeatureCache:
             A model file is absent or damaged.
         """
         if workers < 1:
-            raise UsageError(f"expected at least one worker, got {workers}; ask for more")
+            raise UsageError("dataset.cache_workers", workers=workers)
         self._tidy()
         work = partial(self.fill, extractions=tuple(extractions), retry=retry)
         unique = list(dict.fromkeys(paths))
@@ -238,10 +238,7 @@ class _Pool(ProcessPoolExecutor):
         try:
             self.submit(int).result()
         except BrokenProcessPool as error:
-            raise DataError(
-                "expected worker processes to start, got none; guard the entry of your script by "
-                'if __name__ == "__main__", or use one worker'
-            ) from error
+            raise DataError("dataset.cache_start") from error
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         # After an error or Ctrl-C, what has not begun is not begun.

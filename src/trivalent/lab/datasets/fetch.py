@@ -103,11 +103,11 @@ def fetch(
 def _chosen(entry: Entry, names: Sequence[str]) -> list[OfficialFile]:
     if not entry.files:
         remedy = entry.remedy or f"see {entry.homepage}"
-        raise DataError(f"expected public files of {entry.name} to fetch, got none known; {remedy}")
+        raise DataError("fetch.none_public", name=entry.name, remedy=remedy)
     unknown = [n for n in names if not any(n in (f.path, Path(f.path).name) for f in entry.files)]
     if unknown:
         known = ", ".join(f.path for f in entry.files)
-        raise UsageError(f"expected a file of {entry.name} among {known}, got {unknown[0]!r}")
+        raise UsageError("fetch.unknown_file", name=entry.name, known=known, unknown=unknown[0])
     return [f for f in entry.files if not names or f.path in names or Path(f.path).name in names]
 
 
@@ -125,7 +125,7 @@ def _message(entry: Entry, root: Path, *, done: list[Fetched], failures: list[Da
 def _fetch(official: OfficialFile, path: Path, *, patience: Patience, silent: dict[str, str]) -> Fetched:
     """Fetch one file unless it is there; `silent` holds the servers that do not answer, and why."""
     if not official.urls and not path.exists():
-        raise _NoAddressError("it has no public address")
+        raise _NoAddressError("fetch.no_public_address")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
@@ -133,9 +133,7 @@ def _fetch(official: OfficialFile, path: Path, *, patience: Patience, silent: di
                 return Fetched(path, Outcome.PRESENT, note)
             note = _told(_get(official, path, patience=patience, silent=silent))
     except OSError as error:
-        raise DataError(
-            f"cannot be written ({error.strerror or error}); make room or see to the rights"
-        ) from error
+        raise DataError("fetch.write", reason=error.strerror or error) from error
     return Fetched(path, Outcome.FETCHED, note)
 
 
@@ -147,9 +145,7 @@ def _present(official: OfficialFile, path: Path) -> str | None:
         found = verify_file(path, official)
     except DataError as error:
         if not official.urls:
-            raise _NoAddressError(
-                f"it has no public address, and what is there is wrong: {error}"
-            ) from error
+            raise _NoAddressError("fetch.wrong_there", error=error) from error
         return None
     if found.get("synthetic"):
         return None if official.urls else "synthetic"
@@ -184,7 +180,7 @@ def _get(
             part.replace(path)
             discard(part)
             return found
-    raise _NoAddressError(f"no address gave it ({', '.join(reasons)})")
+    raise _NoAddressError("fetch.no_address_gave", reasons=list(reasons))
 
 
 def _from_address(url: str, official: OfficialFile, part: Path, *, patience: Patience) -> Mapping[str, Any]:
@@ -223,7 +219,7 @@ def _alone(path: Path) -> Iterator[None]:
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
             stream.close()
-            raise DataError(f"another process ({holder}) is fetching it; wait until it ends, or end it")
+            raise DataError("fetch.other_process", holder=holder)
         if is_still(stream.fileno(), lock):
             break
         stream.close()  # its last holder removed it between our opening and locking: take the new one

@@ -114,10 +114,7 @@ def read_iemocap(root: Path) -> Corpus:
             elif first != utterance:
                 contradicted.add(utterance.name)
     if not found:
-        raise DataError(
-            f"expected Session1 to Session5 with dialog/EmoEvaluation/*.txt in {root / FOLDER}, got no "
-            "evaluation; unpack IEMOCAP_full_release.tar.gz there, or give --root"
-        )
+        raise DataError("iemocap.absent", root=root / FOLDER)
     absent = len(set(SPLIT_OF_SESSION) - {u.session for u in found.values()})
     if absent:
         dropped["sessions absent"] = absent
@@ -144,7 +141,7 @@ def _lines(path: Path) -> Iterator[str]:
         # The release is ASCII but for a few bytes of Latin-1, which any byte is.
         content = path.read_text(encoding="latin-1")
     except OSError as error:
-        raise DataError(f"expected a text at {path}, got: {error.strerror}; check the file") from error
+        raise DataError("iemocap.text", path=path, strerror=error.strerror) from error
     yield from (line.strip() for line in content.splitlines())
 
 
@@ -195,8 +192,7 @@ def load_iemocap(root: Path, protocol: Protocol, features: bool = True) -> Datas
         labels.append(int(label))
     if not kept:
         raise DataError(
-            f"expected utterances with a sentiment in {root / FOLDER}, protocol {protocol.name}, got none "
-            f"of {len(corpus.utterances)}; get the folder anew"
+            "iemocap.no_sentiment", root=root / FOLDER, name=protocol.name, count=len(corpus.utterances)
         )
     valence = np.array([u.valence for u in kept])
     beyond = int(((valence < 1) | (valence > 5)).sum())
@@ -242,9 +238,7 @@ def iemocap_wavs(root: Path) -> dict[str, Path]:
     """
     found = {path.stem: path for path in _files(root, "sentences/wav/*/*.wav")}
     if not found:
-        raise DataError(
-            f"expected Session*/sentences/wav/*/*.wav in {root / FOLDER}, got none; unpack the recordings"
-        )
+        raise DataError("iemocap.no_sound", root=root / FOLDER)
     return found
 
 

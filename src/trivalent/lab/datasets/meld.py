@@ -50,8 +50,7 @@ def read_meld(root: Path, split: str) -> tuple[list[dict[str, str]], NDArray[np.
     for i, row in enumerate(rows):
         if row["Sentiment"].lower() not in known:
             raise DataError(
-                f"expected one of {', '.join(known)} in column Sentiment of data row {i + 1} of {path}, "
-                f"got {row['Sentiment']!r}; correct or drop the row"
+                "csv.meld_sentiment", known=list(known), row_number=i + 1, path=path, row=row["Sentiment"]
             )
     return rows, np.array([known[row["Sentiment"].lower()] for row in rows], np.int64), mended
 

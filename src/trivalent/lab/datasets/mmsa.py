@@ -74,20 +74,23 @@ def load_mmsa(path: Path) -> dict[str, MMSAPart]:
     content = load_restricted(path)
     if not isinstance(content, dict) or not set(SPLITS) <= set(content):
         got = ", ".join(map(str, content))[:200] if isinstance(content, dict) else type(content).__name__
-        raise DataError(f"expected the splits {', '.join(SPLITS)} in {path.name}, got {got}; get it anew")
+        raise DataError("mmsa.splits", splits=list(SPLITS), name=path.name, got=got)
     return {name: _part(content[key], f"{path.name}, {key}") for key, name in SPLITS.items()}
 
 
 def _part(fields: Any, where: str) -> MMSAPart:
     if not isinstance(fields, dict):
-        raise DataError(f"expected named fields in {where}, got {type(fields).__name__}; get it anew")
+        raise DataError("mmsa.fields", where=where, type=type(fields).__name__)
     missing = [name for name in ("id", "raw_text", "regression_labels") if name not in fields]
     present = [name for name in MODALITIES if name in fields]
     if missing or not present:
         what = ", ".join(missing) or "one of " + ", ".join(MODALITIES)
         raise DataError(
-            f"expected the fields {what} in {where}, got {', '.join(map(str, fields))[:200]}; "
-            f"{_advice(missing, fields)}"
+            "mmsa.fields_absent",
+            what=what,
+            where=where,
+            found=", ".join(map(str, fields))[:200],
+            advice=_advice(missing, fields),
         )
     ids = _texts(fields["id"], f"id in {where}")
     lengths = {
@@ -123,16 +126,14 @@ def _advice(missing: list[str], fields: dict[Any, Any]) -> str:
 def _texts(values: Any, what: str) -> tuple[str, ...]:
     if isinstance(values, np.ndarray):
         if values.ndim == 0 or values.size != len(values):
-            raise DataError(
-                f"expected one text per sample as {what}, got shape {values.shape}; get it anew"
-            )
+            raise DataError("mmsa.one_text_shape", what=what, shape=values.shape)
         values = values.ravel().tolist()
     cells = values if isinstance(values, list | tuple) else [None]
     cells = [cell[0] if isinstance(cell, list | tuple) and len(cell) == 1 else cell for cell in cells]
     for cell in cells:
         if not isinstance(cell, str | bytes | int | float | np.generic):
             kind = type(cell).__name__
-            raise DataError(f"expected one text per sample as {what}, got {kind}; get it anew")
+            raise DataError("mmsa.one_text", what=what, kind=kind)
     return tuple(map(str, cells))
 
 
@@ -143,14 +144,11 @@ def _array(values: Any, what: str, *, axes: int) -> NDArray[Any]:
     try:
         found = np.asarray(values)
     except (ValueError, OverflowError) as error:  # rows of unequal length
-        raise DataError(f"expected an array as {what}, got rows of unequal length; get it anew") from error
+        raise DataError("mmsa.rows", what=what) from error
     if axes == 1 and found.ndim and found.size == len(found):
         found = found.ravel()
     if found.dtype.kind not in "fiub" or found.ndim != axes or (len(found) and not found.size):
-        raise DataError(
-            f"expected numbers with {axes} axes as {what}, got {found.dtype} of shape {found.shape}; "
-            "get it anew"
-        )
+        raise DataError("mmsa.axes", axes=axes, what=what, dtype=found.dtype, shape=found.shape)
     return found
 
 
@@ -166,27 +164,23 @@ def _check_listed(values: Any, what: str) -> None:
             count += value.size
         elif not isinstance(value, int | float | np.number | np.bool_):
             kind = type(value).__name__
-            raise DataError(f"expected numbers as {what}, got {kind}; get it anew")
+            raise DataError("mmsa.numbers", what=what, kind=kind)
     if count > MAX_LISTED:
-        raise DataError(
-            f"expected an array or at most {MAX_LISTED:,} numbers in lists as {what}, got more; get it anew"
-        )
+        raise DataError("mmsa.listed", max_listed=MAX_LISTED, what=what)
 
 
 def _check_part(found: MMSAPart, where: str) -> None:
     if not len(found):
-        raise DataError(f"expected samples in {where}, got none; get it anew")
+        raise DataError("mmsa.no_samples", where=where)
     columns: dict[str, Any] = {"raw_text": found.texts, "regression_labels": found.scores}
     columns |= found.features | {f"{name}_lengths": v for name, v in found.lengths.items()}
     for name, values in columns.items():
         if len(values) != len(found):
-            raise DataError(
-                f"expected {len(found)} entries of {name} in {where}, got {len(values)}; get it anew"
-            )
+            raise DataError("mmsa.entries", count=len(found), name=name, where=where, count2=len(values))
     if any(len(own) > MAX_ID for own in found.ids):
-        raise DataError(f"expected ids of at most {MAX_ID} characters in {where}, got longer ones")
+        raise DataError("mmsa.long_ids", max_id=MAX_ID, where=where)
     if repeated := len(found) - len(set(found.ids)):
-        raise DataError(f"expected each id once in {where}, got {repeated} repeated; drop them")
+        raise DataError("mmsa.twice", where=where, repeated=repeated)
 
 
 def valid_steps(part: MMSAPart, name: str) -> NDArray[np.bool_]:

@@ -96,9 +96,7 @@ def mmsa_dataset(
 def _video_of(sample: str) -> str:
     found = _ID.fullmatch(sample)
     if found is None:
-        raise DataError(
-            f"expected an id VIDEO$_$CLIP, got {sample!r}; rename it, so that no video gets into two splits"
-        )
+        raise DataError("mmsa.id", sample=sample)
     return found[1]
 
 
@@ -111,9 +109,13 @@ def _check_range(path: Path, scores: NDArray[np.float64], *, ids: NDArray[np.str
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"expected regression_labels in [{-3 / scale:g}, {3 / scale:g}] in {path.name}, "
-            f"got {scores[i]:g} for {ids[i]} ({int(wrong.sum())} such in all); correct or drop "
-            "them, or give another scale"
+            "mmsa.scores",
+            value=-3 / scale,
+            scale=3 / scale,
+            name=path.name,
+            scores=scores[i],
+            ids=ids[i],
+            wrong=int(wrong.sum()),
         )
 
 
@@ -122,9 +124,12 @@ def _check_videos(path: Path, groups: NDArray[np.str_], split: NDArray[np.str_])
     names, counts = np.unique(pairs[0], return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"expected every video of {path.name} in one split, got {int((counts > 1).sum())} of "
-            f"{len(names)} in two or three ({names[counts > 1][0]}, for instance); "
-            f"give the protocol {BY_VIDEO}"
+            "mmsa.videos_shared",
+            name=path.name,
+            value=int((counts > 1).sum()),
+            count=len(names),
+            names=names[counts > 1][0],
+            by_video=BY_VIDEO,
         )
 
 
@@ -137,9 +142,7 @@ def _features(path: Path, parts: Mapping[str, MMSAPart]) -> tuple[dict[Modality,
         if not widths:
             continue
         if len(widths) < len(parts) or len(set(widths.values())) > 1:
-            raise DataError(
-                f"expected {name} of one width in every split of {path.name}, got {widths}; get it anew"
-            )
+            raise DataError("mmsa.widths", name=name, given=path.name, widths=widths)
         means, holes = zip(*(_means(part, name) for part in parts.values()), strict=True)
         columns = tuple(f"{name}_{i}" for i in range(next(iter(widths.values()))))
         blocks[modality] = Features(f"mmsa-{name}", columns, np.concatenate(means))
@@ -200,10 +203,7 @@ def _find(folder: Path, kind: str) -> Path:
         for path in (folder / name, folder / "Processed" / name):
             if path.is_file():
                 return path
-    raise DataError(
-        f"expected {' or '.join(names)} in {folder}, got none; give --root, set TRIVALENT_DATA, or put the "
-        "file of MMSA there"
-    )
+    raise DataError("mmsa.absent", names=" or ".join(names), folder=folder)
 
 
 def _load(root: Path, protocol: Protocol, features: bool, *, name: str, folder: str) -> Dataset:

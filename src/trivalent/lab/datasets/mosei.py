@@ -117,7 +117,7 @@ def _read_labels(path: Path) -> Segments:
                 own = split if common else ""
                 rows.append((video, i if common else -1, i, *times, own, fold, label[0]))
     if not rows:
-        raise DataError(f"expected segments in {path}, got none; get the file anew")
+        raise DataError("mosei.no_segments", path=path)
     columns = {name: np.array(cells) for name, cells in zip(_FIELDS, zip(*rows, strict=True), strict=True)}
     found = Segments(**columns, text=np.full(len(rows), "", dtype=np.str_))
     _check(found, path)
@@ -130,16 +130,14 @@ def _read_table(path: Path, root: Path) -> Segments:
             reader = csv.DictReader(stream)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise DataError(f"expected the columns {', '.join(missing)} in {path}; get the file anew")
+                raise DataError("mosei.columns", missing=list(missing), path=path)
             rows = list(reader)
     except OSError as error:
-        raise DataError(
-            f"expected {FILE} under {root}, got: {error.strerror}; give --root or set TRIVALENT_DATA"
-        ) from error
+        raise DataError("mosei.absent", file=FILE, root=root, strerror=error.strerror) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"expected UTF-8 in {path}, got {error}; get the file anew") from error
+        raise DataError("mosei.utf8", path=path, error=error) from error
     if not rows:
-        raise DataError(f"expected segments in {path}, got none; get the file anew")
+        raise DataError("mosei.no_segments", path=path)
     found = Segments(
         video=np.array([row["video_id"] for row in rows]),
         clip=_numbers(rows, "clip_id", path).astype(np.int64),
@@ -162,8 +160,7 @@ def _numbers(rows: list[dict[str, str]], column: str, path: Path) -> NDArray[np.
             out[i] = float(row[column])
         except (TypeError, ValueError) as error:
             raise DataError(
-                f"expected a number in column {column} of line {i + 2} of {path}, got {row[column]!r}; "
-                "correct or drop the line"
+                "mosei.number", column=column, row_number=i + 2, path=path, row=row[column]
             ) from error
     return out
 
@@ -181,8 +178,13 @@ def _check(segments: Segments, path: Path) -> None:
         if rows.any():
             i = int(np.flatnonzero(rows)[0])
             raise DataError(
-                f"expected {what} in {path}, got line {i + 2} ({segments.video[i]}, segment "
-                f"{segments.position[i]}), {int(rows.sum())} such in all; correct or drop them"
+                "mosei.rows",
+                what=what,
+                path=path,
+                row_number=i + 2,
+                video=segments.video[i],
+                position=segments.position[i],
+                rows=int(rows.sum()),
             )
 
 

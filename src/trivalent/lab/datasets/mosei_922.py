@@ -66,9 +66,7 @@ def load_mosei_922(root: Path, protocol: Protocol, features: bool = True) -> Dat
 def _folds(fold: NDArray[np.str_]) -> NDArray[np.str_]:
     strange = sorted(set(fold.tolist()) - {*SPLITS, "none"})
     if strange:
-        raise DataError(
-            f"expected the folds {', '.join(SPLITS)} or none in {FILE}, got {strange[0]!r}; get it anew"
-        )
+        raise DataError("mosei.folds", splits=list(SPLITS), file=FILE, strange=strange[0])
     return np.where(fold == "none", "", fold)
 
 

@@ -100,10 +100,7 @@ def read_utterances(root: Path) -> Utterances:
     if (folder / TRANSCRIPTS).is_file():
         rows, _ = read_rows(folder / TRANSCRIPTS, ("name", "score"))
         return _named([row["name"] for row in rows], [row["score"] for row in rows], folder / TRANSCRIPTS)
-    raise DataError(
-        f"expected {LABELS}, {TABLE} or {TRANSCRIPTS} in {folder}, found none; "
-        "give --root or set TRIVALENT_DATA"
-    )
+    raise DataError("mosi.absent", labels=LABELS, table=TABLE, transcripts=TRANSCRIPTS, folder=folder)
 
 
 def _read_labels(path: Path) -> Utterances:
@@ -112,22 +109,18 @@ def _read_labels(path: Path) -> Utterances:
         for video in file.keys:
             sequence = file.read(video)
             if sequence.features.dtype.kind not in "fiu":
-                raise DataError(
-                    f"expected scores for {video} in {path.name}, got {sequence.features.dtype}; "
-                    "get it anew"
-                )
+                raise DataError("mosi.scores", video=video, name=path.name, dtype=sequence.features.dtype)
             pairs = zip(sequence.intervals.tolist(), sequence.features.tolist(), strict=True)
             rows += [(video, i, times, label[0]) for i, (times, label) in enumerate(pairs)]
     if not rows:
-        raise DataError(f"expected utterances in {path}, got none; get the file anew")
+        raise DataError("mosi.no_utterances", path=path)
     videos, positions, times, scores = zip(*rows, strict=True)
     spans = np.array(times)
     empty = np.flatnonzero(~(spans[:, 1] > spans[:, 0]))
     if len(empty):
         where = f"{videos[empty[0]]}[{positions[empty[0]]}]"
         raise DataError(
-            f"expected an end after its start in {path}, got {spans[empty[0]].tolist()} for {where}, "
-            f"{len(empty)} such in all; get the file anew"
+            "mosi.ends", path=path, spans=spans[empty[0]].tolist(), where=where, count=len(empty)
         )
     return Utterances(np.array(videos), np.array(positions), spans, scores_of(scores, path))
 
@@ -146,7 +139,7 @@ def split_name(name: str, path: Path) -> tuple[str, int]:
     """
     video, _, number = name.rpartition("_")
     if not video or not number.isdecimal() or int(number) < 1:
-        raise DataError(f"expected names such as 03bSnISJMiM_1 in {path}, got {name!r}; get the file anew")
+        raise DataError("mosi.name", path=path, name=name)
     return video, int(number) - 1
 
 
@@ -183,9 +176,7 @@ class _Samples:
 def _samples(root: Path, protocol: str) -> _Samples:
     found, transcripts, folds = read_utterances(root), read_transcripts(root), standard_folds("mosi")
     if protocol == "transcribed" and not transcripts:
-        raise DataError(
-            f"expected {TRANSCRIPTS} in {root / FOLDER}, found none; choose --protocol segment or get it"
-        )
+        raise DataError("mosi.no_transcripts", transcripts=TRANSCRIPTS, root=root / FOLDER)
     keys = list(zip(found.video.tolist(), found.position.tolist(), strict=True))
     nearby = [transcripts.get(key, ("", np.nan)) for key in keys]
     known = np.array([key in transcripts for key in keys])
@@ -202,9 +193,7 @@ def _samples(root: Path, protocol: str) -> _Samples:
         kept &= agree
     rows = np.flatnonzero(kept)
     if not len(rows):
-        raise DataError(
-            f"expected utterances of the 93 videos of MOSI in {root / FOLDER}, got none; get the files anew"
-        )
+        raise DataError("mosi.videos", root=root / FOLDER)
     return _Samples(
         found.take(rows),
         split[rows],
@@ -249,7 +238,7 @@ def align_mosi(root: Path, protocol: Protocol, out: Path) -> list[str]:
 
     used, folder = _samples(root, protocol.name), root / FOLDER
     if used.spans is None:
-        raise DataError(f"expected {LABELS} in {folder}, which alone tells times, found none; get the file")
+        raise DataError("mosi.times", labels=LABELS, folder=folder)
     return write_aligned(folder, TRACKS, folder / WORDS, spans=used.spans, ids=used.ids, out=out)
 
 

@@ -68,7 +68,7 @@ def load_utterances(root: Path, protocol: Protocol, features: bool = True) -> Da
 def _splits(video: NDArray[np.str_], part: NDArray[np.str_]) -> NDArray[np.str_]:
     strange = sorted(set(part.tolist()) - {"train", "test"})
     if strange:
-        raise DataError(f"expected train or test in split_cmf of {FILE}, got {strange[0]!r}; get it anew")
+        raise DataError("mosi.split_cmf", file=FILE, strange=strange[0])
     inner = [split_of(name, fractions=(_TRAIN, _VAL)) for name in video.tolist()]
     return np.where(part == "test", "test", inner)
 

@@ -86,7 +86,7 @@ class OwnOptions:
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise UsageError(f"expected at least one worker, got {self.workers}; ask for more")
+            raise UsageError("dataset.cache_workers", workers=self.workers)
 
 
 def own_entry(path: Path, options: OwnOptions | None = None) -> Entry:
@@ -128,9 +128,7 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
     del root  # the paths are relative to the table
     table = read_own_table(path)  # anew: it may have been edited since the entry was made
     if table.scored != (protocol.label_map is not None):
-        raise DataError(
-            f"expected the labels of {path.name} to stay of one kind, got others; read it again"
-        )
+        raise DataError("own.changed", name=path.name)
     data = _bare(table, protocol, options)
     usable = np.array([row.media.is_file() for row in table.rows])
     left_out = [(row, "no such file") for row, there in zip(table.rows, usable, strict=True) if not there]
@@ -265,10 +263,7 @@ def _tell(table: OwnTable, left_out: Sequence[tuple[Row, str]], *, rest: int) ->
     """
     told = [f"line {row.line}, {row.name}: {reason}" for row, reason in left_out[:_TOLD]]
     if not rest:
-        raise DataError(
-            f"expected recordings that can be decoded in {table.path.name}, got none of "
-            f"{len(table.rows)}; {told[0]}; correct the paths, which are relative to the CSV"
-        )
+        raise DataError("own.none_decoded", name=table.path.name, count=len(table.rows), told=told[0])
     for line in told:
         log.warning("%s left out: %s", table.path.name, line)
     if len(left_out) > _TOLD:

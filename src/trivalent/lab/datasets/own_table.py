@@ -126,7 +126,7 @@ class OwnTable:
         try:
             return read_transcript(self.path.parent / row.transcript).text
         except TranscriptError as error:
-            raise DataError(f"{error} (line {row.line} of {self.path.name})") from error
+            raise DataError("own.line", error=error, line=row.line, name=self.path.name) from error
 
 
 def read_own_table(path: Path) -> OwnTable:
@@ -141,9 +141,7 @@ def read_own_table(path: Path) -> OwnTable:
     header, records = _records(path)
     rows = tuple(_row(path, line, dict(zip(header, cells, strict=True))) for line, cells in records)
     if not rows:
-        raise DataError(
-            f"expected a recording per line in {path.name}, got none; add lines below the header"
-        )
+        raise DataError("own.no_rows", name=path.name)
     table = OwnTable(path, header, rows)
     _check_labels(table)
     _check_duplicates(table)
@@ -170,9 +168,7 @@ def check_parts(split: NDArray[np.str_], name: str, *, remedy: str, parts: Seque
     absent = [part for part in parts if not (split == part).any()]
     if absent and not (split == "test").all():
         missing = " and ".join(absent)
-        raise DataError(
-            f"expected samples in {', '.join(parts)} of {name}, got none in {missing}; {remedy}"
-        )
+        raise DataError("own.parts", parts=list(parts), name=name, missing=missing, remedy=remedy)
 
 
 def _records(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
@@ -188,7 +184,7 @@ def _records(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
     except csv.Error as error:
         raise _fault(path, line, "a CSV record", str(error), "correct the quotes") from error
     if not records:
-        raise DataError(f"expected a header path,label in {path.name}, got an empty file; write one")
+        raise DataError("own.header", name=path.name)
     header = tuple(cell.lower() for cell in records[0][1])
     _check_header(path, header)
     for line, cells in records[1:]:
@@ -207,9 +203,7 @@ def _decoded(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"expected a readable CSV, got {path}: {error.strerror or error}; check the path"
-        ) from error
+        raise DataError("own.unreadable", path=path, reason=error.strerror or error) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -285,10 +279,7 @@ def _check_labels(table: OwnTable) -> None:
                 "use one kind throughout",
             )
     if table.scored and set(table.labels.tolist()) == {0.0, 1.0, 2.0}:
-        raise DataError(
-            f"expected scores from -3 to 3 in {table.path.name}, got only 0, 1 and 2, which look like "
-            "codes of classes; write negative, neutral and positive instead"
-        )
+        raise DataError("own.codes", name=table.path.name)
 
 
 def _check_duplicates(table: OwnTable) -> None:
@@ -302,7 +293,7 @@ def _check_duplicates(table: OwnTable) -> None:
 
 
 def _fault(path: Path, line: int, expected: str, got: str, remedy: str) -> DataError:
-    return DataError(f"expected {expected} in line {line} of {path.name}, got {got}; {remedy}")
+    return DataError("own.cell", expected=expected, line=line, name=path.name, got=got, remedy=remedy)
 
 
 __all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "Row", "check_parts", "read_own_table"]

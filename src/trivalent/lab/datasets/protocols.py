@@ -55,9 +55,13 @@ def check_counts(data: Dataset, protocol: Protocol) -> None:
         found = tuple(class_counts(data.labels[data.split == split]).tolist())
         if found != known:
             raise DataError(
-                f"expected {known} negative, neutral and positive samples in {split} of {data.name}, "
-                f"protocol {protocol.name}, got {found} ({sum(found) - sum(known):+d} samples): these are "
-                "not the complete official files; get them anew"
+                "dataset.protocol_counts",
+                known=known,
+                split=split,
+                name=data.name,
+                given=protocol.name,
+                found=found,
+                found2=sum(found) - sum(known),
             )
 
 

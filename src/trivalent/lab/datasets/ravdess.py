@@ -107,12 +107,10 @@ def parse_take(name: str) -> Take:
     stem = name.rsplit(".", 1)[0]
     fields = stem.split("-")
     if len(fields) != 7 or not all(len(f) == 2 and f.isascii() and f.isdigit() for f in fields):
-        raise DataError(
-            f"expected a RAVDESS name such as 03-01-05-02-01-02-18, got {name!r}; remove the file"
-        )
+        raise DataError("ravdess.name", name=name)
     modality, channel, emotion, *rest = map(int, fields)
     if not 1 <= emotion <= len(EMOTIONS):
-        raise DataError(f"expected emotion 01 to 08 in {name!r}, got {emotion:02d}; remove the file")
+        raise DataError("ravdess.emotion", name=name, emotion=emotion)
     return Take(stem, modality, channel, EMOTIONS[emotion - 1], *rest)
 
 
@@ -131,9 +129,7 @@ def list_takes(root: Path) -> list[tuple[Take, Path]]:
     """
     files = sorted(p for p in (root / FOLDER).rglob("*") if p.suffix.lower() in {".flac", ".wav"})
     if not files:
-        raise DataError(
-            f"expected recordings in {FOLDER} under {root}, found none; set TRIVALENT_DATA or --root"
-        )
+        raise DataError("ravdess.absent", folder=FOLDER, root=root)
     takes = [(parse_take(path.name), path) for path in files]
     return [(take, path) for take, path in takes if take.label is not None]
 
@@ -148,7 +144,7 @@ def official_split(data: TabularData, *, validation: Sequence[int] = (13, 14, 15
     """
     strange = sorted(set(validation) - set(TRAIN_ACTORS))
     if strange:
-        raise DataError(f"expected validation actors from 1 to 16, got {strange[0]}; choose others")
+        raise DataError("ravdess.actors", strange=strange[0])
     actors = np.array([int(group.rsplit("/", 1)[-1]) for group in data.groups.tolist()])
     held = np.isin(actors, list(validation))
     train = np.isin(actors, TRAIN_ACTORS) & ~held
@@ -348,8 +344,6 @@ def _load_tables(path: Path, columns: tuple[str, ...]) -> list[FeatureTable]:
             values, times = data["values"], data["times"]
             cuts = np.cumsum(data["rows"])[:-1]
     except (OSError, KeyError, ValueError, EOFError) as error:
-        raise DataError(
-            f"expected tables saved by trivalent, got {path.name}: {error}; delete it"
-        ) from error
+        raise DataError("ravdess.table", name=path.name, error=error) from error
     pairs = zip(np.split(times, cuts), np.split(values, cuts), strict=True)
     return [FeatureTable(VOICE.name, VOICE.version, columns, t, v) for t, v in pairs]

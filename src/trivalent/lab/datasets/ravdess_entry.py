@@ -33,7 +33,7 @@ def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Datas
     used = np.array([take.label is not None for take in takes], bool)
     chosen = [take for take in takes if take.label is not None]
     if not chosen:
-        raise DataError(f"expected takes with a sentiment in {root / FILE}, got none; get the file anew")
+        raise DataError("ravdess.no_sentiment", root=root / FILE)
     face, infinite = finite_or_nan(data["openface_au35"][used])
     blocks: dict[Modality, Features] = {}
     split = np.array([_split_of(take) for take in chosen])

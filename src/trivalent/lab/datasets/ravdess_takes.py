@@ -95,10 +95,7 @@ def load_takes(
                     copies.setdefault(take.stem, []).append(values)
     kept = [take for take in takes if take.stem in copies]
     if not kept:
-        raise DataError(
-            f"expected takes with a voice by the actors {list(actors)} under {root}, found none; "
-            "check the recordings"
-        )
+        raise DataError("training.frames_task_no_voice", actors=list(actors), root=root)
     emotions = np.array([list(SENTIMENTS).index(take.emotion) for take in kept])
     return TakeData(
         [copies[take.stem] for take in kept],

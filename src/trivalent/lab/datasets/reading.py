@@ -50,16 +50,13 @@ def read_rows(
         reader = csv.DictReader(io.StringIO(text, newline=""))
         rows = list(reader)
     except csv.Error as error:
-        raise DataError(f"expected a CSV file, got {path}: {error}; get the file anew") from error
+        raise DataError("csv.unreadable", path=path, error=error) from error
     missing = sorted(set(needed) - set(reader.fieldnames or ()))
     if missing:
-        raise DataError(f"expected columns {missing} in {path}; the file is not the published one")
+        raise DataError("csv.columns", missing=missing, path=path)
     for i, row in enumerate(rows):
         if any(row[name] is None for name in needed):
-            raise DataError(
-                f"expected {len(reader.fieldnames or ())} cells in data row {i + 1} of {path}, got fewer; "
-                "the file is cut off: get it anew"
-            )
+            raise DataError("csv.cells", count=len(reader.fieldnames or ()), row_number=i + 1, path=path)
     return rows, mended
 
 
@@ -68,16 +65,13 @@ def read_text(path: Path, *, mend: bool = False) -> tuple[str, int]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"expected the file {path}, got: {error.strerror}; set TRIVALENT_DATA") from error
+        raise DataError("csv.absent", path=path, strerror=error.strerror) from error
     if mend:
         return mend_quotes(raw)
     try:
         return raw.decode("utf-8-sig"), 0
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"expected UTF-8 in {path}, got the byte 0x{raw[error.start]:02x} at {error.start}; "
-            "get the file anew or convert it"
-        ) from error
+        raise DataError("csv.utf8", path=path, raw=raw[error.start], start=error.start) from error
 
 
 def mend_quotes(raw: bytes) -> tuple[str, int]:
@@ -105,8 +99,7 @@ def codes_of(
     for i, cell in enumerate(cells):
         if cell.strip() not in known:
             raise DataError(
-                f"expected one of {', '.join(known)} in column {column} of data row {i + 1} of {path}, "
-                f"got {cell!r}; correct or drop the row"
+                "csv.choice", known=list(known), column=column, row_number=i + 1, path=path, cell=cell
             )
         out[i] = known[cell.strip()]
     return out
@@ -127,10 +120,7 @@ def scores_of(cells: Sequence[Any] | NDArray[Any], path: Path, *, limit: float =
         except (TypeError, ValueError):
             out[i] = np.nan
         if not abs(out[i]) <= limit:
-            raise DataError(
-                f"expected a score in [{-limit:g}, {limit:g}] in data row {i + 1} of {path}, "
-                f"got {cell!s}; correct or drop the row"
-            )
+            raise DataError("csv.score", limit=-limit, limit2=limit, row_number=i + 1, path=path, cell=cell)
     return out
 
 
@@ -153,26 +143,26 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
         with np.load(path, allow_pickle=False) as data:
             missing = [name for name in shapes if name not in data.files]
             if missing:
-                raise DataError(
-                    f"expected the arrays {', '.join(missing)} in {path}, got {', '.join(data.files)}; "
-                    "the file is not the published one"
-                )
+                raise DataError("csv.npz_arrays", missing=list(missing), path=path, files=list(data.files))
             for name in shapes:
                 found[name] = data[name]
     except OSError as error:
-        raise DataError(f"expected the file {path}, got: {error}; set TRIVALENT_DATA") from error
+        raise DataError("csv.npz_absent", path=path, error=error) from error
     except (ValueError, TypeError, AttributeError, EOFError, KeyError, BadZipFile, zlib.error) as error:
-        raise DataError(f"expected .npz arrays, got {path}: {error}; get the file anew") from error
+        raise DataError("csv.npz_unreadable", path=path, error=error) from error
     rows = next(iter(found.values())).shape[:1]  # (n,)
     for name, shape in shapes.items():
         values = found[name]
         if not rows or values.shape != (*rows, *shape):
             raise DataError(
-                f"expected {name} of shape {(*(rows or ('n',)), *shape)} in {path}, got {values.shape}; "
-                "its arrays do not belong together: get the file anew"
+                "csv.npz_shape",
+                name=name,
+                values=(*(rows or ("n",)), *shape),
+                path=path,
+                shape=values.shape,
             )
         if shape and values.dtype.kind not in "fiu":
-            raise DataError(f"expected numbers in {name} of {path}, got {values.dtype}; get the file anew")
+            raise DataError("csv.npz_numbers", name=name, path=path, dtype=values.dtype)
     return found
 
 

@@ -101,7 +101,7 @@ def words(model: str = AnalyzerOptions.whisper) -> Extraction:
         There is no such model.
     """
     if model not in SIZES:
-        raise UsageError(f"expected a Whisper size ({', '.join(SIZES)}), got {model!r}; choose one of them")
+        raise UsageError("whisper.size_lab", sizes=list(SIZES), model=model)
     return Extraction(WORDS, "1", {"model": model})
 
 

@@ -57,8 +57,5 @@ def find_dataset(name: str, *, workers: int = 1) -> Entry:
 
         return own_entry(Path(name), OwnOptions(workers=workers))
     if name not in DATASETS:
-        raise UsageError(
-            f"expected a data set among {', '.join(DATASETS)}, or the path of your own .csv or of an MMSA "
-            f".pkl, got {name!r}"
-        )
+        raise UsageError("dataset.unknown", datasets=list(DATASETS), name=name)
     return DATASETS[name]

@@ -34,13 +34,13 @@ class _Kind:
 
     def __init__(self, code: str, *_: object) -> None:
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            raise DataError(f"expected arrays of numbers, texts or objects, got {code!r:.40}; get it anew")
+            raise DataError("csv.pickle_objects", code=code)
         self.dtype = np.dtype("O" if code[0] == "O" else code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, order, *fields = state
         if order not in ("<", ">", "|", "=") or any(part is not None for part in fields[:3]):
-            raise DataError("expected arrays of plain cells, got a dtype with parts; get it anew")
+            raise DataError("csv.pickle_parts")
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -122,7 +122,7 @@ def _with_plain_keys(
 
     def checked(unpickler: Any) -> None:
         if not all(isinstance(key, str | bytes | int | float | None) for key in keys(unpickler.stack)):
-            raise DataError("expected names or numbers as keys, got others; get it anew")
+            raise DataError("csv.pickle_keys")
         load(unpickler)
 
     return checked
@@ -156,10 +156,7 @@ class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise DataError(
-                f"expected NumPy arrays and plain containers, got {module[:80]}.{name[:80]}: nothing of it "
-                "was run; do not trust this file"
-            )
+            raise DataError("csv.pickle_foreign", module=module[:80], name=name[:80])
         return _ALLOWED[module, name]
 
 
@@ -175,11 +172,9 @@ def load_restricted(path: Path) -> Any:
         with path.open("rb") as stream:
             return _Unpickler(stream).load()
     except DataError as error:
-        raise DataError(f"{path.name}: {error}") from error
+        raise DataError("csv.pickle_named", name=path.name, error=error) from error
     except OSError as error:
-        raise DataError(f"expected a pickle at {path}, got: {error.strerror}; check the path") from error
+        raise DataError("csv.pickle_absent", path=path, strerror=error.strerror) from error
     except Exception as error:  # whatever damaged bytes make of the unpickler
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
-            f"expected a complete pickle, got {path.name}, which is damaged ({reason}); get it anew"
-        ) from error
+        raise DataError("csv.pickle_damaged", name=path.name, reason=reason) from error

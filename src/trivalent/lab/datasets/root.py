@@ -18,5 +18,5 @@ def data_root(given: Path | None = None) -> Path:
     """
     named = given or (Path(os.environ["TRIVALENT_DATA"]) if "TRIVALENT_DATA" in os.environ else None)
     if named is None or not named.is_dir():
-        raise DataError(f"expected a data folder, got {named}; give --root DIR or set TRIVALENT_DATA")
+        raise DataError("dataset.data_root", named=named)
     return named

@@ -156,7 +156,7 @@ def stratified_folds(
     [0, 0, 1, 1]
     """
     if count < 2:
-        raise DataError(f"expected at least 2 folds, got {count}; ask for more")
+        raise DataError("dataset.split_folds", count=count)
     return _allocate(groups, labels, np.full(count, 1 / count), seed)
 
 
@@ -190,7 +190,7 @@ def class_error(part: Integers, labels: Integers, shares: Sequence[float] | Floa
 
 def _check_fractions(fractions: Sequence[float]) -> None:
     if len(fractions) != 3 or not min(fractions) >= 0 or not abs(sum(fractions) - 1) <= 1e-9:
-        raise DataError(f"expected three fractions that sum to 1, got {fractions}; change them")
+        raise DataError("dataset.split_fractions", fractions=fractions)
 
 
 def _hashed(names: NDArray[np.str_], seed: int) -> list[str]:
@@ -212,18 +212,13 @@ def _allocate(
     """Part of each sample, shape (n,)."""
     names, codes = np.asarray(groups, dtype=np.str_), np.asarray(labels, dtype=np.int64)
     if len(names) != len(codes):
-        raise DataError(f"expected a group and a label per sample, got {len(names)} and {len(codes)}")
+        raise DataError("dataset.split_groups", count=len(names), count2=len(codes))
     if codes.size and not (codes.min() >= 0 and codes.max() < len(Sentiment)):
-        raise DataError(
-            f"expected labels 0, 1, 2, got {codes.min()} to {codes.max()}; map or drop the others"
-        )
+        raise DataError("dataset.split_labels", codes=codes.min(), codes2=codes.max())
     ordered = _hashed(np.unique(names), seed)
     used = np.flatnonzero(shares > 0)
     if len(ordered) < len(used):
-        raise DataError(
-            f"expected at least {len(used)} speakers or videos for {len(used)} parts, got {len(ordered)}; "
-            "collect more, ask for fewer parts or correct the column that names them"
-        )
+        raise DataError("dataset.split_few_groups", count=len(used), count2=len(ordered))
     position = {name: i for i, name in enumerate(ordered)}
     owner = np.array([position[name] for name in names.tolist()], dtype=np.int64)
     counts = np.zeros((len(ordered), len(Sentiment)))

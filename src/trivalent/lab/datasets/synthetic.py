@@ -44,9 +44,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1 or (self.videos is not None and self.videos < 1):
-            raise UsageError(
-                f"expected videos >= 1 and a rate in (0, 1], got {self.videos} and {self.rate}"
-            )
+            raise UsageError("dataset.synthetic_videos", videos=self.videos, rate=self.rate)
 
 
 def synthesize_mosei(segments: Segments, root: Path, *, scale: Scale, seed: int = 0) -> list[Path]:

@@ -53,16 +53,14 @@ class TabularData:
     def __post_init__(self) -> None:
         expected = (len(self.ids), len(self.columns))
         if self.values.shape != expected:
-            raise DataError(
-                f"expected values of shape {expected}, got {self.values.shape}; pass one row per id"
-            )
+            raise DataError("table.tabular_shape", expected=expected, shape=self.values.shape)
         for name in ("labels", "groups", "sources"):
             length = len(getattr(self, name))
             if length != len(self.ids):
-                raise DataError(f"expected {len(self.ids)} {name}, got {length}; pass one per id")
+                raise DataError("table.tabular_count", count=len(self.ids), name=name, length=length)
         strange = set(self.labels.tolist()) - {NO_LABEL, *map(int, Sentiment)}
         if strange:
-            raise DataError(f"expected labels -1, 0, 1, 2, got {min(strange)}; map them to Sentiment codes")
+            raise DataError("table.tabular_labels", strange=min(strange))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,9 +86,7 @@ class TabularData:
         """
         unknown = [name for name in names if name not in self.columns]
         if unknown:
-            raise DataError(
-                f"expected some of {len(self.columns)} columns, got unknown {unknown[0]!r}; see .columns"
-            )
+            raise DataError("table.tabular_columns", count=len(self.columns), unknown=unknown[0])
         index = [self.columns.index(name) for name in names]
         return replace(self, values=self.values[:, index], columns=tuple(names))
 
@@ -129,6 +125,4 @@ class TabularData:
                     dropped=int(data["dropped"]),
                 )
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-            raise DataError(
-                f"expected features saved by trivalent, got {path.name}: {error}; delete it"
-            ) from error
+            raise DataError("table.tabular_saved", name=path.name, error=error) from error

@@ -111,12 +111,12 @@ def load_corpus(name: str, split: str, *, root: Path) -> TextData:
         Unknown corpus, no such split, or a file that is absent or lacks a column.
     """
     if name not in _READERS:
-        raise DataError(f"expected a corpus among {', '.join(_READERS)}, got {name!r}")
+        raise DataError("corpus.unknown", readers=list(_READERS), name=name)
     if split not in _SPLITS:
-        raise DataError(f"expected a split among {', '.join(_SPLITS)}, got {split!r}")
+        raise DataError("corpus.split", splits=list(_SPLITS), split=split)
     data = _READERS[name](root, split)
     if not len(data):
-        raise DataError(f"expected texts in {name} {split}, found none under {root}; see the data README")
+        raise DataError("corpus.no_texts", name=name, split=split, root=root)
     return data
 
 
@@ -177,7 +177,7 @@ def _meld(root: Path, split: str) -> TextData:
 
 def _mosi(root: Path, split: str) -> TextData:
     if split == "test":
-        raise DataError("expected MOSI train or val, got test: its test transcripts are not in this data")
+        raise DataError("corpus.mosi_test")
     path = root / "cmu_mosi" / "segments_train.csv"
     rows, _ = read_rows(path, ("name", "text", "score"))
     videos = [r["name"].rsplit("_", 1)[0] for r in rows]

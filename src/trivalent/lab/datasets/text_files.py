@@ -44,7 +44,7 @@ def _trees(archive: Path, part: str) -> list[str]:
         with zipfile.ZipFile(archive) as content:
             text = content.read(f"trees/{part}.txt").decode("utf-8")
     except (OSError, KeyError, zipfile.BadZipFile, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"expected trees/{part}.txt in {archive}, got: {error}; get it anew") from error
+        raise DataError("corpus.trees", part=part, archive=archive, error=error) from error
     return [line for line in text.split("\n") if line.strip()]
 
 
@@ -73,7 +73,5 @@ def read_published_tweets(root: Path, part: str) -> tuple[list[str], NDArray[np.
     path, labels = (root / TWEET_FOLDER / f"{part}_{what}.txt" for what in ("text", "labels"))
     texts, codes = (read_text(p)[0].rstrip("\n").replace("\r\n", "\n").split("\n") for p in (path, labels))
     if len(texts) != len(codes):
-        raise DataError(
-            f"expected a label for each of {len(texts)} tweets of {path}, got {len(codes)}; get both anew"
-        )
+        raise DataError("corpus.tweets", count=len(texts), path=path, count2=len(codes))
     return texts, codes_of(codes, labels, column="label", allowed=range(3))

@@ -62,7 +62,7 @@ def _messages(path: Path) -> list[str]:
             for message in turn
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"expected conversations with messages in {path}, got: {error!r}") from error
+        raise DataError("corpus.conversations", path=path, error=error) from error
 
 
 UNLABELLED: Mapping[str, Unlabelled] = {"chitchat": Unlabelled("Chit-Chat (MIT)", _chitchat)}

@@ -61,15 +61,12 @@ def verify_file(path: Path, official: OfficialFile, *, deep: bool = False) -> di
     if found.get("synthetic"):
         return found
     if wrong_size:
-        raise DataError(
-            f"expected {official.size:,} bytes in {official.path}, got {found['bytes']:,}; get it anew"
-        )
+        raise DataError("fetch.verify_bytes", size=official.size, path=official.path, found=found["bytes"])
     if official.sha256 is not None:
         actual = sha256_of(path)
         if actual != official.sha256:
             raise DataError(
-                f"expected sha256 {official.sha256[:12]}... of {official.path}, got {actual[:12]}...; "
-                "it is damaged or another version: get it anew"
+                "fetch.verify_sha256", sha256=official.sha256[:12], path=official.path, actual=actual[:12]
             )
         found["sha256"] = True
     return found
@@ -79,9 +76,9 @@ def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
     with path.open("rb") as stream:
         head = stream.read(64).lstrip().lower()
     if not head:
-        raise DataError(f"expected content in {name}, got an empty file; get it anew")
+        raise DataError("fetch.verify_empty", name=name)
     if head.startswith(_PAGES) and not name.endswith((".html", ".htm")):
-        raise DataError(f"expected the file {name}, got a web page of that name; get it anew")
+        raise DataError("fetch.verify_web_page", name=name)
     reader = next((r for ending, r in _READERS.items() if name.lower().endswith(ending)), None)
     if reader is None:
         return {}
@@ -91,7 +88,7 @@ def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever damaged bytes make of a reader
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DataError(f"expected a complete file, got {name}, which is damaged ({reason})") from error
+        raise DataError("fetch.verify_damaged", name=name, reason=reason) from error
 
 
 def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
@@ -103,7 +100,7 @@ def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
             "synthetic": SYNTHETIC in file.metadata,
         }
         if not file.keys:
-            raise DataError(f"expected keys in {name}, got none; get it anew")
+            raise DataError("fetch.verify_no_keys", name=name)
         if folds := _folds(name):
             found["fold"] = {"present": len(videos & set(folds)), "missing": len(set(folds) - videos)}
         if deep:
@@ -122,7 +119,7 @@ def _table(path: Path, name: str, deep: bool) -> dict[str, Any]:
         row = stream.readline().strip()
         rows = 1 + sum(1 for line in stream if line.strip()) if deep else None
     if not header or not row:
-        raise DataError(f"expected a header and rows in {name}, got none; get it anew")
+        raise DataError("fetch.verify_no_rows", name=name)
     return {"header": header[:160]} | ({"lines": rows} if deep else {})
 
 
@@ -141,7 +138,7 @@ def _pickle(path: Path, name: str, deep: bool) -> dict[str, Any]:
     with path.open("rb") as stream:
         stream.seek(-1, 2)
         if stream.read(1) != pickle.STOP:
-            raise DataError(f"expected a complete pickle, got {name}, which ends early; get it anew")
+            raise DataError("fetch.verify_pickle_ends", name=name)
     return {}
 
 
@@ -149,7 +146,7 @@ def _zip(path: Path, name: str, deep: bool) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         bad = archive.testzip() if deep else None
         if bad is not None:
-            raise DataError(f"expected a complete archive, got {name}, in which {bad} is damaged")
+            raise DataError("fetch.verify_archive", name=name, bad=bad)
         return {"members": len(archive.namelist())}
 
 

@@ -110,7 +110,7 @@ def _width(file: ComputationalSequence) -> int:
     for _, sequence in file.survey():
         if isinstance(sequence, TimedFeatures):
             return int(sequence.features.shape[1])
-    raise DataError(f"expected one readable key in {file.path.name}, got none; get it anew")
+    raise DataError("fetch.verify_no_readable_key", name=file.path.name)
 
 
 def padded(

@@ -38,7 +38,7 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
     True
     """
     if not len(labels):
-        raise DataError("expected validation items to calibrate on, got none")
+        raise DataError("calibration.none")
     found = minimize_scalar(
         lambda t: negative_log_likelihood(labels, softmax(np.asarray(logits, float) / np.exp(t))),
         bounds=(np.log(_LIMITS[0]), np.log(_LIMITS[1])),
@@ -77,9 +77,9 @@ def fit_vector_scaling(logits: FloatArray, labels: IntArray) -> VectorScaling:
     """
     z, labels = np.asarray(logits, float), np.asarray(labels)
     if not len(labels):
-        raise DataError("expected validation items to calibrate on, got none")
+        raise DataError("calibration.none")
     if z.ndim != 2 or len(z) != len(labels):
-        raise DataError(f"expected logits of shape ({len(labels)}, classes), got {z.shape}; pass one fold")
+        raise DataError("calibration.shape", count=len(labels), shape=z.shape)
     n, classes = z.shape
     truth = np.eye(classes)[labels]
 

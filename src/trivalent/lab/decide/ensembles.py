@@ -119,12 +119,11 @@ def search_weights(
     stack, labels = _stack(stack), np.asarray(labels)
     _fits(stack, labels)
     if not 0 < step <= 1:
-        raise UsageError(f"expected a step in (0, 1], got {step:g}; for example 0.1")
+        raise UsageError("decision.ensemble_step", step=step)
     parts, members = round(1 / step), len(stack)
     if comb(parts + members - 1, members - 1) > _MOST_WEIGHTS:
         raise UsageError(
-            f"expected at most {_MOST_WEIGHTS} combinations of weights, got more for {members} members in "
-            f"steps of {step:g}; take larger steps or fewer members"
+            "decision.ensemble_many_weights", most_weights=_MOST_WEIGHTS, members=members, step=step
         )
     equal = np.full(members, 1 / members)
     baseline = metric(labels, vote(stack, weights=equal).argmax(1))
@@ -209,10 +208,7 @@ class Stacking:
         features = _log_features(_stack(stack))
         if features.shape[1] != self.coefficients.shape[1]:
             members = self.coefficients.shape[1] // len(self.intercept)
-            raise DataError(
-                f"expected a stack of {members} members, got {len(stack)}; "
-                "pass the same members in the same order"
-            )
+            raise DataError("decision.ensemble_members", members=members, count=len(stack))
         return softmax(features @ self.coefficients.T + self.intercept)
 
 
@@ -259,19 +255,16 @@ def fit_stacking(
     stack, labels = _stack(stack), np.asarray(labels)
     _fits(stack, labels)
     if folds < 2 or not strength > 0:
-        raise UsageError(
-            f"expected 2 or more folds and a positive strength, got {folds} and {strength:g}; "
-            "for example 5 and 1"
-        )
+        raise UsageError("decision.ensemble_folds", folds=folds, strength=strength)
     if len(np.unique(labels)) < 2:
-        raise DataError(f"expected two classes or more to fit, got only {labels[0]}; take more items")
+        raise DataError("decision.ensemble_one_class", labels=labels[0])
     which = _folds(labels, groups, folds, seed)
     features = _log_features(stack)
     held_out = np.empty((len(labels), stack.shape[2]))
     for fold in range(folds):
         seen, new = which != fold, which == fold
         if len(np.unique(labels[seen])) < 2:
-            raise DataError("expected two classes or more in every fold, got one; use fewer folds")
+            raise DataError("decision.ensemble_class_folds")
         w, b = _regression(features[seen], labels[seen], stack.shape[2], strength, balanced)
         held_out[new] = softmax(features[new] @ w.T + b)
     w, b = _regression(features, labels, stack.shape[2], strength, balanced)
@@ -299,12 +292,9 @@ def _folds(labels: IntArray, groups: Sequence[str] | None, folds: int, seed: int
     selection = _sklearn("model_selection")
     keys = np.arange(len(labels)) if groups is None else np.asarray(groups)
     if len(keys) != len(labels):
-        raise DataError(f"expected a group for each of {len(labels)} items, got {len(keys)}; pass all")
+        raise DataError("decision.ensemble_groups", count=len(labels), count2=len(keys))
     if len(np.unique(keys)) < folds:
-        raise DataError(
-            f"expected {folds} or more items or groups for as many folds, got {len(np.unique(keys))}; "
-            "use fewer folds"
-        )
+        raise DataError("decision.ensemble_few_items", folds=folds, count=len(np.unique(keys)))
     kind = selection.StratifiedKFold if groups is None else selection.StratifiedGroupKFold
     if groups is None and np.unique(labels, return_counts=True)[1].max() < folds:
         kind = selection.KFold  # too few of every class to stratify
@@ -341,26 +331,19 @@ def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
 def _stack(stack: FloatArray) -> FloatArray:
     p = np.asarray(stack, float)
     if p.ndim != 3 or 0 in p.shape:
-        raise DataError(
-            f"expected a stack of shape (members, n, classes), none of them 0, got {p.shape}; "
-            "stack the members' probabilities"
-        )
+        raise DataError("decision.ensemble_stack", shape=p.shape)
     return p
 
 
 def _fits(stack: FloatArray, labels: IntArray) -> None:
     if labels.shape != stack.shape[1:2]:
-        raise DataError(
-            f"expected a label for each of {stack.shape[1]} items, got {labels.shape}; pass one fold"
-        )
+        raise DataError("decision.ensemble_labels", shape=stack.shape[1], shape2=labels.shape)
 
 
 def _weights(weights: Sequence[float] | FloatArray | None, members: int) -> FloatArray:
     w = np.ones(members) if weights is None else np.asarray(weights, float)
     if w.shape != (members,) or not (w >= 0).all() or not 0 < w.sum() < np.inf:
-        raise UsageError(
-            f"expected {members} weights of 0 or more, not all 0, got {w.tolist()}; give one per member"
-        )
+        raise UsageError("decision.ensemble_weights", members=members, weights=w.tolist())
     return w / w.sum()
 
 

@@ -70,12 +70,16 @@ class FramesTaskConfig:
         framed = [name for name, source in SOURCES.items() if source.takes]
         if self.dataset not in framed or self.inputs != "frames":
             raise RecipeError(
-                f"expected the dataset {' or '.join(framed)} with inputs frames, got {self.dataset!r} with "
-                f"{self.inputs!r}; for others use inputs: pooled"
+                "training.frames_dataset",
+                framed=" or ".join(framed),
+                dataset=self.dataset,
+                inputs=self.inputs,
             )
         if self.masked_channels > len(self.channels):
             raise RecipeError(
-                f"expected masked_channels of at most {len(self.channels)}, got {self.masked_channels}"
+                "training.frames_task_masked",
+                count=len(self.channels),
+                masked_channels=self.masked_channels,
             )
 
 

@@ -105,7 +105,7 @@ def _outputs(data: TabularData, config: TabularTaskConfig, source: Source) -> tu
         return data.labels, list(Sentiment)
     if not source.emotions:
         annotated = " or ".join(name for name, one in SOURCES.items() if one.emotions)
-        raise RecipeError(f"expected the dataset {annotated} with emotions, got {config.dataset!r}")
+        raise RecipeError("training.annotated", annotated=annotated, dataset=config.dataset)
     names = list(source.emotions)
     emotions = [names.index(source.emotion_of(name)) for name in data.ids.tolist()]
     return np.array(emotions), [int(s) for s in source.emotions.values()]

@@ -67,7 +67,7 @@ def find_source(name: str) -> Source:
         There is none.
     """
     if name not in SOURCES:
-        raise RecipeError(f"expected the dataset {' or '.join(SOURCES)}, got {name!r}")
+        raise RecipeError("training.sources", sources=" or ".join(SOURCES), name=name)
     return SOURCES[name]
 
 
@@ -108,9 +108,7 @@ def _pooled_pictures(data: TabularData, pooling: Sequence[str]) -> TabularData:
     """Pool single pictures as recordings of one frame."""
     wrong = [name for name in pooling if parse_name(name).statistic != "mean"]
     if wrong:
-        raise RecipeError(
-            f"expected COLUMN.mean or COLUMN.logit_mean for single pictures, got {wrong[0]!r}"
-        )
+        raise RecipeError("training.tabular_expert_statistics", wrong=wrong[0])
     frames = [
         FeatureTable("face", "", data.columns, np.zeros(1), row[None]) for row in data.values.astype(float)
     ]

@@ -110,8 +110,7 @@ class TextTask:
         for name, size in self.sizes.items():
             if self.answers and len(self.answers.get(name, ())) != size:
                 raise UsageError(
-                    f"expected teachers' answers to all {size} texts of {name}, got "
-                    f"{len(self.answers.get(name, ()))}; ask them anew"
+                    "corpus.text_task_answers", size=size, name=name, count=len(self.answers.get(name, ()))
                 )
 
     def batches_per_epoch(self) -> int:

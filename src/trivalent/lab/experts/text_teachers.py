@@ -53,9 +53,7 @@ class TeachersConfig:
 
     def __post_init__(self) -> None:
         if self.folds < 2 or not self.seeds:
-            raise RecipeError(
-                f"expected at least two folds and one seed, got {self.folds} and {self.seeds}; give them"
-            )
+            raise RecipeError("corpus.text_teachers_folds", folds=self.folds, seeds=self.seeds)
 
 
 def teachers_of(recipe: Recipe) -> TeachersConfig:

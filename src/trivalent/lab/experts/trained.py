@@ -62,9 +62,7 @@ class TrainedExpert:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"expected a trained expert in {folder}, got: {error}; train its recipe first"
-            ) from error
+            raise DataError("evaluate.expert_untrained", folder=folder, error=error) from error
         return cls(
             ExpertSpec.from_dict(content["spec"], where=str(path)),
             folder,
@@ -84,7 +82,7 @@ class TrainedExpert:
         bundle = load_bundle(name)
         expert = bundle.experts.get(Modality(modality))
         if expert is None:
-            raise DataError(f"expected an expert for {modality} in the bundle {name}, got none; train one")
+            raise DataError("evaluate.no_expert", modality=modality, name=name)
         return cls(
             expert.spec,
             INSTALLED / name,

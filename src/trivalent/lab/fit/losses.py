@@ -326,10 +326,7 @@ def _tensor(values: FloatArray) -> Tensor:
 def _positive(counts: FloatArray | IntArray) -> FloatArray:
     n = np.asarray(counts, np.float64)
     if n.ndim != 1 or not len(n) or not (np.isfinite(n) & (n > 0)).all():
-        raise DataError(
-            f"expected training samples of every class, got counts {n.tolist()}; "
-            "use a fold that holds all classes"
-        )
+        raise DataError("training.loss_counts", n=n.tolist())
     return n
 
 
@@ -337,5 +334,5 @@ def _within(name: str, value: float, low: float, high: float, *, open_above: boo
     open_above = open_above or high == np.inf
     if not low <= value <= high or (open_above and value == high):
         close = ")" if open_above else "]"
-        raise UsageError(f"expected {name} in [{low:g}, {high:g}{close}, got {value:g}; change it")
+        raise UsageError("training.loss_range", name=name, low=low, high=high, close=close, value=value)
     return float(value)

@@ -268,27 +268,19 @@ def _inner_first(x: Tensor) -> Tensor:
 
 def _check(networks: Sequence[nn.Module], seeds: Sequence[int]) -> None:
     if not networks:
-        raise UsageError("expected at least one network, got none; give one per seed")
+        raise UsageError("training.members_none")
     if seeds and len(seeds) != len(networks):
-        raise UsageError(
-            f"expected {len(networks)} seeds, one per network, got {len(seeds)}; add or drop some"
-        )
+        raise UsageError("training.members_seeds", count=len(networks), count2=len(seeds))
     shapes = [{name: x.shape for name, x in n.state_dict().items()} for n in networks]
     different = [
         k for k, own in enumerate(shapes) if own != shapes[0] or type(networks[k]) is not type(networks[0])
     ]
     if different:
-        raise UsageError(f"expected equal networks, got another form at {different[0]}; build all alike")
+        raise UsageError("training.members_unequal", different=different[0])
     layers = list(networks[0].named_modules())
     foreign = [name for name, m in layers if isinstance(m, _DropoutNd) and m.p]
     if foreign:
-        raise UsageError(
-            f"expected dropout by SeededDropout, got {foreign[0]!r} of torch.nn, whose masks "
-            "members would share; exchange the layer"
-        )
+        raise UsageError("training.members_dropout", foreign=foreign[0])
     counted = [name for name, m in layers if isinstance(m, _NormBase) and m.track_running_stats]
     if counted:
-        raise UsageError(
-            f"expected networks without running statistics, got {counted[0]!r}; use LayerNorm, or "
-            "train such networks one by one"
-        )
+        raise UsageError("training.members_statistics", counted=counted[0])

@@ -98,7 +98,7 @@ class TrainingConfig:
         for name, choices in (("schedule", Schedule), ("optimizer", Optimizer)):
             value, known = getattr(self, name), [c.value for c in choices]
             if value not in known:
-                raise RecipeError(f"expected {name} among {', '.join(known)}, got {value!r}; choose one")
+                raise RecipeError("training.choice", name=name, known=list(known), value=value)
 
 
 @dataclass
@@ -140,7 +140,7 @@ def fit(
     """
     members = network if isinstance(network, Members) else Single(network, seed=config.seed)
     if not members.seeds:
-        raise UsageError("expected members with seeds, got none; use Members.build or give `seeds`")
+        raise UsageError("training.no_members")
     fitted = _Loop(members, task, config, checkpoint).run()
     return cast("Fitted[Network]", fitted)
 
@@ -278,8 +278,10 @@ class _Loop(Generic[Batch]):
         # The first checkpoints had neither seeds nor plateaus, later ones the figures of one network.
         if state.get("seeds", list(self.seeds)) != list(self.seeds):
             raise UsageError(
-                f"expected a checkpoint of the seeds {list(self.seeds)}, got {state['seeds']} in "
-                f"{self.checkpoint}; remove the file or name another one"
+                "training.checkpoint",
+                seeds=list(self.seeds),
+                state=state["seeds"],
+                checkpoint=self.checkpoint,
             )
         self.step = state["step"]
         self.histories = state.get("histories") or [state["history"]]

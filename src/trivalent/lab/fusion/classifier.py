@@ -238,16 +238,12 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UsageError(
-                    f"expected {name} of at least {low:g} and at most {high:g}, got {value!r}; change it"
-                )
+                raise UsageError("classifier.range", name=name, low=low, high=high, value=value)
 
     def _read_to_fit(self, X: Any, y: ArrayLike) -> tuple[FloatArray, IntArray]:
         if _is_mapping(X):
             if self.modalities is not None:
-                raise UsageError(
-                    "expected no `modalities` beside a mapping, which names them, got both; drop one"
-                )
+                raise UsageError("classifier.modalities")
             values, columns = join_blocks(X)
             y = column_or_1d(y, warn=True)
             check_consistent_length(values, y)
@@ -266,10 +262,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"expected two classes or more in y, got 1 class: {self.classes_[0]!r}")
         if len(self.classes_) > len(Sentiment) and self.decision != DecisionKind.ARGMAX:
-            raise UsageError(
-                f"expected two or three classes for the decision {self.decision!r}, got "
-                f"{len(self.classes_)}; choose argmax"
-            )
+            raise UsageError("classifier.classes", decision=self.decision, count=len(self.classes_))
         self.modalities_: Columns = columns
         return values, codes.astype(np.int64)
 
@@ -284,10 +277,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         chosen = dict(self.loss_options or {})
         if self.class_weights != "none":
             if "weights" not in options_of_loss(loss):
-                raise UsageError(
-                    f"expected class_weights 'none' for the loss {loss}, got {self.class_weights!r}; "
-                    "choose another loss"
-                )
+                raise UsageError("classifier.weights", loss=loss, class_weights=self.class_weights)
             chosen["weights"] = self.class_weights
         training = replace(
             PAPER_TRAINING,

@@ -56,33 +56,28 @@ def column_groups(modalities: Layout | None, count: int, *, names: Sequence[str]
         found[Modality(str(name))] = _positions(what, count, names, of=str(name))
     every = np.concatenate([*found.values(), np.empty(0, np.intp)])
     if taken and taken != count and len(every) != count:
-        raise UsageError(
-            f"expected numbers of columns that sum to {count}, got {taken}; count them, or give slices"
-        )
+        raise UsageError("classifier.column_counts", count=count, taken=taken)
     if len(np.unique(every)) != len(every) or not found:
-        raise UsageError("expected every column in one modality, got some in two or none; see `modalities`")
+        raise UsageError("classifier.one_modality")
     return {m: found[m] for m in Modality if m in found}
 
 
 def _positions(what: Any, count: int, names: Sequence[str] | None, *, of: str) -> NDArray[np.intp]:
     if isinstance(what, slice):
         if (what.stop or 0) > count:
-            raise UsageError(f"expected columns of {of} below {count}, got {what}; see `modalities`")
+            raise UsageError("classifier.columns_below", of=of, count=count, what=what)
         chosen = np.arange(count)[what]
     elif len(what) and isinstance(what[0], str):
         known = {name: i for i, name in enumerate(names if names is not None else ())}
         absent = [name for name in what if name not in known]
         if absent:
-            raise UsageError(
-                f"expected names of columns for {of}, got {absent[0]!r}; pass a data frame with them"
-            )
+            raise UsageError("classifier.column_names", of=of, absent=absent[0])
         chosen = np.array([known[name] for name in what])
     else:
         chosen = np.asarray(what, np.intp)
     if not len(chosen) or chosen.min() < 0 or chosen.max() >= count:
         raise UsageError(
-            f"expected columns 0 to {count - 1} for {of}, got {np.asarray(chosen).tolist()[:6]}; "
-            "leave a modality without columns out"
+            "classifier.columns", count=count - 1, of=of, found=np.asarray(chosen).tolist()[:6]
         )
     return chosen.astype(np.intp)
 
@@ -94,10 +89,7 @@ def _by_prefix(names: Sequence[str] | None, count: int) -> Columns:
         return {Modality.TEXT: np.arange(count)}
     if not all(known):
         other = "_".join(filter(None, heads[known.index(False)][::2]))
-        raise UsageError(
-            f"expected all columns to begin with text_, audio_ or face_ as some do, got {other!r}; "
-            "drop it or give `modalities`"
-        )
+        raise UsageError("classifier.prefixes", other=other)
     owner = np.array([head for head, _, _ in heads])
     return {m: np.flatnonzero(owner == m) for m in Modality if (owner == m).any()}
 
@@ -132,7 +124,7 @@ def join_blocks(
     }
     lengths = {len(x) for x in blocks.values()}
     if len(lengths) != 1:
-        raise UsageError(f"expected arrays of one length, got {sorted(lengths)}; pass the same samples")
+        raise UsageError("classifier.lengths", lengths=sorted(lengths))
     if columns is None:
         counts = {str(m): blocks[m].shape[1] for m in Modality if m in blocks}
         columns = column_groups(counts, sum(counts.values()))
@@ -140,9 +132,7 @@ def join_blocks(
     joined = np.full((lengths.pop(), width), np.nan)
     for m, x in blocks.items():
         if x.shape[1] != len(columns[m]):
-            raise UsageError(
-                f"expected {len(columns[m])} columns of {m} as fitted, got {x.shape[1]}; pass the same ones"
-            )
+            raise UsageError("classifier.width", count=len(columns[m]), modality=m, shape=x.shape[1])
         joined[:, columns[m]] = x
     return joined, columns
 

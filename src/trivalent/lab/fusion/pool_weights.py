@@ -90,7 +90,7 @@ def load_mosei_videos(root: Path) -> MoseiVideos:
         with np.load(path, allow_pickle=False) as data:
             arrays = {k: data[k] for k in (*_FEATURES.values(), "labels7", "fold_sdk")}
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"expected the 922-video MOSEI features in {path}, got: {error}") from error
+        raise DataError("mosei.features_922", path=path, error=error) from error
     fold = arrays["fold_sdk"]
     features = {}
     for modality, key in _FEATURES.items():

@@ -101,9 +101,7 @@ class FusionRecipe:
             check_known(f"option of the loss {self.loss}", key, loss_options(self.loss))
         distinct = len(set(self.seeds)) == len(self.seeds) > 0
         if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in self.seeds):
-            raise RecipeError(
-                f"expected different seeds of 0 or more in {self.name}, got {list(self.seeds)}; name some"
-            )
+            raise RecipeError("recipe.seeds", name=self.name, seeds=list(self.seeds))
 
     @property
     def answering(self) -> AnsweringConfig:
@@ -153,10 +151,7 @@ class FusionRecipe:
         own_file = self.data.lower().endswith((".csv", ".pkl"))
         data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
         if data.synthetic and not self.allow_synthetic:
-            raise DataError(
-                f"expected real features in {data.name}, got synthetic ones, which teach nothing; "
-                "get the official files, or --set allow_synthetic=true to test capacity"
-            )
+            raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities)) or None
         return make_problem(data, modalities=chosen, cleaning=self.cleaning_config())
 

@@ -149,7 +149,7 @@ def train_system(
     counts = problem.counts()
     criterion = build_loss(system.loss, counts=counts, **system.loss_options)
     if rows is not None and system.resampling != "unchanged":
-        raise UsageError(f"expected rows or a resampler, got both ({system.resampling}); drop one of them")
+        raise UsageError("training.systems_rows", resampling=system.resampling)
     train, drawn = _training_data(system, problem, seeds)
     options = {"classes": problem.classes, **system.options}
     if system.network == "single" and "modality" not in options:

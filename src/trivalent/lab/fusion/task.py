@@ -60,19 +60,17 @@ class FusionData:
     def __post_init__(self) -> None:
         if not self.features or self.features.keys() != self.present.keys():
             raise DataError(
-                f"expected presence of the modalities {', '.join(self.features) or '(none)'}, got that of "
-                f"{', '.join(self.present) or 'none'}; give both for each"
+                "training.problem_presence",
+                features=", ".join(self.features) or "(none)",
+                present=", ".join(self.present) or "none",
             )
         columns = {**{f"{m} features": x for m, x in self.features.items()}, "weights": self.weights}
         columns |= {f"{m} presence": x for m, x in self.present.items()}
         for name, x in columns.items():
             if x is not None and len(x) != len(self.labels):
-                raise DataError(
-                    f"expected {name} of {len(self.labels)} samples as there are labels, got {len(x)}; "
-                    "select the same samples"
-                )
+                raise DataError("training.problem_labels", name=name, count=len(self.labels), count2=len(x))
         if not len(self.labels):
-            raise DataError("expected at least one sample, got none; check the split")
+            raise DataError("training.problem_empty")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -171,10 +169,7 @@ class FusionTask:
         self.rows = None if rows is None else [np.asarray(r) for r in rows]
         lengths = sorted({len(r) for r in self.rows}) if self.rows is not None else [len(train)]
         if len(lengths) != 1 or not lengths[0]:
-            raise UsageError(
-                f"expected equally many rows for all members, got {lengths}; train members of "
-                "different length in separate calls"
-            )
+            raise UsageError("training.problem_row_counts", lengths=lengths)
         self.count = lengths[0]
         self._drawn: _Chance | None = None
 
@@ -185,9 +180,7 @@ class FusionTask:
     def batches(self, rng: Sequence[np.random.Generator]) -> Iterator[FusionBatch]:
         """Shuffle each member's samples by its generator and cut."""
         if self.rows is not None and len(self.rows) != len(rng):
-            raise UsageError(
-                f"expected rows for {len(rng)} members, got {len(self.rows)}; give one array per member"
-            )
+            raise UsageError("training.problem_rows", count=len(rng), count2=len(self.rows))
         steps, size = self.batches_per_epoch(), self.batch_size
         order = [r.permutation(self.count) for r in rng]
         seeds = np.stack([r.integers(2**63, size=-(-steps // BLOCK)) for r in rng])

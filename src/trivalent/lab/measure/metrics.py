@@ -32,10 +32,10 @@ def confusion_matrix(labels: IntArray, predicted: IntArray, *, classes: int = le
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
-        raise DataError(f"expected two equal non-empty vectors, got {labels.shape} and {predicted.shape}")
+        raise DataError("statistics.metric_vectors", shape=labels.shape, shape2=predicted.shape)
     both = np.concatenate([labels, predicted])
     if both.min() < 0 or both.max() >= classes:
-        raise DataError(f"expected class codes 0..{classes - 1}, got {both.min()}..{both.max()}")
+        raise DataError("statistics.metric_codes", classes=classes - 1, both=both.min(), both2=both.max())
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 

@@ -140,13 +140,10 @@ def _weighted_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> floa
 def _pair(truth: FloatArray, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
     truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
     if truth.shape != predicted.shape or truth.ndim != 1 or not len(truth):
-        raise DataError(
-            f"expected two equal non-empty vectors of scores, got {truth.shape} and {predicted.shape}; "
-            "pass one prediction per annotation"
-        )
+        raise DataError("statistics.regression_vectors", shape=truth.shape, shape2=predicted.shape)
     if not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         bad = int((~(np.isfinite(truth) & np.isfinite(predicted))).sum())
-        raise DataError(f"expected finite scores, got {bad} that are not; drop samples without a score")
+        raise DataError("statistics.regression_finite", bad=bad)
     return truth, predicted
 
 
@@ -154,5 +151,5 @@ def _without_zero(truth: FloatArray, predicted: FloatArray) -> tuple[FloatArray,
     truth, predicted = _pair(truth, predicted)
     kept = truth != 0
     if not kept.any():
-        raise DataError("expected an annotation other than 0, got none; use the non-negative convention")
+        raise DataError("statistics.regression_all_zero")
     return truth[kept], predicted[kept]

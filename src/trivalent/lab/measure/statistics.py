@@ -171,8 +171,7 @@ def paired_bootstrap(
     keys = np.asarray(groups)
     if not len(labels) or not len(labels) == len(first) == len(second) == len(keys):
         raise DataError(
-            f"expected equally many labels, predictions of both systems and groups, got {len(labels)}, "
-            f"{len(first)}, {len(second)} and {len(keys)}; pass the same items"
+            "statistics.items", count=len(labels), count2=len(first), count3=len(second), count4=len(keys)
         )
     rng = np.random.default_rng(seed)
     members = _members(keys)
@@ -202,7 +201,7 @@ def _members(keys: np.ndarray) -> list[np.ndarray]:
 
 def _t_half_width(x: FloatArray, level: float) -> tuple[float, float, float]:
     if not 0 < level < 1:
-        raise UsageError(f"expected a level between 0 and 1, got {level:g}; for example 0.95")
+        raise UsageError("statistics.level", level=level)
     # Equal values have deviation 0; computed, rounding would leave some 1e-17.
     deviation = float(x.std(ddof=1)) if np.ptp(x) > 0 else 0.0
     half = float(stats.t.ppf((1 + level) / 2, len(x) - 1)) * deviation / np.sqrt(len(x))
@@ -212,18 +211,12 @@ def _t_half_width(x: FloatArray, level: float) -> tuple[float, float, float]:
 def _several(values: Sequence[float] | FloatArray) -> FloatArray:
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
-        raise DataError(
-            f"expected finite values of two or more seeds, got {np.array2string(x, threshold=6)}; "
-            "run more seeds"
-        )
+        raise DataError("statistics.seeds", found=np.array2string(x, threshold=6))
     return x
 
 
 def _differences(first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> FloatArray:
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.shape != b.shape:
-        raise DataError(
-            f"expected as many values of one system as of the other, got {a.shape} and {b.shape}; "
-            "run both with the same seeds"
-        )
+        raise DataError("statistics.paired", shape=a.shape, shape2=b.shape)
     return _several(a - b)

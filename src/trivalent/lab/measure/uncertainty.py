@@ -85,9 +85,7 @@ def classwise_calibration_error(labels: IntArray, probabilities: FloatArray, *, 
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
     if probabilities.ndim != 2 or len(probabilities) != len(labels):
-        raise DataError(
-            f"expected probabilities of shape ({len(labels)}, classes), got {probabilities.shape}"
-        )
+        raise DataError("calibration.uncertainty_shape", count=len(labels), shape=probabilities.shape)
     classes = range(probabilities.shape[1])
     return float(np.mean([reliability(probabilities[:, c], labels == c, bins=bins).error for c in classes]))
 
@@ -151,10 +149,7 @@ def risk_coverage(confidence: FloatArray, correct: NDArray[np.bool_]) -> RiskCov
 def _pair(confidence: FloatArray, correct: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
     confidence, correct = np.asarray(confidence, float), np.asarray(correct, bool)
     if confidence.shape != correct.shape or confidence.ndim != 1 or not len(correct):
-        raise DataError(
-            f"expected two equal non-empty vectors, got {confidence.shape} and {correct.shape}; "
-            "pass one confidence per answer"
-        )
+        raise DataError("calibration.uncertainty_vectors", shape=confidence.shape, shape2=correct.shape)
     if not ((confidence >= 0) & (confidence <= 1 + 1e-9)).all():
-        raise DataError("expected confidences in [0, 1], got others; pass probabilities, not logits")
+        raise DataError("calibration.uncertainty_confidences")
     return confidence, correct

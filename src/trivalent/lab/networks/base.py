@@ -58,12 +58,10 @@ class FusionNetwork(nn.Module):
         self.modalities = tuple(m for m in Modality if m in widths)
         self.widths = {m: widths[m] for m in self.modalities}
         if not self.widths:
-            raise RecipeError("expected the width of at least one modality, got none; give `widths`")
+            raise RecipeError("network.no_width")
         for m, width in self.widths.items():
             if width < 1:
-                raise RecipeError(
-                    f"expected a positive width of {m}, got {width}; leave the modality out of `widths`"
-                )
+                raise RecipeError("network.width", modality=m, width=width)
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Classify a batch.
@@ -166,10 +164,7 @@ def check_inputs(
     """
     absent = [m for m in widths if m not in features or m not in present]
     if absent:
-        raise FeatureError(
-            f"expected features and presence of {', '.join(widths)}, got none of {absent[0]}; "
-            "give rows of any value with presence 0"
-        )
+        raise FeatureError("network.features", widths=list(widths), absent=absent[0])
     batch = features[next(iter(widths))].shape[0]
     for m, width in widths.items():
         x, mask = features[m], present[m]
@@ -177,14 +172,17 @@ def check_inputs(
             steps = "(batch, [steps,] {})" if sequences else "(batch, {})"
             remedy = "" if sequences else "average over steps or use the network 'mult', and "
             raise FeatureError(
-                f"expected {m} features of shape {steps.format(width)}, got {tuple(x.shape)}; "
-                f"{remedy}build the network with their width"
+                "network.shape", modality=m, steps=steps.format(width), shape=tuple(x.shape), remedy=remedy
             )
         shapes = (x.shape[:1], x.shape[:2]) if x.dim() == 3 else (x.shape[:1],)
         if x.shape[0] != batch or mask.shape not in shapes:
             raise FeatureError(
-                f"expected presence of {m} of shape {' or '.join(str(tuple(s)) for s in shapes)} and a "
-                f"batch of {batch}, got {tuple(mask.shape)} and {x.shape[0]}; one entry per sample"
+                "network.presence",
+                modality=m,
+                shapes=" or ".join((str(tuple(s)) for s in shapes)),
+                batch=batch,
+                shape=tuple(mask.shape),
+                shape2=x.shape[0],
             )
 
 

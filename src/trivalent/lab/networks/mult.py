@@ -101,9 +101,7 @@ class Mult(FusionNetwork):
         super().__init__(widths)
         others = len(self.widths) - 1
         if not others:
-            raise RecipeError(
-                f"expected at least two modalities for 'mult', got {self.modalities[0]} alone; use 'single'"
-            )
+            raise RecipeError("network.mult", modalities=self.modalities[0])
         self.width = width
         self.projections = nn.ModuleDict(
             {m.value: nn.Linear(inputs, width, bias=False) for m, inputs in self.widths.items()}

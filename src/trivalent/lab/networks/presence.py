@@ -43,7 +43,7 @@ def drop_modalities(present: Present, generator: torch.Generator, *, p: float) -
     [1.0, 1.0]
     """
     if not 0 <= p <= 1:
-        raise RecipeError(f"expected a probability of modality dropout in [0, 1], got {p}; 0 is off")
+        raise RecipeError("network.dropout", p=p)
     names = [m for m in Modality if m in present]
     seen = torch.stack([present[m].bool().reshape(len(present[m]), -1).any(1) for m in names], 1)
     # Absent ones score below every present one, so the best of a sample is present if any is.

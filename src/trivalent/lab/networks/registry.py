@@ -93,7 +93,7 @@ def _check_value(key: str, value: Any, *, default: Any) -> None:
     else:
         return
     if not valid:
-        raise RecipeError(f"expected {expected} for {key}, got {value!r}; the default is {default}")
+        raise RecipeError("network.option", expected=expected, key=key, value=value, default=default)
 
 
 def _is_number(value: Any) -> bool:
@@ -109,5 +109,5 @@ def _of(name: str, choices: Iterable[str], *, what: str) -> str:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-        raise RecipeError(f"expected {what}, got {name!r}; {hint}")
+        raise RecipeError("network.unknown", what=what, name=name, hint=hint)
     return name

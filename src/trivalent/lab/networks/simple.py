@@ -96,7 +96,7 @@ class Single(Concatenation):
             near = difflib.get_close_matches(str(modality), widths, n=1)
             hint = f"did you mean {str(near[0])!r}?" if near else "set the option `modality`"
             got = "none" if modality is None else repr(str(modality))
-            raise RecipeError(f"expected one modality of {', '.join(widths)}, got {got}; {hint}")
+            raise RecipeError("network.single", widths=list(widths), got=got, hint=hint)
         chosen = Modality(modality)
         super().__init__(
             {chosen: widths[chosen]},

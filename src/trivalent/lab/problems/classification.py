@@ -83,8 +83,10 @@ def make_problem(
     absent = [m for m in chosen if m not in data.features]
     if absent or not chosen:
         raise DataError(
-            f"expected features of {', '.join(absent) or 'a modality'} in {data.name}, got those of "
-            f"{', '.join(data.features) or 'none'}; choose other modalities or extract them"
+            "training.problem_absent",
+            absent=", ".join(absent) or "a modality",
+            name=data.name,
+            features=", ".join(data.features) or "none",
         )
     splits = {name: data.part(name) for name in _ROLES}
     cleaners = {m: fit_cleaner(splits["train"].features[m], cleaning) for m in chosen}

@@ -67,8 +67,7 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     values = np.asarray(features.values[features.present], np.float64)
     if not len(values):
         raise DataError(
-            f"expected training samples with {features.extractor} features, got none of "
-            f"{len(features.values)}; leave the modality out"
+            "cleaner.cleaning_no_samples", extractor=features.extractor, count=len(features.values)
         )
     values[~np.isfinite(values)] = np.nan
     holes = np.isnan(values).sum(axis=0)
@@ -76,7 +75,7 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     kept = [i for i, name in enumerate(features.columns) if name not in removed]
     if not kept:
         raise DataError(
-            f"expected a usable column among {len(features.columns)} of {features.extractor}, got none"
+            "cleaner.cleaning_no_column", count=len(features.columns), extractor=features.extractor
         )
     fill = np.nanmedian(values[:, kept], axis=0)
     filled = np.where(np.isnan(values[:, kept]), fill, values[:, kept])

@@ -98,8 +98,7 @@ class Part:
     def _allowed(self, purpose: str, roles: set[Role]) -> NDArray[np.int64]:
         if self.role not in roles:
             raise LeakageError(
-                f"expected {' or '.join(sorted(roles))} data for {purpose}, got the {self.role} part; "
-                "fit on train, select on val, and only score on test"
+                "evaluate.guard_role", roles=" or ".join(sorted(roles)), purpose=purpose, role=self.role
             )
         return self._labels
 
@@ -131,10 +130,7 @@ class Part:
         """
         if self.role is Role.TEST:
             if (system, seed) in self._scored:
-                raise LeakageError(
-                    f"expected one score of {system!r}, seed {seed}, on test, got a second; "
-                    "compare systems on val"
-                )
+                raise LeakageError("evaluate.guard_second_score", system=system, seed=seed)
             self._scored.add((system, seed))
         return dict(by(self._labels, predicted))
 

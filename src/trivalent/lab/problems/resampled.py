@@ -48,16 +48,9 @@ def checked(X: FloatArray, y: IntArray, *, finite: bool = False) -> tuple[FloatA
     """Return features (n, ...) and labels (n,), or raise `DataError`."""
     X, y = np.asarray(X), np.asarray(y)
     if X.ndim < 2 or y.ndim != 1 or len(X) != len(y) or not len(y):
-        raise DataError(
-            f"expected features (n, ...) and labels (n,), got {X.shape} and {y.shape}; "
-            "pass one label per row"
-        )
+        raise DataError("resample.shapes", shape=X.shape, shape2=y.shape)
     if finite and not np.isfinite(X).all():
-        raise DataError(
-            f"expected finite values to interpolate, got {int((~np.isfinite(X)).sum())} that are not; "
-            "impute within the training fold first, or choose a resampler that repeats samples, such as "
-            "random_over"
-        )
+        raise DataError("resample.finite", found=int((~np.isfinite(X)).sum()))
     return X, y
 
 
@@ -98,9 +91,7 @@ def wanted_more(counts: Mapping[int, int], target: Target) -> dict[int, int]:
     wanted = wanted_counts(counts, target, max(counts.values()))
     for c, n in wanted.items():
         if n < counts[c]:
-            raise DataError(
-                f"expected a target of at least {counts[c]} for class {c}, got {n}; under-sample for fewer"
-            )
+            raise DataError("resample.over", counts=counts[c], c=c, n=n)
     return wanted
 
 
@@ -108,13 +99,11 @@ def wanted_counts(counts: Mapping[int, int], target: Target, balanced: int) -> d
     """Target count of every class present."""
     if isinstance(target, str):
         if target != BALANCE:
-            raise UsageError(
-                f"expected the target {BALANCE!r} or counts by class, got {target!r}; pass one"
-            )
+            raise UsageError("resample.target_kind", balance=BALANCE, target=target)
         return dict.fromkeys(counts, balanced)
     if not isinstance(target, Mapping) or not all(isinstance(n, Integral) for n in target.values()):
-        raise UsageError(f"expected the target {BALANCE!r} or whole numbers by class, got {target!r}")
+        raise UsageError("resample.target", balance=BALANCE, target=target)
     for c in target:
         if c not in counts:
-            raise DataError(f"expected targets for classes with samples, got class {c!r}; leave it out")
+            raise DataError("resample.no_class", c=c)
     return {c: int(target.get(c, n)) for c, n in counts.items()}

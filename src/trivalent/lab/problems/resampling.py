@@ -73,7 +73,7 @@ def weighted_sampler(
     X, y = checked(X, y)
     size = len(y) if size is None else size
     if not isinstance(size, Integral) or size < 1:
-        raise UsageError(f"expected a size of 1 or more, got {size!r}; leave it out for as many as given")
+        raise UsageError("resample.size", size=size)
     _, position, counts = np.unique(y, return_inverse=True, return_counts=True)
     odds = counts[position].astype(float) ** -power
     return picked(X, y, np.random.default_rng(seed).choice(len(y), size=size, p=odds / odds.sum()))
@@ -112,9 +112,7 @@ def random_under(X: FloatArray, y: IntArray, *, seed: Seed, target: Target = BAL
     wanted = wanted_counts(counts, target, min(counts.values()))
     for c, n in wanted.items():
         if not 0 <= n <= counts[c]:
-            raise DataError(
-                f"expected a target of 0 to {counts[c]} for class {c}, got {n}; over-sample for more"
-            )
+            raise DataError("resample.under", counts=counts[c], c=c, n=n)
     kept = [rng.choice(np.flatnonzero(y == c), size=n, replace=False) for c, n in wanted.items()]
     return picked(X, y, np.sort(np.concatenate(kept)))
 
@@ -141,7 +139,7 @@ def mixup(X: FloatArray, y: IntArray, *, seed: Seed, alpha: float = 0.2) -> Resa
     """
     X, y = checked(X, y, finite=True)
     if not alpha > 0:
-        raise UsageError(f"expected alpha above 0, got {alpha:g}; choose 'unchanged' for no mixing")
+        raise UsageError("resample.alpha", alpha=alpha)
     rng = np.random.default_rng(seed)
     other = rng.permutation(len(y))
     share = rng.beta(alpha, alpha, size=len(y))
@@ -189,11 +187,9 @@ def modality_noise(
     X, y = checked(X, y)
     of_column = np.asarray(modalities, str)
     if of_column.shape != X.shape[-1:]:
-        raise DataError(
-            f"expected the modality of each of {X.shape[-1]} columns, got {of_column.shape}; name all"
-        )
+        raise DataError("resample.modalities", shape=X.shape[-1], shape2=of_column.shape)
     if not scale >= 0:
-        raise UsageError(f"expected a scale of 0 or more, got {scale:g}; for example 0.1")
+        raise UsageError("resample.scale", scale=scale)
     rng = np.random.default_rng(seed)
     rows = repeats(y, target, rng)
     names, which = np.unique(of_column, return_inverse=True)
@@ -258,11 +254,11 @@ def check_resampling(name: str, options: Mapping[str, Any]) -> None:
     for key, value in options.items():
         if key not in known:
             told = f"it has: {', '.join(known)}" if known else "it has none"
-            raise RecipeError(f"expected an option of {name}, got {key!r}; {told}")
+            raise RecipeError("resample.option", name=name, key=key, told=told)
         kind, words = _KINDS.get(type(known[key]), (object, "anything"))
         if not isinstance(value, kind) or (kind is not object and isinstance(value, bool)):
             raise RecipeError(
-                f"expected {words} for {key} of {name}, got {value!r}; the default is {known[key]}"
+                "resample.value", words=words, key=key, name=name, value=value, known=known[key]
             )
 
 
@@ -304,7 +300,7 @@ def resample(
     given: dict[str, Any] = {}
     if "modalities" in keyword_options(RESAMPLERS[name]):
         if modalities is None:
-            raise UsageError(f"expected the modality of each column for {name}, got none; pass modalities")
+            raise UsageError("resample.no_modalities", name=name)
         given["modalities"] = modalities
     return RESAMPLERS[name](X, y, seed=seed, **given, **options)
 

@@ -79,14 +79,14 @@ def _neighbours(
     """Add samples class by class, since k differs between classes."""
     X, y = checked(X, y, finite=True)
     if X.ndim != 2:
-        raise DataError(f"expected a table of samples by columns for {kind}, got {X.shape}; pool it first")
+        raise DataError("resample.smote_table", kind=kind, shape=X.shape)
     for name, value in {"k_neighbors": k, **options}.items():
         if value < 1:
-            raise UsageError(f"expected {name} of 1 or more, got {value}; for example 5")
+            raise UsageError("resample.smote_least", name=name, value=value)
     rng = np.random.default_rng(seed)
     counts, notes = count_classes(y), dict[str, int]()
     if len(counts) == 1:
-        raise DataError(f"expected two classes or more for {kind}, got only {y[0]}; use random_over")
+        raise DataError("resample.smote_one_class", kind=kind, label=y[0])
     new_x, new_y = [X[:0]], [y[:0]]
     for c, n in wanted_more(counts, target).items():
         lacking = n - counts[c]

@@ -131,9 +131,7 @@ def _file(query: AuditQuery, kind: str, user_id: str) -> Callable[[], bytes]:
     def made() -> bytes:
         user = state.store().accounts.get(user_id)
         if not user.active or user.role is not Role.ADMINISTRATOR:
-            raise PermissionDeniedError(
-                "expected an administrator to read the audit log, got another account"
-            )
+            raise PermissionDeniedError("store.audit_administrator")
         return "".join(state.store().audit.export(query, kind)).encode()
 
     return made
