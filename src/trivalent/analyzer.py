@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.core.errors import InputError, TextError, UsageError
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Utterance
 from trivalent.experts.channel import Channel, Progress, Spoken, View
@@ -178,9 +179,7 @@ class Analyzer:
                 raise TextError("text.not_english", text=_shorten(text), reason=readings[rows[0]].reason)
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
-            warnings = (
-                [] if looks_english(text) else ["the text does not look English; do not rely on the result"]
-            )
+            warnings = [] if looks_english(text) else [Message("text.looks_foreign")]
             out.append(
                 self._assemble(
                     Source(name, "text", None),
@@ -217,7 +216,7 @@ class Analyzer:
         if repaired:
             warnings = [
                 *warnings,
-                f"{repaired} pooled features could not be computed and were set to their mean",
+                Message("reason.repaired", count=repaired),
             ]
         return Analysis(
             source,

@@ -10,9 +10,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from trivalent.bundle.loading import Bundle, bundle_name, installed_bundles, load_bundle
 from trivalent.core.errors import BundleError, NotFoundError
+from trivalent.core.messages import Message
 from trivalent.core.private_folders import TEMPORARY, PrivateFolder
 from trivalent.core.settings import Settings
 
@@ -141,7 +143,7 @@ def _try(archive: Path, folder: Path) -> dict[str, str]:
     lines = run.stdout.strip().splitlines()
     if run.returncode != 0 or not lines:
         raise BundleError("shelf.crash", returncode=run.returncode)
-    answer: dict[str, str] = json.loads(lines[-1])
+    answer: dict[str, Any] = json.loads(lines[-1])
     if "error" in answer:
-        raise BundleError(answer["error"])
+        raise BundleError(Message.from_dict(answer["error"]))
     return answer

@@ -15,6 +15,7 @@ from typing import Any
 from trivalent.bundle.archive import unpack
 from trivalent.bundle.graphs import check_self_contained
 from trivalent.core.errors import BundleError, TrivalentError
+from trivalent.core.messages import Message
 
 MEMORY_MB = 4096  # of addresses
 WRITABLE_MB = 1536  # as much as a child that answers for it is given
@@ -103,9 +104,10 @@ def main() -> None:
         unpack(archive, folder)
         answer = examine(folder)
     except TrivalentError as error:
-        answer = {"error": str(error).replace(str(folder.resolve()), "it").replace(str(folder), "it")}
+        message = error.message.renamed(folder.resolve(), "it").renamed(folder, "it")
+        answer = {"error": message.to_dict()}
     except Exception as error:  # whatever a hostile file provokes is the file's fault
-        answer = {"error": f"expected a model bundle, got one that fails with {type(error).__name__}"}
+        answer = {"error": Message("shelf.trial_fails", kind=type(error).__name__).to_dict()}
     print(json.dumps(answer))
 
 

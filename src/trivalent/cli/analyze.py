@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from trivalent.cli.analyzer_options import add_analyzer_options, options_from
 from trivalent.cli.saying import fail, say
 from trivalent.core.errors import TrivalentError, UsageError
+from trivalent.core.messages import chosen_language
 
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer
     from trivalent.core.analysis import Analysis
-    from trivalent.report.wording import Wording
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -74,9 +74,11 @@ def _write(
     arguments: argparse.Namespace,
 ) -> None:
     from trivalent.report import writers as report
+    from trivalent.report.wording import Wording
 
     if arguments.html is not None and done:
-        report.write_html(done, arguments.html, card=card, failures=failures, say=_wording())
+        wording = Wording(chosen_language())
+        report.write_html(done, arguments.html, card=card, failures=failures, say=wording)
     if arguments.csv is not None and done:
         report.write_csv(done, arguments.csv)
     if arguments.json:
@@ -91,27 +93,12 @@ def _write(
         print_analysis(analysis, console=console)
 
 
-def _wording() -> Wording:
-    """How the report speaks: as the settings say, else in English."""
-    from trivalent.core.settings import VARIABLE, Settings
-    from trivalent.web.i18n import Language, wording
-
-    code = Settings.from_environment().language or Language.ENGLISH
-    if code not in list(Language):
-        raise UsageError(
-            "cli.report_language", language=" or ".join(Language), variable=VARIABLE, code=code
-        )
-    return wording(Language(code))
-
-
 def _check(arguments: argparse.Namespace) -> None:
     given = [bool(arguments.sources), arguments.text is not None, arguments.sample]
     if sum(given) != 1:
         raise UsageError("cli.one_source")
     if arguments.transcript is not None and len(arguments.sources) != 1:
         raise UsageError("cli.transcript_one")
-    if arguments.html is not None:
-        _wording()
     for target in (arguments.html, arguments.csv):
         # Found before an hour of computing, not after.
         if target is not None and (not target.parent.is_dir() or target.is_dir()):

@@ -27,6 +27,7 @@ from trivalent.cli import (
 from trivalent.cli.help_texts import HelpWithDefaults
 from trivalent.cli.saying import fail, say_traceback
 from trivalent.core.errors import TrivalentError
+from trivalent.core.messages import Message
 from trivalent.core.outside import escaped
 from trivalent.core.version import __version__
 
@@ -87,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrivalentError as error:
         if arguments.debug:
             raise
-        return fail(str(error), error.exit_status)
+        return fail(error.message, error.exit_status)
     except KeyboardInterrupt:
-        return fail("interrupted", 130)
+        return fail(Message("cli.interrupted"), 130)
     except BrokenPipeError:
         # The reader of a pipe left (`trivalent ... | head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -97,13 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if arguments.debug:
             raise
-        return fail(
-            f"{error.strerror or error}: {error.filename or 'file'}; check the path and its rights", 1
-        )
+        reason, place = error.strerror or error, error.filename or "file"
+        return fail(Message("cli.system", reason=reason, place=place), 1)
     except Exception as error:
         if arguments.debug:
             raise
-        return fail(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it", 1)
+        return fail(Message("cli.unexpected", kind=type(error).__name__, error=error), 1)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from trivalent.core.messages import chosen_language, said
 from trivalent.core.outside import escaped, escaped_json
 
 
@@ -21,8 +22,8 @@ def say(text: object, *, error: bool = False, flush: bool = False) -> None:
 
 
 def fail(message: str, status: int) -> int:
-    """Write one line to standard error and return the status."""
-    say(f"trivalent: {' '.join(message.split())}", error=True)
+    """Write one line to standard error, in the language of the user, and return the status."""
+    say(f"trivalent: {' '.join(escaped(said(message, chosen_language())).split())}", error=True)
     return status
 
 

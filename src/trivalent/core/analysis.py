@@ -10,12 +10,13 @@ Key frames are pictures and tracks are long, so both stay out of the JSON, in a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from trivalent.core.columns import Columns
 from trivalent.core.errors import MissingExtraError
+from trivalent.core.messages import Message
 from trivalent.core.schema import (
     SPREAD,
     Added,
@@ -179,8 +180,9 @@ class Analysis:
         return DOCUMENT.write(self)
 
     def extras_to_dict(self) -> dict[str, Any]:
-        """Render what `to_dict` leaves out: key frames and tracks."""
-        return EXTRAS.write(self)
+        """Render what `to_dict` leaves out: key frames, tracks, and its messages by their codes."""
+        said = {m: m.to_dict() for m in self._sentences() if isinstance(m, Message)}
+        return {**EXTRAS.write(self), "messages": list(said.values())}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], extras: Mapping[str, Any] | None = None) -> Analysis:
@@ -191,7 +193,28 @@ class Analysis:
         SchemaError
             A value is absent or of a wrong kind; the message names its place.
         """
-        return cls(**DOCUMENT.values(data), **EXTRAS.values(extras or {}))
+        extras = extras or {}
+        analysis = cls(**DOCUMENT.values(data), **EXTRAS.values(extras))
+        messages = {m["text"]: Message.from_dict(m) for m in extras.get("messages", ())}
+        return analysis._with(messages) if messages else analysis
+
+    def _sentences(self) -> Iterator[str]:
+        yield from self.warnings
+        for utterance in self.utterances:
+            yield from (e.reason for e in utterance.modalities.values() if e.reason is not None)
+
+    def _with(self, messages: Mapping[str, Message]) -> Analysis:
+        """Have sentences know their codes, so that they can be said in another language."""
+
+        def evidence(e: Evidence) -> Evidence:
+            return replace(e, reason=messages[e.reason]) if e.reason in messages else e
+
+        utterances = tuple(
+            replace(u, modalities={m: evidence(e) for m, e in u.modalities.items()})
+            for u in self.utterances
+        )
+        warnings = tuple(messages.get(w, w) for w in self.warnings)
+        return replace(self, utterances=utterances, warnings=warnings)
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The one tree of errors.
 
-Every message has three parts: what was expected, what came, and what to do.
+Every message has three parts: what was expected, what came, and what to do. An error is a code of
+`data/messages` with values, so that it is said in the language of whoever reads it.
 The command line prints the message on one line and exits with `exit_status`.
 """
 
@@ -9,22 +10,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trivalent.core.messages import Language, Message
 from trivalent.core.outside import escaped
 
 
 class TrivalentError(Exception):
     r"""Root of everything that Trivalent raises on purpose.
 
+    Parameters
+    ----------
+    code : str
+        `area.name` of the catalogue, or a sentence of one's own.
+    **values
+        For the placeholders, as in `Message`.
+
     A file may have any name, and a message that repeats it stays one line that can be printed.
 
-    >>> print(TrivalentError("expected sound, got two\nlines.wav"))
-    expected sound, got two\nlines.wav
+    >>> error = TrivalentError("media.absent", path="two\nlines.wav")
+    >>> print(error)
+    expected a recording, found no file two\nlines.wav; check the path
+    >>> error.said(Language.CHINESE)
+    '需要录制文件，但找不到 two\\nlines.wav；请检查路径'
     """
 
     exit_status = 1
 
+    def __init__(self, code: str, /, **values: object) -> None:
+        self.message = code if isinstance(code, Message) else Message(code, **values)
+        super().__init__(self.message)
+
     def __str__(self) -> str:
-        return escaped(super().__str__())
+        return escaped(str(self.message))
+
+    def said(self, language: Language) -> str:
+        """Say the message in a language, on one line."""
+        return escaped(self.message.said(language))
 
 
 class UsageError(TrivalentError):
@@ -85,10 +105,7 @@ class MissingExtraError(TrivalentError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"expected the optional package {package!r}, which is not installed; "
-            f"run: pip install 'trivalent[{extra}]'"
-        )
+        super().__init__("extra.missing", package=package, extra=extra)
 
 
 class SchemaError(TrivalentError):
@@ -122,16 +139,16 @@ class AuthenticationError(TrivalentError):
 class LockedError(AuthenticationError):
     """Too many failures: the account is locked for a while."""
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, /, *, retry_after_s: float, **values: object) -> None:
+        super().__init__(code, **values)
         self.retry_after_s = retry_after_s
 
 
 class BusyError(TrivalentError):
     """More people sign in at this moment than the server checks: come again in `retry_after_s`."""
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, /, *, retry_after_s: float, **values: object) -> None:
+        super().__init__(code, **values)
         self.retry_after_s = retry_after_s
 
 
@@ -149,7 +166,8 @@ class LimitError(InputError):
 
 def taken_apart(error: TrivalentError) -> dict[str, Any]:
     """Render an error for another process; `rebuilt` puts it together again."""
-    return {"kind": type(error).__name__, "message": Exception.__str__(error), "fields": vars(error)}
+    fields = {name: value for name, value in vars(error).items() if name != "message"}
+    return {"kind": type(error).__name__, "message": error.message.to_dict(), "fields": fields}
 
 
 def rebuilt(parts: Mapping[str, Any]) -> TrivalentError:
@@ -163,6 +181,6 @@ def rebuilt(parts: Mapping[str, Any]) -> TrivalentError:
     if not (isinstance(kind, type) and issubclass(kind, TrivalentError)):
         kind = InputError
     error: TrivalentError = kind.__new__(kind)  # a subclass may take other arguments than the message
-    Exception.__init__(error, parts["message"])
+    TrivalentError.__init__(error, Message.from_dict(parts["message"]))
     vars(error).update(parts["fields"])
     return error

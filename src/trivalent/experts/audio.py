@@ -8,6 +8,7 @@ import numpy as np
 
 from trivalent.bundle.loading import Expert
 from trivalent.core.errors import FeatureError, UsageError
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, FloatArray, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Limit, Progress, Spoken, View
@@ -38,7 +39,7 @@ def read_voice(
     where the voice activity detector hears speech.
     """
     if audio is None:
-        return [Reading.absent("the recording has no audio track") for _ in utterances]
+        return [Reading.absent(Message("reason.no_audio")) for _ in utterances]
     readings, spans = [], [(u.start_s, u.end_s) for u in utterances]
     for i, utterance in enumerate(utterances):
         table = _voice_columns(expert, audio.read(utterance.start_s, utterance.end_s))
@@ -60,18 +61,20 @@ def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
             spec.extractor,
             spec.extractor_version,
             columns=spec.columns,
-            reason=str(error),
+            reason=error.message,
             status=Status.FAILED,
         )
 
 
 def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) -> Reading:
     if table.status is not Status.OK:
-        return Reading.absent(table.reason or "no voice features", status=table.status)
+        return Reading.absent(table.reason or Message("reason.no_voice"), status=table.status)
     voiced_s = voiced_seconds(table)
     facts = {"voiced_s": voiced_s, **measured}
     if voiced_s < MIN_VOICED_S:
-        return Reading.absent(f"{voiced_s:.2f} s of voiced speech, needs {MIN_VOICED_S:g} s", facts=facts)
+        return Reading.absent(
+            Message("reason.few_voiced", seconds=voiced_s, needed=MIN_VOICED_S), facts=facts
+        )
     return classify_table(expert, table, quality=min(1.0, voiced_s / FULL_VOICED_S), facts=facts)
 
 
@@ -101,5 +104,5 @@ AUDIO = Channel(
     Modality.AUDIO,
     stage="voice",
     read=_read,
-    limits=(Limit("snr_db", 5.0, "the voice is only about {value:.0f} dB above the noise", "the voice"),),
+    limits=(Limit("snr_db", 5.0),),
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from trivalent.bundle.loading import Expert
 from trivalent.core.analysis import KeyFrame, Track
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality
 from trivalent.experts.readings import Reading
@@ -64,16 +65,11 @@ class Limit:
     fact : str
         Name of the measured fact; see `experts.quality`.
     least : float
-    said : str
-        What is wrong, to be filled with the median `value` of the utterances concerned.
-    whom : str
-        On what not to rely.
+        What is wrong then tells the message `doubt.<fact>`, with the median of the utterances concerned.
     """
 
     fact: str
     least: float
-    said: str
-    whom: str
 
 
 @dataclass(frozen=True)
@@ -94,15 +90,14 @@ class Channel:
     read: Read
     limits: tuple[Limit, ...] = ()
 
-    def doubts(self, readings: Sequence[Reading]) -> list[str]:
+    def doubts(self, readings: Sequence[Reading]) -> list[Message]:
         """Say what is too bad to rely on, of the readings of all utterances."""
         facts = [r.facts for r in readings if r.opinion is not None]
         found = []
         for limit in self.limits:
             low = [f[limit.fact] for f in facts if f.get(limit.fact, np.inf) < limit.least]
             if low:
-                said = limit.said.format(value=max(0.0, float(np.median(low))))
-                found.append(
-                    f"{said} in {len(low)} of {len(readings)} utterances: do not rely on {limit.whom} there"
-                )
+                value = max(0.0, float(np.median(low)))
+                code = f"doubt.{limit.fact}"
+                found.append(Message(code, value=value, count=len(low), total=len(readings)))
         return found

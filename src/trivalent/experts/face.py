@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.loading import Expert
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Limit, Spoken, View
@@ -36,14 +37,17 @@ def read_face(
     `measures` holds what was measured beside the table in the same frames.
     """
     if table.status is not Status.OK:
-        return [Reading.absent(table.reason or "no face", status=table.status) for _ in utterances]
+        return [
+            Reading.absent(table.reason or Message("reason.no_face_at_all"), status=table.status)
+            for _ in utterances
+        ]
     rate = float(table.meta["rate_hz"])
     readings = []
     for utterance in utterances:
         part, sampled = frames_within(table, utterance.start_s, utterance.end_s, rate_hz=rate)
         facts = {"frames_with_face": float(len(part)), "frames_sampled": float(max(sampled, len(part)))}
         if not len(part):
-            readings.append(Reading.absent(f"no face in {sampled} sampled frames", facts=facts))
+            readings.append(Reading.absent(Message("reason.no_face", count=sampled), facts=facts))
             continue
         if measures is not None:
             facts |= measures.facts(part.times)
@@ -69,7 +73,7 @@ def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Be
 
     utterances, recording = spoken.speech.utterances, spoken.recording
     if recording.kind != "video":
-        return View([Reading.absent("the recording has no video track") for _ in utterances])
+        return View([Reading.absent(Message("reason.no_video")) for _ in utterances])
     keyframes, measures = KeyFrames(utterances), FaceMeasures()
 
     def see(time_s: float, image: NDArray[np.uint8], face: FaceObservation) -> None:
@@ -92,8 +96,8 @@ FACE = Channel(
     stage="face",
     read=_read,
     limits=(
-        Limit("face_pixels", 17.0, "the face is only about {value:.0f} pixels large", "the face"),
-        Limit("face_brightness", 0.058, "the face is too dark (brightness {value:.2f} of 1)", "the face"),
-        Limit("face_sharpness", 0.024, "the face is blurred (sharpness {value:.3f})", "the face"),
+        Limit("face_pixels", 17.0),
+        Limit("face_brightness", 0.058),
+        Limit("face_sharpness", 0.024),
     ),
 )

@@ -10,10 +10,11 @@ from trivalent.bundle.fusion import combine
 from trivalent.bundle.loading import Bundle
 from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
 from trivalent.core.errors import UsageError
+from trivalent.core.messages import Message
 from trivalent.core.types import LABELS, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
 
-ONLY_PRIOR = "no modality could be used: the probabilities are only the prior"
+ONLY_PRIOR = Message("reason.only_prior")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +95,10 @@ class Judge:
 
     def _unused(self, modality: Modality) -> Reading:
         if modality not in self.bundle.experts:
-            return Reading.absent(f"the bundle {self.bundle.name!r} has no {modality} expert")
+            return Reading.absent(Message("reason.no_expert", bundle=self.bundle.name, modality=modality))
         if modality not in self.modalities:
-            return Reading.absent("switched off", status=Status.OFF)
-        return Reading.absent("the source is a text")
+            return Reading.absent(Message("reason.off"), status=Status.OFF)
+        return Reading.absent(Message("reason.source_is_text"))
 
 
 def _chosen(names: Collection[str] | None, bundle: Bundle) -> tuple[Modality, ...]:

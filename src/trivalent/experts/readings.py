@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import MIN_STEPS, Expert, Inputs
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, Status
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
 
@@ -42,8 +43,8 @@ def classify_table(
     if expert.spec.inputs is Inputs.FRAMES:
         steps, needed = len(table) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
         if steps < needed:
-            return Reading.absent(f"{steps:.2f} s of sound, needs {needed:g} s", facts=facts)
-        reason = f"{missing} of {len(table)} rows are digital silence"
+            return Reading.absent(Message("reason.little_sound", seconds=steps, needed=needed), facts=facts)
+        reason = Message("reason.silent_rows", count=missing, total=len(table))
     else:
-        reason = f"{missing} of {len(expert.spec.pooling)} features could not be computed"
+        reason = Message("reason.features_missing", count=missing, total=len(expert.spec.pooling))
     return Reading.absent(reason, status=Status.FAILED, facts=facts)

@@ -8,6 +8,7 @@ import numpy as np
 
 from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import Expert
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
@@ -34,11 +35,11 @@ def read_texts(
         ids = encode(pack(normalize(utterance.text))) if has_words(utterance.text) else []
         content = [t for piece in ids for t in piece[1:-1]]
         if not utterance.text.strip():
-            readings.append(Reading.absent("no words"))
+            readings.append(Reading.absent(Message("reason.no_words")))
         elif not content:
-            readings.append(Reading.absent("no word in the text, only signs", facts=facts))
+            readings.append(Reading.absent(Message("reason.only_signs"), facts=facts))
         elif all(t == unknown for t in content):
-            readings.append(Reading.absent("none of the words or signs is in the vocabulary", facts=facts))
+            readings.append(Reading.absent(Message("reason.no_vocabulary"), facts=facts))
         else:
             readings.append(Reading(Status.OK, facts=facts))
             pieces += ids
@@ -84,12 +85,13 @@ def _word_quality(utterance: Utterance) -> tuple[float, dict[str, float]]:
     return min(1.0, mean / FULL_WORD_PROBABILITY), {"word_probability": mean}
 
 
-def language_problem(utterances: Sequence[Utterance], language: str | None) -> str | None:
+def language_problem(utterances: Sequence[Utterance], language: str | None) -> Message | None:
     """Say why the words must not be scored as English, or return None."""
     if language == "en" or not any(u.text for u in utterances):
         return None
-    named = "could not be told" if language is None else f"is {language!r}"
-    return f"the language {named}, the text expert reads English"
+    if language is None:
+        return Message("reason.language_unknown")
+    return Message("reason.language_other", language=language)
 
 
 def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
@@ -99,7 +101,7 @@ def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Be
         view = View(read_texts(expert, utterances, progress=progress))
     else:
         view = View([Reading.absent(problem) for _ in utterances])
-        view.warnings.append(f"text not used: {problem}")
+        view.warnings.append(Message("reason.text_not_used", reason=problem))
     progress(1.0)
     return view
 

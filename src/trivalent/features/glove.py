@@ -18,6 +18,7 @@ import numpy as np
 
 from trivalent.core.assets import asset_path
 from trivalent.core.errors import FeatureError, MissingExtraError
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, FloatArray, Word
 from trivalent.features.extractor import Inputs, Material, Need, choose_columns
 
@@ -117,7 +118,9 @@ class GloVe:
         """
         if not words:
             nothing = self._meta(0, 0)
-            return FeatureTable.absent(NAME, VERSION, columns=self.columns, reason="no words", meta=nothing)
+            return FeatureTable.absent(
+                NAME, VERSION, columns=self.columns, reason=Message("reason.no_words"), meta=nothing
+            )
         values = np.zeros((len(words), self.dimensions), np.float32)
         unknown = 0
         for i, word in enumerate(words):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, FloatArray
 from trivalent.features.extractor import Encoder, Inputs, Material, Need, choose_columns
 from trivalent.features.text import TOKENS, encode, normalize, pack, pad
@@ -42,7 +43,9 @@ class MiniLM:
         encoder = material.encoder()
         utterances = [u for u in material.words() if normalize(u.text)]
         if not utterances:
-            return FeatureTable.absent(self.name, self.version, columns=chosen, reason="no words")
+            return FeatureTable.absent(
+                self.name, self.version, columns=chosen, reason=Message("reason.no_words")
+            )
         owned = [(i, ids) for i, u in enumerate(utterances) for ids in encode(pack(normalize(u.text)))]
         owners = np.array([i for i, _ in owned])
         lengths = np.array([len(ids) for _, ids in owned], float)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable
 
 NAME = "openface"
@@ -118,7 +119,7 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     found = cells[:, header.index("success")] == 1
     meta = {"frames": len(found), "frames_without_face": int((~found).sum())}
     if not found.any():
-        reason = f"OpenFace found no face in {len(found)} frames"
+        reason = Message("openface.no_face", count=len(found))
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
     values[~found] = np.nan
     return FeatureTable(NAME, VERSION, chosen, cells[:, header.index("timestamp")], values, meta=meta)

@@ -82,19 +82,18 @@ def _origin(point: EntryPoint) -> str:
 
 
 def _loaded(point: EntryPoint) -> Extractor:
-    told = f"expected the extractor {point.name!r} at {point.value} of {_origin(point)}"
-    remedy = "update or uninstall that package"
+    told = {"name": point.name, "value": point.value, "origin": _origin(point)}
     try:
         brought = point.load()
     except Exception as error:  # whatever another package raises is its fault
         reason = f"{type(error).__name__}: {error}"
-        raise FeatureError("extract.registry_failed", told=told, reason=reason, remedy=remedy) from error
+        raise FeatureError("extract.registry_failed", reason=reason, **told) from error
     if not isinstance(brought, Extractor) or not is_dataclass(brought.options):
-        raise FeatureError("extract.registry_kind", told=told, type=type(brought).__name__, remedy=remedy)
+        raise FeatureError("extract.registry_kind", kind=type(brought).__name__, **told)
     if brought.name != point.name:
-        raise FeatureError("extract.registry_name", told=told, name=brought.name, remedy=remedy)
+        raise FeatureError("extract.registry_name", other=brought.name, **told)
     if Need.PICTURES in brought.needs and not hasattr(brought.options(), "face_rate_hz"):
-        raise FeatureError("extract.registry_pictures", told=told, remedy=remedy)
+        raise FeatureError("extract.registry_pictures", **told)
     return brought
 
 

@@ -8,6 +8,7 @@ import av
 from av.container import InputContainer
 
 from trivalent.core.errors import MediaError
+from trivalent.core.messages import Message
 
 # Only demuxers of sound and moving pictures. Playlists (hls, concat, dash, sdp) are left out:
 # they would make FFmpeg read other files or hosts that the file names.
@@ -33,11 +34,11 @@ _PICTURES: tuple[tuple[bytes, str], ...] = (
     (b"qoif", "QOI"),
 )
 _DOCUMENTS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive or office document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!", "a rar archive"),
+    (b"%PDF", "pdf"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!", "rar"),
 )
 _STILL_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
 
@@ -65,7 +66,7 @@ def read_head(path: Path, size: int = 4096) -> bytes:
     return head
 
 
-def foreign_kind(head: bytes) -> str | None:
+def foreign_kind(head: bytes) -> Message | None:
     r"""Name the kind of a file that is no recording; None when it may be one.
 
     >>> foreign_kind(b"GIF89a..."), foreign_kind(b"Dear all,")
@@ -74,15 +75,15 @@ def foreign_kind(head: bytes) -> str | None:
     """
     for magic, name in _PICTURES:
         if head.startswith(magic):
-            return f"a picture ({name})"
+            return Message("media.kind_picture", format=name)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "a picture (WebP)"
+        return Message("media.kind_picture", format="WebP")
     if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
-        return "a picture (HEIF or AVIF)"
+        return Message("media.kind_picture", format="HEIF or AVIF")
     for magic, name in _DOCUMENTS:
         if head.startswith(magic):
-            return name
-    return "a text file" if _is_text(head) else None
+            return Message(f"media.kind_{name}")
+    return Message("media.kind_text") if _is_text(head) else None
 
 
 def _is_text(head: bytes) -> bool:

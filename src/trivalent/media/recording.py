@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from trivalent.core.errors import MediaError
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.media.probe import MAX_PIXELS, open_container, riff_share
 from trivalent.media.sound import LONGEST_HOLE_S, SAMPLE_RATE, AudioBuilder, AudioTrack, check_length
@@ -195,7 +196,13 @@ class _Errors:
     def messages(self, what: str) -> list[str]:
         if not self.packets and not self.demux:
             return []
-        return [f"{self.packets + self.demux} damaged packets of the {what} track were skipped"]
+        return [
+            Message(
+                "media.damaged_packets",
+                count=self.packets + self.demux,
+                track=Message(f"media.track_{what}"),
+            )
+        ]
 
 
 class _Scan:
@@ -272,16 +279,16 @@ class _Scan:
     def warnings(self) -> list[str]:
         found = []
         if self.track is None and self.audio is None:
-            found.append("the recording has no sound: words and voice are missing")
+            found.append(Message("media.no_sound"))
         elif self.track is None:
-            found.append("the sound track is empty or cannot be decoded: words and voice are missing")
+            found.append(Message("media.empty_sound"))
         if self.video is not None and not self.has_video:
-            found.append("the video track is empty or cannot be decoded: the face is missing")
+            found.append(Message("media.empty_video"))
         found += self.audio_errors.messages("sound")
         if self.builder.holes_s > 0.5:
-            found.append(f"the sound has holes of {self.builder.holes_s:.1f} s in all, taken as silence")
+            found.append(Message("media.holes", seconds=self.builder.holes_s))
         if self.builder.disbelieved:
-            found.append("some timestamps of the sound run backwards or far ahead; they were ignored")
+            found.append(Message("media.timestamps"))
         return found + self._shortfall()
 
     def _shortfall(self) -> list[str]:
@@ -293,9 +300,7 @@ class _Scan:
         # Matroska counts the announced length from time 0, not from the first timestamp.
         if announced - self.duration_s - max(0.0, self.origin_s) <= max(0.5, share * announced):
             return []
-        return [
-            f"only {self.duration_s:.1f} s of {announced:.1f} s could be decoded: the file is cut short"
-        ]
+        return [Message("media.cut_short", decoded_s=self.duration_s, announced_s=announced)]
 
 
 def _announced_s(container: InputContainer) -> float | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from trivalent.core.analysis import Analysis, Evidence, UtteranceResult, Verdict
+from trivalent.core.messages import said
 from trivalent.core.texts import Language, Text, in_language, read_texts
 from trivalent.core.types import LABELS, FloatArray, Modality, Sentiment, Status
 
@@ -47,12 +48,9 @@ class Wording:
     Attributes
     ----------
     language : Language
-    translate : callable
-        Says a sentence of the library (a warning, a reason) in that language; left as it is by default.
     """
 
     language: Language = Language.ENGLISH
-    translate: Callable[[str], str] = str
 
     def __call__(self, key: str, **values: object) -> str:
         """Text of a key of `report/texts`, with values in its places.
@@ -122,7 +120,7 @@ class Wording:
         words = self(f"result.status_{evidence.status}")
         if not evidence.reason:
             return words
-        return self("result.because", words=words, reason=self.translate(evidence.reason))
+        return self("result.because", words=words, reason=said(evidence.reason or "", self.language))
 
     def silences(self, analysis: Analysis) -> dict[Modality, Counter[str]]:
         """How often, and why, each modality was not used, over the utterances."""

@@ -44,7 +44,7 @@ class Catalogue:
             try:
                 where = resolve(wanted, self._settings.home)
             except BundleError as error:
-                raise NotFoundError(str(error)) from error
+                raise NotFoundError(error.message) from error
         return str(where), fingerprint(where)
 
     def bundle(self, name: str | None) -> Bundle:

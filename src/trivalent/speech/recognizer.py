@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Utterance
 from trivalent.media.sound import AudioTrack
@@ -121,7 +122,7 @@ class Recognizer:
         if transcript is not None:
             speech = _follow(transcript, spans, duration_s)
         elif audio is None or not spans:
-            note = "no speech was found; the recording is judged in windows of about 4 s"
+            note = Message("speech.none")
             speech = Speech(windows(duration_s), None, (note,))
         else:
             speech = self._listen(audio, spans, duration_s, lambda done: tell(share + done * (1 - share)))
@@ -144,13 +145,10 @@ class Recognizer:
         warnings += heard.warnings()
         if not heard.words:
             utterances = _wordless(spans, duration_s)
-            warnings.append("a voice was heard, but no words were understood; the text is missing")
+            warnings.append(Message("speech.not_understood"))
             return Speech(utterances, None, tuple(warnings), spoken_s)
         if language == "en" and doubtful(heard):
-            warnings.append(
-                f"the words are doubtful (mean word probability {heard.probability:.2f}): the speech may "
-                "be unintelligible or not English; the text is not scored; try a multilingual model"
-            )
+            warnings.append(Message("speech.doubtful", probability=heard.probability))
             language = None
         return Speech(cut_utterances(heard.words, end_s=duration_s), language, tuple(warnings), spoken_s)
 
@@ -164,10 +162,7 @@ class Recognizer:
         language, probability = hear_language(whisper, [packs[i].read(audio) for i in chosen])
         if language == "en":
             return language, []
-        return language, [
-            f"the language is {language!r} (probability {probability:.2f}), not English; "
-            "the text is not scored"
-        ]
+        return language, [Message("speech.other_language", language=language, probability=probability)]
 
     def _load(self) -> WhisperModel:
         if self._whisper is None:
@@ -208,11 +203,9 @@ def _follow(transcript: Transcript, spans: list[Span], duration_s: float) -> Spe
         warnings += notes
     else:
         utterances = align_text(transcript, spans or [(0.0, duration_s)], duration_s)
-        over = "the detected speech" if spans else "the whole recording, as no speech was detected"
-        warnings.append(
-            f"the transcript has no times; its sentences were spread over {over} by their length"
-        )
+        over = Message("speech.over_speech" if spans else "speech.over_whole")
+        warnings.append(Message("speech.spread", over=over))
     language = "en" if looks_english(transcript.text) else None
     if language is None:
-        warnings.append("the transcript does not look English; the text is not scored")
+        warnings.append(Message("speech.transcript_not_english"))
     return Speech(utterances, language, tuple(warnings), spoken_s)

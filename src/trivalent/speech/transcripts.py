@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trivalent.core.errors import TranscriptError
+from trivalent.core.messages import Message
 
 MAX_BYTES = 4 * 1024 * 1024  # a day of speech takes about 2 MB
 MAX_LINES = 1_000_000  # what a parser keeps of a line is many times the line, if that is empty
@@ -113,7 +114,7 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     if not cues:
         raise TranscriptError("transcript.no_words", name=name)
     if empty:
-        warnings.append(f"{empty} cues without words were dropped from {name}")
+        warnings.append(Message("transcript.empty_cues", count=empty, name=name))
     if cues[0].start_s is not None:
         cues, notes = _order(cues, name)
         warnings += notes
@@ -160,7 +161,7 @@ def _decode(data: bytes, name: str) -> tuple[str, list[str]]:
         if error.encoding.startswith("utf-16"):
             raise TranscriptError("transcript.utf16", name=name) from None
         text = data.decode("latin-1")
-        warnings.append(f"{name} is not UTF-8; it was read as Latin-1, so accents may be wrong")
+        warnings.append(Message("transcript.latin", name=name))
     if "\x00" in text:
         line = text[: text.index("\x00")].count("\n") + 1
         raise TranscriptError("transcript.binary", line=line, name=name)
@@ -177,24 +178,19 @@ def _looks_like_srt(lines: list[str]) -> bool:
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    if int(minutes) > 59 or int(seconds) > 59:
-        raise ValueError("minutes and seconds up to 59")
     ms = int(fraction.ljust(3, "0"))
     return (int(hours or 0) * 3_600_000 + int(minutes) * 60_000 + int(seconds) * 1000 + ms) / 1000
 
 
 def _times(line: str, number: int, name: str) -> tuple[float, float]:
     match = _TIMING.match(line)
-    where = f"in line {number} of {name}"
+    where = Message("transcript.where", line=number, name=name)
     if match is None:
         raise TranscriptError("transcript.time_line", line=line.strip()[:40], where=where)
     groups = match.groups()
-    try:
-        start_s, end_s = _seconds(*groups[:4]), _seconds(*groups[4:])
-    except ValueError as error:
-        raise TranscriptError(
-            "transcript.other", error=error, line=line.strip()[:40], where=where
-        ) from None
+    if any(int(sixtieth) > 59 for part in (groups[:4], groups[4:]) for sixtieth in part[1:3]):
+        raise TranscriptError("transcript.sixtieths", line=line.strip()[:40], where=where)
+    start_s, end_s = _seconds(*groups[:4]), _seconds(*groups[4:])
     if end_s < start_s:
         raise TranscriptError("transcript.end", line=line.strip()[:40], where=where)
     return start_s, end_s
@@ -267,7 +263,7 @@ def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
     notes = []
     starts = [cue.start_s or 0.0 for cue in cues]
     if starts != sorted(starts):
-        notes.append(f"cues of {name} were out of order; they were sorted by time")
+        notes.append(Message("transcript.sorted", name=name))
     ordered: list[Cue] = []
     texts: list[list[str]] = []  # of each cue; joined at the end, since thousands may start at once
     overlaps = 0
@@ -284,7 +280,7 @@ def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
         texts.append([cue.text])
     ordered = [replace(cue, text=" ".join(own)) for cue, own in zip(ordered, texts, strict=True)]
     if overlaps:
-        notes.append(f"{overlaps} overlapping cues of {name} were cut or joined")
+        notes.append(Message("transcript.overlaps", count=overlaps, name=name))
     return ordered, notes
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trivalent.core.errors import TranscriptError
+from trivalent.core.messages import Message
 from trivalent.core.types import Utterance, Word
 from trivalent.speech.transcripts import Cue, Transcript
 
@@ -253,7 +254,7 @@ def align_cues(transcript: Transcript, duration_s: float) -> tuple[tuple[Utteran
     outside = len(transcript.cues) - len(inside)
     notes = []
     if outside:
-        notes.append(f"{outside} cues start after the end of the recording and were dropped")
+        notes.append(Message("transcript.late_cues", count=outside))
     return shape(pieces, end_s=duration_s), notes
 
 

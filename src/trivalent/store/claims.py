@@ -22,6 +22,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from trivalent.core.analysis import Analysis
+from trivalent.core.messages import Message
 from trivalent.store import mapping
 from trivalent.store.database import Database, changed
 from trivalent.store.entities import Beat, Claim, JobState, Record
@@ -30,7 +31,7 @@ from trivalent.store.schema import JobRow
 
 # A file cannot end this process, since a child reads it: whoever dies was killed from outside.
 ATTEMPTS = 10
-DIED = f"the process died {ATTEMPTS} times while working on it"
+DIED = Message("work.died", count=ATTEMPTS)
 
 
 class Claims:
@@ -60,7 +61,7 @@ class Claims:
                 select(JobRow.id).where(_expired(now), JobRow.attempts >= ATTEMPTS)
             ).all()
             if dead:
-                failed = {"state": str(JobState.FAILED), "error": DIED, "finished": now}
+                failed = {"state": str(JobState.FAILED), "finished": now, **mapping.failure(DIED)}
                 changed(session, update(JobRow).where(JobRow.id.in_(dead)).values(**failed))
             if (job_id := session.scalar(_next(now))) is not None:
                 claim = self._take(session, job_id, worker, now=now, until=now + timedelta(seconds=lease_s))
@@ -144,8 +145,8 @@ class Claims:
         """Close the job with a reason; False when the claim was lost or the job cancelled."""
         values = {
             "state": str(JobState.FAILED),
-            "error": mapping.storable(reason),
             "finished": mapping.utc_now(now),
+            **mapping.failure(reason),
         }
         with self._database.write() as session:
             failed = changed(session, update(JobRow).where(_held(claim)).values(**values)) > 0

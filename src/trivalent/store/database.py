@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,9 +140,9 @@ class Database:
         except IntegrityError as error:
             raise ConflictError("store.conflict", line=_line(error)) from error
         except (SQLAlchemyError, UnicodeError) as error:
-            message = explain(error, self.place)
-            full = any(mark in message for mark in _FULL)
-            raise (StorageFullError if full else StoreError)(message) from error
+            code = _CAUSES.get(_code(error), "store.database_away")
+            kind = StorageFullError if code == _FULL else StoreError
+            raise kind(code, place=self.place, cause=_line(error)) from error
 
     @property
     def place(self) -> str:
@@ -184,18 +185,22 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-_FULL = ("disk is full", "No space left")
-_CAUSES = (
-    # part of SQLite's message, what was expected, what to do
-    ("is locked", f"nobody else to write for {WAIT_S:.0f} s", "stop the other program, or try again"),
-    ("lock timeout", f"nobody else to write for {WAIT_S:.0f} s", "look for a session that hangs"),
-    ("not a database", "an SQLite file", "give another file, or move this one away"),
-    ("malformed", "an undamaged SQLite file", "restore it from a backup"),
-    ("unable to open database", "a file in a folder that can be written", "check that the folder exists"),
-    ("readonly database", "a file that can be written", "check its permissions and those of its folder"),
-    *((mark, "room on the disk", "make some") for mark in _FULL),
-    ("no such table", "the tables of Trivalent", "the file was emptied or replaced: start again"),
-)
+_FULL = "store.database_room"
+_CAUSES = {
+    # SQLite's primary result codes
+    sqlite3.SQLITE_BUSY: "store.database_busy",
+    sqlite3.SQLITE_LOCKED: "store.database_busy",
+    sqlite3.SQLITE_NOTADB: "store.database_kind",
+    sqlite3.SQLITE_CORRUPT: "store.database_damaged",
+    sqlite3.SQLITE_CANTOPEN: "store.database_folder",
+    sqlite3.SQLITE_READONLY: "store.database_rights",
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_ERROR: "store.database_tables",  # our statements are sound: the tables are not ours
+    # PostgreSQL's SQLSTATE
+    "55P03": "store.database_hangs",
+    "53100": _FULL,
+    "42P01": "store.database_tables",
+}
 
 
 def lock_postgresql(connection: Connection) -> None:
@@ -212,13 +217,11 @@ def changed(session: Session, statement: Update | Delete) -> int:
     return result.rowcount
 
 
-def explain(error: Exception, place: str) -> str:
-    """Say in one line what was expected of the database, what came, and what to do."""
-    cause = _line(error)
-    for mark, expected, remedy in _CAUSES:
-        if mark in cause:
-            return f"expected {expected} at {place!r}, got {cause!r}; {remedy}"
-    return f"expected the database {place!r} to answer, got {cause!r}; check that it runs and the URL"
+def _code(error: Exception) -> int | str | None:
+    """Return the result code of SQLite, without its details, or the SQLSTATE of PostgreSQL."""
+    original = error.orig if isinstance(error, StatementError) else error
+    code: int | None = getattr(original, "sqlite_errorcode", None)
+    return getattr(original, "sqlstate", None) if code is None else code & 0xFF
 
 
 def _line(error: Exception) -> str:

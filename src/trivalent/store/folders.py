@@ -211,7 +211,4 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-        raise kind(
-            f"expected to read and write {str(path)!r}, got {error.strerror or error}; "
-            "check the folder's permissions and the room on the disk"
-        ) from error
+        raise kind("store.read_write", path=path, reason=error.strerror or error) from error

@@ -15,6 +15,7 @@ from typing import Any
 from trivalent.core.analysis import DOCUMENT, Analysis
 from trivalent.core.columns import Columns
 from trivalent.core.errors import StoreError, UsageError
+from trivalent.core.messages import Message
 from trivalent.core.outside import clean_line
 from trivalent.store.entities import ApiKey, Job, JobState, Record, Role, User
 from trivalent.store.schema import AnalysisRow, DocumentRow, JobRow, KeyRow, TagRow, TextRow, UserRow
@@ -56,6 +57,20 @@ def utc_now(now: datetime | None = None) -> datetime:
 def storable(text: str) -> str:
     """Replace what no database takes by U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def failure(reason: str) -> dict[str, Any]:
+    """Columns of a job that tell why it failed; a message keeps its code."""
+    message = _storable(reason.to_dict()) if isinstance(reason, Message) else None
+    return {"error": storable(reason), "error_message": message}
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return storable(value) if isinstance(value, str) else value
 
 
 def folded(text: str) -> str:
@@ -149,7 +164,7 @@ def job(row: JobRow) -> Job:
         started=row.started,
         finished=row.finished,
         attempts=row.attempts,
-        error=row.error,
+        error=row.error if row.error_message is None else Message.from_dict(row.error_message),
         analysis_id=row.analysis_id,
         options=dict(row.options),
         keep_media=row.keep_media,

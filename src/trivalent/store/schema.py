@@ -265,6 +265,7 @@ class JobRow(Owned, Base):
     finished: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempts: Mapped[int]
     error: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # the error by its code
     # an analysis that is deleted takes its job along, which holds the file's name and transcript
     analysis_id: Mapped[str | None] = mapped_column(Id, ForeignKey("analyses.id", ondelete="CASCADE"))
     options: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -16,6 +16,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from trivalent.core.errors import LockedError
+from trivalent.core.messages import Message
 from trivalent.store import passwords
 from trivalent.store.schema import FailureRow
 
@@ -48,7 +49,7 @@ def count(session: Session, name_key: str, address: str | None, *, now: datetime
         row = _row(session, passwords.sha256(f"address\0{network}"), now)
         forgotten = min(row.failures, int((now - row.last) / ADDRESS_FORGETS))
         row.failures -= forgotten
-        rows.append((row, ADDRESS_TRIES, " from this address"))
+        rows.append((row, ADDRESS_TRIES, Message("account.from_address")))
     for row, tries, where in rows:
         if row.locked_until is not None and row.locked_until > now:
             seconds = (row.locked_until - now).total_seconds()
@@ -56,7 +57,7 @@ def count(session: Session, name_key: str, address: str | None, *, now: datetime
                 "account.pause",
                 tries=tries,
                 where=where,
-                in_words=_in_words(seconds),
+                pause=_in_words(seconds),
                 retry_after_s=seconds,
             )
     locks = False
@@ -103,5 +104,7 @@ def _network(address: str | None) -> str | None:
     return None if found.is_loopback else str(found)
 
 
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+def _in_words(seconds: float) -> Message:
+    if seconds < 90:
+        return Message("account.seconds", count=seconds)
+    return Message("account.minutes", count=seconds / 60)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from trivalent.core.errors import DataError, MissingExtraError
+from trivalent.core.messages import VARIABLE
+from trivalent.web.i18n import language
 
 TIMEOUT_S = 300
 ROOT_VARIABLE = "TRIVALENT_DATA"
-_ABSENT = re.compile(r"No module named '(\w+)")
 
 
 def listing() -> dict[str, dict[str, Any]]:
@@ -51,8 +52,10 @@ def has_root() -> bool:
 
 
 def _ask(*arguments: str) -> dict[str, Any]:
+    if find_spec("torch") is None:
+        raise MissingExtraError("torch", "train")
     command = [sys.executable, "-m", "trivalent.cli.main", "data", *arguments, "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", VARIABLE: language()}
     try:
         run = subprocess.run(  # noqa: S603 - our own interpreter and module; names are of the registry
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment
@@ -63,6 +66,4 @@ def _ask(*arguments: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(run.stdout)
         return answer
     last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-    if absent := _ABSENT.search(last):
-        raise MissingExtraError(absent[1], "train")
     raise DataError(last.removeprefix("trivalent: "))

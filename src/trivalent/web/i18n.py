@@ -6,7 +6,6 @@ for as `t("area.key", name=value)`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +13,8 @@ from functools import cache
 from importlib.resources import files
 
 from trivalent.core.errors import UsageError
-from trivalent.core.texts import PLACEHOLDER, Language, Text, filled, in_language, read_texts
+from trivalent.core.messages import said
+from trivalent.core.texts import Language, Text, in_language, read_texts
 from trivalent.report.wording import Wording, texts
 
 LANGUAGE_NAMES: dict[Language, str] = {Language.ENGLISH: "English", Language.CHINESE: "简体中文"}
@@ -78,43 +78,16 @@ def t(key: str, **values: object) -> str:
 
 def wording(chosen: Language | None = None) -> Wording:
     """How to say results in a language; in that of the page by default."""
-    spoken = chosen or language()
-
-    def say(message: str) -> str:
-        with speaking(spoken):
-            return translate(message)
-
-    return Wording(spoken, say)
+    return Wording(chosen or language())
 
 
 def translate(message: str) -> str:
-    """Say a sentence of the library (a warning, a reason, an error) in the language of the page.
+    """Say a message of the library (a warning, a reason, an error) in the language of the page.
 
-    `texts/messages.toml` holds the sentences as patterns; one that it does not know stays English.
+    A plain sentence, such as one of a document that an earlier version wrote, stays as it is.
 
     >>> with speaking(Language.CHINESE):
-    ...     translate("no face in 15 sampled frames"), translate("something new")
-    ('在抽取的 15 帧中未发现人脸', 'something new')
+    ...     translate(Message("face.none", frames=15))
+    '在抽取的 15 帧中未发现人脸'
     """
-    if language() is Language.ENGLISH:
-        return message
-    for pattern, text in _patterns():
-        if match := pattern.fullmatch(message):
-            found = {name: translate(value) for name, value in match.groupdict().items()}
-            return filled(text[language()], found)
-    return message
-
-
-@cache
-def _patterns() -> list[tuple[re.Pattern[str], Text]]:
-    """Messages as patterns; the ones with the most fixed words are tried first."""
-    texts = [text for key, text in catalogue().items() if key.startswith("messages.")]
-    texts.sort(key=lambda text: len(PLACEHOLDER.sub("", text["en"])), reverse=True)
-    return [(_pattern(text["en"]), text) for text in texts]
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts = PLACEHOLDER.split(template)
-    fixed, names = parts[::2], parts[1::2]
-    groups = [f"(?P<{name}>.+?)" for name in names] + [""]
-    return re.compile("".join(re.escape(f) + g for f, g in zip(fixed, groups, strict=True)), re.DOTALL)
+    return said(message, language())

@@ -107,7 +107,7 @@ def _stages(out: BinaryIO, inbox: _Inbox) -> Callable[[str], Callable[[float], N
 
         def progress(share: float) -> None:
             if inbox.cancelled.is_set():
-                raise CancelledError("cancelled")
+                raise CancelledError("work.cancelled")
             now = time.monotonic()
             if now - said[0] >= REPORT_EVERY_S:
                 said[0] = now

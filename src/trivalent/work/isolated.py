@@ -23,6 +23,7 @@ from typing import Any
 from trivalent.core import errors
 from trivalent.core.analysis import Analysis
 from trivalent.core.errors import CancelledError, LimitError
+from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.private_folders import PrivateFolder
 from trivalent.core.settings import VARIABLE as SETTINGS
@@ -192,20 +193,13 @@ def _follow(
             raise LimitError(child.obituary())
         if cancelled and cancelled():
             child.cancel()
-            raise CancelledError("cancelled")
+            raise CancelledError("work.cancelled")
         if time.monotonic() - started > time_s:
             child.kill()
             raise LimitError("work.child_time", time_s=time_s)
         if child.memory_bytes() > child.limits.memory_bytes:
             child.kill()
-            raise LimitError(_too_much(child.limits))
-
-
-def _too_much(limits: Limits) -> str:
-    return (
-        f"expected a file that needs at most {limits.memory_bytes / 2**20:,.0f} MiB, got one that needs "
-        "more; cut it into parts or allow more memory"
-    )
+            raise LimitError("work.memory", most=child.limits.memory_bytes / 2**20)
 
 
 def _environment(folder: PrivateFolder | None) -> dict[str, str]:
@@ -279,19 +273,13 @@ class _Child:
         self.process.kill()
         self._bury()
 
-    def obituary(self) -> str:
+    def obituary(self) -> Message:
         """Say why it died over a file."""
         code = self._bury()
         if code == -9:
-            return (
-                "expected a file within the memory of this computer, got one over which the process was "
-                "killed; cut it into parts"
-            )
+            return Message("work.killed")
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return (
-            f"expected a file that can be decoded, got one that crashed the process that read it ({how}); "
-            "convert it to another format"
-        )
+        return Message("work.crash", how=how)
 
     def _bury(self) -> int:
         """Wait until it is gone, with what it left; returns its exit status."""

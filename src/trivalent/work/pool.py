@@ -177,7 +177,7 @@ class Pool:
                 if self._closing:
                     for call in (c for own in self._queues.values() for c in own):
                         if call.future.set_running_or_notify_cancel():
-                            call.future.set_exception(CancelledError("cancelled"))
+                            call.future.set_exception(CancelledError("work.cancelled"))
                     self._queues.clear()
                     return None
                 if (owner := self._whose_turn()) is None:
@@ -205,7 +205,7 @@ class Pool:
         left = call.until - time.monotonic()
         try:
             if call.cancelled:
-                raise CancelledError("cancelled")
+                raise CancelledError("work.cancelled")
             if left <= 0:
                 raise QueueFullError("work.queue_pool_late")
             answer = child.call(

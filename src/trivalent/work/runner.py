@@ -166,7 +166,7 @@ class _Work:
             raise
         except TrivalentError as error:
             # the name under which the store keeps a file means nothing to its owner
-            self.jobs.fail(claim, str(error).replace(claim.path.name, claim.job.name))
+            self.jobs.fail(claim, error.message.renamed(claim.path, claim.job.name))
             return
         record = self.jobs.finish(claim, analysis)
         if record is not None and self.runner.finished is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import FeatureError
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable
 from trivalent.features.covarep.columns import NAME, VERSION, check_columns
 from trivalent.features.covarep.creak import load_creak_network
@@ -105,7 +106,7 @@ def covarep(
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
     values = np.concatenate([_values(piece, chosen) for piece in _pieces(samples, grid, options)])
     if not np.isfinite(values).any():
-        reason = "the recording holds too little sound for any column: hardly a sample differs from silence"
+        reason = Message("reason.hardly_sound")
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
     meta["uncomputed"] = _without_value(values, chosen) | meta["uncomputed"]
     values[np.isnan(values) if strict else ~np.isfinite(values)] = 0.0 if strict else np.nan
@@ -160,13 +161,13 @@ def _too_short(samples: Array, chosen: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _nothing_to_compute(samples: Array, chosen: Sequence[str], *, strict: bool) -> str | None:
+def _nothing_to_compute(samples: Array, chosen: Sequence[str], *, strict: bool) -> Message | None:
     short = _too_short(samples, chosen)
     if len(short) == len(chosen):
         least = min(group.needs_s for group in GROUPS if set(group.columns) & set(chosen))
         names = [name for group in GROUPS if group.needs_s == least for name in group.columns]
         first = next(name for name in names if name in chosen)
-        return f"{samples.size / FS:.3f} s of sound is too short: {first} needs at least {least:g} s"
+        return Message("reason.short_sound", seconds=samples.size / FS, column=first, needed=least)
     if not strict and np.ptp(samples) == 0:
-        return "the recording is digital silence: all samples are equal"
+        return Message("reason.silence")
     return None

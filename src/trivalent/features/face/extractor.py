@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import FeatureError
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable
 from trivalent.features.extractor import OnFace, TimedImage
 from trivalent.features.face.columns import NAME, VERSION
@@ -81,8 +82,7 @@ class FaceExtractor:
                 on_face(frame.time_s, image, seen)
         meta = _meta(tracker, sampled=sampled, with_face=len(rows), landmarks=self._landmarks)
         if not rows:
-            plural = "" if sampled == 1 else "s"
-            reason = f"no face in {sampled} sampled frame{plural}"
+            reason = Message("reason.no_face_one" if sampled == 1 else "reason.no_face", count=sampled)
             return FeatureTable.absent(NAME, VERSION, columns=self.columns, reason=reason, meta=meta)
         return FeatureTable(NAME, VERSION, self.columns, np.array(times), np.stack(rows), meta=meta)
 
@@ -124,7 +124,7 @@ def validated(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _meta(tracker: FaceTracker, *, sampled: int, with_face: int, landmarks: bool) -> dict[str, Any]:
     warnings = []
     if tracker.faces_max > 1:
-        warnings.append(f"up to {tracker.faces_max} faces in a frame; the largest is analysed")
+        warnings.append(Message("reason.many_faces", count=tracker.faces_max))
     return {
         "landmarks": landmarks,
         "frames_sampled": sampled,

@@ -179,7 +179,7 @@ def check_inputs(
             raise FeatureError(
                 "network.presence",
                 modality=m,
-                shapes=" or ".join((str(tuple(s)) for s in shapes)),
+                shapes=" or ".join(str(tuple(s)) for s in shapes),
                 batch=batch,
                 shape=tuple(mask.shape),
                 shape2=x.shape[0],

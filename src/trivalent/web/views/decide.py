@@ -63,7 +63,7 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
             min_confidence=chosen.min_confidence,
         )
     except TrivalentError as error:
-        st.caption(plain(capital(translate(str(error)))))
+        st.caption(plain(capital(translate(error.message))))
         return analysis, False
     return again, True
 
@@ -75,7 +75,7 @@ def _usual(analysis: Analysis) -> tuple[tuple[Bundle, Choices] | None, str]:
         if not _fits(analysis, bundle):
             redecide(analysis, bundle)  # says why not
     except TrivalentError as error:
-        return None, capital(translate(str(error)))
+        return None, capital(translate(error.message))
     decision = bundle.decision
     return (bundle, Choices(tuple(_analysed(analysis)), decision.rule.values, decision.min_confidence)), ""
 

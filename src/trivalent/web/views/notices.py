@@ -34,7 +34,7 @@ def plain(text: str) -> str:
 
 def show_error(error: TrivalentError) -> None:
     """Say what was expected, what came and what to do, in the language of the page."""
-    st.error(plain(capital(translate(str(error)))), icon=":material/error:")
+    st.error(plain(capital(translate(error.message))), icon=":material/error:")
 
 
 def empty(icon: str, title: str, text: str) -> None:
