@@ -23,7 +23,7 @@ from trivalent.report.wording import Wording, seconds_words
 _HIDDEN = {"name", "version", "sha256"}  # of a model card: they are told by the analysis
 
 
-def render_page(body: str, *, title: str, kind: str, footer: str, say: Wording | None = None) -> str:
+def render_page(body: str, *, title: str, kind: str, footer: str) -> str:
     """Put a body into the frame.
 
     Parameters
@@ -32,19 +32,16 @@ def render_page(body: str, *, title: str, kind: str, footer: str, say: Wording |
         HTML; everything in it is escaped already.
     title, kind, footer : str
         Plain text; `kind` follows the name of the software on top of the page.
-    say : Wording, optional
-        In whose language the page is; English by default.
     """
-    return Renderer(say or Wording()).draw(
-        "page.html",
-        title=title,
-        kind=kind,
-        footer=footer,
-        # the policy names the one style sheet by its hash: injected styles would not apply
-        style_hash=base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode(),
-        style=_style(),
-        body=Markup(body),  # noqa: S704 - escaped by the caller
-    )
+    words = {"title": title, "kind": kind, "footer": footer}
+    safe = Markup(body)  # noqa: S704 - escaped by the caller
+    return Renderer().draw("page.html", body=safe, **words, **_styles())
+
+
+def _styles() -> dict[str, str]:
+    """Style sheet and its hash: the policy names it, so that injected styles would not apply."""
+    digest = hashlib.sha256(_style().encode()).digest()
+    return {"style": _style(), "style_hash": base64.b64encode(digest).decode()}
 
 
 @cache
@@ -72,8 +69,12 @@ def report_page(
     draw = Renderer(say)
     alone = len(analyses) == 1
     title = _title(analyses[0], say) if alone else say("report.title_many", count=len(analyses))
-    body = draw.draw(
+    return draw.draw(
         "report.html",
+        title=f"{title} · Trivalent",
+        kind=say("report.kind"),
+        footer=say("report.footer"),
+        **_styles(),
         index=() if alone and not failures else analyses,
         failures=failures,
         renderer=draw,
@@ -81,8 +82,6 @@ def report_page(
         models=dict.fromkeys(a.model for a in analyses),
         card={k: v for k, v in (card or {}).items() if k not in _HIDDEN},
     )
-    title = f"{title} · Trivalent"
-    return render_page(body, title=title, kind=say("report.kind"), footer=say("report.footer"), say=say)
 
 
 def _title(analysis: Analysis, say: Wording) -> str:
@@ -94,8 +93,11 @@ def _title(analysis: Analysis, say: Wording) -> str:
     )
 
 
-def _source(analysis: Analysis, draw: Renderer, *, name: str) -> Markup:
-    """Everything about one source; its anchors start with `name`."""
+def _source(analysis: Analysis, draw: Renderer, *, name: str) -> dict[str, Any]:
+    """Everything about one source; its anchors start with `name`.
+
+    The page takes it in piece by piece: a long report is large, and copies of it are, too.
+    """
     say, kind, prefix = draw.say, analysis.source.kind, f"{name}-u"
     one = draw.utterances(analysis, prefix=prefix)
     folded = fold(
@@ -105,21 +107,20 @@ def _source(analysis: Analysis, draw: Renderer, *, name: str) -> Markup:
         gap=lambda run: draw.draw("gap.html", units=say.units(kind, len(run)), counts=say.counts(run)),
     )
     links: dict[str, Any] = {"prefix": prefix, "anchors": folded.anchors}
-    return draw.draw(
-        "source.html",
-        name=name,
-        title=analysis.source.name,
-        facts=say.source(analysis),
-        pieces=[
+    return {
+        "name": name,
+        "title": analysis.source.name,
+        "facts": say.source(analysis),
+        "pieces": [
             draw.verdict(analysis),
             draw.warnings(analysis),
             draw.timeline(analysis, **links),
             draw.moments(analysis, **links),
             draw.transcript(analysis, folded.pieces, name=name, folded=_told(analysis, folded, say)),
         ],
-        took=_took(analysis.timing, say),
-        stages=_stages(analysis.timing, say),
-    )
+        "took": _took(analysis.timing, say),
+        "stages": _stages(analysis.timing, say),
+    }
 
 
 def _cut(u: UtteranceResult, say: Wording) -> UtteranceResult:
