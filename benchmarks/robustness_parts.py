@@ -58,8 +58,8 @@ class Answers:
         """Gather the opinions of readings."""
         opinions = [r.opinion for r in readings]
         p = [np.full(3, np.nan) if o is None else o.probabilities for o in opinions]
-        quality = np.array([0.0 if o is None else o.quality for o in opinions])
-        return cls(labels, np.array(p), groups, tuple(r.facts for r in readings), quality)
+        quality = np.array([0.0 if o is None else o.reliability for o in opinions])
+        return cls(labels, np.array(p), groups, tuple(r.quality for r in readings), quality)
 
     @property
     def known(self) -> np.ndarray:

@@ -53,7 +53,7 @@ def test_any_subset_gives_a_distribution(rule: Pool, opinions: dict[Modality, Op
     assert np.isclose(fused.probabilities.sum(), 1)
     assert (fused.probabilities > 0).all()
     assert set(fused.weights) == set(fused.effects) == set(opinions)
-    total = sum(rule.weights[m] * o.quality for m, o in opinions.items())
+    total = sum(rule.weights[m] * o.reliability for m, o in opinions.items())
     assert 0 <= fused.conflict <= np.log2(3)
     if total > 1e-6 and (rule.beside_words > 1e-6 or TEXT not in opinions):
         assert np.isclose(sum(fused.weights.values()), 1)
@@ -158,7 +158,7 @@ def test_kappa_widens_only_what_conflicts() -> None:
 @checked
 def test_mixed_only_for_opposed_opinions(opinions: dict[Modality, Opinion]) -> None:
     fused = Pool(ALL, UNIFORM, mixed_above=0.0).fuse(opinions)
-    said = {int(o.probabilities.argmax()) for o in opinions.values() if o.quality > 0}
+    said = {int(o.probabilities.argmax()) for o in opinions.values() if o.reliability > 0}
     assert fused.mixed == ({0, 2} <= said)
 
 

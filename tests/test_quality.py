@@ -190,7 +190,7 @@ def test_doubts(channel: Channel) -> None:
     assert channel.doubts([]) == []
     for limit in channel.limits:
         poor = limits | {limit.fact: limit.least * 0.4}
-        (found,) = channel.doubts([fine, read(**poor), Reading.absent("no face", facts=poor)])
+        (found,) = channel.doubts([fine, read(**poor), Reading.absent("no face", quality=poor)])
         assert "in 1 of 3 utterances" in found
         assert found.endswith(f"do not rely on {limit.whom} there")
 

@@ -50,11 +50,11 @@ class Fusion(Protocol[Reading]):
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
-    """A calibrated posterior, shape (3,), the prior it was made under, and its quality."""
+    """A calibrated posterior, shape (3,), the prior it was made under, and its reliability."""
 
     probabilities: FloatArray
     prior: FloatArray
-    quality: float = 1.0
+    reliability: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +125,12 @@ class Pool:
     def _exponents(self, opinions: Mapping[Modality, Opinion]) -> dict[Modality, float]:
         factor = self.beside_words if Modality.TEXT in opinions else 1.0
         return {
-            m: self.weights.get(m, 0.0) * o.quality * (1.0 if m is Modality.TEXT else factor)
+            m: self.weights.get(m, 0.0) * o.reliability * (1.0 if m is Modality.TEXT else factor)
             for m, o in opinions.items()
         }
 
     def _counted(self, opinions: Mapping[Modality, Opinion]) -> list[Opinion]:
-        return [o for m, o in opinions.items() if self.weights.get(m, 0.0) * o.quality > 0]
+        return [o for m, o in opinions.items() if self.weights.get(m, 0.0) * o.reliability > 0]
 
     def _conflict(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
         """Jensen-Shannon divergence between the experts, in bits, weighted by w_m q_m (Lin 1991).
@@ -139,7 +139,7 @@ class Pool:
         were calibrated on different class mixes do not disagree. The factor beside words is
         left out: a clear face against clear words is a conflict although it decides little.
         """
-        weighted = {m: self.weights.get(m, 0.0) * o.quality for m, o in opinions.items()}
+        weighted = {m: self.weights.get(m, 0.0) * o.reliability for m, o in opinions.items()}
         total = sum(weighted.values())
         mean, entropies = np.zeros(len(Sentiment)), np.zeros(())
         for m, o in opinions.items():

@@ -102,7 +102,7 @@ def main() -> None:
     archive, folder = map(Path, sys.argv[1:3])
     try:
         unpack(archive, folder)
-        answer = examine(folder)
+        answer: dict[str, Any] = examine(folder)
     except TrivalentError as error:
         message = error.message.renamed(folder.resolve(), "it").renamed(folder, "it")
         answer = {"error": message.to_dict()}

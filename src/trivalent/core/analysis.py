@@ -207,7 +207,8 @@ class Analysis:
         """Have sentences know their codes, so that they can be said in another language."""
 
         def evidence(e: Evidence) -> Evidence:
-            return replace(e, reason=messages[e.reason]) if e.reason in messages else e
+            known = None if e.reason is None else messages.get(e.reason)
+            return e if known is None else replace(e, reason=known)
 
         utterances = tuple(
             replace(u, modalities={m: evidence(e) for m, e in u.modalities.items()})

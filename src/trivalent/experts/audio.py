@@ -70,12 +70,12 @@ def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) 
     if table.status is not Status.OK:
         return Reading.absent(table.reason or Message("reason.no_voice"), status=table.status)
     voiced_s = voiced_seconds(table)
-    facts = {"voiced_s": voiced_s, **measured}
+    quality = {"voiced_s": voiced_s, **measured}
     if voiced_s < MIN_VOICED_S:
         return Reading.absent(
-            Message("reason.few_voiced", seconds=voiced_s, needed=MIN_VOICED_S), facts=facts
+            Message("reason.few_voiced", seconds=voiced_s, needed=MIN_VOICED_S), quality=quality
         )
-    return classify_table(expert, table, quality=min(1.0, voiced_s / FULL_VOICED_S), facts=facts)
+    return classify_table(expert, table, reliability=min(1.0, voiced_s / FULL_VOICED_S), quality=quality)
 
 
 def voiced_seconds(table: FeatureTable) -> float:

@@ -92,10 +92,10 @@ class Channel:
 
     def doubts(self, readings: Sequence[Reading]) -> list[Message]:
         """Say what is too bad to rely on, of the readings of all utterances."""
-        facts = [r.facts for r in readings if r.opinion is not None]
+        quality = [r.quality for r in readings if r.opinion is not None]
         found = []
         for limit in self.limits:
-            low = [f[limit.fact] for f in facts if f.get(limit.fact, np.inf) < limit.least]
+            low = [f[limit.fact] for f in quality if f.get(limit.fact, np.inf) < limit.least]
             if low:
                 value = max(0.0, float(np.median(low)))
                 code = f"doubt.{limit.fact}"

@@ -45,14 +45,16 @@ def read_face(
     readings = []
     for utterance in utterances:
         part, sampled = frames_within(table, utterance.start_s, utterance.end_s, rate_hz=rate)
-        facts = {"frames_with_face": float(len(part)), "frames_sampled": float(max(sampled, len(part)))}
+        quality = {"frames_with_face": float(len(part)), "frames_sampled": float(max(sampled, len(part)))}
         if not len(part):
-            readings.append(Reading.absent(Message("reason.no_face", count=sampled), facts=facts))
+            readings.append(Reading.absent(Message("reason.no_face", count=sampled), quality=quality))
             continue
         if measures is not None:
-            facts |= measures.facts(part.times)
+            quality |= measures.facts(part.times)
         seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
-        readings.append(classify_table(expert, part.select(expert.spec.columns), quality=seen, facts=facts))
+        readings.append(
+            classify_table(expert, part.select(expert.spec.columns), reliability=seen, quality=quality)
+        )
     return readings
 
 

@@ -68,8 +68,8 @@ class Judge:
                 None if reading.opinion is None else reading.opinion.probabilities,
                 fused.weights.get(m, 0.0),
                 fused.effects.get(m),
-                reading.facts,
-                reliability=0.0 if reading.opinion is None else reading.opinion.quality,
+                reading.quality,
+                reliability=0.0 if reading.opinion is None else reading.opinion.reliability,
             )
         return UtteranceResult(
             utterance.index,

@@ -22,29 +22,33 @@ class Reading:
     status: Status
     reason: str | None = None
     opinion: Opinion | None = None
-    facts: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
     repaired: int = 0
 
     @classmethod
     def absent(
-        cls, reason: str, *, status: Status = Status.MISSING, facts: dict[str, float] | None = None
+        cls, reason: str, *, status: Status = Status.MISSING, quality: dict[str, float] | None = None
     ) -> Reading:
         """Say why there is nothing."""
-        return cls(status, reason, None, facts or {})
+        return cls(status, reason, None, quality or {})
 
 
 def classify_table(
-    expert: Expert, table: FeatureTable, *, quality: float, facts: dict[str, float]
+    expert: Expert, table: FeatureTable, *, reliability: float, quality: dict[str, float]
 ) -> Reading:
-    """Classify the features of one utterance, of which there was enough to be of this quality."""
+    """Classify the features of one utterance, of which there was enough to be of this reliability."""
     probabilities, missing = expert.from_table(table)
     if probabilities is not None:
-        return Reading(Status.OK, None, Opinion(probabilities, expert.spec.prior, quality), facts, missing)
+        return Reading(
+            Status.OK, None, Opinion(probabilities, expert.spec.prior, reliability), quality, missing
+        )
     if expert.spec.inputs is Inputs.FRAMES:
         steps, needed = len(table) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
         if steps < needed:
-            return Reading.absent(Message("reason.little_sound", seconds=steps, needed=needed), facts=facts)
+            return Reading.absent(
+                Message("reason.little_sound", seconds=steps, needed=needed), quality=quality
+            )
         reason = Message("reason.silent_rows", count=missing, total=len(table))
     else:
         reason = Message("reason.features_missing", count=missing, total=len(expert.spec.pooling))
-    return Reading.absent(reason, status=Status.FAILED, facts=facts)
+    return Reading.absent(reason, status=Status.FAILED, quality=quality)

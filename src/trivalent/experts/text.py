@@ -31,17 +31,17 @@ def read_texts(
     readings: list[Reading] = []
     unknown = tokenizer().token_to_id("[UNK]")
     for i, utterance in enumerate(utterances):
-        facts = {"words": float(len(utterance.text.split()))}
+        quality = {"words": float(len(utterance.text.split()))}
         ids = encode(pack(normalize(utterance.text))) if has_words(utterance.text) else []
         content = [t for piece in ids for t in piece[1:-1]]
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))
         elif not content:
-            readings.append(Reading.absent(Message("reason.only_signs"), facts=facts))
+            readings.append(Reading.absent(Message("reason.only_signs"), quality=quality))
         elif all(t == unknown for t in content):
-            readings.append(Reading.absent(Message("reason.no_vocabulary"), facts=facts))
+            readings.append(Reading.absent(Message("reason.no_vocabulary"), quality=quality))
         else:
-            readings.append(Reading(Status.OK, facts=facts))
+            readings.append(Reading(Status.OK, quality=quality))
             pieces += ids
             owners += [i] * len(ids)
     if pieces:
@@ -72,12 +72,12 @@ def _classify_pieces(
     for i in np.unique(owner):
         rows = owner == i
         mean = np.average(probabilities[rows], axis=0, weights=lengths[rows])
-        quality, facts = _word_quality(utterances[i])
-        opinion = Opinion(mean, expert.spec.prior, quality)
-        readings[i] = Reading(Status.OK, None, opinion, {**readings[i].facts, **facts})
+        reliability, quality = _word_reliability(utterances[i])
+        opinion = Opinion(mean, expert.spec.prior, reliability)
+        readings[i] = Reading(Status.OK, None, opinion, {**readings[i].quality, **quality})
 
 
-def _word_quality(utterance: Utterance) -> tuple[float, dict[str, float]]:
+def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
     known = [w.probability for w in utterance.words if w.probability is not None]
     if not known:
         return 1.0, {}

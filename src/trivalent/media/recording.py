@@ -277,7 +277,7 @@ class _Scan:
             self.video_end_s = max(self.video_end_s, end_s)
 
     def warnings(self) -> list[str]:
-        found = []
+        found: list[str] = []
         if self.track is None and self.audio is None:
             found.append(Message("media.no_sound"))
         elif self.track is None:

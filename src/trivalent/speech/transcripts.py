@@ -260,7 +260,7 @@ def _plain(lines: list[str]) -> str:
 
 def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
     """Sort by start and end the overlaps: the earlier cue stops where the next begins."""
-    notes = []
+    notes: list[str] = []
     starts = [cue.start_s or 0.0 for cue in cues]
     if starts != sorted(starts):
         notes.append(Message("transcript.sorted", name=name))

@@ -252,7 +252,7 @@ def align_cues(transcript: Transcript, duration_s: float) -> tuple[tuple[Utteran
         )
     pieces = [words_of_cue(cue, cue.start_s or 0.0, min(cue.end_s or 0.0, duration_s)) for cue in inside]
     outside = len(transcript.cues) - len(inside)
-    notes = []
+    notes: list[str] = []
     if outside:
         notes.append(Message("transcript.late_cues", count=outside))
     return shape(pieces, end_s=duration_s), notes

@@ -63,7 +63,7 @@ class Heard:
 
     def warnings(self) -> list[str]:
         """Count what was left out."""
-        found = []
+        found: list[str] = []
         if self.loops:
             found.append(Message("speech.loops", count=self.loops))
         if self.noise:
