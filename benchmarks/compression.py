@@ -43,7 +43,7 @@ from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.experts.sources import load_tabular
-from trivalent.lab.export import export_frames, export_text, quantize
+from trivalent.lab.graphs.experts import export_frames, export_text, quantize
 from trivalent.lab.measure import metrics
 
 CORPORA = ("sst5", "meld", "tweeteval", "mosei")  # MOSI has no test transcripts

@@ -23,8 +23,8 @@ from attack_log import Attack, resident_mb
 from slow_wire import place, together, trickle
 from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, Store, User, open_store
+from trivalent.web.access_tickets import TICKETS, Send
 from trivalent.web.routes import ROUTES
-from trivalent.web.tickets import TICKETS, Send
 from web_server import App, started
 
 PASSWORD = "correct horse battery"

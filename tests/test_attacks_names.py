@@ -57,7 +57,7 @@ def test_names_that_enter(tmp_path: Path, attack: Attack) -> None:
     from trivalent.service.schemas import TextRequest
     from trivalent.service.uploads import shown_name
     from trivalent.store.mapping import clean_name, clean_tags, one_line
-    from trivalent.work.intake import examine, unpack
+    from trivalent.work.batch_files import examine, unpack
 
     file = tmp_path / "file"
     file.write_bytes(b"a recording")

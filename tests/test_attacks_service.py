@@ -28,7 +28,7 @@ from trivalent.bundle import shelf as bundle_store
 from trivalent.core.errors import BundleError
 from trivalent.core.settings import Auth, Settings
 from trivalent.store import Role, open_store
-from trivalent.work import intake
+from trivalent.work import batch_files as intake
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E40
 from trivalent.lab.datasets.ravdess_takes import TakeData  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
 from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
-from trivalent.lab.export import export_frames  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
+from trivalent.lab.graphs.experts import export_frames  # noqa: E402
 from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import build  # noqa: E402
 

@@ -34,8 +34,8 @@ from trivalent.lab.compress.text import TextConfig, TextParts, prune_text  # noq
 from trivalent.lab.compress.transfer import Answers, TransferConfig, alter_texts  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
 from trivalent.lab.experts.text_task import predict  # noqa: E402
-from trivalent.lab.export import export_text  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
+from trivalent.lab.graphs.experts import export_text  # noqa: E402
 
 TEXTS = (
     "I love it.",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.lab.conformal import Score, fit_conformal
+from trivalent.lab.decide.conformal import Score, fit_conformal
 
 alphas = st.sampled_from([0.05, 0.1, 0.2, 0.25, 0.5])
 

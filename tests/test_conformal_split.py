@@ -7,8 +7,8 @@ import pytest
 
 from trivalent.core.errors import DataError, LeakageError
 from trivalent.core.types import Modality
-from trivalent.lab.answering import AnsweringConfig, choose_answering
-from trivalent.lab.conformal_split import ConformalSplit, split_validation
+from trivalent.lab.decide.answering import AnsweringConfig, choose_answering
+from trivalent.lab.decide.conformal_split import ConformalSplit, split_validation
 from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.problems.parts import Part, Role
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from trivalent.bundle.decision import Decision, ratio, ratio_rule, threshold_rule
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import LABELS, Sentiment
-from trivalent.lab.abstention import Abstention, abstain_for_accuracy, abstain_for_coverage
-from trivalent.lab.decisions import (
+from trivalent.lab.decide.abstention import Abstention, abstain_for_accuracy, abstain_for_coverage
+from trivalent.lab.decide.thresholds import (
     RATIOS,
     THRESHOLDS,
     search_ratios,

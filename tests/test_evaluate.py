@@ -26,14 +26,14 @@ from trivalent.cli.main import main  # noqa: E402
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.features.cleaning import Cleaner  # noqa: E402
-from trivalent.lab import evaluate as module  # noqa: E402
 from trivalent.lab.bundles import export_bundle  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
 from trivalent.lab.datasets.mosei_922 import BLOCKS  # noqa: E402
 from trivalent.lab.datasets.protocols import Protocol  # noqa: E402
-from trivalent.lab.evaluate import evaluate, render_text  # noqa: E402
-from trivalent.lab.evaluation import TITLES, by_class, figures, intervals, report  # noqa: E402
+from trivalent.lab.measure import evaluate as module  # noqa: E402
+from trivalent.lab.measure.evaluate import evaluate, render_text  # noqa: E402
+from trivalent.lab.measure.evaluation import TITLES, by_class, figures, intervals, report  # noqa: E402
 from trivalent.lab.measure.metrics import bootstrap_interval, macro_f1  # noqa: E402
 
 

@@ -34,8 +34,8 @@ from trivalent.lab.experts.frames_task import (  # noqa: E402
     pad_frames,
 )
 from trivalent.lab.experts.trained import TrainedExpert  # noqa: E402
-from trivalent.lab.export import export_frames  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
+from trivalent.lab.graphs.experts import export_frames  # noqa: E402
 from trivalent.lab.networks.temporal import AttentivePooling, TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import Recipe  # noqa: E402
 from trivalent.media.recording import open_recording  # noqa: E402
@@ -365,7 +365,7 @@ def test_the_graph_names_no_file_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trivalent.lab.graphs.onnxruntime.InferenceSession", Wrong)
+    monkeypatch.setattr("trivalent.lab.graphs.torch_graphs.onnxruntime.InferenceSession", Wrong)
     with pytest.raises(BundleError, match="to equal its network"):
         export_frames([new_network()], tmp_path / "audio.onnx", channels=4)
 

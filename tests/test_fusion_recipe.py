@@ -19,9 +19,9 @@ from trivalent.bundle.loading import load_network  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
 from trivalent.core.errors import DataError, LeakageError, MissingExtraError, RecipeError, UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
-from trivalent.lab.answering import choose_answering  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
+from trivalent.lab.decide.answering import choose_answering  # noqa: E402
 from trivalent.lab.fusion.recipe import FusionRecipe, parse_fusion  # noqa: E402
 from trivalent.lab.fusion.train import score, select, train_fusion  # noqa: E402
 from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402

@@ -24,9 +24,9 @@ from trivalent.features.text import encode, pad  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS  # noqa: E402
 from trivalent.lab.datasets.registry import find_dataset  # noqa: E402
 from trivalent.lab.experts.pooled_task import Ensemble, TabularNetwork  # noqa: E402
-from trivalent.lab.export import export_frames, export_tabular, export_text  # noqa: E402
-from trivalent.lab.fusion_export import export_fusion  # noqa: E402
-from trivalent.lab.graphs import check_graph  # noqa: E402
+from trivalent.lab.graphs.experts import export_frames, export_tabular, export_text  # noqa: E402
+from trivalent.lab.graphs.fusion import export_fusion  # noqa: E402
+from trivalent.lab.graphs.torch_graphs import check_graph  # noqa: E402
 from trivalent.lab.networks import NETWORKS, FusionNetwork, build_network  # noqa: E402
 from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.networks.text import TextClassifier  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 
 from trivalent.core.errors import LeakageError
 from trivalent.core.types import Modality
-from trivalent.lab.answering import AnsweringConfig, choose_answering
+from trivalent.lab.decide.answering import AnsweringConfig, choose_answering
 from trivalent.lab.measure.metrics import accuracy
 from trivalent.lab.problems.parts import Part, Parts, Role
 

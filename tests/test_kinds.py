@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 from trivalent.core.assets import DATA
 from trivalent.media import kinds
 from trivalent.store.folders import suffix_of
-from trivalent.work.intake import Taken, examine
+from trivalent.work.batch_files import Taken, examine
 from trivalent.work.sources import find_sources
 
 

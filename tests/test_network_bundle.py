@@ -234,7 +234,7 @@ def test_prediction_needs_neither_torch_nor_scikit_learn(folder: Path) -> None:
         f"b = load_network({str(folder)!r})\n"
         "columns = {m: spec.cleaner.columns for m, spec in b.fusion.modalities.items()}\n"
         "b.fusion.posterior({m: (np.ones((2, len(c))), c) for m, c in columns.items()})\n"
-        "import trivalent.lab.evaluate\n"
+        "import trivalent.lab.measure.evaluate\n"
         "print([m for m in ('torch', 'sklearn', 'onnx', 'pickle5') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -142,7 +142,7 @@ def test_a_transcript_goes_with_its_job(store, runner, tmp_path):
 
 
 def test_key_frames_are_handed_over_but_not_stored(store, settings):
-    from trivalent.web.recent import RecentFrames
+    from trivalent.web.session_keyframes import RecentFrames
 
     frames = RecentFrames()
     runner = JobRunner(store, settings, finished=frames.add)

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 
 from media_samples import write_picture
 from service_tools import TEXT, Local, clip, local_service, with_accounts
-from trivalent.service import bodies, caller
+from trivalent.service import authentication as caller
+from trivalent.service import bodies
 from trivalent.service.limits import TokenBuckets
 
 LIMIT = 1_000_000

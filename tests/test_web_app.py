@@ -24,13 +24,13 @@ from trivalent.media.kinds import Kind
 from trivalent.report.renderer import Renderer
 from trivalent.store import Action, AuditQuery, JobState, Store, User, open_store
 from trivalent.web import state
+from trivalent.web.access_tickets import TICKETS, Play, Send, Session
 from trivalent.web.admission import Admission, Visits
 from trivalent.web.guard import Guard
 from trivalent.web.i18n import Language, wording
+from trivalent.web.page_recordings import UNUSED_S, Scratch, sweep
 from trivalent.web.routes import COOKIE, ROUTES
-from trivalent.web.scratch import UNUSED_S, Scratch, sweep
 from trivalent.web.server import configuration, serve
-from trivalent.web.tickets import TICKETS, Play, Send, Session
 from trivalent.web.uploads import memory_mb
 from trivalent.web.views.transcript import PAGE, page_of, pages, transcript
 from trivalent.web.views.word_effects import word_map

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivalent.work import intake
-from trivalent.work.intake import Reason, Refused, Taken, examine, unpack
+from trivalent.work import batch_files as intake
+from trivalent.work.batch_files import Reason, Refused, Taken, examine, unpack
 
 LARGEST = 1_000_000
 

@@ -1,6 +1,6 @@
 """Prediction sets: the labels of an item that are not too strange (split conformal prediction).
 
-The limits are fitted by `trivalent.lab.conformal`, which says what the sets promise.
+The limits are fitted by `trivalent.lab.decide.conformal`, which says what the sets promise.
 """
 
 from __future__ import annotations

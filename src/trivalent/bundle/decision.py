@@ -1,6 +1,6 @@
 """From probabilities to an answer: the label, whether to abstain, and the labels that are not excluded.
 
-What is searched on validation data (`trivalent.lab.decisions`, `abstention`, `conformal`) is applied here.
+What is searched on validation data (`trivalent.lab.decide`) is applied here.
 """
 
 from __future__ import annotations

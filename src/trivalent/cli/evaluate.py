@@ -37,7 +37,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print."""
     from trivalent.lab.datasets.root import data_root
-    from trivalent.lab.evaluate import evaluate, render_text
+    from trivalent.lab.measure.evaluate import evaluate, render_text
 
     given = arguments.modalities
     own_file = arguments.data.lower().endswith((".pkl", ".csv"))  # given by its path: needs no root

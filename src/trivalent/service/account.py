@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from trivalent.service.caller import CurrentUser, OwnHistory
+from trivalent.service.authentication import CurrentUser, OwnHistory
 from trivalent.service.openapi import KEYED, problems
 from trivalent.service.schemas import DeletedOut, Me
 

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from trivalent.core.analysis import KINDS, Analysis
 from trivalent.core.errors import BundleError, NotFoundError, QueueFullError
 from trivalent.report.writers import to_html
+from trivalent.service.authentication import CurrentUser, OwnHistory, TheService
 from trivalent.service.bodies import read_json
-from trivalent.service.caller import CurrentUser, OwnHistory, TheService
 from trivalent.service.documents import Label
 from trivalent.service.openapi import KEYED, TEXT_OR_FILE, json_body, link_to, problems
 from trivalent.service.problems import ProblemError, Problems, wait

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from trivalent.service.caller import CurrentUser, TheService
+from trivalent.service.authentication import CurrentUser, TheService
 from trivalent.service.openapi import KEYED, link_to, problems
 from trivalent.service.problems import Problems
 from trivalent.service.schemas import JobOut, JobPage

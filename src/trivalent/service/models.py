@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from trivalent.bundle.loading import Bundle
 from trivalent.core.errors import BundleError, NotFoundError
-from trivalent.service.caller import CurrentUser, TheService
+from trivalent.service.authentication import CurrentUser, TheService
 from trivalent.service.openapi import KEYED, problems
 from trivalent.service.problems import Problems
 from trivalent.service.schemas import ModelCard, ModelList, ModelRow

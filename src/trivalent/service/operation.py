@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from trivalent.core.errors import StoreError, TrivalentError
-from trivalent.service.caller import TheService, administrator
+from trivalent.service.authentication import TheService, administrator
 from trivalent.service.docs_page import docs_page
 from trivalent.service.openapi import KEYED, problems
 from trivalent.service.schemas import Health, Readiness

@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 
 from trivalent.core.errors import NotFoundError, QueueFullError, QuotaError
 from trivalent.media.kinds import Kind
+from trivalent.service.authentication import still_valid
 from trivalent.service.bodies import checked, form_value, parse
-from trivalent.service.caller import still_valid
 from trivalent.service.catalogue import Version
 from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait

@@ -10,12 +10,12 @@ import streamlit as st
 from trivalent.core.errors import AuthenticationError, BusyError, LockedError
 from trivalent.core.settings import Auth
 from trivalent.web import acting, state
+from trivalent.web.access_tickets import TICKETS, Session
 from trivalent.web.admission import VISITS, Admission
 from trivalent.web.components import component
 from trivalent.web.i18n import t
 from trivalent.web.routes import COOKIE, PREFIX
 from trivalent.web.sockets import HEADER
-from trivalent.web.tickets import TICKETS, Session
 from trivalent.web.uploads import forget_uploads
 from trivalent.web.views.language import language_switch
 

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 from starlette.types import Send as SendMessage
 
 from trivalent.media.kinds import played_as
-from trivalent.web.scratch import use
-from trivalent.web.tickets import TICKETS, Play, Send, Session
+from trivalent.web.access_tickets import TICKETS, Play, Send, Session
+from trivalent.web.page_recordings import use
 
 PREFIX = "/app"
 COOKIE = "trivalent_session"

@@ -22,8 +22,8 @@ from trivalent.core.errors import AuthenticationError
 from trivalent.core.private_folders import TEMPORARY
 from trivalent.core.settings import Auth, Settings
 from trivalent.web.admission import Admission
-from trivalent.web.recent import RecentFrames
-from trivalent.web.scratch import Scratch
+from trivalent.web.page_recordings import Scratch
+from trivalent.web.session_keyframes import RecentFrames
 
 if TYPE_CHECKING:
     from trivalent.bundle.loading import Bundle
@@ -218,8 +218,8 @@ def session_folder() -> Path:
 
 def media_url(path: Path) -> str:
     """Address at which this session's browser may play a recording."""
+    from trivalent.web.access_tickets import TICKETS, Play
     from trivalent.web.routes import PREFIX
-    from trivalent.web.tickets import TICKETS, Play
 
     known: dict[str, str] = st.session_state.setdefault("media_tickets", {})
     if TICKETS.look(known.get(str(path), "")) is None:

@@ -18,7 +18,7 @@ from trivalent.media.kinds import Kind
 from trivalent.store import Job, Record
 from trivalent.store.folders import suffix_of
 from trivalent.web import state
-from trivalent.web.scratch import use
+from trivalent.web.page_recordings import use
 from trivalent.work.pool import LOOK_S
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def transcript(data: str, *, name: str, stages: Stages) -> Answer:
 
 def unpack(archive: str, *, name: str, folder: str, largest: int, stages: Stages) -> Answer:
     """Unpack a .zip of recordings; see `intake.unpack`. `outcomes` have a `path` or a `reason`."""
-    from trivalent.work import intake
+    from trivalent.work import batch_files as intake
 
     found = intake.unpack(name, Path(archive), Path(folder), largest=largest)
     return {

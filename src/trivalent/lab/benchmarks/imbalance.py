@@ -23,7 +23,7 @@ from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, judge, sco
 from trivalent.lab.benchmarks.corpora import with_minilm
 from trivalent.lab.benchmarks.selection import Candidate, choose, claim, compare, rank_correlation
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.decisions import ratio_rule, search_ratios, search_threshold, threshold_rule
+from trivalent.lab.decide.thresholds import ratio_rule, search_ratios, search_threshold, threshold_rule
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
 from trivalent.lab.measure.metrics import IntArray, macro_f1

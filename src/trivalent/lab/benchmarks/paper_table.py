@@ -20,7 +20,7 @@ from trivalent.lab.benchmarks.bench import Bench, Predictions, constant_rows, ju
 from trivalent.lab.benchmarks.cross_validation import FOLDS, cross_validate
 from trivalent.lab.benchmarks.paper_rows import CANDIDATES, CLAIMS, OURS, ROWS, S3, S4, S5, VOTE_WEIGHTS
 from trivalent.lab.datasets.dataset import Dataset
-from trivalent.lab.decisions import THRESHOLDS, search_threshold, threshold_rule
+from trivalent.lab.decide.thresholds import THRESHOLDS, search_threshold, threshold_rule
 from trivalent.lab.fusion.seed_training import System
 from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result

@@ -34,8 +34,8 @@ from trivalent.lab.compress.text import (
 )
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
 from trivalent.lab.datasets.ravdess import SOURCE
-from trivalent.lab.export import export_frames, export_text
 from trivalent.lab.fusion.pool_weights import temper_to
+from trivalent.lab.graphs.experts import export_frames, export_text
 from trivalent.lab.measure.result_files import Result
 
 log = logging.getLogger(__name__)

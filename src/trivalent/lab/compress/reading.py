@@ -25,7 +25,7 @@ def read_weights(data: bytes, *, where: str) -> Weights:
     Parameters
     ----------
     data : bytes
-        An ONNX graph that `trivalent.lab.export` wrote.
+        An ONNX graph that `trivalent.lab.graphs.experts` wrote.
     where : str
         Its name, for messages.
 

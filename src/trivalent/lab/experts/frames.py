@@ -20,8 +20,8 @@ from trivalent.lab.experts.cross_fit import CLIP, cross_fit
 from trivalent.lab.experts.frames_task import FramesTask, FramesTaskConfig, logits_of_takes
 from trivalent.lab.experts.sources import find_source
 from trivalent.lab.experts.trained import TrainedExpert
-from trivalent.lab.export import export_frames
 from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.graphs.experts import export_frames
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import Recipe, build
 

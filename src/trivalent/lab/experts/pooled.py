@@ -19,8 +19,8 @@ from trivalent.lab.experts.cross_fit import CLIP, cross_fit
 from trivalent.lab.experts.pooled_task import Ensemble, TabularNetwork, TabularTask, TabularTaskConfig
 from trivalent.lab.experts.sources import SOURCES, Source, find_source, load_tabular
 from trivalent.lab.experts.trained import TrainedExpert
-from trivalent.lab.export import export_tabular
 from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.graphs.experts import export_tabular
 from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.recipes import Recipe, build
 

@@ -25,8 +25,8 @@ from trivalent.lab.experts.text_corpora import licence_of, spoken_of, validation
 from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
 from trivalent.lab.experts.text_teachers import ask_teachers, teachers_of
 from trivalent.lab.experts.trained import TrainedExpert
-from trivalent.lab.export import export_text
 from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.graphs.experts import export_text
 from trivalent.lab.measure.metrics import summarize
 from trivalent.lab.networks.encoders import DEFAULT, ENCODERS
 from trivalent.lab.networks.text import TextClassifier

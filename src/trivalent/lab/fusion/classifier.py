@@ -21,8 +21,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.core.errors import UsageError
 from trivalent.core.types import FloatArray, Modality, Sentiment
-from trivalent.lab.answering import Calibration, find_decision, fit_calibration
 from trivalent.lab.datasets.dataset import Features
+from trivalent.lab.decide.answering import Calibration, find_decision, fit_calibration
 from trivalent.lab.fit.losses import loss_options as options_of_loss
 from trivalent.lab.fusion.classifier_inputs import (
     Columns,

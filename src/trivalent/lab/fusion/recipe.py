@@ -9,11 +9,11 @@ from typing import Any
 
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import Modality
-from trivalent.lab.answering import AnsweringConfig
-from trivalent.lab.conformal_split import ConformalSplit
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.root import data_root
+from trivalent.lab.decide.answering import AnsweringConfig
+from trivalent.lab.decide.conformal_split import ConformalSplit
 from trivalent.lab.fit.losses import LOSSES, loss_options
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System

@@ -13,7 +13,7 @@ from trivalent.bundle.network import Network
 from trivalent.core.errors import MissingExtraError
 from trivalent.core.files import write_bytes_atomic, write_text_atomic
 from trivalent.core.types import LABELS
-from trivalent.lab.evaluation import TITLES
+from trivalent.lab.measure.evaluation import TITLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,8 +23,8 @@ from trivalent.web.views.batch_results import failures, results
 from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import empty, plain, show_error
 from trivalent.web.views.when import when
-from trivalent.work import intake
-from trivalent.work.intake import Outcome, Reason, Refused, Taken
+from trivalent.work import batch_files as intake
+from trivalent.work.batch_files import Outcome, Reason, Refused, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

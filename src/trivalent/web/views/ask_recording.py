@@ -10,10 +10,10 @@ import streamlit as st
 from trivalent.core.errors import TrivalentError
 from trivalent.media.kinds import Kind
 from trivalent.web import state, submission
+from trivalent.web.access_tickets import TICKETS, Send
 from trivalent.web.components import component
 from trivalent.web.i18n import t
 from trivalent.web.routes import PREFIX
-from trivalent.web.tickets import TICKETS, Send
 from trivalent.web.views.ask_file import ask_wishes
 from trivalent.web.views.ask_text import Target
 from trivalent.web.views.notices import show_error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trivalent.features.text import encode, pad
-from trivalent.lab.graphs import check_graph, write_graph
+from trivalent.lab.graphs.torch_graphs import check_graph, write_graph
 
 log = logging.getLogger(__name__)
 BATCH = torch.export.Dim("batch")

@@ -4,7 +4,7 @@ Fitted on calibration items that took no part in training nor in the choice of a
 these and the new items are exchangeable, the set of a new item holds its label with probability of
 at least 1 - alpha (Vovk et al. 2005; Angelopoulos & Bates 2023, theorem 1), whatever the model.
 Items of one speaker are not exchangeable with those of others: calibrate and test on separate
-speakers and read the stated coverage as approximate. `trivalent.lab.conformal_split` sets
+speakers and read the stated coverage as approximate. `trivalent.lab.decide.conformal_split` sets
 calibration items apart.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trivalent.lab.graphs import check_graph, write_graph
+from trivalent.lab.graphs.torch_graphs import check_graph, write_graph
 from trivalent.lab.networks.base import FusionNetwork, PositionalInputs
 
 

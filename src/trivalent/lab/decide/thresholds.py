@@ -2,7 +2,7 @@
 
 Everything that is *searched* here takes validation probabilities: a rule tuned on the items that it
 is then judged on reports its own luck. What was found is applied by `trivalent.bundle.decision`. Abstention
-and prediction sets are in `trivalent.lab.abstention` and `trivalent.lab.conformal`.
+and prediction sets are in `trivalent.lab.decide.abstention` and `trivalent.lab.decide.conformal`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.evaluation import render, report
+from trivalent.lab.measure.evaluation import render, report
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.problems.parts import Part, Role
 
