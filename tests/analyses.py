@@ -19,10 +19,11 @@ from trivalent.core.analysis import (
     UtteranceResult,
     Verdict,
 )
+from trivalent.core.messages import Message
 from trivalent.core.types import Modality, Sentiment, Status
 
 MODEL = Model("default", "1.0", "9f2c7d1ab0e84c55a1f2e3d4c5b6a798" * 2)
-NO_FACE = "no face in 15 sampled frames"
+NO_FACE = Message("reason.no_face", count=15)
 HOSTILE = (
     "<script>alert('x')</script> \"quoted\" & 'single' </title></style>\n"
     '=HYPERLINK("http://evil.example") 😀 \x1b[31mred\x1b[0m \x00 [bold]markup[/bold] ${body} \u202eabc'

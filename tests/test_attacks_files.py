@@ -261,9 +261,10 @@ def test_words_deleted_by_a_former_version(attack: Attack, tmp_path: Path) -> No
         raw.execute("DROP TABLE IF EXISTS audit")
         raw.execute("UPDATE alembic_version SET version_num = '0002'")
         raw.commit()
-        if "size" in [row[1] for row in raw.execute("PRAGMA table_info(jobs)")]:
-            raw.execute("ALTER TABLE jobs DROP COLUMN size")
-            raw.commit()
+        later = {"size", "error_message"} & {row[1] for row in raw.execute("PRAGMA table_info(jobs)")}
+        for column in later:
+            raw.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        raw.commit()
     shutil.rmtree(home / "media")
     shutil.rmtree(home / "spool")
     assert traces(home, MARKER.encode())

@@ -13,7 +13,7 @@ import pytest
 
 from bundles import write_bundle
 from conftest import REPOSITORY
-from fusion_bundles import small_bundle
+from fusion_bundles import save_small
 from media_samples import write_media
 from trivalent.cli.main import main, parser
 from trivalent.lab.datasets.csd import TimedFeatures, write_csd
@@ -71,7 +71,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "list.csv").write_text("path\nrecordings/praise.txt\n")
     write_bundle(tmp_path / "my-bundle")
     for name in ("mine", "small"):
-        small_bundle().save(tmp_path / "runs" / name / "bundle")
+        save_small(tmp_path / "runs" / name / "bundle")
     second = TimedFeatures(np.array([[0.0, 1.0]]), np.ones((1, 3), np.float32))
     write_csd(tmp_path / "file.csd", "made up", sequences=[("clip", second)])
     return tmp_path

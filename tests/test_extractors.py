@@ -89,7 +89,7 @@ def bundle_of_loudness(folder: Path, **changes: object) -> Path:
     graph = linear_graph(np.array([[0.5, 0.0, -0.5], [0.01, 0.0, 0.0]]))
 
     def change(manifest: dict) -> None:
-        manifest["modalities"]["audio"] = spec.to_dict() | changes
+        manifest["experts"]["audio"] = spec.to_dict() | changes
 
     return write_bundle(folder, modalities=["audio"], graphs={"audio": graph}, change=change)
 
@@ -189,7 +189,7 @@ def test_the_trial_of_a_bundle_knows_it(site: Path, tmp_path: Path) -> None:
         )
         answers.append(json.loads(run.stdout))
     assert answers[0]["name"] == "tiny"
-    assert "among minilm, glove, covarep, face for audio, got 'loudness'" in answers[1]["error"]
+    assert "among minilm, glove, covarep, face for audio, got 'loudness'" in answers[1]["error"]["text"]
 
 
 def test_the_cache_of_the_lab_asks_for_it(site: Path, sound: Path, tmp_path: Path) -> None:

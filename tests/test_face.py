@@ -412,5 +412,5 @@ def test_gaze_of_a_hand_made_eye():
 def test_damaged_geometry_is_an_asset_error():
     with pytest.raises(AssetError, match="mesh and a basis"):
         CanonicalFace.from_bytes(b"")
-    with pytest.raises(AssetError, match="wire types"):
+    with pytest.raises(AssetError, match="wire type"):
         CanonicalFace.from_bytes(b"\x0b")

@@ -365,19 +365,14 @@ def test_the_graph_names_no_file_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trivalent.lab.graphs.torch_graphs.onnxruntime.InferenceSession", Wrong)
+    monkeypatch.setattr("trivalent.bundle.graphs.Graph.run", wrong)
     with pytest.raises(BundleError, match="to equal its network"):
         export_frames([new_network()], tmp_path / "audio.onnx", channels=4)
 
 
-class Wrong:
-    """A session that answers something else."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def run(self, _: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return [np.full((len(inputs["frames"]), 3), 9.0)]
+def wrong(_: Any, inputs: dict[str, np.ndarray], outputs: tuple[str, ...]) -> list[np.ndarray]:
+    """Answer something else."""
+    return [np.full((len(inputs["frames"]), 3), 9.0) for _ in outputs]
 
 
 # Real takes.

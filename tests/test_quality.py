@@ -177,9 +177,9 @@ def test_measures_of_unknown_frames_are_left_out() -> None:
     assert FaceMeasures().facts(np.array([0.0, 0.2])) == {}
 
 
-def read(**facts: float) -> Reading:
-    """A reading with an opinion, of which these facts were measured."""
-    return Reading(Status.OK, None, Opinion(np.full(3, 1 / 3), np.full(3, 1 / 3)), facts)
+def read(**quality: float) -> Reading:
+    """A reading with an opinion, of which this was measured."""
+    return Reading(Status.OK, None, Opinion(np.full(3, 1 / 3), np.full(3, 1 / 3)), quality)
 
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
@@ -192,7 +192,8 @@ def test_doubts(channel: Channel) -> None:
         poor = limits | {limit.fact: limit.least * 0.4}
         (found,) = channel.doubts([fine, read(**poor), Reading.absent("no face", quality=poor)])
         assert "in 1 of 3 utterances" in found
-        assert found.endswith(f"do not rely on {limit.whom} there")
+        whom = {Modality.AUDIO: "voice", Modality.FACE: "face"}[channel.modality]
+        assert found.endswith(f"do not rely on the {whom} there")
 
 
 def test_no_ratio_is_said_to_be_below_zero() -> None:

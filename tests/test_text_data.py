@@ -150,7 +150,7 @@ def test_unknown_and_absent(tmp_path: Path) -> None:
 def test_a_file_without_its_columns(tmp_path: Path) -> None:
     (tmp_path / "sst5").mkdir()
     (tmp_path / "sst5" / "train.csv").write_text("label,sentence\n1,good\n")
-    with pytest.raises(DataError, match=r"expected columns \['text'\]"):
+    with pytest.raises(DataError, match=r"expected columns text"):
         load_corpus("sst5", "train", root=tmp_path)
     (tmp_path / "sst5" / "train.csv").write_text("")
     with pytest.raises(DataError, match="expected columns"):

@@ -18,6 +18,7 @@ from trivalent.bundle.loading import load_bundle
 from trivalent.cli.main import main
 from trivalent.core.analysis import Analysis, Model
 from trivalent.core.errors import AuthenticationError, UsageError
+from trivalent.core.messages import Message
 from trivalent.core.settings import Auth, Settings
 from trivalent.core.types import LABELS
 from trivalent.media.kinds import Kind
@@ -179,7 +180,7 @@ def test_a_failed_job_says_why(
     job = store.jobs.submit(user, "a*b*.mp4", file)
     claim = store.jobs.claim("test", lease_s=60)
     assert claim is not None
-    store.jobs.fail(claim, "expected sound or video, got a text file: a.mp4; name a recording instead")
+    store.jobs.fail(claim, Message("media.foreign", kind=Message("media.kind_text"), name="a.mp4"))
     page = open_app(monkeypatch, settings, job=job.id, lang="zh")
     assert r"无法分析 a\*b\*\.mp4" in page.error[0].value or r"无法分析 a\*b\*.mp4" in page.error[0].value
     assert "文本文件" in page.error[0].value

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import analyses
 import trivalent
+from trivalent.core.analysis import Analysis
 from trivalent.core.errors import UsageError
+from trivalent.core.messages import Message
+from trivalent.core.types import Modality
 from trivalent.web.i18n import Language, catalogue, speaking, t, translate
 
 PACKAGE = Path(trivalent.__file__).parent
@@ -21,16 +27,6 @@ TEMPLATES = sorted((PACKAGE / "data" / "templates").glob("*.html"))
 PLACEHOLDER = re.compile(r"{(\w+)}")
 HAN = re.compile("[\u4e00-\u9fff]")
 SAME_IN_BOTH = {"common.product", "result.download_json", "result.download_csv", "report.sha256"}
-
-# modules of the library whose sentences a page may show
-SPOKEN = (
-    "analyzer", "experts/readings", "experts/text", "experts/audio", "experts/face", "experts/judge",
-    "experts/redecide", "experts/occlusion", "speech/recognizer", "speech/whisper", "media/recording",
-    "media/probe", "speech/utterances", "speech/transcripts", "work/isolated", "work/pool",
-    "bundle/shelf", "store/jobs",
-)  # fmt: skip
-# for callers of the library, not for users of the app
-INTERNAL = re.compile("rate_hz|thresholds|kind of source|modalities among")
 
 
 def literals(tree: ast.AST) -> Iterator[ast.Constant]:
@@ -66,8 +62,7 @@ def problems(key: str, text: dict[str, str]) -> Iterator[str]:
         yield "expected en, zh and at most `one`"
         return
     names = {code: set(PLACEHOLDER.findall(words)) for code, words in text.items()}
-    same = names["zh"] <= names["en"] if key.startswith("messages.") else names["zh"] == names["en"]
-    if not same:
+    if names["zh"] != names["en"]:
         yield "placeholders differ"
     if "one" in text and names["one"] | {"count"} != names["en"] | {"count"}:
         yield "placeholders of the singular differ"
@@ -115,8 +110,7 @@ def test_every_text_that_is_asked_for_exists_and_every_text_is_asked_for() -> No
             )
             if asks and isinstance(node.args[0], ast.Constant):
                 assert node.args[0].value in catalogue(), f"{source.name}:{node.lineno}"
-    known = [k for k in catalogue() if not k.startswith("messages.")]
-    unused = [k for k in known if k not in whole and not any(k.startswith(s) for s in starts)]
+    unused = [k for k in catalogue() if k not in whole and not any(k.startswith(s) for s in starts)]
     assert not unused
 
 
@@ -172,46 +166,32 @@ def test_scripts_hold_no_words() -> None:
         assert not said, script.name
 
 
-def spoken() -> list[str]:
-    """Sentences of the library, with 7 in their placeholders."""
-    found = []
-    for module in SPOKEN:
-        tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call):
-                continue
-            name = ast.unparse(node.func)
-            if name.endswith(("Error", ".absent", "warnings.append", "found.append", "notes.append")):
-                arguments = [*node.args, *(k.value for k in node.keywords if k.arg == "reason")]
-                found += [words for a in arguments if (words := _sentence(a)) and " " in words]
-    return sorted({words for words in found if not INTERNAL.search(words)})
-
-
-def _sentence(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_part(value) for value in node.values)
-    return None
-
-
-def _part(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    name = ast.unparse(node.value) if isinstance(node, ast.FormattedValue) else ""
-    return {"where": "in line 7 of a.srt", "over": "the detected speech"}.get(name, "7")
-
-
-def test_the_library_is_translated() -> None:
+def test_what_the_library_says_is_said_in_the_language_of_the_page() -> None:
+    inner = Message("reason.language_other", language="de")
+    message = Message("reason.text_not_used", reason=inner)
     with speaking(Language.CHINESE):
-        untranslated = [words for words in spoken() if not HAN.search(translate(words))]
-    assert len(spoken()) > 60
-    assert not untranslated
-
-
-def test_translation_goes_into_parts_and_leaves_the_unknown() -> None:
-    with speaking(Language.CHINESE):
-        whole = translate("text not used: the language is 'de', the text expert reads English")
-        assert whole == "未使用文字：语种为 'de'，文字模型仅支持英文"
+        assert translate(message) == "未使用文字：语种为 'de'，文字模型仅支持英文"
         assert translate("a sentence of tomorrow") == "a sentence of tomorrow"
-    assert translate("no words") == "no words"
+    assert translate(message) == "text not used: the language is 'de', the text expert reads English"
+
+
+def test_a_stored_analysis_knows_the_codes_of_its_sentences() -> None:
+    analysis = analyses.video()
+    utterance = analysis.utterances[0]
+    silent = replace(
+        utterance.modalities[Modality.FACE], reason=Message("reason.no_face", count=15), probabilities=None
+    )
+    changed = replace(
+        analysis,
+        utterances=(replace(utterance, modalities={**utterance.modalities, Modality.FACE: silent}),),
+        warnings=(Message("media.no_sound"), "a sentence of yesterday"),
+    )
+    extras = json.loads(json.dumps(changed.extras_to_dict()))
+    again = Analysis.from_dict(json.loads(json.dumps(changed.to_dict())), extras)
+    with speaking(Language.CHINESE):
+        said = [translate(w) for w in again.warnings]
+        assert said == ["录制内容没有声音：缺少文字和语音通道", "a sentence of yesterday"]
+        reason = again.utterances[0].modalities[Modality.FACE].reason
+        assert reason is not None
+        assert translate(reason) == "在抽取的 15 帧中未发现人脸"
+    assert again.warnings == changed.warnings

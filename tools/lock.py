@@ -15,7 +15,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "requirements"
-LOCKS = {"base": (), "app": ("app", "batch"), "ci": ("dev",)}
+LOCKS = {"base": (), "app": ("app",), "ci": ("dev",)}
 QUIET = ("--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--no-header", "--quiet")
 # two sentences that name the place of the checkout, or that always follow packages left out
 _NOISE = re.compile(r"^# (The following packages|WARNING).*(\n#.*)*\n?", re.MULTILINE)

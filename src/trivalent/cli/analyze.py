@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trivalent.cli.analyzer_options import add_analyzer_options, options_from
 from trivalent.cli.saying import fail, say
 from trivalent.core.errors import TrivalentError, UsageError
-from trivalent.core.messages import chosen_language
+from trivalent.core.messages import Message, chosen_language
 
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer
@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         except TrivalentError as error:
             if len(sources) == 1 or arguments.debug:
                 raise
-            failures.append((str(source), str(error)))
-            fail(f"{source.name}: {error}", 1)
+            failures.append((str(source), error.message))
+            fail(Message("cli.failed_source", source=source.name, error=error), 1)
     _write(done, failures, analyzer.bundle.card, arguments)
     return 1 if failures else 0
 

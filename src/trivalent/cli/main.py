@@ -27,7 +27,7 @@ from trivalent.cli import (
 from trivalent.cli.help_texts import HelpWithDefaults
 from trivalent.cli.saying import fail, say_traceback
 from trivalent.core.errors import TrivalentError
-from trivalent.core.messages import Message
+from trivalent.core.messages import Message, chosen_language
 from trivalent.core.outside import escaped
 from trivalent.core.version import __version__
 
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrivalentError as error:
         if arguments.debug:
             raise
-        return fail(error.message, error.exit_status)
+        return fail(error.said(chosen_language()), error.exit_status)
     except KeyboardInterrupt:
         return fail(Message("cli.interrupted"), 130)
     except BrokenPipeError:

@@ -23,7 +23,7 @@ def say(text: object, *, error: bool = False, flush: bool = False) -> None:
 
 def fail(message: str, status: int) -> int:
     """Write one line to standard error, in the language of the user, and return the status."""
-    say(f"trivalent: {' '.join(escaped(said(message, chosen_language())).split())}", error=True)
+    say(f"trivalent: {' '.join(said(message, chosen_language()).split())}", error=True)
     return status
 
 

@@ -44,7 +44,7 @@ class Message(str):
         is the same in every language.
     **values
         For the placeholders: numbers, texts, other messages, errors (their messages), or sequences of them,
-        which are listed.
+        which are listed; a tuple of whole numbers is a shape and stays one.
 
     Attributes
     ----------
@@ -142,6 +142,8 @@ def _plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+        return str(value)  # a shape
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
         return [_plain(item) for item in value]
     return str(value)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from trivalent.core.analysis import Analysis, Evidence, KeyFrame, UtteranceResult, Verdict
-from trivalent.core.messages import said
 from trivalent.core.types import LABELS, FloatArray, Modality, Status
 from trivalent.report.wording import (
     GLYPHS,
@@ -164,7 +163,7 @@ def _tally(analysis: Analysis, say: Wording) -> str:
 
 def warnings(analysis: Analysis, say: Wording) -> list[str]:
     """Say what to keep in mind about this result."""
-    return [capital(said(w, say.language)) for w in analysis.warnings]
+    return [capital(say.message(w)) for w in analysis.warnings]
 
 
 def filters(utterances: Sequence[UtteranceResult], say: Wording) -> list[Filter]:

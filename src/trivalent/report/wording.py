@@ -60,6 +60,10 @@ class Wording:
         """
         return in_language(texts()[key], self.language, values)
 
+    def message(self, text: str) -> str:
+        """Say a message (a warning, a reason, an error); a plain sentence stays as it is."""
+        return said(text, self.language)
+
     def join(self, parts: Iterable[str]) -> str:
         """Put the parts of a list after each other."""
         return self("result.join").join(parts)
@@ -120,7 +124,7 @@ class Wording:
         words = self(f"result.status_{evidence.status}")
         if not evidence.reason:
             return words
-        return self("result.because", words=words, reason=said(evidence.reason or "", self.language))
+        return self("result.because", words=words, reason=self.message(evidence.reason))
 
     def silences(self, analysis: Analysis) -> dict[Modality, Counter[str]]:
         """How often, and why, each modality was not used, over the utterances."""

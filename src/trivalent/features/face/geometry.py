@@ -58,15 +58,18 @@ class CanonicalFace:
         """
         vertices: NDArray[np.float64] | None = None
         basis: list[tuple[int, float]] = []
-        for number, value in fields(memoryview(content)):
-            if isinstance(value, int):
-                continue
-            if number == _CANONICAL_MESH:
-                vertices = _vertices(value)
-            elif number == _PROCRUSTES_BASIS:
-                reference = dict(fields(value))
-                landmark, weight = reference[_LANDMARK_ID], reference[_WEIGHT]
-                basis.append((int(landmark), float(np.frombuffer(weight, "<f4")[0])))  # type: ignore[arg-type]
+        try:
+            for number, value in fields(memoryview(content)):
+                if isinstance(value, int):
+                    continue
+                if number == _CANONICAL_MESH:
+                    vertices = _vertices(value)
+                elif number == _PROCRUSTES_BASIS:
+                    reference = dict(fields(value))
+                    landmark, weight = reference[_LANDMARK_ID], reference[_WEIGHT]
+                    basis.append((int(landmark), float(np.frombuffer(weight, "<f4")[0])))  # type: ignore[arg-type]
+        except (ValueError, IndexError, KeyError) as error:
+            raise AssetError("face.geometry", metadata=METADATA, error=error) from error
         if vertices is None or not basis:
             raise AssetError("face.mesh", metadata=METADATA)
         index = np.array([i for i, _ in basis])

@@ -80,7 +80,7 @@ class TrainedExpert:
             The bundle has no expert for the modality.
         """
         bundle = load_bundle(name)
-        expert = bundle.experts.get(Modality(modality))
+        expert = {str(m): expert for m, expert in bundle.experts.items()}.get(modality)
         if expert is None:
             raise DataError("evaluate.no_expert", modality=modality, name=name)
         return cls(
