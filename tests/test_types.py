@@ -102,9 +102,9 @@ def test_named_probabilities_are_ordered(p: list[float]) -> None:
 def test_shape_and_reason_are_checked() -> None:
     with pytest.raises(FeatureError, match=r"expected values of shape \(2, 1\).*'demo' is at fault"):
         FeatureTable("demo", "1", ("a",), np.zeros(2), np.zeros((2, 2)))
-    with pytest.raises(FeatureError, match="must state a reason"):
+    with pytest.raises(FeatureError, match="expected a reason"):
         FeatureTable("demo", "1", ("a",), np.zeros(0), np.zeros((0, 1)), Status.MISSING)
-    with pytest.raises(FeatureError, match="must state a reason"):
+    with pytest.raises(FeatureError, match="expected a reason"):
         FeatureTable("demo", "1", ("a",), np.zeros(0), np.zeros((0, 1)), Status.OK, "why")
 
 
