@@ -241,6 +241,7 @@ def test_the_microphone_records(browser: Any, app: str) -> None:
         page.get_by_role("button", name="Analyze", exact=True).last.click()
         page.locator(".tv-verdict").wait_for(timeout=DONE_MS)
         assert page.get_by_role("heading", name="Recording.wav").is_visible()
+        page.locator("audio").wait_for(state="attached")  # drawn after the verdict
         assert page.locator("audio").count() == 1
         assert visit.complaints == []
 
