@@ -29,7 +29,7 @@ class Bounds:
         >>> Bounds(1, 1024).check(0, named="--threads")
         Traceback (most recent call last):
         ...
-        trivalent.core.errors.UsageError: expected --threads between 1 and 1,024, got 0
+        trivalent.core.errors.UsageError: expected --threads between 1 and 1,024, got 0; change it
 
         Raises
         ------

@@ -86,8 +86,9 @@ def translate(message: str) -> str:
 
     A plain sentence, such as one of a document that an earlier version wrote, stays as it is.
 
+    >>> from trivalent.core.messages import Message
     >>> with speaking(Language.CHINESE):
-    ...     translate(Message("face.none", frames=15))
+    ...     translate(Message("reason.no_face", count=15))
     '在抽取的 15 帧中未发现人脸'
     """
     return said(message, language())

@@ -59,7 +59,7 @@ def spoken_of(names: Collection[str]) -> list[str]:
 def licence_of(names: Collection[str]) -> str:
     """Tell under what licences an expert was trained.
 
-    >>> licence_of(["sst5", "meld"])[:66]
+    >>> licence_of(["sst5", "meld"])[:67]
     'weights trained on corpora for research use (SST-5) and MELD (GPL-3'
     """
     used = [CORPORA[name] for name in CORPORA if name in names]
