@@ -12,7 +12,7 @@ import disturbances
 from experts import macro_f1
 from results_file import Value
 from trivalent.bundle.loading import Expert
-from trivalent.core.types import FeatureTable, FloatArray, Utterance
+from trivalent.core.types import FeatureTable, FloatArray, IntArray, Utterance
 from trivalent.experts.audio import read_voice
 from trivalent.experts.face import read_face
 from trivalent.experts.quality import FaceMeasures
@@ -21,7 +21,7 @@ from trivalent.features.face import COLUMNS, NAME, VERSION, FaceExtractor
 from trivalent.lab.datasets.faces import FOLDER, read_picture
 from trivalent.lab.datasets.ravdess import Take, list_takes
 from trivalent.lab.datasets.tabular import TabularData
-from trivalent.lab.measure.metrics import IntArray, bootstrap_interval, expected_calibration_error
+from trivalent.lab.measure.metrics import bootstrap_interval, expected_calibration_error
 from trivalent.media.recording import open_recording
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import find_speech

@@ -182,7 +182,7 @@ def _read(path: Path) -> Transcript:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "no access"
-        raise InputError("text.unreadable_here", path=path, reason=reason) from error
+        raise InputError("text.unreadable", path=path, strerror=reason) from error
     return parse_transcript(data, name=path.name)
 
 

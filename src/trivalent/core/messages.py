@@ -163,7 +163,7 @@ def _renamed(value: Any, path: Path, name: str) -> Any:
 
 def _rendered(value: Any) -> Any:
     if isinstance(value, Message):
-        return {"code": value.code, "values": _rendered(value.values), "text": str(value)}
+        return value.to_dict()
     if isinstance(value, dict):
         return {name: _rendered(item) for name, item in value.items()}
     return [_rendered(item) for item in value] if isinstance(value, list) else value

@@ -41,7 +41,7 @@ def write_archive(items: Iterable[Item], target: Path) -> Path:
         temporary.replace(target)
     except OSError as error:
         raise StoreError(
-            "store.write", name=target.name, reason=error.strerror or error, parent=target.parent
+            "file.write", name=target.name, cause=error.strerror or error, parent=target.parent
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
-from trivalent.core.types import Modality
+from trivalent.core.types import IntArray, Modality
 from trivalent.features.glove import GloVe
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.embedding import embed_texts
@@ -20,7 +20,6 @@ from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import System
-from trivalent.lab.measure.metrics import IntArray
 
 log = logging.getLogger(__name__)
 MOSEI = "mosei"

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import MissingExtraError
-from trivalent.core.types import LABELS
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import LABELS, IntArray
 from trivalent.lab.measure.result_files import Value
 from trivalent.lab.measure.uncertainty import risk_coverage
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from trivalent.core.errors import DataError
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.lab.benchmarks import choice_figures as figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, judge, score_constants
 from trivalent.lab.benchmarks.corpora import with_minilm
@@ -26,7 +26,7 @@ from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.decide.thresholds import ratio_rule, search_ratios, search_threshold, threshold_rule
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result
 from trivalent.lab.problems.classification import Problem, make_problem
 from trivalent.lab.problems.parts import Part

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from trivalent.core.types import FloatArray
+from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.benchmarks.bench import Bench
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.statistics import PairedTest, paired_bootstrap, paired_t
 from trivalent.lab.problems.parts import Part
 

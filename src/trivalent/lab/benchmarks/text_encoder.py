@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
-from trivalent.core.types import Modality
+from trivalent.core.types import IntArray, Modality
 from trivalent.lab.benchmarks import figures
 from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, interval, judge, score_constants
 from trivalent.lab.benchmarks.corpora import (
@@ -32,7 +32,7 @@ from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.fit.losses import class_weights
 from trivalent.lab.fusion.seed_training import train_system
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result, Value
 from trivalent.lab.problems.classification import Problem, make_problem
 

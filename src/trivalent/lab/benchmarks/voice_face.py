@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, load_bundle
-from trivalent.core.types import FloatArray, Modality, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
 from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result
 from trivalent.lab.problems.parts import Part, Role
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from trivalent.bundle.fusion import softmax
-from trivalent.core.types import FloatArray
+from trivalent.core.types import FloatArray, IntArray
 from trivalent.features.text import encode, pad
 from trivalent.lab.compress.sessions import median_latency_ms
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.datasets.text import TextData
 from trivalent.lab.decide.calibration import fit_temperature
 from trivalent.lab.experts.text_corpora import spoken_of, validation_scores
-from trivalent.lab.measure.metrics import IntArray, summarize
+from trivalent.lab.measure.metrics import summarize
 
 # As in benchmarks/speed.py: 23 tokens.
 SENTENCE = "I was not sure about it at first, but I really like how this turned out in the end."

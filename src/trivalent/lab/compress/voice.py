@@ -15,14 +15,13 @@ from torch.nn.functional import kl_div, log_softmax, softmax
 
 from trivalent.bundle.spec import ExpertSpec, Inputs
 from trivalent.core.errors import BundleError, RecipeError
-from trivalent.core.types import FloatArray
+from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS
 from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
 from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
 from trivalent.lab.fit.training import TrainingConfig, fit
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import build
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import DataError
+from trivalent.core.types import IntArray
 from trivalent.features.frames import columns_of_channels, frames
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS, Variant, actor_folds, voice_tables
-from trivalent.lab.measure.metrics import IntArray
 
 Frames = NDArray[np.float32]  # (steps, channels)
 

@@ -147,7 +147,7 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
             for name in shapes:
                 found[name] = data[name]
     except OSError as error:
-        raise DataError("csv.npz_absent", path=path, error=error) from error
+        raise DataError("csv.absent", path=path, strerror=error) from error
     except (ValueError, TypeError, AttributeError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError("csv.npz_unreadable", path=path, error=error) from error
     rows = next(iter(found.values())).shape[:1]  # (n,)

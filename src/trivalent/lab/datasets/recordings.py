@@ -101,7 +101,7 @@ def words(model: str = AnalyzerOptions.whisper) -> Extraction:
         There is no such model.
     """
     if model not in SIZES:
-        raise UsageError("whisper.size_lab", sizes=list(SIZES), model=model)
+        raise UsageError("whisper.size", sizes=list(SIZES), name=model)
     return Extraction(WORDS, "1", {"model": model})
 
 

@@ -13,12 +13,11 @@ import numpy as np
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.decision import Answers, Decision, DecisionKind, DecisionRule
 from trivalent.core.errors import DataError, RecipeError
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.lab.decide.abstention import abstain_for_coverage
 from trivalent.lab.decide.calibration import fit_temperature, fit_vector_scaling
 from trivalent.lab.decide.conformal import fit_conformal
 from trivalent.lab.decide.thresholds import search_ratios, search_threshold
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.problems.parts import Part
 

@@ -9,8 +9,8 @@ from scipy.special import log_softmax
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray, negative_log_likelihood
+from trivalent.core.types import FloatArray, IntArray
+from trivalent.lab.measure.metrics import negative_log_likelihood
 
 _LIMITS = (0.05, 20.0)  # of a temperature: beyond, the validation items are separable or useless
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from trivalent.bundle.conformal import ConformalSets, Score, strangeness
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import FloatArray, IntArray
 
 
 def fit_conformal(

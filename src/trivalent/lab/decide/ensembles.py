@@ -16,8 +16,8 @@ import numpy as np
 
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError, MissingExtraError, UsageError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.core.types import FloatArray, IntArray
+from trivalent.lab.measure.metrics import macro_f1
 
 _FLOOR = 1e-6  # of probabilities in logarithms: no member may be so sure that others cannot answer
 _MOST_WEIGHTS = 200_000

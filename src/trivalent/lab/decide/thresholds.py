@@ -14,8 +14,8 @@ import numpy as np
 
 from trivalent.bundle.decision import check_table, ratio_rule, threshold_rule
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FloatArray, Sentiment
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.core.types import FloatArray, IntArray, Sentiment
+from trivalent.lab.measure.metrics import macro_f1
 
 Metric = Callable[[IntArray, IntArray], float]
 THRESHOLDS = tuple((np.arange(10, 51) / 100).tolist())  # .10 to .50 in steps of .01

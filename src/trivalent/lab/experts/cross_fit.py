@@ -17,10 +17,10 @@ from torch import nn
 
 from trivalent.bundle.fusion import softmax
 from trivalent.bundle.spec import ExpertSpec
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.lab.decide.calibration import fit_temperature
 from trivalent.lab.experts.trained import TrainedExpert
-from trivalent.lab.measure.metrics import IntArray, summarize
+from trivalent.lab.measure.metrics import summarize
 
 log = logging.getLogger(__name__)
 Member = TypeVar("Member", bound=nn.Module)

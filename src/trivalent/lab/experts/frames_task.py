@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from trivalent.core.errors import RecipeError
-from trivalent.core.types import Sentiment
+from trivalent.core.types import IntArray, Sentiment
 from trivalent.features.frames import CHANNELS
 from trivalent.lab.datasets.ravdess_takes import Frames
 from trivalent.lab.experts.sources import SOURCES
 from trivalent.lab.fit.losses import class_weights
 from trivalent.lab.fit.training import TrainingConfig
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.networks.temporal import TemporalNetwork
 
 _VALIDATION_BATCH = 52

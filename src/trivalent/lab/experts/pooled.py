@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import RecipeError
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.features.pooling import columns_of
 from trivalent.features.registry import extractor
 from trivalent.lab.datasets.tabular import TabularData
@@ -21,7 +21,6 @@ from trivalent.lab.experts.sources import SOURCES, Source, find_source, load_tab
 from trivalent.lab.experts.trained import TrainedExpert
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.graphs.experts import export_tabular
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.recipes import Recipe, build
 
 

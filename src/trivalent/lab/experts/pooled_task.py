@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.lab.fit.losses import class_weights
 from trivalent.lab.fit.training import TrainingConfig
-from trivalent.lab.measure.metrics import IntArray, macro_f1
+from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.networks.sentiments import sum_to_sentiments
 
 

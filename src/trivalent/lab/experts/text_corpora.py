@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trivalent.lab.measure.metrics import IntArray, macro_f1, macro_recall, weighted_f1
+from trivalent.core.types import IntArray
+from trivalent.lab.measure.metrics import macro_f1, macro_recall, weighted_f1
 
 _RESEARCH = "research use"
 

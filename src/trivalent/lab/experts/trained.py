@@ -12,8 +12,7 @@ import numpy as np
 from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_bundle
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic, write_text_atomic
-from trivalent.core.types import FloatArray, Modality
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import FloatArray, IntArray, Modality
 
 FILE = "expert.json"
 PREDICTIONS = "validation.npz"

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.lab.fit import loss_functions as terms
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.named_choices import check_known, keyword_options
 
 

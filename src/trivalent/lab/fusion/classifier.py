@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.core.errors import UsageError
-from trivalent.core.types import FloatArray, Modality, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.datasets.dataset import Features
 from trivalent.lab.decide.answering import Calibration, find_decision, fit_calibration
 from trivalent.lab.fit.losses import loss_options as options_of_loss
@@ -32,7 +32,6 @@ from trivalent.lab.fusion.classifier_inputs import (
     validation_rows,
 )
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, train_system
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.cleaning import CleaningConfig, fit_cleaner

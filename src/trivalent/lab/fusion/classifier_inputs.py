@@ -11,8 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils import check_array
 
 from trivalent.core.errors import UsageError
-from trivalent.core.types import FloatArray, Modality
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import FloatArray, IntArray, Modality
 from trivalent.lab.named_choices import check_known
 
 Columns = dict[Modality, NDArray[np.intp]]

@@ -36,9 +36,9 @@ from sklearn.preprocessing import StandardScaler
 
 from trivalent.bundle.fusion import Opinion, Pool, softmax
 from trivalent.core.errors import DataError
-from trivalent.core.types import FloatArray, LabelMap, Modality, map_scores
+from trivalent.core.types import FloatArray, IntArray, LabelMap, Modality, map_scores
 from trivalent.lab.decide.calibration import fit_temperature
-from trivalent.lab.measure.metrics import IntArray, negative_log_likelihood, summarize
+from trivalent.lab.measure.metrics import negative_log_likelihood, summarize
 
 KAPPAS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _FEATURES = {Modality.TEXT: "bert_cls", Modality.AUDIO: "covarep40", Modality.FACE: "openface35"}

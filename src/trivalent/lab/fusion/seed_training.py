@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import UsageError
-from trivalent.core.types import Modality
+from trivalent.core.types import IntArray, Modality
 from trivalent.lab.fit.losses import build_loss
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.task import FusionData, FusionTask
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.networks import build_network
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part

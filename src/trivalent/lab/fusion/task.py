@@ -13,11 +13,10 @@ from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FloatArray, Modality, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.fit.loss_functions import weighted_mean
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.networks.presence import drop_modalities
 

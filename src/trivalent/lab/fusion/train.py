@@ -14,7 +14,7 @@ from trivalent.bundle.decision import Answers
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
-from trivalent.core.types import FloatArray
+from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.decide.answering import Answering, choose_answering
 from trivalent.lab.decide.conformal_split import split_validation
@@ -23,7 +23,6 @@ from trivalent.lab.fusion.results import check_drawing, write_results
 from trivalent.lab.fusion.seed_training import Trained, train_system
 from trivalent.lab.graphs.fusion import export_fusion
 from trivalent.lab.measure.evaluation import TITLES, figures, report
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.measure.statistics import seed_interval
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from trivalent.bundle.decision import Answers
-from trivalent.core.types import LABELS, FloatArray, Sentiment
+from trivalent.core.types import LABELS, FloatArray, IntArray, Sentiment
 from trivalent.lab.measure import metrics
-from trivalent.lab.measure.metrics import IntArray
 from trivalent.lab.measure.uncertainty import risk_coverage
 
 TITLES = {

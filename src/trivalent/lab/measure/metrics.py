@@ -6,15 +6,11 @@ Every function takes integer codes of shape (n,) or probabilities of shape (n, c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
-from trivalent.core.types import FloatArray, Sentiment
-
-IntArray = NDArray[np.integer[Any]]
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 
 
 def confusion_matrix(labels: IntArray, predicted: IntArray, *, classes: int = len(Sentiment)) -> IntArray:

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import stats
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray, bootstrap_interval
+from trivalent.core.types import FloatArray, IntArray
+from trivalent.lab.measure.metrics import bootstrap_interval
 
 __all__ = [
     "PairedTest",

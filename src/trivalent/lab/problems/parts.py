@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import LeakageError
-from trivalent.core.types import FloatArray, Modality
+from trivalent.core.types import FloatArray, IntArray, Modality
 from trivalent.lab.datasets.dataset import check_no_overlap
-from trivalent.lab.measure.metrics import IntArray
 
 
 class Role(StrEnum):

@@ -9,8 +9,7 @@ from numbers import Integral
 import numpy as np
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import FloatArray, IntArray
 
 Seed = int | np.random.Generator
 Target = str | Mapping[int, int]

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from trivalent.core.errors import DataError, RecipeError, UsageError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.named_choices import check_known, keyword_options
 from trivalent.lab.problems.resampled import (
     BALANCE,

@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 
 from trivalent.core.errors import DataError, MissingExtraError, UsageError
-from trivalent.core.types import FloatArray
-from trivalent.lab.measure.metrics import IntArray
+from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.problems.resampled import (
     BALANCE,
     Resampled,
