@@ -4,7 +4,8 @@ It is defined here, once: its JSON (`schema: "trivalent.analysis/1"`) with what 
 description of that JSON in the service and in docs/analysis.md, and the columns of tables derive from
 the annotations below (`core.schema`). A field that is added gets `Added`, so that older documents are read.
 
-Key frames are pictures and tracks are long, so both stay out of the JSON, in a second document:
+Key frames are pictures and tracks are long, so both stay out of the JSON, in a second document, which also
+has the codes of warnings and reasons:
 `Analysis.from_dict(a.to_dict(), a.extras_to_dict())` is `a`.
 """
 
