@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["trivalent", "yaml", "zipfile"]):
 
     from trivalent.bundle.loading import load_bundle, load_network
     from trivalent.core.errors import TrivalentError
-    from trivalent.features.openface import read_openface
+    from trivalent.features.openface.csv_file import read_openface
     from trivalent.lab.datasets.csd import ComputationalSequence
     from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset
     from trivalent.lab.fusion.recipe import parse_fusion

@@ -22,7 +22,7 @@ pytest.importorskip("yaml", reason="needs the extra train")
 import reader_samples  # noqa: E402
 from mutator import BYTES  # noqa: E402
 from trivalent.core.errors import DataError, RecipeError, TranscriptError, TrivalentError  # noqa: E402
-from trivalent.features.openface import read_openface  # noqa: E402
+from trivalent.features.openface.csv_file import read_openface  # noqa: E402
 from trivalent.lab.datasets.csd import ComputationalSequence  # noqa: E402
 from trivalent.lab.datasets.mmsa import load_mmsa, load_restricted  # noqa: E402
 from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset  # noqa: E402

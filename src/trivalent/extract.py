@@ -38,7 +38,7 @@ def extract(
     extractor : str
         covarep (one row per 10 ms), face (per sampled frame with a face), glove (per word),
         minilm (per utterance or sentence, its vector in the default bundle's text expert),
-        openface (per frame, by the user's own OpenFace; see `trivalent.features.openface_runner`), or
+        openface (per frame, by the user's own OpenFace; see `trivalent.features.openface.program`), or
         one that another package brings.
     source : str or Path
         A recording; .txt, .md, .srt or .vtt for words. Words of an untimed text are at 0 s.

@@ -20,7 +20,8 @@ from pathlib import Path
 from trivalent.core.errors import FeatureError, UsageError
 from trivalent.core.types import FeatureTable
 from trivalent.features.extractor import Inputs, Material, Need, choose_columns
-from trivalent.features.openface import COLUMNS, NAME, VERSION, read_openface
+from trivalent.features.openface.columns import COLUMNS, NAME, VERSION
+from trivalent.features.openface.csv_file import read_openface
 
 ENVIRONMENT = "TRIVALENT_OPENFACE"
 PROGRAM = "FeatureExtraction"
@@ -104,11 +105,11 @@ def run_openface(
     Parameters
     ----------
     video : str or Path
-    columns : sequence of stral
-        See `trivalent.features.openface.read_openface`.
+    columns : sequence of str, optional
+        See `trivalent.features.openface.csv_file.read_openface`.
     timeout_s : float
         The program and all that it started are killed after so many seconds.
-    program : Pathal
+    program : Path, optional
         `find_openface()` by default.
 
     Returns
