@@ -1,4 +1,4 @@
-"""Where the head is before the camera: the 3-D landmarks and the pose, columns `X_0` to `Z_67` and `pose_*`."""
+"""Where the head is before the camera: columns `X_0` to `Z_67` and `pose_*`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Pose:
 
 
 def landmarks_3d(face: PlacedFace, camera: Camera) -> NDArray[np.float64]:
-    """The 68 points before the camera, mm, shape (68, 3).
+    """Find the 68 points before the camera, mm, shape (68, 3).
 
     The depth is that of the weak perspective face, along the rays of the perspective camera.
     """
@@ -91,7 +91,7 @@ def head_pose(face: PlacedFace, camera: Camera) -> Pose:
         jacobian = _jacobian(turned, turned + position)
         hessian, gradient = jacobian.T @ jacobian, jacobian.T @ residuals
         hessian[np.diag_indices(6)] *= 1 + damping
-        step = np.linalg.solve(hessian, gradient)
+        step = np.asarray(np.linalg.solve(hessian, gradient), np.float64)
         trial = _turn(step[:3]) @ rotation, position + step[3:]
         moved = face.shape @ trial[0].T
         rest = _residuals(moved + trial[1], seen)
@@ -107,7 +107,7 @@ def head_pose(face: PlacedFace, camera: Camera) -> Pose:
 
 
 def _residuals(points: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is left of x, then y, in focal lengths, shape (136,)."""
+    """Give what is left of x, then y, in focal lengths, shape (136,)."""
     return (seen - points[:, :2] / points[:, 2:]).T.ravel()
 
 
