@@ -49,7 +49,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Intensities and presences of frames, shape (n, 35): ours and OpenFace's; and of which video each is."""
+    """Intensities and presences of frames, shape (n, 35), ours and OpenFace's; and the video of each."""
 
     ours: Array
     theirs: Array
@@ -121,7 +121,7 @@ def sure(clip: Clip) -> NDArray[np.bool_]:
 
 
 def reference_frames(clips: Mapping[str, Clip], names: str, models: OpenFaceModels) -> Frames:
-    """Published action units of clips beside ours from our landmarks."""
+    """Put published action units of clips beside ours from our landmarks."""
     parts = []
     for name in names:
         clip = clips[name]
@@ -137,7 +137,7 @@ def published(clip: Clip) -> Array:
 
 
 def pairs(folder: Path, models: OpenFaceModels) -> dict[str, Frames]:
-    """Published action units of 127 more clips beside ours from stored fits and shortened gradients."""
+    """Put published action units of 127 more clips beside ours from stored, shortened descriptors."""
     with np.load(folder / "train_pairs.npz", allow_pickle=False) as file:
         data = dict(file)
     parts: dict[str, list[tuple[Array, Array, NDArray[np.str_]]]] = {"films": [], "laboratory": []}
@@ -159,7 +159,7 @@ def pairs(folder: Path, models: OpenFaceModels) -> dict[str, Frames]:
 
 
 def videos(clips: Mapping[str, Clip], folder: Path, models: Path) -> Frames:
-    """Published action units of clips beside ours from the videos themselves."""
+    """Put published action units of clips beside ours from the videos themselves."""
     parts = []
     columns = (*INTENSITIES, *PRESENCES)
     for name, clip in clips.items():
@@ -245,11 +245,11 @@ def main() -> None:
         "r, concordance (ccc), r within videos (each less its own mean), r of the videos' means; share of "
         "frames with the same presence and its macro-F1, where it is neither rare nor everywhere. "
         "Brackets: 95 % bootstrap interval over videos.",
-        f"Units: against published columns, frames with OpenFace's success and confidence >= {LEAST_CONFIDENCE}. "
-        "clips: five film clips, our landmarks; videos: three of them from the video files themselves, which "
-        "were coded again since the published columns were made; films and laboratory: 127 other clips of "
-        "which the stored gradients have 86 % of their variance; small: two clips with faces of 41 and 47 "
-        "pixels, turned by 22 to 48 degrees.",
+        "Units: against published columns, frames with OpenFace's success and confidence >= "
+        f"{LEAST_CONFIDENCE}. clips: five film clips, our landmarks; videos: three of them from the video "
+        "files themselves, which were coded again since the published columns were made; films and "
+        "laboratory: 127 other clips of which the stored gradients have 86 % of their "
+        "variance; small: two clips with faces of 41 and 47 pixels, turned by 22 to 48 degrees.",
         "OpenFace's own second detector of landmarks agrees with the published columns by r = .74 (31 film "
         "clips), ours by .68 on the same frames, as the specification measured; no landmarks reach .9.",
     ]
