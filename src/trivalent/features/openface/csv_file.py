@@ -94,9 +94,9 @@ def write_openface(table: FeatureTable, path: Path) -> Path:
     found = _found(table)
     own = dict(zip(table.columns, np.asarray(table.values, np.float64).T, strict=True))
     columns = {
-        **{"frame": np.arange(1.0, len(table) + 1), "face_id": np.zeros(len(table))},
-        **{"timestamp": table.times, "success": found.astype(np.float64)},
-        **{name: values for name, values in own.items() if name not in _LEADING or name == "confidence"},
+        **{"face_id": np.zeros(len(table)), **own},
+        **{"frame": np.arange(1.0, len(table) + 1), "timestamp": table.times},
+        "success": found.astype(np.float64),
     }
     measured = {n: v for n, v in columns.items() if np.isfinite(v).any() or not found.any()}
     written = [name for name in COLUMNS if name in measured]
