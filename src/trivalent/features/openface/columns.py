@@ -86,4 +86,14 @@ def unit(column: str) -> str:
     return _UNITS[stems[-1]] if stems else "1"
 
 
-__all__ = ["COLUMNS", "FLAGGED", "INTENSITIES", "MOSEI_COLUMNS", "NAME", "OUR_COLUMNS", "PRESENCES", "VERSION", "unit"]
+__all__ = [
+    "COLUMNS",
+    "FLAGGED",
+    "INTENSITIES",
+    "MOSEI_COLUMNS",
+    "NAME",
+    "OUR_COLUMNS",
+    "PRESENCES",
+    "VERSION",
+    "unit",
+]

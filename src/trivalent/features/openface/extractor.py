@@ -19,7 +19,7 @@ from trivalent.features.openface.columns import COLUMNS, INTENSITIES, NAME, OUR_
 from trivalent.features.openface.csv_file import read_openface
 from trivalent.features.openface.models import ENVIRONMENT, OpenFaceModels, find_models, read_models
 from trivalent.features.openface.program import TIMEOUT_S, run_openface
-from trivalent.features.openface.status import Engine, ColumnStatus, column_states
+from trivalent.features.openface.status import ColumnStatus, Engine, column_states
 
 if TYPE_CHECKING:
     from trivalent.features.face.observation import FaceReader

@@ -29,9 +29,7 @@ SHORTEST = 10  # frames of a person, below which neither the median nor the leve
 
 _UNITS = (*INTENSITIES, *PRESENCES)
 _PLACE = {name: i for i, name in enumerate(OUR_COLUMNS)}
-_FACE, _OWN = (
-    slice(_PLACE[names[0]], _PLACE[names[-1]] + 1) for names in (FACE_COLUMNS, OWN_UNIT_COLUMNS)
-)
+_FACE, _OWN = (slice(_PLACE[names[0]], _PLACE[names[-1]] + 1) for names in (FACE_COLUMNS, OWN_UNIT_COLUMNS))
 
 
 def measure(
@@ -88,9 +86,7 @@ def measure(
 class _Ruler:
     """Measures one face of one picture; what no column asks for is not computed."""
 
-    def __init__(
-        self, columns: Sequence[str], models: OpenFaceModels | None, reader: FaceReader
-    ) -> None:
+    def __init__(self, columns: Sequence[str], models: OpenFaceModels | None, reader: FaceReader) -> None:
         self._models, self._canonical = models, reader.canonical
         self._describes = models is not None and not set(_UNITS).isdisjoint(columns)
         self._places = not set(FACE_COLUMNS).isdisjoint(columns)
@@ -129,7 +125,9 @@ class _Sheet:
         self._columns, self._models, self._rule = tuple(columns), models, rule
         self._take = [_PLACE[name] for name in columns]
         of_units = [(to, _UNITS.index(name)) for to, name in enumerate(columns) if name in _UNITS]
-        self._to, self._from = (list(side) for side in zip(*of_units, strict=True)) if of_units else ([], [])
+        self._to, self._from = (
+            (list(side) for side in zip(*of_units, strict=True)) if of_units else ([], [])
+        )
         self._times: list[float] = []
         self._rows: list[NDArray[np.float32]] = []
         self._seen: list[bool] = []
@@ -174,9 +172,7 @@ class _Sheet:
             NAME, VERSION, self._columns, np.array(self._times), np.stack(self._rows), meta=meta
         )
 
-    def _keep(
-        self, time_s: float, row: NDArray[np.float32], described: NDArray[np.float64] | None
-    ) -> None:
+    def _keep(self, time_s: float, row: NDArray[np.float32], described: NDArray[np.float64] | None) -> None:
         seen = not np.isnan(row[_PLACE["face_id"]])
         row[_PLACE["frame"]] = len(self._rows) + 1
         row[_PLACE["timestamp"]], row[_PLACE["success"]] = time_s, seen
