@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ from trivalent.features.openface.pose import Camera, head_pose, landmarks_3d
 from trivalent.features.openface.row import FACE_COLUMNS, face_columns
 from trivalent.features.openface.shape import Fit, angles_of, rotation_of
 from trivalent.features.openface.status import ColumnStatus, Engine, column_states, flagged
+
+sys.path.insert(0, str(REPOSITORY / "tools"))
+from openface_docs import GROUPS, PAGES, page
 
 Array = NDArray[np.float64]
 REFERENCE = data_root().parent / "reference" / "openface"
@@ -263,6 +267,14 @@ def test_every_column_has_a_state() -> None:
     without = [n for n, s in states[Engine.LANDMARKS].items() if s.status is ColumnStatus.NOT_MEASURABLE]
     assert {"AU12_r", "AU45_c", "p_scale", "p_33", "eye_lmk_Z_55"} <= set(without)
     assert len(without) == 17 + 18 + 40 + 5 * 16
+
+
+@pytest.mark.parametrize("language", PAGES)
+def test_the_pages_say_what_the_code_says(language: Language) -> None:
+    text = PAGES[language].read_text(encoding="utf-8")
+    assert text == page(text, language), "run: python tools/openface_docs.py"
+    names = [name for group in GROUPS for name in group.columns()]
+    assert sorted(names) == sorted(COLUMNS)
 
 
 def test_small_and_turned_faces_are_flagged() -> None:

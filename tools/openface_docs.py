@@ -120,6 +120,8 @@ _UNITS = {
     "0 or 1": "0 或 1",
     "0 to 1": "0 到 1",
 }
+_COLON = {Language.ENGLISH: ": ", Language.CHINESE: "："}
+_COMMA = {Language.ENGLISH: ", ", Language.CHINESE: "，"}
 _HEADS = {
     Language.ENGLISH: ["columns", "number", "unit", "what", "with model files", "without"],
     Language.CHINESE: ["列", "数目", "单位", "含义", "有模型文件", "没有模型文件"],
@@ -172,12 +174,12 @@ def _worth(states: Sequence[ColumnState], language: Language) -> str:
     if least.reason is None:
         return word
     if least.status is ColumnStatus.DERIVED and least.agreement is not None:
-        return f"{word}, r = {least.agreement:.2f}"
-    return f"{word}: {least.reason.said(language)}"
+        return f"{word}{_COMMA[language]}r = {least.agreement:.2f}"
+    return f"{word}{_COLON[language]}{least.reason.said(language)}"
 
 
 def _figure(state: ColumnState, name: str, language: Language) -> str:
-    return f"{_STATUSES[language][state.status]}, {name} = {state.agreement:.2f}"
+    return f"{_STATUSES[language][state.status]}{_COMMA[language]}{name} = {state.agreement:.2f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
