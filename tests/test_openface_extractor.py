@@ -155,7 +155,9 @@ def test_frames_without_a_face(frames: list[Frame]) -> None:
 
 def test_a_picture_that_lies_on_its_side(frames: list[Frame]) -> None:
     """Not one whose file says so: that is turned before anybody looks at it."""
-    table = measured(changed(frames, lambda image: np.ascontiguousarray(np.rot90(image))), (*UNITS, "pose_Rz"))
+    table = measured(
+        changed(frames, lambda image: np.ascontiguousarray(np.rot90(image))), (*UNITS, "pose_Rz")
+    )
     if table.status is Status.OK:
         roll = np.abs(table.with_values().column("pose_Rz"))
         np.testing.assert_allclose(roll, np.pi / 2, atol=0.3)

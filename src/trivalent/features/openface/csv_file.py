@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from trivalent.features.openface.columns import COLUMNS, NAME, VERSION
 
 _LEADING = COLUMNS[:5]
 _NO_NUMBER = re.compile(r"^\s*[+-]?(nan\(\w*\)|1\.#(IND|QNAN|SNAN)\d*)\s*$", re.IGNORECASE)  # of Windows
+_ROWS = 1000  # written at a time: as Python's numbers they take four times the table's room
 # Digits behind the point, by the longest beginning of a name that fits.
 _DECIMALS = {
     **dict.fromkeys(("frame", "face_id", "success"), 0),
@@ -113,19 +115,22 @@ def write_openface(table: FeatureTable, path: Path) -> Path:
     if foreign:
         raise UsageError("openface.foreign", names=foreign[:4])
     found = _found(table)
-    own = dict(zip(table.columns, np.asarray(table.values, np.float64).T, strict=True))
     columns = {
-        **{"frame": np.arange(1.0, len(table) + 1), "face_id": np.zeros(len(table))},
-        **{"timestamp": table.times, "success": found.astype(np.float64)},
-        **{name: own[name] for name in own if name not in ("frame", "timestamp", "success")},
+        **{"face_id": np.zeros(len(table)), **dict(zip(table.columns, table.values.T, strict=True))},
+        **{"frame": np.arange(1, len(table) + 1), "timestamp": table.times, "success": found},
     }
     measured = {n: v for n, v in columns.items() if np.isfinite(v).any() or not found.any()}
     written = [name for name in COLUMNS if name in measured]
-    cells = np.stack([measured[name] for name in written], axis=1)
-    cells[~found] = np.nan_to_num(cells[~found])  # zeros, as the program writes them
-    form = ",".join(f"%.{_decimals(name)}f" for name in written)
-    lines = [",".join(written), *(form % tuple(row) for row in cells.tolist()), ""]
-    return write_bytes_atomic(path, "\n".join(lines).encode("ascii"))
+    form = ",".join(f"%.{_decimals(name)}f" for name in written) + "\n"
+    text = io.BytesIO()
+    text.write(f"{','.join(written)}\n".encode("ascii"))
+    for start in range(0, len(table), _ROWS):
+        rows = slice(start, start + _ROWS)
+        cells = np.stack([measured[name][rows] for name in written], axis=1, dtype=np.float64)
+        lost = ~found[rows]
+        cells[lost] = np.nan_to_num(cells[lost])  # zeros, as the program writes them
+        text.writelines((form % tuple(row)).encode("ascii") for row in cells.tolist())
+    return write_bytes_atomic(path, text.getvalue())
 
 
 def _found(table: FeatureTable) -> NDArray[np.bool_]:
