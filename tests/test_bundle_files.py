@@ -11,7 +11,7 @@ import pytest
 
 from bundles import write_bundle
 from trivalent.bundle import files as bundle_files
-from trivalent.bundle.files import FolderFiles, ZipFiles, locate, open_files, pack, read_manifest
+from trivalent.bundle.files import FolderFiles, ZipFiles, find_bundle, open_files, pack, read_manifest
 from trivalent.bundle.loading import load_bundle
 from trivalent.core.errors import BundleError
 
@@ -31,14 +31,14 @@ def archive_of(path: Path, *members: tuple[str, bytes]) -> Path:
 
 
 def test_places(folder: Path, tmp_path: Path) -> None:
-    assert locate(folder) == folder
+    assert find_bundle(folder) == folder
     (tmp_path / "run").mkdir()
     folder.rename(tmp_path / "run" / "bundle")
-    assert locate(tmp_path / "run") == tmp_path / "run" / "bundle"
+    assert find_bundle(tmp_path / "run") == tmp_path / "run" / "bundle"
     packed = archive_of(tmp_path / "a.zip", ("bundle.json", b"{}"))
-    assert locate(packed) == packed
-    assert locate(tmp_path) is None
-    assert locate(tmp_path / "absent") is None
+    assert find_bundle(packed) == packed
+    assert find_bundle(tmp_path) is None
+    assert find_bundle(tmp_path / "absent") is None
 
 
 def test_packing_is_deterministic(folder: Path, tmp_path: Path) -> None:

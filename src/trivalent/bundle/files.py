@@ -36,7 +36,7 @@ _UNREADABLE = (
 )
 
 
-def locate(path: Path) -> Path | None:
+def find_bundle(path: Path) -> Path | None:
     """Find the folder with bundle.json, or the .zip; None if there is neither.
 
     Parameters
@@ -144,7 +144,7 @@ def cut(text: object, limit: int = 160) -> str:
 
 
 def open_files(where: Path) -> BundleFiles:
-    """Open what `locate` found."""
+    """Open what `find_bundle` found."""
     return ZipFiles(where) if where.is_file() else FolderFiles(where)
 
 

@@ -189,9 +189,9 @@ def ask_child(task: str, time_s: float, **arguments: Any) -> dict[str, Any]:
 
 def bundle_place(name: str) -> str:
     """Where a bundle lies, or its name if the package has it."""
-    from trivalent.bundle.shelf import locate
+    from trivalent.bundle.shelf import resolve_choice
 
-    return str(locate(name, settings()))
+    return str(resolve_choice(name, settings()))
 
 
 @lru_cache(maxsize=4)

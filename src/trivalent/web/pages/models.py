@@ -78,7 +78,7 @@ def _card(name: str, *, removable: bool) -> None:
 
 
 def _where(name: str) -> str | Path:
-    return bundle_store.locate(name, state.settings())
+    return bundle_store.resolve_choice(name, state.settings())
 
 
 def _head(name: str, bundle: Bundle, *, removable: bool) -> None:
