@@ -11,7 +11,7 @@ import pytest
 
 from bundles import write_bundle
 from trivalent.bundle import files as bundle_files
-from trivalent.bundle.files import FolderFiles, ZipFiles, find_bundle, open_files, pack, read_manifest
+from trivalent.bundle.files import FolderFiles, ZipFiles, find_bundle, open_files, read_manifest, zipped
 from trivalent.bundle.loading import load_bundle
 from trivalent.core.errors import BundleError
 
@@ -43,13 +43,13 @@ def test_places(folder: Path, tmp_path: Path) -> None:
 
 def test_packing_is_deterministic(folder: Path, tmp_path: Path) -> None:
     names = [p.name for p in folder.iterdir() if p.suffix == ".onnx"]
-    first = pack(FolderFiles(folder), names)
+    first = zipped(FolderFiles(folder), names)
     for path in folder.iterdir():
         os.utime(path, (0, 0))
         path.chmod(0o600)
-    assert pack(FolderFiles(folder), reversed(names)) == first
+    assert zipped(FolderFiles(folder), reversed(names)) == first
     (tmp_path / "tiny.zip").write_bytes(first)
-    assert pack(ZipFiles(tmp_path / "tiny.zip"), names) == first
+    assert zipped(ZipFiles(tmp_path / "tiny.zip"), names) == first
     with zipfile.ZipFile(tmp_path / "tiny.zip") as archive:
         assert archive.namelist() == ["bundle.json", *sorted(names)]
     assert load_bundle(tmp_path / "tiny.zip").sha256 == load_bundle(folder).sha256

@@ -234,7 +234,7 @@ def check_hashes(files: BundleFiles, hashes: Mapping[str, Any]) -> None:
             )
 
 
-def pack(files: BundleFiles, names: Iterable[str]) -> bytes:
+def zipped(files: BundleFiles, names: Iterable[str]) -> bytes:
     """Make a .zip of bundle.json and the named files: the same bytes at any time, on any machine.
 
     Stored, not compressed: weights hardly shrink, and compressed bytes differ between versions of zlib.

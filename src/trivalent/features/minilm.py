@@ -10,7 +10,7 @@ import numpy as np
 from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, FloatArray
 from trivalent.features.extractor import Encoder, Inputs, Material, Need, choose_columns
-from trivalent.features.text import TOKENS, encode, normalize, pack, pad
+from trivalent.features.text import TOKENS, encode, normalize, pad, split_to_fit
 
 COLUMNS: tuple[str, ...] = tuple(f"minilm_{i}" for i in range(384))
 _BATCH = 32
@@ -46,7 +46,9 @@ class MiniLM:
             return FeatureTable.absent(
                 self.name, self.version, columns=chosen, reason=Message("reason.no_words")
             )
-        owned = [(i, ids) for i, u in enumerate(utterances) for ids in encode(pack(normalize(u.text)))]
+        owned = [
+            (i, ids) for i, u in enumerate(utterances) for ids in encode(split_to_fit(normalize(u.text)))
+        ]
         owners = np.array([i for i, _ in owned])
         lengths = np.array([len(ids) for _, ids in owned], float)
         vectors = _embed(encoder, [ids for _, ids in owned])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.bundle.decision import Decision
-from trivalent.bundle.files import MANIFEST, find_bundle, pack
+from trivalent.bundle.files import MANIFEST, find_bundle, zipped
 from trivalent.bundle.fusion import Pool
 from trivalent.bundle.loading import Bundle, load_any, open_bundle
 from trivalent.bundle.manifest import FORMAT, parse
@@ -139,7 +139,7 @@ def export_bundle(where: str | Path, target: Path) -> Path:
     if target.suffix.lower() != ".zip":
         raise UsageError("bundle.zip_target", target=target)
     bundle, files = load_any(where), open_bundle(where)
-    content = pack(files, parse(files)["files"])
+    content = zipped(files, parse(files)["files"])
     with tempfile.TemporaryDirectory() as folder:
         copy = write_bytes_atomic(Path(folder) / "bundle.zip", content)
         if load_any(copy).sha256 != bundle.sha256:
