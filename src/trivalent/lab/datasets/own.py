@@ -188,19 +188,19 @@ def _with_features(
     cached = cache.extract(
         [row.media for row in rows], list(wanted.values()), workers=options.workers, retry=options.retry
     )
-    reading = _Reading(cache, wanted, experts)
-    keep = np.array([reading.add(item) for item in cached])
-    left_out = [(row, reading.reasons[i]) for i, row in enumerate(rows) if not keep[i]]
-    blocks = reading.blocks()
-    fields: dict[str, Any] = {"seconds": np.array(reading.seconds), "features": blocks}
+    collected = _Collected(cache, wanted, experts)
+    keep = np.array([collected.add(item) for item in cached])
+    left_out = [(row, collected.reasons[i]) for i, row in enumerate(rows) if not keep[i]]
+    blocks = collected.blocks()
+    fields: dict[str, Any] = {"seconds": np.array(collected.seconds), "features": blocks}
     if Modality.TEXT in wanted:
         given = data.texts or [""] * len(rows)
-        fields["texts"] = tuple(g or heard for g, heard in zip(given, reading.texts, strict=True))
-    return replace(data, **fields).take(keep), reading.counts, left_out
+        fields["texts"] = tuple(g or heard for g, heard in zip(given, collected.texts, strict=True))
+    return replace(data, **fields).take(keep), collected.counts, left_out
 
 
-class _Reading:
-    """Collects what the cache holds, one recording at a time."""
+class _Collected:
+    """What the cache holds, one recording after the other."""
 
     def __init__(
         self, cache: FeatureCache, wanted: dict[Modality, Extraction], experts: dict[Modality, ExpertSpec]
