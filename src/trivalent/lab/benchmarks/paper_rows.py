@@ -10,7 +10,7 @@ import numpy as np
 
 from trivalent.core.types import Modality
 from trivalent.lab.benchmarks.bench import Claim, Predictions
-from trivalent.lab.benchmarks.cross_validation import Candidate
+from trivalent.lab.benchmarks.cross_validation import SystemPool
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ _LINEAR = System(
     ),
 )
 _ALL, _TEXT = tuple(Modality), (Modality.TEXT,)
-CANDIDATES: dict[str, Candidate] = {
-    "attention, square-root weights, 15 epochs": Candidate(((_ATTENTION, _ALL),)),
-    "linear, strong L2, all modalities": Candidate(((_LINEAR, _ALL),)),
-    "linear, strong L2, text": Candidate(((_LINEAR, _TEXT),)),
-    "linear on text + attention": Candidate(((_LINEAR, _TEXT), (_ATTENTION, _ALL))),
+CANDIDATES: dict[str, SystemPool] = {
+    "attention, square-root weights, 15 epochs": SystemPool(((_ATTENTION, _ALL),)),
+    "linear, strong L2, all modalities": SystemPool(((_LINEAR, _ALL),)),
+    "linear, strong L2, text": SystemPool(((_LINEAR, _TEXT),)),
+    "linear on text + attention": SystemPool(((_LINEAR, _TEXT), (_ATTENTION, _ALL))),
 }
 OURS = "ours, chosen by cross-validation"
 CLAIMS: tuple[Claim, ...] = (
