@@ -25,7 +25,7 @@ from trivalent.core.types import FeatureTable, LabelMap, Modality, Status, map_s
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
-from trivalent.lab.datasets.own_table import OwnTable, Row, check_parts, read_own_table
+from trivalent.lab.datasets.own_table import OwnRow, OwnTable, check_parts, read_own_table
 from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.recordings import (
     Extraction,
@@ -172,8 +172,8 @@ def _bare(table: OwnTable, protocol: Protocol, options: OwnOptions) -> Dataset:
 
 
 def _with_features(
-    data: Dataset, rows: Sequence[Row], options: OwnOptions
-) -> tuple[Dataset, dict[str, int], list[tuple[Row, str]]]:
+    data: Dataset, rows: Sequence[OwnRow], options: OwnOptions
+) -> tuple[Dataset, dict[str, int], list[tuple[OwnRow, str]]]:
     """Add features, durations and recognised words; leave out what has none.
 
     Returns
@@ -253,7 +253,7 @@ class _Collected:
         return {m: block for m, block in blocks.items() if block.present.any()}
 
 
-def _tell(table: OwnTable, left_out: Sequence[tuple[Row, str]], *, rest: int) -> None:
+def _tell(table: OwnTable, left_out: Sequence[tuple[OwnRow, str]], *, rest: int) -> None:
     """Name recordings that are left out.
 
     Raises
