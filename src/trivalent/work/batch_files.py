@@ -58,10 +58,10 @@ class Refused:
     reason: Reason
 
 
-Outcome = Taken | Refused
+Examined = Taken | Refused
 
 
-def examine(name: str, path: Path) -> Outcome:
+def examine(name: str, path: Path) -> Examined:
     """Look at one file that is no archive.
 
     Parameters
@@ -77,7 +77,7 @@ def examine(name: str, path: Path) -> Outcome:
     return Refused(shown, Reason.NESTED) if zipfile.is_zipfile(path) else Taken(shown, path)
 
 
-def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[Outcome]:
+def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[Examined]:
     """Unpack an archive member by member; what is wrong with one does not hinder the others.
 
     Parameters
@@ -122,7 +122,7 @@ def _whole(members: list[zipfile.ZipInfo], largest: int) -> Reason | None:
     return Reason.BOMB if total > MAX_RATIO * max(packed, 1) else None
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, *, largest: int) -> Outcome:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, *, largest: int) -> Examined:
     name = _shown(_decoded(info))
     if reason := _announced(info, name, largest):
         return Refused(name, reason)

@@ -24,7 +24,7 @@ from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import empty, plain, show_error
 from trivalent.web.views.when import when
 from trivalent.work import batch_files as intake
-from trivalent.work.batch_files import Outcome, Reason, Refused, Taken
+from trivalent.work.batch_files import Examined, Reason, Refused, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +117,7 @@ def _start(files: Sequence[UploadedFile], name: str, keep: bool) -> None:
     st.rerun()
 
 
-def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Outcome]:
+def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Examined]:
     for number, file in enumerate(files):
         path = folder / f"upload-{number}"
         path.write_bytes(file.getbuffer())
@@ -130,7 +130,7 @@ def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Outcome]:
             yield intake.examine(file.name, path)
 
 
-def _members(name: str, archive: Path, folder: Path) -> Iterator[Outcome]:
+def _members(name: str, archive: Path, folder: Path) -> Iterator[Examined]:
     """Unpack an archive in a child process, in which its table may be as long as it likes."""
     wanted = {"archive": str(archive), "folder": str(folder), "largest": state.settings().max_upload_bytes}
     try:
