@@ -65,6 +65,10 @@ class TranscriptError(InputError):
     """A transcript file cannot be read as .srt, .vtt or .txt."""
 
 
+class ArchiveError(InputError):
+    """A .zip is damaged, or has more than it may hold, or members that it must not have."""
+
+
 class TextError(InputError):
     """A text holds no word to analyse."""
 
