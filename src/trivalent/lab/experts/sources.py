@@ -31,7 +31,7 @@ Pooled = tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class TrainingSource:
     """A data set of people who speak or show their faces.
 
     Attributes
@@ -58,7 +58,7 @@ class Source:
     takes: Callable[..., TakeData] | None = None
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> TrainingSource:
     """Return the data set of that name.
 
     Raises
@@ -132,8 +132,8 @@ def _hashed_folds(data: TabularData, rows: NDArray[np.bool_], count: int = 5) ->
     return folds
 
 
-SOURCES: Mapping[str, Source] = {
-    "ravdess": Source(
+SOURCES: Mapping[str, TrainingSource] = {
+    "ravdess": TrainingSource(
         "covarep",
         CARD,
         _voices,
@@ -141,7 +141,7 @@ SOURCES: Mapping[str, Source] = {
         emotion_of=lambda name: parse_take(name.split("#")[0]).emotion,
         takes=load_takes,
     ),
-    "faces": Source(
+    "faces": TrainingSource(
         "face",
         {
             "data": "face pictures of public figures and of studio volunteers, labelled by expression",
