@@ -39,12 +39,12 @@ class MiniLM:
         columns: Sequence[str] | None = None,
     ) -> FeatureTable:
         """Encode the utterances that have words; rows at their starts."""
-        chosen = choose_columns(columns, COLUMNS)
+        columns = choose_columns(columns, COLUMNS)
         encoder = material.encoder()
         utterances = [u for u in material.words() if normalize(u.text)]
         if not utterances:
             return FeatureTable.absent(
-                self.name, self.version, columns=chosen, reason=Message("reason.no_words")
+                self.name, self.version, columns=columns, reason=Message("reason.no_words")
             )
         owned = [
             (i, ids) for i, u in enumerate(utterances) for ids in encode(split_to_fit(normalize(u.text)))
@@ -52,11 +52,11 @@ class MiniLM:
         owners = np.array([i for i, _ in owned])
         lengths = np.array([len(ids) for _, ids in owned], float)
         vectors = _embed(encoder, [ids for _, ids in owned])
-        own = [owners == i for i in range(len(utterances))]
-        values = np.stack([np.average(vectors[rows], axis=0, weights=lengths[rows]) for rows in own])
+        masks = [owners == i for i in range(len(utterances))]
+        values = np.stack([np.average(vectors[rows], axis=0, weights=lengths[rows]) for rows in masks])
         meta = {"texts": [u.text for u in utterances], "end_s": [u.end_s for u in utterances]}
         times = np.array([u.start_s for u in utterances])
-        return FeatureTable(self.name, self.version, COLUMNS, times, values, meta=meta).select(chosen)
+        return FeatureTable(self.name, self.version, COLUMNS, times, values, meta=meta).select(columns)
 
 
 def _embed(encoder: Encoder, pieces: Sequence[list[int]]) -> FloatArray:

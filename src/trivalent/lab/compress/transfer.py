@@ -63,7 +63,7 @@ def alter_texts(texts: Sequence[str], config: TransferConfig, *, seed: int = 0) 
     rng = np.random.default_rng(seed)
     shares = np.array([config.drops, config.spans, config.mixes, config.bare])
     words = [text.split() for text in texts]
-    known, out = set(texts), []
+    seen, out = set(texts), []
     for _ in range(config.copies):
         kinds = rng.choice(len(shares), size=len(texts), p=shares / shares.sum())
         others = rng.permutation(len(texts))
@@ -74,8 +74,8 @@ def alter_texts(texts: Sequence[str], config: TransferConfig, *, seed: int = 0) 
                 else _altered(own, words[other], kind=kind, drop=config.drop, rng=rng)
             )
             made = " ".join(new)
-            if made and made not in known:
-                known.add(made)
+            if made and made not in seen:
+                seen.add(made)
                 out.append(made)
     return out
 

@@ -52,27 +52,27 @@ def verify_file(path: Path, official: OfficialFile, *, deep: bool = False) -> di
     """
     if path.is_dir():
         return {"bytes": sum(p.stat().st_size for p in path.rglob("*") if p.is_file())}
-    found: dict[str, Any] = {"bytes": path.stat().st_size}
-    wrong_size = official.size not in (None, found["bytes"])
+    facts: dict[str, Any] = {"bytes": path.stat().st_size}
+    wrong_size = official.size not in (None, facts["bytes"])
     try:
-        found |= _open(path, Path(official.path).name, deep)
+        facts |= _open(path, Path(official.path).name, deep)
     except MissingExtraError as error:
-        found["unopened"] = str(error)
+        facts["unopened"] = str(error)
     except DataError:
         if not wrong_size:  # the size says more than the way in which half a file does not open
             raise
-    if found.get("synthetic"):
-        return found
+    if facts.get("synthetic"):
+        return facts
     if wrong_size:
-        raise DataError("fetch.verify_bytes", size=official.size, path=official.path, found=found["bytes"])
+        raise DataError("fetch.verify_bytes", size=official.size, path=official.path, found=facts["bytes"])
     if official.sha256 is not None:
         actual = sha256_of(path)
         if actual != official.sha256:
             raise DataError(
                 "fetch.verify_sha256", sha256=official.sha256[:12], path=official.path, actual=actual[:12]
             )
-        found["sha256"] = True
-    return found
+        facts["sha256"] = True
+    return facts
 
 
 def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
 def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
     with ComputationalSequence(path) as file:
         videos = set(file.videos)
-        found: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "keys": len(file.keys),
             "videos": len(videos),
             "synthetic": SYNTHETIC in file.metadata,
@@ -105,10 +105,10 @@ def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
         if not file.keys:
             raise DataError("fetch.verify_no_keys", name=name)
         if folds := _folds(name):
-            found["fold"] = {"present": len(videos & set(folds)), "missing": len(set(folds) - videos)}
+            facts["fold"] = {"present": len(videos & set(folds)), "missing": len(set(folds) - videos)}
         if deep:
-            found["damaged_keys"] = [k for k, got in file.survey() if isinstance(got, DataError)]
-    return found
+            facts["damaged_keys"] = [k for k, got in file.survey() if isinstance(got, DataError)]
+    return facts
 
 
 def _folds(name: str) -> dict[str, str]:

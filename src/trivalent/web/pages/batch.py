@@ -100,20 +100,20 @@ def _ask(round_: int) -> None:
 def _start(files: Sequence[UploadedFile], name: str, keep: bool) -> None:
     """Queue what can be analysed, and remember what cannot."""
     with PrivateFolder(state.settings().home / TEMPORARY) as scratch:
-        found = list(_outcomes(files, scratch))
+        examined = list(_outcomes(files, scratch))
         try:
-            batch, refused = _queue([f for f in found if isinstance(f, Taken)], name, keep)
+            batch, refused = _queue([f for f in examined if isinstance(f, Taken)], name, keep)
         except TrivalentError as error:
             show_error(error)
             return
-    refused = [*(f for f in found if isinstance(f, Refused)), *refused]
+    refused = [*(f for f in examined if isinstance(f, Refused)), *refused]
     st.session_state["batch-refused"] = (batch, refused)
     st.session_state["batch-round"] += 1
     forget_uploads(state.session_id())
     if batch is not None:
         st.session_state["batch"] = batch
         state.runner().wake()
-        flash(t("batch.started", count=len(found) - len(refused)))
+        flash(t("batch.started", count=len(examined) - len(refused)))
     st.rerun()
 
 
