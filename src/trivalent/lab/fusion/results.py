@@ -100,13 +100,14 @@ def render_card(bundle: Bundle[Network]) -> str:
         "",
         "## Inputs",
         *(
-            f"- {m}: extractor `{spec.extractor}`, {len(spec.cleaner.columns)} columns"
+            f"- {m}: extractor `{spec.encoder.extractor}`, {len(spec.cleaner.columns)} columns"
             for m, spec in bundle.fusion.modalities.items()
         ),
         "",
         "## Figures",
         "Epoch, calibration, decision rule and abstention were chosen on validation; test was scored once.",
-        "Intervals are 95 %: of the mean over seeds (t), of the bundle over videos or speakers.",
+        "Intervals are 95 %: of the mean over seeds (t, cut at the limits of the figure; none where it would "
+        "reach from one to the other), of the bundle over videos or speakers.",
         "",
         *_table(metrics),
         "",
