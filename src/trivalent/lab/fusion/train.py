@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.decision import Answers
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
@@ -188,7 +189,8 @@ def _bundle(
         problem.synthetic,
     )
     modalities = {
-        m: ModalitySpec(problem.extractors[m], problem.cleaners[m]) for m in networks[0].modalities
+        m: ModalitySpec(EncoderSpec(problem.extractors[m]), problem.cleaners[m])
+        for m in networks[0].modalities
     }
     content, answering = export_fusion(networks), selected.ensemble
     write_bundle(

@@ -99,10 +99,10 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
     for m in modalities:
         spec, block = bundle.fusion.modalities[m], data.features.get(m)
         if block is None:
-            wrong.append(f"{m}: {spec.extractor} against no features")
+            wrong.append(f"{m}: {spec.encoder.extractor} against no features")
             continue
-        if block.extractor != spec.extractor:
-            wrong.append(f"{m}: {spec.extractor} against {block.extractor}")
+        if block.extractor != spec.encoder.extractor:
+            wrong.append(f"{m}: {spec.encoder.extractor} against {block.extractor}")
         absent = [name for name in spec.cleaner.columns if name not in set(block.columns)]
         if absent:
             removed = [*spec.cleaner.columns, *spec.cleaner.removed]
