@@ -188,8 +188,9 @@ def test_damaged_and_absent_bundles(folder: Path, tmp_path: Path) -> None:
 
 def test_each_kind_of_bundle_is_refused_where_the_other_belongs(folder: Path, tmp_path: Path) -> None:
     told = (
-        r"expected a bundle for recordings in .*got the fusion bundle 'small', which needs features of a data "
-        r"set that no extractor makes: text by 'bert' \(2 columns\), face by 'openface2' \(3 columns\); "
+        r"expected a bundle for recordings in .*got the fusion bundle 'small', which needs features of a "
+        r"data set that no extractor makes: text by 'bert' \(2 columns\), "
+        r"face by 'openface2' \(3 columns\); "
         r"judge it on a data set: trivalent evaluate .* --data NAME"
     )
     for where in (folder, tmp_path, export_bundle(folder, tmp_path / "f.zip")):
