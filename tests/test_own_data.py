@@ -73,7 +73,7 @@ def options(tmp_path: Path) -> OwnOptions:
         (
             "path,label",
             ["a.mp4,happy"],
-            "positive or a number from -3 to 3 in line 2 of my.csv, got 'happy'",
+            "positive or a number from -3 to 3 in line 2 of my.csv, got 'happy'; correct the label, drop",
         ),
         ("path,label", ["a,1", "", "b,3.5"], "in line 4 of my.csv, got '3.5'; correct the label"),
         ("path,label", ["a,nan"], "got 'nan'"),
@@ -86,8 +86,11 @@ def options(tmp_path: Path) -> OwnOptions:
         (
             "path,label",
             ["a,0", "b,1", "c,2"],
-            "0, 1 and 2, which look like codes of classes; write negative",
+            "got only 0, 1, 2, which look like codes of classes; write negative",
         ),
+        ("path,label", ["a,1", "b,0"], "got only 0, 1, which look like codes"),
+        ("path,label", ["a,1", "b,3", "c,2"], "got only 1, 2, 3, which look like codes"),
+        ("path,label", ["a,3", "b,3"], "got only 3, which look like codes"),
         (
             "path,label",
             ["a,1,x"],

@@ -319,7 +319,7 @@ class _Collected:
 
 
 def numbered(names: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Number the parts of each recording from 1.
+    """Give the parts of each recording numbers from 1.
 
     >>> numbered(np.array(["a", "a", "b"])).tolist()
     ['a#1', 'a#2', 'b#1']

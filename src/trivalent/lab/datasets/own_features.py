@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,10 +75,12 @@ class OwnFeatures:
         FeatureError, AssetError
             The word vectors cannot be read.
         """
-        makers = {Modality.TEXT: self._words, Modality.AUDIO: _voice, Modality.FACE: _face}
+        makers: dict[Modality, Callable[[], EncoderSpec]] = {Modality.TEXT: self._words, Modality.AUDIO: _voice, Modality.FACE: _face}
         encoders = {m: make() for m, make in makers.items() if m in modalities}
         whisper = self.whisper if self.recognize else ""
-        return FeaturePlan(encoders, whisper, Cut(self.cut), Path(self.glove_file) if self.glove_file else None)
+        return FeaturePlan(
+            encoders, whisper, Cut(self.cut), Path(self.glove_file) if self.glove_file else None
+        )
 
     def _words(self) -> EncoderSpec:
         if self.text == SENTENCES:

@@ -290,8 +290,8 @@ def _check_labels(table: OwnTable) -> None:
 def _are_codes(labels: Sequence[str]) -> bool:
     """Tell whether numbers may be classes: whole, written without a point, up to three in a row.
 
-    >>> _are_codes(["0", "1"]), _are_codes(["1", "3", "2"]), _are_codes(["1.0", "2"]), _are_codes(["-1", "1"])
-    (True, True, False, False)
+    >>> [_are_codes(labels) for labels in (["0", "1"], ["1", "3", "2"], ["1.0", "2"], ["-1", "1"])]
+    [True, True, False, False]
     """
     if not all(label.isdecimal() for label in labels):
         return False

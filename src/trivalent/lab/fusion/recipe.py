@@ -164,7 +164,9 @@ class FusionRecipe:
         if not self.own:
             return find_dataset(self.data)
         workers = self.features_config().workers
-        return find_dataset(self.data, own=OwnOptions(label_map=self.label_map, plan=self.plan, workers=workers))
+        return find_dataset(
+            self.data, own=OwnOptions(label_map=self.label_map, plan=self.plan, workers=workers)
+        )
 
     def problem(self, root: Path | None = None) -> Problem:
         """Read the data and split, clean and guard them.
