@@ -75,7 +75,11 @@ class OwnFeatures:
         FeatureError, AssetError
             The word vectors cannot be read.
         """
-        makers: dict[Modality, Callable[[], EncoderSpec]] = {Modality.TEXT: self._words, Modality.AUDIO: _voice, Modality.FACE: _face}
+        makers: dict[Modality, Callable[[], EncoderSpec]] = {
+            Modality.TEXT: self._words,
+            Modality.AUDIO: _voice,
+            Modality.FACE: _face,
+        }
         encoders = {m: make() for m, make in makers.items() if m in modalities}
         whisper = self.whisper if self.recognize else ""
         return FeaturePlan(

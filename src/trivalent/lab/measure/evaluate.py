@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trivalent.bundle.fusion import Pool
-from trivalent.bundle.loading import Bundle, load_any
+from trivalent.bundle.loading import Bundle, load_any, load_bundle
 from trivalent.bundle.network import Network, group_digest
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray, Modality
@@ -73,7 +73,7 @@ def evaluate(
     Raises
     ------
     BundleError
-        The bundle is none or damaged.
+        The bundle is none or damaged, or your own recordings cannot give what it was trained on.
     UsageError
         Unknown data set, protocol, split or modality, or a data set where recordings are needed.
     DataError
@@ -83,7 +83,8 @@ def evaluate(
     check_known("cut", cut, Cut)
     if rounds < 0:
         raise UsageError("evaluate.rounds", rounds=rounds)
-    bundle = load_any(bundle_path)
+    own = data.lower().endswith(".csv")
+    bundle = load_bundle(bundle_path) if own else load_any(bundle_path)
     used = _modalities(bundle, modalities)
     options = OwnOptions(
         fractions=TEST_ALONE,
@@ -91,7 +92,6 @@ def evaluate(
         plan=_plan(bundle, used, Cut(cut)),
         workers=workers,
     )
-    own = data.lower().endswith(".csv")
     if isinstance(bundle.fusion, Pool):
         if not own:
             raise UsageError("evaluate.recordings", name=bundle.name, data=data)
@@ -100,8 +100,6 @@ def evaluate(
         )
         prior, trained_on = bundle.fusion.prior, None
     else:
-        if own and not all(bundle.fusion.modalities[m].encoder.pooling for m in used):
-            raise UsageError("evaluate.features_alone", name=bundle.name, trained=bundle.fusion.data.name)
         judged = _judge_features(
             bundle, data, root=root, options=options, protocol=protocol, split=split, modalities=used
         )
@@ -124,7 +122,8 @@ def _plan(bundle: Bundle[Any], modalities: Sequence[Modality], cut: Cut) -> Feat
     fusion = bundle.fusion
     if isinstance(fusion, Pool):
         return FeaturePlan(cut=cut)
-    return FeaturePlan({m: fusion.modalities[m].encoder for m in modalities}, fusion.whisper, cut)
+    encoders = {m: fusion.modalities[m].encoder for m in modalities}
+    return FeaturePlan({m: spec for m, spec in encoders.items() if spec.pooling}, fusion.whisper, cut)
 
 
 def _judge_features(
