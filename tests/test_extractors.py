@@ -26,7 +26,6 @@ from trivalent.core.types import Modality, Status
 from trivalent.extract import extract
 from trivalent.features import registry
 from trivalent.features.extractor import Extractor, Material, Need, defaults
-from trivalent.features.pooling import pool
 from trivalent.features.registry import OWN, extractor, extractor_names, own_extractors
 from trivalent.features.tables import read_table
 from trivalent.media.recording import open_recording

@@ -478,7 +478,7 @@ def test_modalities_that_hardly_anybody_has_are_left_out(
     with caplog.at_level(logging.WARNING):
         assert usable_modalities(data, tuple(Modality)) == (Modality.AUDIO,)
     assert "0 training samples have face: trained without it" in caplog.text
-    with pytest.raises(DataError, match="at least 2 training samples of my.csv with one of face"):
+    with pytest.raises(DataError, match=r"at least 2 training samples of my\.csv with one of face"):
         usable_modalities(data, [Modality.FACE])
 
 
