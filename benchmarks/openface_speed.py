@@ -3,7 +3,7 @@
 Usage: python benchmarks/openface_speed.py speed|memory [--root ../shared] [--minutes 60] [--rate 5]
 
 Time: talking film clips, every frame, with and without the model files of reference/openface, one thread
-and two. Memory: a clip shown again and again, as long as asked. Writes results/openface-speed.* or -memory.*
+and two. Memory: a clip again and again, as long as asked. Writes results/openface-speed.* or -memory.*
 """
 
 from __future__ import annotations
