@@ -297,7 +297,7 @@ class _Collected:
         blocks = {
             m: Features(
                 encoder.extractor,
-                encoder.pooling,
+                encoder.statistics,
                 np.array([own[m][0] for own in self.samples]).reshape(-1, len(encoder.pooling)),
                 tuple(own[m][1] for own in self.samples),
             )

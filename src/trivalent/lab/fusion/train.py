@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.decision import Answers, DecisionKind
-from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
@@ -28,6 +27,7 @@ from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
 from trivalent.lab.measure.statistics import seed_interval
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
+from trivalent.lab.problems.encoders import encoder_of
 from trivalent.lab.problems.parts import Part
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,8 @@ def _bundle(
         tuple(sorted(map(group_digest, groups))),
         problem.synthetic,
     )
-    encoders = {m: EncoderSpec(name) for m, name in problem.extractors.items()} | dict(recipe.plan.encoders)
+    encoders = {m: encoder_of(name, problem.cleaners[m].columns) for m, name in problem.extractors.items()}
+    encoders |= recipe.plan.encoders
     modalities = {m: ModalitySpec(encoders[m], problem.cleaners[m]) for m in networks[0].modalities}
     content, answering = export_fusion(networks), selected.ensemble
     graph = Graph(lambda: content, name=GRAPH)

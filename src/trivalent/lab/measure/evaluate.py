@@ -21,6 +21,7 @@ from trivalent.lab.measure.evaluate_recordings import judge_recordings
 from trivalent.lab.measure.evaluation import render, report
 from trivalent.lab.measure.predictions import OK, Judged, write_predictions
 from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.encoders import our_name
 from trivalent.lab.problems.parts import Part, Role
 
 SCHEMA = "trivalent.evaluation/1"
@@ -175,7 +176,7 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
         if block is None:
             wrong.append(f"{m}: {extractor} against no features")
             continue
-        if block.extractor != extractor:
+        if our_name(block.extractor) != our_name(extractor):
             wrong.append(f"{m}: {extractor} against {block.extractor}")
         absent = [name for name in spec.cleaner.columns if name not in set(block.columns)]
         if absent:
