@@ -247,10 +247,7 @@ def _card(recipe: FusionRecipe, selected: Selected) -> dict[str, Any]:
         "homepage": entry.homepage,
         "samples": {"train": len(parts.train), "validation": len(parts.val), "test": len(parts.test)},
         "sets": sets,
-        "limits": (
-            "" if recipe.own else "pooled features of the extractors named here go in, not recordings; "
-        )
-        + "trained on one data set, whose speakers, language and annotators it knows",
+        "limits": "trained on one data set, whose speakers, language and annotators it knows",
         "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()},
     }
 
