@@ -189,8 +189,8 @@ def _groups(table: OwnTable, *, parts: int) -> NDArray[np.str_]:
     if speakers >= parts or "speaker" not in table.columns or len(np.unique(table.videos)) < parts:
         return groups
     log.warning(
-        "%s: %d speakers are too few for %d parts: split by %s instead; the figures hold for these "
-        "speakers, not for others",
+        "%s: too few speakers (%d) for %d parts: split by %s instead; the figures hold for these people, "
+        "not for others",
         table.path.name,
         speakers,
         parts,

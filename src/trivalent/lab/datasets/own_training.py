@@ -17,8 +17,8 @@ MIN_SAMPLES = 2  # of the training part that have a modality: one alone does not
 _TOLD = 3  # reasons
 
 
-def check_classes(data: Dataset) -> None:
-    """Refuse data of one class; name the classes that the training part lacks.
+def check_classes(data: Dataset) -> tuple[str, ...]:
+    """Return the classes that the training part lacks.
 
     Raises
     ------
@@ -29,9 +29,7 @@ def check_classes(data: Dataset) -> None:
     present = [label for label, count in zip(LABELS, counts, strict=True) if count]
     if len(present) < 2:
         raise DataError("own.one_class", name=data.name, label=" ".join(present), count=int(counts.sum()))
-    for label in LABELS:
-        if label not in present:
-            log.warning("%s: no training sample is %s: the model will hardly ever say so", data.name, label)
+    return tuple(label for label in LABELS if label not in present)
 
 
 def usable_modalities(data: Dataset, wanted: Sequence[Modality]) -> tuple[Modality, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -30,6 +31,7 @@ from trivalent.lab.problems.cleaning import CleaningConfig
 from trivalent.lab.problems.resampling import check_resampling
 from trivalent.lab.recipes import build
 
+log = logging.getLogger(__name__)
 KIND = "fusion"
 
 
@@ -183,12 +185,18 @@ class FusionRecipe:
             one class, or no modality that can be trained on.
         """
         own_file = self.own or self.data.lower().endswith(".pkl")
-        data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
+        entry, protocol = self.entry(), self.protocol or None
+        if self.own:  # before features are extracted, which may take hours
+            check_classes(entry.read(Path(), protocol, features=False))
+        data = entry.read(Path() if own_file else data_root(root), protocol)
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities))
         if self.own:
-            check_classes(data)
+            for label in check_classes(data):
+                log.warning(
+                    "%s: no training sample is %s: hardly ever will the model say so", data.name, label
+                )
             chosen = usable_modalities(data, chosen)
         return make_problem(data, modalities=chosen or None, cleaning=self.cleaning_config())
 

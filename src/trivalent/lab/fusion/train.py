@@ -270,8 +270,8 @@ def _told(bundle: Bundle[Network], out: Path) -> list[str]:
         mean, whole = metrics["mean"]["macro_f1"], metrics["ensemble"]["figures"]["macro_f1"]
         spread = "" if mean["low"] is None else f" [{mean['low']:.3f}, {mean['high']:.3f}]"
         best = max(constant["macro_f1"] for constant in metrics["ensemble"]["baselines"].values())
-        lines.append(
-            f"  {part}: macro-F1 {mean['mean']:.3f}{spread} over {len(metrics['seeds'])} seeds, "
-            f"{whole['value']:.3f} of their mean, {best:.3f} of the best constant"
-        )
+        count = len(metrics["seeds"])
+        seeds = f"{mean['mean']:.3f}{spread} over {count} seeds, {whole['value']:.3f} of their mean"
+        told = seeds if count > 1 else f"{whole['value']:.3f}"
+        lines.append(f"  {part}: macro-F1 {told}, {best:.3f} of the best constant")
     return lines

@@ -84,6 +84,8 @@ def evaluate(
     check_known("cut", cut, Cut)
     if rounds < 0:
         raise UsageError("evaluate.rounds", rounds=rounds)
+    if predictions is not None and not predictions.parent.is_dir():  # told before the work
+        raise UsageError("table.folder", path=predictions)
     own = data.lower().endswith(".csv")
     bundle = load_bundle(bundle_path) if own else load_any(bundle_path)
     used = _modalities(bundle, modalities)
