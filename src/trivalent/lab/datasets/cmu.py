@@ -22,7 +22,7 @@ from trivalent.core.assets import cache_folder
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import Modality
-from trivalent.features import openface
+from trivalent.features.openface import columns as openface
 from trivalent.lab.datasets.alignment import average_over, tidy
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features

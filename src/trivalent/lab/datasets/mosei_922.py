@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import LabelMap, Modality, map_scores
-from trivalent.features import openface
 from trivalent.features.covarep.columns import COLUMNS as COVAREP_COLUMNS
+from trivalent.features.openface import columns as openface
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mosei import read_segments
