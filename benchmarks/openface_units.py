@@ -19,18 +19,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agreement import of_intensities, of_presences
 from results_file import REPOSITORY, Result, Value
 from trivalent.features.openface.landmarks import POINTS_68
 from trivalent.features.openface.models import ShapeModel, read_models
 from trivalent.features.openface.own_units import OWN_UNIT_COLUMNS, PRESENT_FROM, USABLE, own_units, signals
 from trivalent.lab.datasets.face_points import Pictures, read_pictures
-from trivalent.lab.measure.metrics import bootstrap_interval, macro_f1
 
 Array = NDArray[np.float64]
 MODELS = "AU_predictors"
 POSE = 6  # parameters before those of the shape
 MIN_CONFIDENCE = 0.8  # of OpenFace
-LEAST_FRAMES, LEAST_SHARE = 100, 0.01  # of a presence, for its agreement to say something
 UNITS = tuple(name.removesuffix("_r") for name in OWN_UNIT_COLUMNS if name.endswith("_r"))
 # The units that an expression is made of, after Ekman and Friesen's EMFACS; the studio's six and neutral.
 PROTOTYPES: Mapping[str, tuple[int, ...]] = {
@@ -113,48 +112,10 @@ def clips(folder: Path) -> dict[str, Frames]:
     }
 
 
-def correlation(a: Array, b: Array) -> float:
-    """Pearson's r; 0 where a track is constant."""
-    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
-
-
-def concordance(a: Array, b: Array) -> float:
-    """Concordance correlation (Lin, Biometrics 1989): r, less what scale and level differ."""
-    power = a.var() + b.var() + (a.mean() - b.mean()) ** 2
-    return float(2 * np.mean((a - a.mean()) * (b - b.mean())) / power) if power > 0 else 0.0
-
-
-def by_video(values: Array, videos: NDArray[np.str_]) -> tuple[Array, Array]:
-    """Return the mean of each video, and every frame less the mean of its own."""
-    _, place = np.unique(videos, return_inverse=True)
-    means = np.bincount(place, values) / np.bincount(place)
-    return means, values - means[place]
-
-
 def figures(frames: Frames, unit: str, *, interval: bool) -> dict[str, Value | float]:
     """Compare one unit."""
-    ours, theirs, videos = frames.pair(f"{unit}_r")
-    r: Value | float = correlation(ours, theirs)
-    if interval:
-        low, high = bootstrap_interval(
-            lambda a, b: correlation(a.astype(np.float64), b),
-            ours,
-            probabilities=theirs,
-            groups=videos,
-            rounds=500,
-        )
-        r = Value(correlation(ours, theirs), low, high)
-    (a, within_a), (b, within_b) = by_video(ours, videos), by_video(theirs, videos)
-    found = {"r": r, "ccc": concordance(ours, theirs), "r_within": correlation(within_a, within_b)}
-    if len(a) > 10:
-        found["r_videos"] = correlation(a, b)
-    ours, theirs, _ = frames.pair(f"{unit}_c")
-    present = theirs == 1
-    if present.sum() >= LEAST_FRAMES and LEAST_SHARE < present.mean() < 1 - LEAST_SHARE:
-        said = (ours == 1).astype(np.int64)
-        found["agreement"] = float((said == present).mean())
-        found["macro_f1"] = macro_f1(present.astype(np.int64), said)
-    return found
+    presences = frames.pair(f"{unit}_c")[:2]
+    return of_intensities(*frames.pair(f"{unit}_r"), interval=interval) | of_presences(*presences)
 
 
 def separation(pictures: Pictures, unit: str) -> float | None:

@@ -19,7 +19,8 @@ from trivalent.core.types import Status
 from trivalent.extract import extract
 from trivalent.features.openface.columns import COLUMNS, MOSEI_COLUMNS, unit
 from trivalent.features.openface.csv_file import read_openface
-from trivalent.features.openface.program import ENVIRONMENT, PROGRAM, find_openface, run_openface
+from trivalent.features.openface.models import ENVIRONMENT
+from trivalent.features.openface.program import PROGRAM, find_openface, run_openface
 from trivalent.features.tables import read_table
 
 HEADER = "frame, face_id, timestamp, confidence, success, AU12_r, AU04_r, AU12_c"

@@ -38,8 +38,7 @@ def extract(
     extractor : str
         covarep (one row per 10 ms), face (per sampled frame with a face), glove (per word),
         minilm (per utterance or sentence, its vector in the default bundle's text expert),
-        openface (per frame, by the user's own OpenFace; see `trivalent.features.openface.program`), or
-        one that another package brings.
+        openface (per frame; see `trivalent.features.openface`), or one that another package brings.
     source : str or Path
         A recording; .txt, .md, .srt or .vtt for words. Words of an untimed text are at 0 s.
         openface also reads a .csv that OpenFace wrote before.
@@ -80,8 +79,8 @@ def extract(
     if file.is_text and transcript is not None:
         raise UsageError("extract.text_transcript", name=file.path.name)
     table = wanted.extract(file.material(), chosen, columns=columns)
-    if wanted.needs & {Need.SOUND, Need.PICTURES}:
-        warnings = [*file.recording.warnings, *table.meta.get("warnings", [])]
+    if wanted.needs & {Need.SOUND, Need.PICTURES} and file.opened is not None:
+        warnings = [*file.opened.warnings, *table.meta.get("warnings", [])]
         table = replace(table, meta={**table.meta, "warnings": warnings})
     return table
 
@@ -120,6 +119,11 @@ class _File:
             encoder=_text_encoder,
             path=self.path,
         )
+
+    @property
+    def opened(self) -> Recording | None:
+        """Return the recording if somebody has asked for it."""
+        return vars(self).get("recording")
 
     @cached_property
     def recording(self) -> Recording:

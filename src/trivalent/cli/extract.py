@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -41,8 +41,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
-    for own in own_extractors():
-        _add_options(command, own)
+    _add_options(command)
     command.add_argument(
         "--set",
         action="append",
@@ -62,14 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.columns is not None and not arguments.columns.strip():
         raise UsageError("cli.columns_none")
     given = vars(arguments)
-    ours = [defaults(own) for own in own_extractors()]
-    changed = {name: given[name] for all_of in ours for name in all_of if given[name] != all_of[name]}
+    named = {one.name for own in own_extractors() for one in fields(own.options)}
     table = extract(
         arguments.extractor,
         arguments.source,
         columns=None if arguments.columns is None else arguments.columns.split(","),
         transcript=arguments.transcript,
-        **changed | _settings(extractor(arguments.extractor), arguments.set),
+        **{name: given[name] for name in named & given.keys()},
+        **_settings(extractor(arguments.extractor), arguments.set),
     )
     write_table(table, arguments.output)
     state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"
@@ -85,18 +84,24 @@ def _name(text: str) -> str:
     return text
 
 
-def _add_options(command: argparse.ArgumentParser, own: Extractor) -> None:
-    """Add a flag for each field of an extractor's options."""
-    for one in fields(own.options):
-        kind, choices = _kind(own, one.name)
-        stem, _, unit = one.name.rpartition("_")
-        flag = stem if unit in _UNITS else one.name
-        how: dict[str, Any] = {"type": kind, "default": one.default, "choices": choices}
+def _add_options(command: argparse.ArgumentParser) -> None:
+    """Add a flag for each field of our extractors' options; what is not given stays the extractor's affair."""
+    fields_by_name: dict[str, list[tuple[Extractor, Field[Any]]]] = {}
+    for own in own_extractors():
+        for one in fields(own.options):
+            fields_by_name.setdefault(one.name, []).append((own, one))
+    for name, users in fields_by_name.items():
+        own, one = users[0]
+        kind, choices = _kind(own, name)
+        stem, _, unit = name.rpartition("_")
+        flag = stem if unit in _UNITS else name
+        how: dict[str, Any] = {"type": kind, "choices": choices}
         how["metavar"] = _UNITS.get(unit, one.metadata.get("metavar"))
         command.add_argument(
             f"--{flag.replace('_', '-')}",
-            dest=one.name,
-            help=f"{own.name}: {one.metadata['help']}",
+            dest=name,
+            default=argparse.SUPPRESS,
+            help=f"{', '.join(user.name for user, _ in users)}: {one.metadata['help']}",
             **({"action": "store_true"} if kind is bool else how),
         )
 

@@ -201,6 +201,11 @@ class FeatureTable:
         rows = (self.times >= start_s) & (self.times < end_s)
         return replace(self, times=self.times[rows], values=self.values[rows])
 
+    def with_values(self) -> FeatureTable:
+        """Keep the rows that have any value: the frames with a face of a table that has all frames."""
+        rows = self.valid.any(axis=1)
+        return self if rows.all() else replace(self, times=self.times[rows], values=self.values[rows])
+
     def _index(self, names: Sequence[str]) -> list[int]:
         position = {name: i for i, name in enumerate(self.columns)}
         unknown = [name for name in names if name not in position]

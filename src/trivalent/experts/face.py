@@ -42,6 +42,7 @@ def read_face(
             for _ in utterances
         ]
     rate = float(table.meta["rate_hz"])
+    table = table.with_values()
     readings = []
     for utterance in utterances:
         part, sampled = frames_within(table, utterance.start_s, utterance.end_s, rate_hz=rate)
@@ -52,9 +53,7 @@ def read_face(
         if measures is not None:
             quality |= measures.facts(part.times)
         seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
-        readings.append(
-            classify_table(expert, part.select(expert.spec.columns), reliability=seen, quality=quality)
-        )
+        readings.append(classify_table(expert, part, reliability=seen, quality=quality))
     return readings
 
 
@@ -86,7 +85,8 @@ def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Be
     material = Material(
         pictures=partial(recording.frames, progress=begin()), on_face=see, threads=options.threads
     )
-    table = wanted.extract(material, wanted.options(face_rate_hz=options.face_rate_hz))
+    chosen = wanted.options(face_rate_hz=options.face_rate_hz)
+    table = wanted.extract(material, chosen, columns=expert.spec.columns)
     readings = read_face(expert, utterances, table=table, measures=measures)
     return View(readings, warnings=table.meta.get("warnings", []), keyframes=keyframes.chosen())
 

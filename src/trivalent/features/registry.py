@@ -25,7 +25,7 @@ OWN: dict[str, str] = {
     "glove": "trivalent.features.glove:GLOVE",
     "covarep": "trivalent.features.covarep:COVAREP",
     "face": "trivalent.features.face:FACE",
-    "openface": "trivalent.features.openface.program:OPENFACE",
+    "openface": "trivalent.features.openface.extractor:OPENFACE",
 }
 
 

@@ -106,7 +106,7 @@ class FaceReader:
         self._landmarks = LandmarkGraph(archive, threads=threads)
         self._blendshapes = BlendshapeGraph(archive, threads=threads)
         self._emotions = EmotionGraph(threads=threads)
-        self._canonical = CanonicalFace.from_bytes(archive.read(METADATA))
+        self.canonical = CanonicalFace.from_bytes(archive.read(METADATA))
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
         """Return the face in a region, or None where the landmarks are not plausible."""
@@ -148,7 +148,7 @@ class FaceReader:
         height, width = image.shape[:2]
         return FaceObservation(
             blendshapes=self._blendshapes.activations(face.points),
-            pose=pose_angles(self._canonical.rotation(face.points)),
+            pose=pose_angles(self.canonical.rotation(face.points)),
             gaze=gaze(face.points),
             emotions=self._emotions.probabilities(image, face.points),
             box=face.box / np.array([width, height, width, height]),

@@ -23,22 +23,26 @@ class FaceTracker:
     """State of one recording: which face, since when, and how scenes change.
 
     The region of the next frame comes from the landmarks of this one. The whole frame is
-    searched when the face is lost, when the scene changes and once in `RECOUNT_S`.
+    searched when the face is lost, when the scene changes and once in `RECOUNT_S`. `person` counts the
+    faces that were followed: one that comes back elsewhere, or after a change of the scene, may be
+    somebody else and counts anew.
     """
 
     reader: FaceReader
     face: LocatedFace | None = None
     faces: int = 0
     faces_max: int = 0
+    person: int = 0
     used: dict[str, int] = field(default_factory=lambda: {str(d): 0 for d in Detector})
     _searched_s: float = -np.inf
     _tiled_s: float = -np.inf
     _thumbnail: NDArray[np.float32] | None = None
+    _last: LocatedFace | None = None  # of `person`, where it was seen last
 
     def step(self, time_s: float, image: NDArray[np.uint8]) -> FaceObservation | None:
         """Analyse the next frame; None where it shows no face."""
         if self._scene_changed(image):
-            self.face = None
+            self.face = self._last = None
         detector = Detector.TRACK
         if self.face is not None:
             self.face = self.reader.locate(image, region_of_points(self.face.points))
@@ -48,6 +52,9 @@ class FaceTracker:
             detector = self._recount(time_s, image)
         if self.face is None:
             return None
+        if detector is not Detector.TRACK and (self._last is None or not self.face.same_as(self._last)):
+            self.person += 1
+        self._last = self.face
         self.used[detector] += 1
         return self.reader.measure(image, self.face, faces=self.faces, detector=detector)
 

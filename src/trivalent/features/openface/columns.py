@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Sequence
 
 from trivalent.core.errors import DataError
+from trivalent.features.openface.own_units import OWN_UNIT_COLUMNS
 
 NAME = "openface"
 VERSION = "2"
@@ -37,6 +38,8 @@ COLUMNS: tuple[str, ...] = (
     *PRESENCES,
 )
 MOSEI_COLUMNS: tuple[str, ...] = COLUMNS[1:]
+FLAGGED = "flagged"  # 1: the face is too small or turned too far for its action units, or seen too briefly
+OUR_COLUMNS: tuple[str, ...] = (*COLUMNS, FLAGGED, *OWN_UNIT_COLUMNS)
 
 _UNITS = {
     "timestamp": "s",
@@ -80,4 +83,14 @@ def unit(column: str) -> str:
     return _UNITS[stems[-1]] if stems else "1"
 
 
-__all__ = ["COLUMNS", "INTENSITIES", "MOSEI_COLUMNS", "NAME", "PRESENCES", "VERSION", "unit"]
+__all__ = [
+    "COLUMNS",
+    "FLAGGED",
+    "INTENSITIES",
+    "MOSEI_COLUMNS",
+    "NAME",
+    "OUR_COLUMNS",
+    "PRESENCES",
+    "VERSION",
+    "unit",
+]

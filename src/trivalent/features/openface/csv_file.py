@@ -1,4 +1,4 @@
-"""The CSV files of OpenFace's program."""
+"""The CSV files of OpenFace's program, read and written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.core.errors import DataError
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.files import write_bytes_atomic
 from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable
 from trivalent.features.openface.columns import COLUMNS, NAME, VERSION
+
+_LEADING = COLUMNS[:5]
+# Digits behind the point, by the longest beginning of a name that fits.
+_DECIMALS = {
+    **dict.fromkeys(("frame", "face_id", "success"), 0),
+    **dict.fromkeys(("eye_lmk", "pose_T", "x_", "y_", "X_", "Y_", "Z_"), 1),
+    **dict.fromkeys(("confidence", "AU"), 2),
+    **dict.fromkeys(("timestamp", "gaze_angle", "pose_R", "p_"), 3),
+    "gaze": 6,
+}
 
 
 def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTable:
@@ -39,7 +50,7 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     header, cells = _cells(path)
     if "timestamp" not in header or "success" not in header:
         raise DataError("openface.header", name=path.name, header=", ".join(header[:6])[:200])
-    chosen = tuple(columns) if columns is not None else tuple(n for n in header if n not in COLUMNS[:5])
+    chosen = tuple(n for n in header if n not in _LEADING) if columns is None else tuple(columns)
     absent = [name for name in chosen if name not in header]
     if absent:
         near = difflib.get_close_matches(absent[0], header, n=1)
@@ -53,6 +64,59 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
     values[~found] = np.nan
     return FeatureTable(NAME, VERSION, chosen, cells[:, header.index("timestamp")], values, meta=meta)
+
+
+def write_openface(table: FeatureTable, path: Path) -> Path:
+    """Write a CSV as `FeatureExtraction` 2.2 does: its header, its order, its digits.
+
+    A column without any value is left out, as the program leaves out a group that nobody asked for. A frame
+    without a face has success 0 and zeros, but for action units that the table has there: the mean over
+    neighbouring frames reaches into it.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        A row per frame of the video from the first one on; columns among `COLUMNS`, in any order. A row is
+        a frame without a face if its `success` says so or, without that column, if it has no value besides
+        action units.
+    path : Path
+
+    Raises
+    ------
+    UsageError
+        A column is none of the program's.
+    TrivalentError
+        The file cannot be written.
+    """
+    foreign = [name for name in table.columns if name not in COLUMNS]
+    if foreign:
+        raise UsageError("openface.foreign", names=foreign[:4])
+    found = _found(table)
+    own = dict(zip(table.columns, np.asarray(table.values, np.float64).T, strict=True))
+    columns = {
+        **{"frame": np.arange(1.0, len(table) + 1), "face_id": np.zeros(len(table))},
+        **{"timestamp": table.times, "success": found.astype(np.float64)},
+        **{name: values for name, values in own.items() if name not in _LEADING or name == "confidence"},
+    }
+    measured = {n: v for n, v in columns.items() if np.isfinite(v).any() or not found.any()}
+    written = [name for name in COLUMNS if name in measured]
+    cells = np.stack([measured[name] for name in written], axis=1)
+    cells[~found] = np.nan_to_num(cells[~found])  # zeros, as the program writes them
+    form = ",".join(f"%.{_decimals(name)}f" for name in written)
+    lines = [",".join(written), *(form % tuple(row) for row in cells.tolist()), ""]
+    return write_bytes_atomic(path, "\n".join(lines).encode("ascii"))
+
+
+def _found(table: FeatureTable) -> NDArray[np.bool_]:
+    """Which rows show a face, shape (rows,)."""
+    if "success" in table.columns:
+        return np.asarray(table.column("success") == 1)
+    told = [name for name in table.columns if not name.startswith("AU")] or table.columns
+    return np.asarray(table.select(told).valid.any(axis=1))
+
+
+def _decimals(column: str) -> int:
+    return _DECIMALS[max((stem for stem in _DECIMALS if column.startswith(stem)), key=len)]
 
 
 def _cells(path: Path) -> tuple[list[str], NDArray[np.float64]]:
@@ -78,4 +142,4 @@ def _numbers(line: Sequence[str], count: int, where: str) -> NDArray[np.float64]
     raise DataError("openface.cells", count=count, where=where, count2=len(line), reason=reason)
 
 
-__all__ = ["read_openface"]
+__all__ = ["read_openface", "write_openface"]

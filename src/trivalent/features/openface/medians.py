@@ -72,7 +72,7 @@ class _Histograms:
             sums = self._counts.cumsum(axis=1, dtype=np.uint32)
             self._middle = (sums >= self._half).argmax(axis=1)
             self._below = (sums - self._counts)[self._rows, self._middle].astype(np.int64)
-        return self._low + (self._middle + 0.5) * self._width
+        return np.asarray(self._low + (self._middle + 0.5) * self._width, np.float64)
 
     @property
     def _half(self) -> int:

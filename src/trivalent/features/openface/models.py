@@ -275,6 +275,10 @@ def _linear(files: _Files, name: str) -> tuple[str, _Linear]:
         raise files.unexpected(name, "openface.want_weights", count=DESCRIPTOR)
     if not (np.isfinite(mean).all() and np.isfinite(weights).all() and np.isfinite(bias)):
         raise files.unexpected(name, "openface.want_numbers")
+    if not (cutoff == -1 or 0 <= cutoff < 1):
+        raise files.unexpected(name, "openface.want_cutoff")
+    if kind in _CLASSIFIERS and not {above, below} <= {0, 1}:
+        raise files.unexpected(name, "openface.want_classes")
     return ("r" if kind in _REGRESSIONS else "c"), _Linear(
         weights, bias - float(mean @ weights), dynamic, np.nan if cutoff == -1 else cutoff, (below, above)
     )

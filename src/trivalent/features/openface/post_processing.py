@@ -37,6 +37,13 @@ def intensities(scores: NDArray[np.float64], cutoffs: NDArray[np.float64]) -> ND
     return _smoothed(levelled, _SMOOTHED_R)
 
 
+def classified(scores: NDArray[np.float64], classes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tell where a unit is present, 0 or 1, in each frame by itself; as `presences`, without smoothing."""
+    present = np.where(scores > 0, classes[:, 1], classes[:, 0])
+    present[np.isnan(scores)] = 0
+    return present
+
+
 def presences(scores: NDArray[np.float64], classes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Tell where a unit is present, 0 or 1, in most of seven frames.
 
@@ -47,9 +54,7 @@ def presences(scores: NDArray[np.float64], classes: NDArray[np.float64]) -> NDAr
     classes : array, shape (units, 2)
         Presence for a score up to 0, and above.
     """
-    present = np.where(scores > 0, classes[:, 1], classes[:, 0])
-    present[np.isnan(scores)] = 0
-    most = _smoothed(present, _SMOOTHED_C)
+    most = _smoothed(classified(scores, classes), _SMOOTHED_C)
     half = _SMOOTHED_C // 2
     if len(most) > 2 * half:
         most[half:-half] = most[half:-half] >= 0.5
@@ -85,4 +90,4 @@ def _smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return smooth
 
 
-__all__ = ["RunningLevels", "intensities", "presences"]
+__all__ = ["STRONGEST", "RunningLevels", "classified", "intensities", "presences"]

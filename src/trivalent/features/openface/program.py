@@ -13,64 +13,27 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from trivalent.core.errors import FeatureError, UsageError
+from trivalent.core.errors import FeatureError
+from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable
-from trivalent.features.extractor import Inputs, Material, Need, choose_columns
-from trivalent.features.openface.columns import COLUMNS, NAME, VERSION
 from trivalent.features.openface.csv_file import read_openface
+from trivalent.features.openface.models import ENVIRONMENT
 
-ENVIRONMENT = "TRIVALENT_OPENFACE"
 PROGRAM = "FeatureExtraction"
 TIMEOUT_S = 3600.0
 # All groups of columns; naming them keeps OpenFace from writing pictures and a video, too.
 _GROUPS = ("-2Dfp", "-3Dfp", "-pdmparams", "-pose", "-aus", "-gaze")
-_REMEDY = (
-    "build it from https://github.com/TadasBaltrusaitis/OpenFace (its licence forbids commercial use) and "
-    f"name it in {ENVIRONMENT}, or use the extractor face"
-)
+_REMEDY = Message("openface.remedy", environment=ENVIRONMENT)
+_PLACES = (".", "bin", "build/bin", "..")  # of the program, in what the variable names
 _LOG_END = 65536  # bytes of a log that are looked at
 
 
-@dataclass(frozen=True)
-class OpenFaceOptions:
-    """Options of `OpenFace`."""
-
-    timeout_s: float = field(default=TIMEOUT_S, metadata={"help": "seconds after which it is stopped"})
-
-
-class OpenFace:
-    """The face in every frame, by the user's own OpenFace or out of a CSV that it wrote before."""
-
-    name = NAME
-    version = VERSION
-    columns = COLUMNS
-    needs: frozenset[Need] = frozenset()  # a file: it decodes the pictures itself
-    graphs: Mapping[Inputs, tuple[str, ...]] = {}
-    options = OpenFaceOptions
-
-    def extract(
-        self,
-        material: Material,
-        options: OpenFaceOptions | None = None,
-        *,
-        columns: Sequence[str] | None = None,
-    ) -> FeatureTable:
-        """Read or compute a table; its columns are those of the file, unless some are chosen."""
-        timeout_s = (options or OpenFaceOptions()).timeout_s
-        if not timeout_s > 0:
-            raise UsageError("extract.time_limit", timeout_s=timeout_s)
-        chosen = None if columns is None else choose_columns(columns, COLUMNS)
-        if material.path.suffix.lower() == ".csv":
-            return read_openface(material.path, chosen)
-        return run_openface(material.video(), columns=chosen, timeout_s=timeout_s)
-
-
 def find_openface() -> Path:
-    """Find the program: $TRIVALENT_OPENFACE (the file or its folder), else on the PATH.
+    """Find the program: $TRIVALENT_OPENFACE (the file, or the copy of OpenFace), else on the PATH.
 
     Raises
     ------
@@ -85,7 +48,8 @@ def find_openface() -> Path:
         return Path(found).absolute()
     path = Path(named).expanduser()
     if path.is_dir():
-        path = path / (f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM)
+        name = f"{PROGRAM}.exe" if sys.platform == "win32" else PROGRAM
+        path = next((path / place / name for place in _PLACES if (path / place / name).is_file()), path)
     if not path.is_file() or not os.access(path, os.X_OK):
         raise FeatureError(
             "openface.environment", program=PROGRAM, environment=ENVIRONMENT, named=named, remedy=_REMEDY
@@ -198,15 +162,9 @@ def _last_line(folder: Path) -> str:
     return "it said nothing"
 
 
-OPENFACE = OpenFace()
-
 __all__ = [
-    "ENVIRONMENT",
-    "OPENFACE",
     "PROGRAM",
     "TIMEOUT_S",
-    "OpenFace",
-    "OpenFaceOptions",
     "find_openface",
     "run_openface",
 ]

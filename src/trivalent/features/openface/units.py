@@ -13,7 +13,13 @@ from trivalent.features.openface.columns import INTENSITIES
 from trivalent.features.openface.fhog import fhog
 from trivalent.features.openface.medians import RunningMedian
 from trivalent.features.openface.models import UnitModels
-from trivalent.features.openface.post_processing import RunningLevels, intensities, presences
+from trivalent.features.openface.post_processing import (
+    STRONGEST,
+    RunningLevels,
+    classified,
+    intensities,
+    presences,
+)
 from trivalent.features.openface.shape import Fit
 
 _REMEMBERED = 3000  # frames that OpenFace judges again by the median of the whole recording
@@ -75,10 +81,11 @@ class UnitTrack:
         scores[~np.array(self._lowered, bool)] -= self._rest()
         strength, sign = np.split(scores, [len(INTENSITIES)], axis=1)
         if self._rule is Rule.ONLINE:
-            values = np.clip(strength, 0, 5), np.where(sign > 0, *self._models.classes.T[::-1])
+            strength, present = np.clip(strength, 0, STRONGEST), classified(sign, self._models.classes)
         else:
-            values = intensities(strength, self._models.cutoffs), presences(sign, self._models.classes)
-        table = np.concatenate(values, axis=1)
+            strength = intensities(strength, self._models.cutoffs)
+            present = presences(sign, self._models.classes)
+        table = np.concatenate([strength, present], axis=1)
         table[np.isnan(scores[:, 0])] = np.nan
         return table
 

@@ -22,7 +22,7 @@ from trivalent.core.assets import cache_folder
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import Modality
-from trivalent.features.openface import columns as openface
+from trivalent.features.openface.columns import MOSEI_COLUMNS
 from trivalent.lab.datasets.alignment import average_over, tidy
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
 from trivalent.lab.datasets.dataset import Features
@@ -95,8 +95,8 @@ def column_names(track_: Track, width: int) -> tuple[str, ...]:
         from trivalent.features.covarep.columns import COLUMNS
 
         return tuple(COLUMNS)
-    if track_.extractor == "openface2" and width == len(openface.MOSEI_COLUMNS):
-        return openface.MOSEI_COLUMNS
+    if track_.extractor == "openface2" and width == len(MOSEI_COLUMNS):
+        return MOSEI_COLUMNS
     return tuple(f"{track_.extractor}_{i}" for i in range(width))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trivalent.core.errors import DataError
 from trivalent.core.types import LabelMap, Modality, map_scores
 from trivalent.features.covarep.columns import COLUMNS as COVAREP_COLUMNS
-from trivalent.features.openface import columns as openface
+from trivalent.features.openface.columns import MOSEI_COLUMNS
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mosei import read_segments
@@ -25,7 +25,7 @@ FILE = Path("cmu_mosei") / "video_level_922.npz"
 BLOCKS: dict[Modality, tuple[str, str, tuple[str, ...]]] = {  # array, extractor, columns
     Modality.TEXT: ("bert_cls", "bert", tuple(f"bert_cls_{i}" for i in range(768))),
     Modality.AUDIO: ("covarep40", "covarep", COVAREP_COLUMNS[:40]),
-    Modality.FACE: ("openface35", "openface2", openface.MOSEI_COLUMNS[:35]),
+    Modality.FACE: ("openface35", "openface2", MOSEI_COLUMNS[:35]),
 }
 _SHAPES: dict[str, tuple[int, ...]] = {"video_id": (), "fold_sdk": (), "labels7": (7,)}
 _SHAPES |= {array: (len(columns),) for array, _, columns in BLOCKS.values()}
