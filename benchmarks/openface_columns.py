@@ -3,7 +3,8 @@
 Usage: python benchmarks/openface_columns.py [--root ../shared]
 
 Reads reference/openface of the root: clips with the columns of OpenFace 2.2 (its CLNF landmarks) and our
-478 landmarks, and its model files. Writes results/openface-columns.{json,md}.
+478 landmarks, and its model files. Writes results/openface-columns.{json,md} and, of our
+formulas on the program's own values, results/openface-formulas.{json,md}.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def correlation(a: Array, b: Array) -> float:
 
 
 def write(compared: Compared) -> None:
-    """Write the table."""
+    """Write both tables."""
     count = len(compared.program)
     data = f"{len(CLIPS)} film clips, {count} frames; OpenFace 2.2 with CLNF landmarks"
     result = Result("openface-columns", data)
@@ -143,16 +144,21 @@ def write(compared: Compared) -> None:
         "pitch, pose_Rx) r depends on the clips; over more of them it is .80 with model files.",
         "mae, bias: mm, rad or 1 as the column, pixels as shares of the distance between the outer corners "
         "of the eyes; `own` is with the shape model of the model files, `bare` without model files.",
-        "Rows `formula` start from the program's own values: the largest error of what follows from them.",
         "The reference is OpenFace with another detector of landmarks than its default, which we lack.",
-        "ms: CPU time of a row, the fit of the shape model not counted.",
     ]
     for group in GROUPS:
         result.add(group, **agreement(compared, members(group)))
-    for name, error in compared.errors.items():
-        result.add(f"formula: {name}", largest_error=error)
-    result.add("speed", ms=compared.ms_per_row)
     result.write()
+    formulas = Result("openface-formulas", data)
+    formulas.caveats = [
+        "The largest error of what follows from others of the program's own values, in millionths of the "
+        "unit; the program keeps its values as float32.",
+        "ms: CPU time of the 674 columns of a face, the fit of the shape model not counted.",
+    ]
+    for name, error in compared.errors.items():
+        formulas.add(name, largest_error_millionths=1e6 * error)
+    formulas.add("all columns but action units", ms=compared.ms_per_row)
+    formulas.write()
 
 
 def agreement(compared: Compared, columns: list[int]) -> dict[str, float]:

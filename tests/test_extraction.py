@@ -225,7 +225,7 @@ def test_unreadable_sources(tmp_path: Path, glove_file: Path) -> None:
     [
         ("mfcc", {}, "expected an extractor among minilm, glove, covarep, face, openface, got 'mfcc'"),
         ("covarep", {"landmarks": True}, "option landmarks with face only, got covarep"),
-        ("glove", {"face_rate_hz": 2.0}, "option face_rate_hz with face only, got glove"),
+        ("glove", {"face_rate_hz": 2.0}, "option face_rate_hz with face or openface only, got glove"),
         ("face", {"transcript": "t.srt"}, "option transcript with glove or minilm only, got face"),
         ("minilm", {"glove_file": "g.txt"}, "option glove_file with glove only, got minilm"),
         ("covarep", {"columns": ["F0", "MCEP1"]}, r"got 'MCEP1'; did you mean MCEP_1\?"),

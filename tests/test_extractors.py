@@ -189,7 +189,10 @@ def test_the_trial_of_a_bundle_knows_it(site: Path, tmp_path: Path) -> None:
         )
         answers.append(json.loads(run.stdout))
     assert answers[0]["name"] == "tiny"
-    assert "among minilm, glove, covarep, face for audio, got 'loudness'" in answers[1]["error"]["text"]
+    assert (
+        "among minilm, glove, covarep, face, openface for audio, got 'loudness'"
+        in answers[1]["error"]["text"]
+    )
 
 
 def test_the_cache_of_the_lab_asks_for_it(site: Path, sound: Path, tmp_path: Path) -> None:

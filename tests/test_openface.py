@@ -71,6 +71,29 @@ def test_frames_without_a_face_are_missing(tmp_path: Path) -> None:
     assert read_openface(write(tmp_path / "c.csv")).status is Status.MISSING
 
 
+def test_numbers_that_windows_writes_for_none(tmp_path: Path) -> None:
+    rows = [
+        f"{i}, 0, 0.0{i}, 0.98, 1, {cell}, 0.2, 1" for i, cell in enumerate(("-nan(ind)", "1.#QNAN", "1.5"))
+    ]
+    column = read_openface(write(tmp_path / "a.csv", *rows)).column("AU12_r")
+    np.testing.assert_array_equal(column, [np.nan, np.nan, 1.5])
+
+
+def test_two_people_are_never_in_one_track(tmp_path: Path) -> None:
+    rows = [
+        f"{i}, {face}, 0.{i:02d}, 0.9, {int(face or i > 1)}, {face}, 0.2, 1"
+        for i in range(5)
+        for face in (0, 1)
+    ]
+    table = read_openface(write(tmp_path / "a.csv", *rows))
+    assert table.column("AU12_r").tolist() == [1.0] * 5
+    assert table.meta["warnings"] == [
+        "the file has 2 faces at a time; face 1, seen most often, is read, the others are left out"
+    ]
+    one_after_the_other = [f"{i}, {i // 3}, 0.{i:02d}, 0.9, 1, {i}, 0.2, 1" for i in range(5)]
+    assert len(read_openface(write(tmp_path / "b.csv", *one_after_the_other))) == 5
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "columns", "message"),
     [
@@ -224,7 +247,7 @@ def test_command_line(
     monkeypatch.setenv(ENVIRONMENT, str(program(tmp_path, WRITES)))
     video = write_media(tmp_path / "clip.mp4")
     out = tmp_path / "f.npz"
-    assert main(["extract", "openface", str(video), "-o", str(out)]) == 0
+    assert main(["extract", "openface", str(video), "-o", str(out), "--engine", "program"]) == 0
     assert capsys.readouterr().out.endswith("f.npz: 1 rows, 709 columns, ok\n")
     assert read_table(out).extractor == "openface"
     stored = write(tmp_path / "before.csv", "1, 0, 0.0, 0.98, 1, 1.5, 0.2, 1")

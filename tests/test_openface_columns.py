@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ from trivalent.features.openface.pose import Camera, head_pose, landmarks_3d
 from trivalent.features.openface.row import FACE_COLUMNS, face_columns
 from trivalent.features.openface.shape import Fit, angles_of, rotation_of
 from trivalent.features.openface.status import ColumnStatus, Engine, column_states, flagged
+
+sys.path.insert(0, str(REPOSITORY / "tools"))
+from openface_docs import GROUPS, PAGES, page
 
 Array = NDArray[np.float64]
 REFERENCE = data_root().parent / "reference" / "openface"
@@ -226,15 +230,21 @@ def test_what_follows_from_the_programs_own_values(reference: Path, name: str) -
             np.testing.assert_allclose(looks, clip["exe_gaze"][i], atol=5e-4)
 
 
+def result(name: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures of a result file by row."""
+    content = json.loads((REPOSITORY / "benchmarks" / "results" / f"{name}.json").read_text())
+    return {row["name"]: row["metrics"] for row in content["rows"]}
+
+
 def test_agreement_is_what_the_states_say() -> None:
-    path = REPOSITORY / "benchmarks" / "results" / "openface-columns.json"
-    rows = {row["name"]: row["metrics"] for row in json.loads(path.read_text())["rows"]}
+    rows = result("openface-columns")
     states = column_states(Engine.LANDMARKS)
     for name in ("pose_Rx", "pose_Ry", "pose_Rz"):
         assert states[name].agreement == round(rows[name]["r_bare"]["mean"], 2)
     for name in ("X", "Y", "Z", "eye_lmk_Z (iris)"):
         assert rows[name]["r_min_bare"]["mean"] > status.LEAST_R
-    assert all(m["largest_error"]["mean"] < 1e-3 for n, m in rows.items() if n.startswith("formula"))
+    errors = [row.get("largest_error_millionths") for row in result("openface-formulas").values()]
+    assert all(error["mean"] < 1000 for error in errors if error)
 
 
 # --- states
@@ -257,6 +267,14 @@ def test_every_column_has_a_state() -> None:
     without = [n for n, s in states[Engine.LANDMARKS].items() if s.status is ColumnStatus.NOT_MEASURABLE]
     assert {"AU12_r", "AU45_c", "p_scale", "p_33", "eye_lmk_Z_55"} <= set(without)
     assert len(without) == 17 + 18 + 40 + 5 * 16
+
+
+@pytest.mark.parametrize("language", PAGES)
+def test_the_pages_say_what_the_code_says(language: Language) -> None:
+    text = PAGES[language].read_text(encoding="utf-8")
+    assert text == page(text, language), "run: python tools/openface_docs.py"
+    names = [name for group in GROUPS for name in group.columns()]
+    assert sorted(names) == sorted(COLUMNS)
 
 
 def test_small_and_turned_faces_are_flagged() -> None:

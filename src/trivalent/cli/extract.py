@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trivalent.cli.saying import say
 from trivalent.core.errors import UsageError
+from trivalent.core.types import FeatureTable
 from trivalent.features.extractor import Extractor, defaults
 from trivalent.features.registry import OWN, extractor, extractor_names, own_extractors
 
@@ -23,14 +24,19 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         "extract", help="write features of a recording or text", description=__doc__
     )
-    in_bundles = ", ".join(e.name for e in own_extractors() if e.graphs)
+    ours = ", ".join(e.name for e in own_extractors())
     command.add_argument(
         "extractor",
         type=_name,
         metavar="EXTRACTOR",
-        help=f"{in_bundles}; openface: your own OpenFace, or a CSV of it; or one of another package",
+        help=f"{ours}; or one of another package",
     )
-    command.add_argument("source", type=Path, metavar="SOURCE", help="video, audio or text file")
+    command.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="video, audio or text file; for openface also a CSV of its program",
+    )
     command.add_argument(
         "-o",
         "--output",
@@ -40,6 +46,12 @@ def register(commands: Any) -> argparse.ArgumentParser:
         help="table to write: .npz, .csv or .parquet",
     )
     command.add_argument("--columns", default=None, metavar="LIST", help="only these columns")
+    command.add_argument(
+        "--layout",
+        choices=["openface", "trivalent"],
+        default="openface",
+        help="openface, a .csv: as the program writes it, or with time_s and our own columns",
+    )
     command.add_argument("--transcript", type=Path, metavar="F", help="words instead of recognition")
     _add_options(command)
     command.add_argument(
@@ -55,7 +67,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Extract and write one table; print a line about it."""
     from trivalent.extract import extract
-    from trivalent.features.tables import check_suffix, write_table
+    from trivalent.features.tables import check_suffix
 
     check_suffix(arguments.output)
     if arguments.columns is not None and not arguments.columns.strip():
@@ -70,10 +82,24 @@ def run(arguments: argparse.Namespace) -> int:
         **{name: given[name] for name in named & given.keys()},
         **_settings(extractor(arguments.extractor), arguments.set),
     )
-    write_table(table, arguments.output)
+    _write(table, arguments.output, layout=arguments.layout, all_columns=arguments.columns is None)
     state = str(table.status) if table.reason is None else f"{table.status}: {table.reason}"
     say(f"{arguments.output}: {len(table)} rows, {len(table.columns)} columns, {state}")
     return 0
+
+
+def _write(table: FeatureTable, path: Path, *, layout: str, all_columns: bool) -> None:
+    """Write a table; one of OpenFace's as CSV in the form of the program, so that other tools read it."""
+    from trivalent.features.openface.columns import COLUMNS, NAME
+    from trivalent.features.openface.csv_file import write_openface
+    from trivalent.features.tables import write_table
+
+    if layout != NAME or table.extractor != NAME or path.suffix.lower() != ".csv":
+        write_table(table, path)
+        return
+    if all_columns:  # ours have no place there
+        table = table.select([name for name in table.columns if name in COLUMNS])
+    write_openface(table, path)
 
 
 def _name(text: str) -> str:
@@ -85,7 +111,7 @@ def _name(text: str) -> str:
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
-    """Add a flag for each field of our extractors' options; what is not given stays the extractor's affair."""
+    """Add a flag for each field of our extractors' options; what is not given they decide."""
     fields_by_name: dict[str, list[tuple[Extractor, Field[Any]]]] = {}
     for own in own_extractors():
         for one in fields(own.options):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ from trivalent.core.types import FeatureTable
 from trivalent.features.openface.columns import COLUMNS, NAME, VERSION
 
 _LEADING = COLUMNS[:5]
+_NO_NUMBER = re.compile(r"^\s*[+-]?(nan\(\w*\)|1\.#(IND|QNAN|SNAN)\d*)\s*$", re.IGNORECASE)  # of Windows
+_ROWS = 1000  # written at a time: as Python's numbers they take four times the table's room
 # Digits behind the point, by the longest beginning of a name that fits.
 _DECIMALS = {
     **dict.fromkeys(("frame", "face_id", "success"), 0),
@@ -40,7 +45,9 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     -------
     FeatureTable
         Rows at the time stamps. A frame without a face (success 0) is NaN, as OpenFace writes
-        stale or zero values there; status `missing` if no frame has one. `meta` counts both.
+        stale or zero values there; status `missing` if no frame has one. `meta` counts both. Of a file
+        with several faces at a time (`FaceLandmarkVidMulti`) only the one that was seen most often, of
+        which `meta["warnings"]` tells.
 
     Raises
     ------
@@ -56,14 +63,30 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
         near = difflib.get_close_matches(absent[0], header, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; run FeatureExtraction with that output"
         raise DataError("openface.column_absent", absent=absent[0], name=path.name, hint=hint)
+    cells, warnings = _one_face(header, cells)
     values = cells[:, [header.index(name) for name in chosen]]
     found = cells[:, header.index("success")] == 1
-    meta = {"frames": len(found), "frames_without_face": int((~found).sum())}
+    meta: dict[str, Any] = {"frames": len(found), "frames_without_face": int((~found).sum())}
+    if warnings:
+        meta["warnings"] = warnings
     if not found.any():
         reason = Message("openface.no_face", count=len(found))
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
     values[~found] = np.nan
     return FeatureTable(NAME, VERSION, chosen, cells[:, header.index("timestamp")], values, meta=meta)
+
+
+def _one_face(
+    header: Sequence[str], cells: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], list[Message]]:
+    """Keep one face where several have a row at one time, and say so."""
+    times = cells[:, header.index("timestamp")]
+    if "face_id" not in header or len(np.unique(times)) == len(times):
+        return cells, []
+    whose, seen = cells[:, header.index("face_id")], cells[:, header.index("success")] == 1
+    faces = np.unique(whose)
+    kept = max(faces, key=lambda face: int((seen & (whose == face)).sum()))
+    return cells[whose == kept], [Message("openface.faces", count=len(faces), face=int(kept))]
 
 
 def write_openface(table: FeatureTable, path: Path) -> Path:
@@ -92,19 +115,22 @@ def write_openface(table: FeatureTable, path: Path) -> Path:
     if foreign:
         raise UsageError("openface.foreign", names=foreign[:4])
     found = _found(table)
-    own = dict(zip(table.columns, np.asarray(table.values, np.float64).T, strict=True))
     columns = {
-        **{"frame": np.arange(1.0, len(table) + 1), "face_id": np.zeros(len(table))},
-        **{"timestamp": table.times, "success": found.astype(np.float64)},
-        **{name: values for name, values in own.items() if name not in _LEADING or name == "confidence"},
+        **{"face_id": np.zeros(len(table)), **dict(zip(table.columns, table.values.T, strict=True))},
+        **{"frame": np.arange(1, len(table) + 1), "timestamp": table.times, "success": found},
     }
     measured = {n: v for n, v in columns.items() if np.isfinite(v).any() or not found.any()}
     written = [name for name in COLUMNS if name in measured]
-    cells = np.stack([measured[name] for name in written], axis=1)
-    cells[~found] = np.nan_to_num(cells[~found])  # zeros, as the program writes them
-    form = ",".join(f"%.{_decimals(name)}f" for name in written)
-    lines = [",".join(written), *(form % tuple(row) for row in cells.tolist()), ""]
-    return write_bytes_atomic(path, "\n".join(lines).encode("ascii"))
+    form = ",".join(f"%.{_decimals(name)}f" for name in written) + "\n"
+    text = io.BytesIO()
+    text.write(f"{','.join(written)}\n".encode("ascii"))
+    for start in range(0, len(table), _ROWS):
+        rows = slice(start, start + _ROWS)
+        cells = np.stack([measured[name][rows] for name in written], axis=1, dtype=np.float64)
+        lost = ~found[rows]
+        cells[lost] = np.nan_to_num(cells[lost])  # zeros, as the program writes them
+        text.writelines((form % tuple(row)).encode("ascii") for row in cells.tolist())
+    return write_bytes_atomic(path, text.getvalue())
 
 
 def _found(table: FeatureTable) -> NDArray[np.bool_]:
@@ -136,7 +162,7 @@ def _numbers(line: Sequence[str], count: int, where: str) -> NDArray[np.float64]
     reason = "more or fewer"
     if len(line) == count:  # NumPy would take a single cell for all columns
         try:
-            return np.array(line, np.float64)
+            return np.array([_NO_NUMBER.sub("nan", cell) for cell in line], np.float64)
         except ValueError as error:
             reason = str(error)[:80]
     raise DataError("openface.cells", count=count, where=where, count2=len(line), reason=reason)

@@ -173,13 +173,13 @@ class _Sheet:
         )
 
     def _keep(self, time_s: float, row: NDArray[np.float32], described: NDArray[np.float64] | None) -> None:
-        seen = not np.isnan(row[_PLACE["face_id"]])
+        seen = bool(np.isfinite(row[_PLACE["face_id"]]))
         row[_PLACE["frame"]] = len(self._rows) + 1
         row[_PLACE["timestamp"]], row[_PLACE["success"]] = time_s, seen
         self._times.append(time_s)
         self._rows.append(row[self._take])
         self._seen.append(seen)
-        self._flagged.append(seen and row[_PLACE[FLAGGED]] == 1)
+        self._flagged.append(seen and bool(row[_PLACE[FLAGGED]] == 1))
         if self._track is not None:
             self._track.add(described)
 

@@ -110,14 +110,14 @@ def flagged(width_px: ArrayLike, yaw_rad: ArrayLike) -> NDArray[np.bool_]:
     width_px : array of float
         Of the box of the landmarks.
     yaw_rad : array of float
-        `p_ry`, or `pose_Ry` where there is none. A row without a face (NaN) is not flagged.
+        Of the face from the line of sight, as in `p_ry`. A row without a face (NaN) is not flagged.
     """
     small = np.asarray(width_px, np.float64) < MIN_WIDTH_PX
     return small | (np.abs(np.asarray(yaw_rad, np.float64)) > MAX_YAW_RAD)
 
 
 def _state(name: str, engine: Engine) -> ColumnState:
-    if engine is Engine.PROGRAM or name in ("frame", "face_id", "timestamp"):
+    if engine is Engine.PROGRAM or name in ("frame", "timestamp"):
         return ColumnState(ColumnStatus.EXACT)
     eye = _EYES.fullmatch(name)
     if eye and not MEASURED[int(eye[1])]:
@@ -143,6 +143,8 @@ def _agreement(name: str, engine: Engine) -> float | None:
 
 
 def _reason(name: str, engine: Engine) -> Message:
+    if name == "face_id":
+        return Message("openface.state_person")
     if name == "confidence":
         return Message("openface.state_confidence")
     if name == "success":
