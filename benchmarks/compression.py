@@ -76,12 +76,12 @@ POINTS: dict[str, tuple[str, ...]] = {
     "fast, one convolution": ("text.student.layers=[0]", ONE),
     "fast, 16,000 tokens": ("text.student.vocabulary=16000", ONE),
 }
-Row = dict[str, Value]
+Figures = dict[str, Value]
 
 
-def figures(answers: Mapping[str, FloatArray], test: Mapping[str, TextData]) -> Row:
+def figures(answers: Mapping[str, FloatArray], test: Mapping[str, TextData]) -> Figures:
     """Macro-F1 with its bootstrap interval and ECE of each corpus, and the means over them."""
-    out: Row = {}
+    out: Figures = {}
     for name, data in test.items():
         p, groups = answers[name], np.array(data.groups)
         low, high = metrics.bootstrap_interval(
@@ -94,7 +94,7 @@ def figures(answers: Mapping[str, FloatArray], test: Mapping[str, TextData]) -> 
     return out
 
 
-def over_seeds(rows: Sequence[Row]) -> Row:
+def over_seeds(rows: Sequence[Figures]) -> Figures:
     """Mean over seeds with the 95 % interval of Student's t."""
     return {key: interval([row[key].mean for row in rows]) for key in rows[0]}
 
@@ -139,7 +139,7 @@ def words(result: Result, *, root: Path, work: Path) -> None:
         result.add(f"words: {name}", **row)
 
 
-def text_row(graph: bytes, parts: TextParts, test: Mapping[str, TextData]) -> Row:
+def text_row(graph: bytes, parts: TextParts, test: Mapping[str, TextData]) -> Figures:
     """Measure one graph, calibrated on spoken validation data."""
     judged = judge_text(graph, parts.val)
     answers = {

@@ -25,8 +25,8 @@ from disturbances import Mishearing, word_error_rate
 from results_file import FOLDER, Result
 from robustness_figure import draw
 from robustness_parts import (
-    Answers,
     Photographer,
+    ScoredAnswers,
     changed,
     crowd_of,
     hear,
@@ -93,7 +93,7 @@ class Study:
         """All strengths, or a few of them."""
         return strengths[1::2] if self.quick else strengths
 
-    def add(self, name: str, found: Answers, **more: float) -> None:
+    def add(self, name: str, found: ScoredAnswers, **more: float) -> None:
         """Append a row and tell about it."""
         scored = found.scored(self.rounds)
         self.result.add(name, notes=None, **scored, **{k: v for k, v in more.items() if np.isfinite(v)})
@@ -105,11 +105,11 @@ class Study:
         line["constant"] = f"{rows[0][1].partition(':')[0]}: constant"
         self.result.extra.setdefault("curves", []).append(line)
 
-    def constant(self, whose: str, found: Answers, train: Sequence[int] | np.ndarray) -> None:
+    def constant(self, whose: str, found: ScoredAnswers, train: Sequence[int] | np.ndarray) -> None:
         """Add the row of a guess that never looks: the classes of the training part."""
         shares = np.bincount(np.asarray(train), minlength=3) / len(train)
         guess = np.tile(shares, (len(found.labels), 1))
-        self.add(f"{whose}: constant", Answers(found.labels, guess, found.groups))
+        self.add(f"{whose}: constant", ScoredAnswers(found.labels, guess, found.groups))
 
 
 def voice(study: Study) -> None:
@@ -139,12 +139,12 @@ def face(study: Study) -> None:
     labels, groups = np.array([p.label for p in seen]), np.array([p.group for p in seen])
     source = np.array([str(data.sources[p.row]) for p in seen])
 
-    def look(kind: str, strength: float | None) -> dict[str, Answers]:
+    def look(kind: str, strength: float | None) -> dict[str, ScoredAnswers]:
         readings = [photographer.look(expert, changed(p, kind, strength)) for p in seen]
-        found = Answers.of(readings, labels, groups)
+        found = ScoredAnswers.of(readings, labels, groups)
         return {str(name): found.take(source == name) for name in np.unique(source)}
 
-    def add(shown: str, found: dict[str, Answers]) -> None:
+    def add(shown: str, found: dict[str, ScoredAnswers]) -> None:
         for name, own in found.items():
             study.add(f"face, {name}: {shown}", own, **{fact: own.median(fact) for fact in FACE_FACTS})
 
@@ -183,11 +183,11 @@ def words(study: Study) -> None:
         recognized(study, data)
 
 
-def read(bundle: Bundle, texts: Sequence[str], data: TextData) -> Answers:
+def read(bundle: Bundle, texts: Sequence[str], data: TextData) -> ScoredAnswers:
     """Put texts to the text expert."""
     said = [Utterance(i, 0.0, 0.0, text) for i, text in enumerate(texts)]
     readings = read_texts(bundle.experts[Modality.TEXT], said)
-    return Answers.of(readings, data.labels, np.array(data.groups))
+    return ScoredAnswers.of(readings, data.labels, np.array(data.groups))
 
 
 def modalities(study: Study) -> None:
@@ -201,10 +201,10 @@ def modalities(study: Study) -> None:
     rule = replace(study.bundle.fusion, weights=dict.fromkeys(Modality, 1.0), prior=prior)
     for subset in subsets():
         p = rule.posterior({m: Opinion(opinions[m], prior) for m in subset})
-        study.add(f"modalities: {' + '.join(subset)}", Answers(labels, p, groups))
+        study.add(f"modalities: {' + '.join(subset)}", ScoredAnswers(labels, p, groups))
     names = [f"modalities: {' + '.join(subset)}" for subset in subsets()]
     study.curve("modalities", "", "", [(name.partition(": ")[2], name) for name in names])
-    study.constant("modalities", Answers(labels, np.tile(prior, (len(labels), 1)), groups), labels)
+    study.constant("modalities", ScoredAnswers(labels, np.tile(prior, (len(labels), 1)), groups), labels)
 
 
 def subsets() -> list[tuple[Modality, ...]]:

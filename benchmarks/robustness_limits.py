@@ -22,8 +22,8 @@ from results_file import Result
 from robustness_parts import (
     LEAST_ANSWERS,
     RATE,
-    Answers,
     Photographer,
+    ScoredAnswers,
     Voice,
     changed,
     crowd_of,
@@ -120,7 +120,7 @@ def _voice(result: Result, model: str, bundle: Bundle, *, root: Path, every: int
     takes = voices(root, TRAIN_ACTORS, every=every)
     crowd = crowd_of(takes)
 
-    def ask(kind: str, snr_db: float | None) -> Answers:
+    def ask(kind: str, snr_db: float | None) -> ScoredAnswers:
         said = []
         for held_out, actors in parts:
             own = [v for v in takes if v.take.actor in actors]
@@ -153,9 +153,9 @@ def _face(result: Result, model: str, bundle: Bundle, *, root: Path, every: int)
     labels, groups = np.array([p.label for p in seen]), np.array([p.group for p in seen])
     source = np.array([str(data.sources[p.row]) for p in seen])
 
-    def ask(kind: str, strength: float | None) -> Answers:
+    def ask(kind: str, strength: float | None) -> ScoredAnswers:
         pairs = zip(own_expert, seen, strict=True)
-        return Answers.of(
+        return ScoredAnswers.of(
             [photographer.look(e, changed(p, kind, strength)) for e, p in pairs], labels, groups
         )
 
@@ -172,7 +172,7 @@ def _face(result: Result, model: str, bundle: Bundle, *, root: Path, every: int)
         _lowered(result, fact, together([clean, *spoilt]), bundle, Modality.FACE)
 
 
-def _tell(result: Result, name: str, found: Answers, fact: str) -> None:
+def _tell(result: Result, name: str, found: ScoredAnswers, fact: str) -> None:
     known = found.known
     figures = {"no_answer": float(1 - known.mean()), fact: found.median(fact)}
     if known.sum() >= LEAST_ANSWERS:
@@ -182,7 +182,7 @@ def _tell(result: Result, name: str, found: Answers, fact: str) -> None:
     log.info("%s: %s", name, {k: round(v, 3) for k, v in figures.items()})
 
 
-def _limit(result: Result, fact: str, kinds: dict[str, tuple[Answers, Answers]]) -> None:
+def _limit(result: Result, fact: str, kinds: dict[str, tuple[ScoredAnswers, ScoredAnswers]]) -> None:
     """Find the limit over all kinds (clean and spoilt answers of each), and that of each alone."""
     shipped = SHIPPED[fact]
     measured = together([clean for clean, _ in kinds.values()]).values(fact)
@@ -192,7 +192,7 @@ def _limit(result: Result, fact: str, kinds: dict[str, tuple[Answers, Answers]])
         result.add(f"limit of {fact}, {name} alone", notes=None, **_found(fact, {name: pair}))
 
 
-def _found(fact: str, kinds: dict[str, tuple[Answers, Answers]]) -> dict[str, float]:
+def _found(fact: str, kinds: dict[str, tuple[ScoredAnswers, ScoredAnswers]]) -> dict[str, float]:
     """Return the highest value at which half of the margin is lost; nothing if it never is."""
     everything = np.concatenate([together(pair).values(fact) for pair in kinds.values()])
     grid = np.unique(np.quantile(everything[np.isfinite(everything)], np.linspace(0, 1, GRID)))
@@ -202,7 +202,7 @@ def _found(fact: str, kinds: dict[str, tuple[Answers, Answers]]) -> dict[str, fl
     return found
 
 
-def _margin_left(fact: str, clean: Answers, spoilt: Answers, grid: FloatArray) -> FloatArray:
+def _margin_left(fact: str, clean: ScoredAnswers, spoilt: ScoredAnswers, grid: FloatArray) -> FloatArray:
     """Share of the clean margin over the constant that is left at each value of the grid."""
     y, p = clean.labels[clean.known], clean.probabilities[clean.known]
     constant = macro_f1(y, np.tile(np.bincount(y, minlength=3) / len(y), (len(y), 1)))
@@ -215,7 +215,7 @@ def _margin_left(fact: str, clean: Answers, spoilt: Answers, grid: FloatArray) -
     return (np.array(scores) - constant) / (macro_f1(y, p) - constant)
 
 
-def _lowered(result: Result, fact: str, found: Answers, bundle: Bundle, modality: Modality) -> None:
+def _lowered(result: Result, fact: str, found: ScoredAnswers, bundle: Bundle, modality: Modality) -> None:
     """Tell what a lower reliability below the limit would change in the default bundle's answers."""
     least = SHIPPED[fact]
     values = found.values(fact)

@@ -31,7 +31,7 @@ LEAST_ANSWERS = 30  # fewer say nothing about macro-F1
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class ScoredAnswers:
     """What an expert said.
 
     Attributes
@@ -54,7 +54,7 @@ class Answers:
     quality: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
-    def of(cls, readings: Sequence[Reading], labels: IntArray, groups: np.ndarray) -> Answers:
+    def of(cls, readings: Sequence[Reading], labels: IntArray, groups: np.ndarray) -> ScoredAnswers:
         """Gather the opinions of readings."""
         opinions = [r.opinion for r in readings]
         p = [np.full(3, np.nan) if o is None else o.probabilities for o in opinions]
@@ -75,11 +75,11 @@ class Answers:
         values = self.values(fact)
         return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
 
-    def take(self, mask: np.ndarray) -> Answers:
+    def take(self, mask: np.ndarray) -> ScoredAnswers:
         """Select samples."""
         facts = tuple(f for f, kept in zip(self.facts, mask, strict=True) if kept)
         kept = (self.labels[mask], self.probabilities[mask], self.groups[mask])
-        return Answers(*kept, facts, self.quality[mask])
+        return ScoredAnswers(*kept, facts, self.quality[mask])
 
     def scored(self, rounds: int) -> dict[str, Value]:
         """Macro-F1 and ECE of what was answered, with intervals, and the share that was not."""
@@ -94,9 +94,9 @@ class Answers:
         return out
 
 
-def together(parts: Sequence[Answers]) -> Answers:
+def together(parts: Sequence[ScoredAnswers]) -> ScoredAnswers:
     """Join answers, in order."""
-    return Answers(
+    return ScoredAnswers(
         np.concatenate([a.labels for a in parts]),
         np.concatenate([a.probabilities for a in parts]),
         np.concatenate([a.groups for a in parts]),
@@ -163,7 +163,7 @@ def crowd_of(takes: Sequence[Voice]) -> dict[int, list[FloatArray]]:
     return crowd
 
 
-def hear(expert: Expert, takes: Sequence[Voice], tracks: Iterator[AudioTrack]) -> Answers:
+def hear(expert: Expert, takes: Sequence[Voice], tracks: Iterator[AudioTrack]) -> ScoredAnswers:
     """Put takes to the voice expert as utterances of a recording."""
     readings = []
     for voice, track in zip(takes, tracks, strict=True):
@@ -171,7 +171,7 @@ def hear(expert: Expert, takes: Sequence[Voice], tracks: Iterator[AudioTrack]) -
         heard = find_speech(track)
         readings += read_voice(expert, [utterance], audio=track, progress=None, voiced=heard)
     labels = np.array([int(voice.take.label or 0) for voice in takes])
-    return Answers.of(readings, labels, np.array([voice.take.actor for voice in takes]))
+    return ScoredAnswers.of(readings, labels, np.array([voice.take.actor for voice in takes]))
 
 
 @dataclass(frozen=True, eq=False)

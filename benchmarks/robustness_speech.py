@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from disturbances import mixed, word_error_rate
-from robustness_parts import RATE, Answers, seeded
+from robustness_parts import RATE, ScoredAnswers, seeded
 from trivalent.core.types import Modality, Utterance
 from trivalent.experts.readings import Reading
 from trivalent.experts.text import read_texts
@@ -80,6 +80,6 @@ def _joined(index: int, speech: Speech) -> Utterance:
     return Utterance(index, 0.0, 0.0, " ".join(u.text for u in speech.utterances), words)
 
 
-def _asked(study: Study, utterances: Sequence[Utterance], part: TextData) -> Answers:
+def _asked(study: Study, utterances: Sequence[Utterance], part: TextData) -> ScoredAnswers:
     readings: list[Reading] = read_texts(study.bundle.experts[Modality.TEXT], utterances)
-    return Answers.of(readings, part.labels, np.array(part.groups))
+    return ScoredAnswers.of(readings, part.labels, np.array(part.groups))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bundles import write_bundle
 from trivalent.bundle import files as bundle_files
-from trivalent.bundle.files import FolderFiles, ZipFiles, locate, open_files, pack, read_manifest
+from trivalent.bundle.files import FolderFiles, ZipFiles, find_bundle, open_files, read_manifest, zipped
 from trivalent.bundle.loading import load_bundle
+from trivalent.core import archives
 from trivalent.core.errors import BundleError
 
 
@@ -31,25 +33,25 @@ def archive_of(path: Path, *members: tuple[str, bytes]) -> Path:
 
 
 def test_places(folder: Path, tmp_path: Path) -> None:
-    assert locate(folder) == folder
+    assert find_bundle(folder) == folder
     (tmp_path / "run").mkdir()
     folder.rename(tmp_path / "run" / "bundle")
-    assert locate(tmp_path / "run") == tmp_path / "run" / "bundle"
+    assert find_bundle(tmp_path / "run") == tmp_path / "run" / "bundle"
     packed = archive_of(tmp_path / "a.zip", ("bundle.json", b"{}"))
-    assert locate(packed) == packed
-    assert locate(tmp_path) is None
-    assert locate(tmp_path / "absent") is None
+    assert find_bundle(packed) == packed
+    assert find_bundle(tmp_path) is None
+    assert find_bundle(tmp_path / "absent") is None
 
 
 def test_packing_is_deterministic(folder: Path, tmp_path: Path) -> None:
     names = [p.name for p in folder.iterdir() if p.suffix == ".onnx"]
-    first = pack(FolderFiles(folder), names)
+    first = zipped(FolderFiles(folder), names)
     for path in folder.iterdir():
         os.utime(path, (0, 0))
         path.chmod(0o600)
-    assert pack(FolderFiles(folder), reversed(names)) == first
+    assert zipped(FolderFiles(folder), reversed(names)) == first
     (tmp_path / "tiny.zip").write_bytes(first)
-    assert pack(ZipFiles(tmp_path / "tiny.zip"), names) == first
+    assert zipped(ZipFiles(tmp_path / "tiny.zip"), names) == first
     with zipfile.ZipFile(tmp_path / "tiny.zip") as archive:
         assert archive.namelist() == ["bundle.json", *sorted(names)]
     assert load_bundle(tmp_path / "tiny.zip").sha256 == load_bundle(folder).sha256
@@ -59,13 +61,13 @@ def test_packing_is_deterministic(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["bundle.json", "bundle.json"], "every name once .* got 'bundle.json' more than once"),
+        (["bundle.json", "bundle.json"], "every name once .* got bundle.json more than once"),
         (["bundle.json", "../outside.onnx"], "plain relative names .* got '../outside.onnx'"),
         (["bundle.json", "a/../../b"], "plain relative names"),
         (["bundle.json", "/etc/passwd"], "plain relative names"),
         (["bundle.json", "a\\b"], "plain relative names"),
         (["bundle.json", "a\nb"], "plain relative names"),
-        ([f"{i}.onnx" for i in range(65)], "at most 64 members"),
+        ([f"{i}.onnx" for i in range(65)], "at most 64 files"),
     ],
 )
 def test_names_that_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
@@ -76,18 +78,19 @@ def test_names_that_are_refused(tmp_path: Path, names: list[str], message: str) 
 
 
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_files, "MAX_FILE", 10 << 20)
-    monkeypatch.setattr(bundle_files, "MAX_TOTAL", 15 << 20)
+    limits = replace(bundle_files.ZIP_LIMITS, member_bytes=10 << 20, total_bytes=15 << 20)
+    monkeypatch.setattr(bundle_files, "ZIP_LIMITS", limits)
+    monkeypatch.setattr(archives, "MAX_RATIO", 2_000)
     honest = tmp_path / "honest.zip"
     with zipfile.ZipFile(honest, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bundle.json", b" " * (11 << 20))
     assert honest.stat().st_size < 20_000
-    with pytest.raises(BundleError, match=r"of at most 10 MB, 15 MB in all, .* got 1 of 11 MB"):
+    with pytest.raises(BundleError, match=r"at most 10 MiB in 'bundle.json' of the .zip, got 11"):
         open_files(honest)
     with zipfile.ZipFile(honest, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("bundle.json", "a.onnx"):
             archive.writestr(name, b" " * (8 << 20))
-    with pytest.raises(BundleError, match="got 2 of 16 MB"):
+    with pytest.raises(BundleError, match="at most 15 MiB unpacked, got 16"):
         open_files(honest)
     with zipfile.ZipFile(honest, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bundle.json", b" " * (9 << 20))

@@ -7,6 +7,7 @@ import json
 import stat
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def repacked(folder: Path, add: Callable[[zipfile.ZipFile], Any]) -> Path:
         (lambda z: z.writestr("face.onnx", b"x"), "face.onnx more than once"),
         (lambda z: z.writestr("FACE.onnx", b"x"), "face.onnx more than once"),
         (lambda z: z.writestr("zeros", bytes(20_000_000)), "times the packed size"),
-        (lambda z: [z.writestr(f"f{i}", b"x") for i in range(70)], "1 to 64 members"),
+        (lambda z: [z.writestr(f"f{i}", b"x") for i in range(70)], "at most 64 files"),
     ],
     ids=["up", "absolute", "drive", "dot", "hidden", "deep", "link", "twice", "case", "bomb", "many"],
 )
@@ -142,12 +143,12 @@ def test_a_size_that_lies_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return members
 
     monkeypatch.setattr(zipfile.ZipFile, "infolist", claimed)
-    with pytest.raises(BundleError, match=r"got more|readable \.zip"):
+    with pytest.raises(BundleError, match=r"got more|readable member"):
         unpack(archive, tmp_path / "out")
 
 
 def test_too_much_is_refused_by_its_announced_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_archive, "MAX_BYTES", 100)
+    monkeypatch.setattr(bundle_archive, "LIMITS", replace(bundle_archive.LIMITS, total_bytes=100))
     with pytest.raises(BundleError, match="expected at most 0 MiB unpacked"):
         unpack(packed(tmp_path / "b"), tmp_path / "out")
 

@@ -31,7 +31,7 @@ from trivalent.lab.compress.pruning import (  # noqa: E402
 from trivalent.lab.compress.reading import read_weights  # noqa: E402
 from trivalent.lab.compress.student import StudentConfig, TextStudent, whole_network  # noqa: E402
 from trivalent.lab.compress.text import TextConfig, TextParts, prune_text  # noqa: E402
-from trivalent.lab.compress.transfer import Answers, TransferConfig, alter_texts  # noqa: E402
+from trivalent.lab.compress.transfer import TeacherAnswers, TransferConfig, alter_texts  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
 from trivalent.lab.experts.text_task import predict  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
@@ -273,7 +273,7 @@ def task(**changes: Any) -> DistillationTask:
     rng = np.random.default_rng(0)
     altered = [f"{t} {word}" for t in TEXTS for word in ("really", "today", "again")]
     n = len(TEXTS) + len(altered)
-    answers = Answers(
+    answers = TeacherAnswers(
         rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(n, 48)).astype(np.float16)
     )
     config = DistillationConfig(**changes)

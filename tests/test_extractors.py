@@ -201,7 +201,7 @@ def test_the_cache_of_the_lab_asks_for_it(site: Path, sound: Path, tmp_path: Pat
     extraction = recordings.needed(spec)
     assert (extraction.extractor, extraction.version) == ("loudness", "1")
     assert extraction.options == {"columns": ["level_db", "peak_db"]}
-    table = recordings.Source(sound).extract(extraction)
+    table = recordings.LazyRecording(sound).extract(extraction)
     np.testing.assert_array_equal(recordings.pooled(table, spec), pool(table, POOLING))
 
 

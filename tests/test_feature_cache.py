@@ -28,7 +28,7 @@ from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.locks import locked
 from trivalent.lab.datasets.recordings import (
     Extraction,
-    Source,
+    LazyRecording,
     face,
     pooled,
     pooled_names,
@@ -51,11 +51,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the extraction by one that counts."""
     made: list[str] = []
 
-    def extract(self: Source, extraction: Extraction) -> FeatureTable:
+    def extract(self: LazyRecording, extraction: Extraction) -> FeatureTable:
         made.append(self.path.name)
         return table_of(self.path)
 
-    monkeypatch.setattr(Source, "extract", extract)
+    monkeypatch.setattr(LazyRecording, "extract", extract)
     return made
 
 
@@ -101,23 +101,23 @@ def test_a_failure_is_kept_with_its_reason_and_tried_again_if_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 2)
-    counted = Source.extract
+    counted = LazyRecording.extract
 
-    def fails(self: Source, extraction: Extraction) -> FeatureTable:
+    def fails(self: LazyRecording, extraction: Extraction) -> FeatureTable:
         if self.path == paths[0]:
             calls.append("failed")
             raise (FeatureError("too odd") if extraction is DEMO else ZeroDivisionError("by zero"))
         return counted(self, extraction)
 
     other = Extraction("other", "1")
-    monkeypatch.setattr(Source, "extract", fails)
+    monkeypatch.setattr(LazyRecording, "extract", fails)
     digest = cache.extract(paths, [DEMO, other])[0].sha256
     first, second = cache.read(str(digest), DEMO), cache.read(str(digest), other)
     assert first is not None
     assert second is not None
     assert (first.status, first.reason, len(first)) == (Status.FAILED, "too odd", 0)
     assert second.reason == "unexpected ZeroDivisionError: by zero"
-    monkeypatch.setattr(Source, "extract", counted)
+    monkeypatch.setattr(LazyRecording, "extract", counted)
     calls.clear()
     cache.extract(paths, [DEMO])
     assert calls == []
@@ -131,10 +131,10 @@ def test_a_failure_is_kept_with_its_reason_and_tried_again_if_asked(
 def test_faults_of_the_installation_are_not_blamed_on_the_recording(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: Source, extraction: Extraction) -> FeatureTable:
+    def fails(self: LazyRecording, extraction: Extraction) -> FeatureTable:
         raise AssetError("no model")
 
-    monkeypatch.setattr(Source, "extract", fails)
+    monkeypatch.setattr(LazyRecording, "extract", fails)
     with pytest.raises(AssetError, match="no model"):
         FeatureCache(tmp_path / "cache").extract(write_files(tmp_path, 1), [DEMO])
     assert not list((tmp_path / "cache").rglob("*.*"))
@@ -152,11 +152,11 @@ def test_damaged_tables_are_made_again(tmp_path: Path, calls: list[str]) -> None
 
 
 def test_files_that_cannot_be_read_or_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def changes(self: Source, extraction: Extraction) -> FeatureTable:
+    def changes(self: LazyRecording, extraction: Extraction) -> FeatureTable:
         self.path.write_bytes(b"longer than before")
         return table_of(self.path)
 
-    monkeypatch.setattr(Source, "extract", changes)
+    monkeypatch.setattr(LazyRecording, "extract", changes)
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 1)
     done = cache.extract([tmp_path / "absent", tmp_path, Path("nul\0"), *paths], [DEMO])
     assert [item.sha256 for item in done] == [None] * 4
@@ -191,13 +191,13 @@ def test_workers_are_checked(tmp_path: Path) -> None:
 def extract_slowly(folder: Path, log: Path, paths: Sequence[Path], started: Path) -> None:
     """Run in a process of its own: an extraction of a tenth of a second that is logged."""
 
-    def extract(self: Source, extraction: Extraction) -> FeatureTable:
+    def extract(self: LazyRecording, extraction: Extraction) -> FeatureTable:
         with log.open("a") as stream:
             stream.write(f"{os.getpid()} {self.path.name}\n")
         time.sleep(0.1)
         return table_of(self.path)
 
-    recordings.Source.extract = extract  # type: ignore[method-assign]
+    recordings.LazyRecording.extract = extract  # type: ignore[method-assign]
     started.touch()
     while len(list(started.parent.glob("started-*"))) < 2:
         time.sleep(0.01)
@@ -252,7 +252,7 @@ class Fragile(FeatureCache):
     def fill(self, path: Path, extractions: Sequence[Extraction], *, retry: bool = False) -> Cached:
         if path.stem == "poison":
             os._exit(9)
-        recordings.Source.extract = lambda source, _: table_of(source.path)  # type: ignore[method-assign]
+        recordings.LazyRecording.extract = lambda source, _: table_of(source.path)  # type: ignore[method-assign]
         return super().fill(path, extractions, retry=retry)
 
 
@@ -282,7 +282,7 @@ def extract(self, extraction):
     print(self.path.name, flush=True)
     return table_of(self.path)
 
-recordings.Source.extract = extract
+recordings.LazyRecording.extract = extract
 FeatureCache(Path({cache!r})).extract([Path({folder!r}) / f"r{{i}}.bin" for i in range(6)], [DEMO])
 """
 

@@ -23,7 +23,7 @@ from trivalent.core.errors import DataError, UsageError
 from trivalent.lab.datasets import fetch as fetch_module
 from trivalent.lab.datasets.download import Patience, Placement, download, placement
 from trivalent.lab.datasets.entry import Entry, OfficialFile
-from trivalent.lab.datasets.fetch import Fetched, Outcome, fetch
+from trivalent.lab.datasets.fetch import Fetched, FetchOutcome, fetch
 from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.registry import DATASETS
 
@@ -189,10 +189,10 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     demo = one(server, "a", size=len(CONTENT), sha256=sha256(CONTENT))
     told: list[Fetched] = []
     done = get(demo, tmp_path / "new", tell=told.append)
-    assert done == told == [Fetched(target(tmp_path / "new"), Outcome.FETCHED, "10,240 bytes")]
+    assert done == told == [Fetched(target(tmp_path / "new"), FetchOutcome.FETCHED, "10,240 bytes")]
     assert target(tmp_path / "new").read_bytes() == CONTENT
     assert rest(tmp_path / "new") == []
-    assert get(demo, tmp_path / "new")[0].outcome is Outcome.PRESENT
+    assert get(demo, tmp_path / "new")[0].outcome is FetchOutcome.PRESENT
     assert len(server.asked) == 1
     assert server.asked[0][1]["User-Agent"].startswith("trivalent/")
 
@@ -517,7 +517,7 @@ def test_a_wrong_file_without_an_address(tmp_path: Path) -> None:
     demo = entry(OfficialFile("demo/file.bin", size=5))
     target(tmp_path).parent.mkdir()
     target(tmp_path).write_bytes(b"12345")
-    assert get(demo, tmp_path)[0].outcome is Outcome.PRESENT
+    assert get(demo, tmp_path)[0].outcome is FetchOutcome.PRESENT
     target(tmp_path).write_bytes(b"123")
     with pytest.raises(DataError, match=r"what is there is wrong: expected 5 bytes .* ask the authors"):
         get(demo, tmp_path)
@@ -534,7 +534,7 @@ def test_two_processes_do_not_write_one_file(server: Server, tmp_path: Path) -> 
         get(demo, tmp_path)
     assert "ask the authors" not in str(caught.value)
     assert server.asked == []
-    assert get(demo, tmp_path)[0].outcome is Outcome.FETCHED
+    assert get(demo, tmp_path)[0].outcome is FetchOutcome.FETCHED
     assert rest(tmp_path) == []
 
 

@@ -130,7 +130,7 @@ def packed(folder: Path, *extra: tuple[str, bytes]) -> Path:
 
 def test_a_zip_bomb(kind: tuple[Path, Loader]) -> None:
     folder, load = kind
-    refuse(packed(folder, ("big", bytes(600 << 20))), load, "at most 64 members of at most 512 MB")
+    refuse(packed(folder, ("big", bytes(600 << 20))), load, "at most 512 MiB|times the packed size")
 
 
 def test_a_list_of_a_hundred_thousand_members(kind: tuple[Path, Loader]) -> None:
@@ -141,7 +141,7 @@ def test_a_list_of_a_hundred_thousand_members(kind: tuple[Path, Loader]) -> None
         info.header_offset, info.compress_size, info.CRC = 0, 0, 0
         archive.filelist += [info] * 100_000  # names in the list alone
         archive._didModify = True
-    refuse(target, load, "a directory of more than 1 MB")
+    refuse(target, load, "a table of at most 1,048,576 bytes")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_one_disk_of_several(kind: tuple[Path, Loader]) -> None:
     end = raw.rindex(b"PK\x05\x06")
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 7)
     target.write_bytes(raw[:end] + locator + raw[end:])
-    refuse(target, load, r"a readable \.zip, got .*multiple disks")
+    refuse(target, load, r"a readable \.zip, got: .*multiple disks")
 
 
 def test_a_name_that_is_no_utf8(kind: tuple[Path, Loader]) -> None:

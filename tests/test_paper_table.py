@@ -17,7 +17,7 @@ from trivalent.core.errors import DataError, LeakageError, UsageError
 from trivalent.core.types import Modality
 from trivalent.lab.benchmarks import figures, paper_rows, paper_table
 from trivalent.lab.benchmarks.bench import Claim, judge
-from trivalent.lab.benchmarks.cross_validation import Candidate, cross_validate, joined
+from trivalent.lab.benchmarks.cross_validation import SystemPool, cross_validate, joined
 from trivalent.lab.benchmarks.registry import mosei_data
 from trivalent.lab.benchmarks.voice_face import pool
 from trivalent.lab.datasets.dataset import Dataset, Features
@@ -27,7 +27,7 @@ from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
 from trivalent.lab.problems.classification import make_problem
 
 ONE_EPOCH = replace(PAPER_TRAINING, epochs=1, validations_per_epoch=0, schedule="constant")
-QUICK = Candidate(((System(network="linear", training=ONE_EPOCH), (Modality.TEXT,)),))
+QUICK = SystemPool(((System(network="linear", training=ONE_EPOCH), (Modality.TEXT,)),))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_cross_validation_tells_a_signal_from_none(data: Dataset) -> None:
     training = replace(ONE_EPOCH, epochs=20, learning_rate=0.05)
     system = System(network="linear", training=training)
     scores = cross_validate(
-        {m: Candidate(((system, (m,)),)) for m in (Modality.TEXT, Modality.AUDIO)}, problem, [0, 1]
+        {m: SystemPool(((system, (m,)),)) for m in (Modality.TEXT, Modality.AUDIO)}, problem, [0, 1]
     )
     assert scores[Modality.TEXT].min() > 0.65
     assert scores[Modality.AUDIO].max() < 0.5
@@ -92,7 +92,7 @@ def test_cross_validation_tells_a_signal_from_none(data: Dataset) -> None:
     with pytest.raises(LeakageError):
         joined(swapped)
     with pytest.raises(UsageError, match="validations_per_epoch 1"):
-        Candidate(((System(), (Modality.TEXT,)),))
+        SystemPool(((System(), (Modality.TEXT,)),))
 
 
 def test_verdicts() -> None:

@@ -20,11 +20,11 @@ from sqlalchemy import Connection, inspect, text
 
 import analyses
 from store_samples import a_file, new_postgresql, postgresql_url
-from trivalent.core.errors import MissingExtraError, StoreError, UsageError
+from trivalent.core.errors import ConflictError, MissingExtraError, StoreError, UsageError
 from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, open_store
 from trivalent.store import database as database_module
-from trivalent.store.database import ConflictError, Database
+from trivalent.store.database import Database
 from trivalent.store.migration import upgrade
 from trivalent.store.schema import Base, UserRow
 

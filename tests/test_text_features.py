@@ -14,9 +14,9 @@ from trivalent.features.text import (
     encode,
     has_words,
     normalize,
-    pack,
     pad,
     split_sentences,
+    split_to_fit,
     tokenizer,
 )
 
@@ -130,7 +130,7 @@ def test_sentences() -> None:
 @settings(max_examples=30, deadline=None)
 def test_pack_loses_no_word_and_fits(words: list[str], limit: int) -> None:
     text = " ".join(words)
-    pieces = pack(text, max_tokens=limit)
+    pieces = split_to_fit(text, max_tokens=limit)
     assert " ".join(pieces).split() == words
     for piece in pieces:
         if len(piece.split()) > 1:  # a single word may be longer than the window
@@ -138,7 +138,7 @@ def test_pack_loses_no_word_and_fits(words: list[str], limit: int) -> None:
 
 
 def test_pack_leaves_a_short_text_whole() -> None:
-    assert pack("It works. Does it? Yes!") == ["It works. Does it? Yes!"]
-    assert pack("   ") == []
+    assert split_to_fit("It works. Does it? Yes!") == ["It works. Does it? Yes!"]
+    assert split_to_fit("   ") == []
     long = "This is a sentence. " * 60
-    assert all(len(ids) <= MAX_TOKENS for ids in encode(pack(long), max_tokens=10_000))
+    assert all(len(ids) <= MAX_TOKENS for ids in encode(split_to_fit(long), max_tokens=10_000))

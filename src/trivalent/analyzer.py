@@ -26,7 +26,7 @@ from trivalent.experts.channels import CHANNELS
 from trivalent.experts.judge import Judge
 from trivalent.experts.readings import Reading
 from trivalent.experts.text import read_texts
-from trivalent.features.text import has_words, normalize, pack
+from trivalent.features.text import has_words, normalize, split_to_fit
 from trivalent.media.kinds import Kind, kind_of
 from trivalent.speech.language import looks_english
 
@@ -304,7 +304,7 @@ class _Clock:
 
 
 def _pieces(text: str) -> list[str]:
-    pieces = pack(_checked_text(text))
+    pieces = split_to_fit(_checked_text(text))
     if len(pieces) > MAX_SENTENCES:
         raise TextError("text.many_sentences", max_sentences=MAX_SENTENCES, count=len(pieces))
     return pieces

@@ -6,37 +6,28 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from trivalent.core.archives import Archive, ArchiveLimits
 from trivalent.core.assets import sha256_of
-from trivalent.core.errors import BundleError
+from trivalent.core.errors import ArchiveError, BundleError
 
 MANIFEST = "bundle.json"
 MAX_FILE = 512 * 2**20
-MAX_TOTAL = 2 * 2**30  # of all members of a .zip, unpacked
 MAX_MEMBERS = 64
-MAX_DIRECTORY = 2**20  # of a .zip: 64 members need some kilobytes
 MAX_MANIFEST = 16 * 2**20  # of bundle.json; as Python objects it takes twenty times that
 # What wrong types and numbers in bundle.json make of the code that takes it apart.
 MALFORMED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
-# What a damaged archive makes of `zipfile`.
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
+ZIP_LIMITS = ArchiveLimits(
+    members=MAX_MEMBERS, table_bytes=2**20, member_bytes=MAX_FILE, total_bytes=2 * 2**30
 )
 
 
-def locate(path: Path) -> Path | None:
+def find_bundle(path: Path) -> Path | None:
     """Find the folder with bundle.json, or the .zip; None if there is neither.
 
     Parameters
@@ -95,43 +86,28 @@ class ZipFiles:
 
     def __init__(self, where: Path) -> None:
         self.where = where
-        try:
-            with _Directory(where) as stream, zipfile.ZipFile(stream) as archive:
-                self._members = _checked_members(archive.infolist(), where)
-        except _UNREADABLE as error:
-            raise BundleError("bundle.zip_unreadable", where=where, given=cut(error)) from error
+        with self._opened() as archive:
+            archive.by_name()
 
     def read(self, name: str) -> bytes:
         """Return the content of a member, or raise `BundleError`."""
-        info = self._members.get(name)
-        if info is None:
-            raise BundleError("bundle.member_absent", given=cut(name), where=self.where)
-        try:
-            with zipfile.ZipFile(self.where) as archive, archive.open(info) as stream:
-                # The size in the header is a claim; a zip bomb is cut off here.
-                data = stream.read(MAX_FILE + 1)
-        except _UNREADABLE as error:
-            raise BundleError(
-                "bundle.member_unreadable", name=name, where=self.where, given=cut(error)
-            ) from error
-        if len(data) > MAX_FILE:
-            raise BundleError("bundle.member_large", max_file=MAX_FILE >> 20, name=name, where=self.where)
-        return data
+        with self._opened() as archive:
+            info = archive.by_name().get(name)
+            if info is None:
+                raise BundleError("bundle.member_absent", given=cut(name), where=self.where)
+            return archive.read(info)
 
     def sha256(self, name: str) -> str:
         """Return the hash of a member."""
         return hashlib.sha256(self.read(name)).hexdigest()
 
-
-class _Directory(io.FileIO):
-    """An archive whose list of members is read: no more than a list, however long it says to be."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        wanted = MAX_DIRECTORY + 1 if size is None or size < 0 else size
-        data = super().read(min(wanted, MAX_DIRECTORY + 1))
-        if len(data) > MAX_DIRECTORY:
-            raise ValueError(f"a directory of more than {MAX_DIRECTORY >> 20} MB")
-        return data
+    @contextmanager
+    def _opened(self) -> Iterator[Archive]:
+        try:
+            with Archive(self.where, ZIP_LIMITS) as archive:
+                yield archive
+        except ArchiveError as error:
+            raise BundleError("bundle.zip", where=self.where, reason=error.message) from error
 
 
 BundleFiles = FolderFiles | ZipFiles
@@ -144,33 +120,8 @@ def cut(text: object, limit: int = 160) -> str:
 
 
 def open_files(where: Path) -> BundleFiles:
-    """Open what `locate` found."""
+    """Open what `find_bundle` found."""
     return ZipFiles(where) if where.is_file() else FolderFiles(where)
-
-
-def _checked_members(infos: Sequence[zipfile.ZipInfo], where: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name; names that leave the archive or occur twice raise, and so do bombs."""
-    sizes = [info.file_size for info in infos]
-    if len(infos) > MAX_MEMBERS or max(sizes, default=0) > MAX_FILE or sum(sizes) > MAX_TOTAL:
-        raise BundleError(
-            "bundle.large",
-            max_members=MAX_MEMBERS,
-            max_file=MAX_FILE >> 20,
-            max_total=MAX_TOTAL >> 20,
-            where=where,
-            count=len(infos),
-            sizes=sum(sizes) >> 20,
-        )
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        name = info.orig_filename  # `filename` has lost what comes after a NUL
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
-            raise BundleError("bundle.names", where=where, name=name[:80])
-        if name in members:
-            raise BundleError("bundle.twice", where=where, name=name)
-        members[name] = info
-    return members
 
 
 def read_manifest(files: BundleFiles) -> dict[str, Any]:
@@ -234,7 +185,7 @@ def check_hashes(files: BundleFiles, hashes: Mapping[str, Any]) -> None:
             )
 
 
-def pack(files: BundleFiles, names: Iterable[str]) -> bytes:
+def zipped(files: BundleFiles, names: Iterable[str]) -> bytes:
     """Make a .zip of bundle.json and the named files: the same bytes at any time, on any machine.
 
     Stored, not compressed: weights hardly shrink, and compressed bytes differ between versions of zlib.

@@ -86,13 +86,13 @@ class Graph:
 
     def logits(self, inputs: Mapping[str, NDArray[Any]]) -> FloatArray:
         """Compute `logits`, shape (n, 3), for inputs of n rows."""
-        (found,) = self.run(inputs, ["logits"])
+        (answer,) = self.run(inputs, ["logits"])
         shape = (len(next(iter(inputs.values()))), len(LABELS))
-        if np.shape(found) != shape:
+        if np.shape(answer) != shape:
             raise BundleError(
-                "bundle.answer_shape", role=self._role, name=self.name, shape=shape, found=np.shape(found)
+                "bundle.answer_shape", role=self._role, name=self.name, shape=shape, found=np.shape(answer)
             )
-        return found
+        return answer
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:

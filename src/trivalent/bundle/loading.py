@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.decision import Decision, DecisionKind
-from trivalent.bundle.files import MANIFEST, BundleFiles, check_hashes, cut, locate, open_files
+from trivalent.bundle.files import MANIFEST, BundleFiles, check_hashes, cut, find_bundle, open_files
 from trivalent.bundle.fusion import Fusion, FusionKind, Pool, softmax
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.manifest import FORMAT, parse
@@ -239,7 +239,7 @@ def open_bundle(where: str | Path) -> BundleFiles:
     """
     if isinstance(where, str) and where in installed_bundles():
         return open_files(INSTALLED / where)
-    found = locate(Path(where))
+    found = find_bundle(Path(where))
     if found is None:
         names = ", ".join(installed_bundles()) or "none"
         raise BundleError("bundle.unknown_place", names=names, manifest=MANIFEST, where=where)

@@ -179,7 +179,7 @@ def _data_spec(content: Mapping[str, Any], where: str) -> DataSpec:
 
 
 def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, ModalitySpec]:
-    found = {}
+    specs = {}
     for key, entry in content.items():
         if key not in list(Modality) or not isinstance(entry, dict) or "extractor" not in entry:
             raise BundleError(
@@ -189,7 +189,7 @@ def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, Modali
             cleaner = Cleaner.from_dict(entry.get("cleaner", {}))
         except FeatureError as error:
             raise BundleError("bundle.network_cleaner", key=key, where=where, error=error) from error
-        found[Modality(key)] = ModalitySpec(str(entry["extractor"]), cleaner)
-    if not found:
+        specs[Modality(key)] = ModalitySpec(str(entry["extractor"]), cleaner)
+    if not specs:
         raise BundleError("bundle.network_no_modality", where=where)
-    return found
+    return specs

@@ -49,7 +49,7 @@ def resolve(name: str, home: Path) -> str | Path:
     raise BundleError("shelf.unknown", known=known, name=name)
 
 
-def locate(name: str, settings: Settings) -> str | Path:
+def resolve_choice(name: str, settings: Settings) -> str | Path:
     """Turn a user's choice into what `load_bundle` takes; only the settings' own model may be a path.
 
     Raises

@@ -135,30 +135,30 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
     BundleError
         Another extractor, version or column; names both sides.
     """
-    found = _extractor_of(spec, modality)
-    if spec.extractor_version != found.version:
+    named = _extractor_of(spec, modality)
+    if spec.extractor_version != named.version:
         raise BundleError(
             "bundle.extractor_version",
-            name=found.name,
-            version=found.version,
+            name=named.name,
+            version=named.version,
             modality=modality,
             given=cut(spec.extractor_version),
         )
     need, given = _READ[Modality(modality)]
-    if need not in found.needs:
-        raise BundleError("bundle.extractor_need", need=need, modality=modality, name=found.name)
-    if spec.takes not in found.graphs or spec.takes not in given:
+    if need not in named.needs:
+        raise BundleError("bundle.extractor_need", need=need, modality=modality, name=named.name)
+    if spec.takes not in named.graphs or spec.takes not in given:
         suited = " or ".join(e.name for e in own_extractors() if spec.takes in e.graphs)
         raise BundleError(
-            "bundle.extractor_takes", takes=spec.takes, suited=suited, modality=modality, name=found.name
+            "bundle.extractor_takes", takes=spec.takes, suited=suited, modality=modality, name=named.name
         )
-    available = found.graphs[spec.takes]
+    available = named.graphs[spec.takes]
     lacking = [c for c in spec.columns if c not in available]
     if lacking:
         raise BundleError(
             "bundle.extractor_columns",
             modality=modality,
-            name=found.name,
+            name=named.name,
             count=len(lacking),
             some=_some(lacking),
             others=_some([c for c in available if c not in spec.columns]) or "nothing",
@@ -175,17 +175,17 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
 def _extractor_of(spec: ExpertSpec, modality: str) -> Extractor:
     """Look up an extractor that a bundle can rely on."""
     try:
-        found = extractor(spec.extractor)
+        named = extractor(spec.extractor)
     except UsageError:
-        found = None
+        named = None
     except FeatureError as error:
         raise BundleError("bundle.extractor_fails", modality=modality, error=error) from error
-    if found is not None and found.graphs:
-        return found
-    known = [e.name for e in own_extractors() if e.graphs]
-    known += [name for name in extractor_names() if name not in OWN]
+    if named is not None and named.graphs:
+        return named
+    names = [e.name for e in own_extractors() if e.graphs]
+    names += [name for name in extractor_names() if name not in OWN]
     raise BundleError(
-        "bundle.spec_extractor", known=list(known), modality=modality, given=cut(spec.extractor)
+        "bundle.spec_extractor", known=list(names), modality=modality, given=cut(spec.extractor)
     )
 
 

@@ -164,12 +164,12 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from trivalent.lab.datasets.fetch import Fetched, Outcome, fetch
+    from trivalent.lab.datasets.fetch import Fetched, FetchOutcome, fetch
     from trivalent.lab.datasets.registry import find_dataset
     from trivalent.lab.datasets.root import data_root
 
     def tell(done: Fetched) -> None:
-        note = "" if done.outcome is Outcome.FAILED else f"  {done.note}"  # the error tells why
+        note = "" if done.outcome is FetchOutcome.FAILED else f"  {done.note}"  # the error tells why
         say(f"{done.outcome:9}{done.path}{note}", flush=True)
 
     entry = find_dataset(arguments.name)

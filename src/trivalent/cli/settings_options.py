@@ -178,14 +178,14 @@ def user_named(accounts: Accounts, name: str) -> User:
     from trivalent.store.passwords import name_key
 
     wanted, users = name.strip(), accounts.users()
-    found = [user for user in users if user.id == wanted] or [
+    matching = [user for user in users if user.id == wanted] or [
         user for user in users if name_key(user.name) == name_key(wanted)
     ]
-    if not found:
+    if not matching:
         raise NotFoundError("cli.account", name=name)
-    if len(found) > 1:
+    if len(matching) > 1:
         choice = ", ".join(
-            f"{user.id} ({'password' if user.has_password else 'provider'})" for user in found
+            f"{user.id} ({'password' if user.has_password else 'provider'})" for user in matching
         )
-        raise UsageError("cli.account_twice", name=name, count=len(found), choice=choice)
-    return found[0]
+        raise UsageError("cli.account_twice", name=name, count=len(matching), choice=choice)
+    return matching[0]

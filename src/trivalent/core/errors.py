@@ -65,6 +65,10 @@ class TranscriptError(InputError):
     """A transcript file cannot be read as .srt, .vtt or .txt."""
 
 
+class ArchiveError(InputError):
+    """A .zip is damaged, or has more than it may hold, or members that it must not have."""
+
+
 class TextError(InputError):
     """A text holds no word to analyse."""
 
@@ -116,6 +120,10 @@ class StoreError(TrivalentError):
     """The history cannot be read or written."""
 
 
+class ConflictError(StoreError):
+    """A change would break a rule of the schema: something is taken, or has gone meanwhile."""
+
+
 class NotFoundError(StoreError):
     """No such thing, or it belongs to somebody else: the two are not told apart."""
 
@@ -136,20 +144,20 @@ class AuthenticationError(TrivalentError):
     """The name, password or key is not valid."""
 
 
-class LockedError(AuthenticationError):
+class RetryLaterError(TrivalentError):
+    """Not now: the same is worth another try in `retry_after_s`."""
+
+    def __init__(self, code: str, /, *, retry_after_s: float, **values: object) -> None:
+        super().__init__(code, **values)
+        self.retry_after_s = retry_after_s
+
+
+class LockedError(AuthenticationError, RetryLaterError):
     """Too many failures: the account is locked for a while."""
 
-    def __init__(self, code: str, /, *, retry_after_s: float, **values: object) -> None:
-        super().__init__(code, **values)
-        self.retry_after_s = retry_after_s
 
-
-class BusyError(TrivalentError):
-    """More people sign in at this moment than the server checks: come again in `retry_after_s`."""
-
-    def __init__(self, code: str, /, *, retry_after_s: float, **values: object) -> None:
-        super().__init__(code, **values)
-        self.retry_after_s = retry_after_s
+class BusyError(RetryLaterError):
+    """More people sign in at this moment than the server checks."""
 
 
 class PermissionDeniedError(TrivalentError):

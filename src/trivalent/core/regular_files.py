@@ -94,17 +94,19 @@ def sha256(path: Path, *, time_s: float, within: Path | None = None) -> tuple[st
     """
     until = time.monotonic() + time_s
     digest = hashlib.sha256()
-    with opened(path, within=within) as (stream, found):
-        left = found.size_bytes  # a file that grows is read as it was
+    with opened(path, within=within) as (stream, file_facts):
+        left = file_facts.size_bytes  # a file that grows is read as it was
         try:
             while left > 0 and (part := stream.read(min(_CHUNK, left))):
                 digest.update(part)
                 left -= len(part)
                 if time.monotonic() > until:
-                    raise LimitError("file.slow", time_s=time_s, size_bytes=found.size_bytes / 1000000.0)
+                    raise LimitError(
+                        "file.slow", time_s=time_s, size_bytes=file_facts.size_bytes / 1000000.0
+                    )
         except OSError as error:
             raise _unreadable(path, error) from error
-    return digest.hexdigest(), found
+    return digest.hexdigest(), file_facts
 
 
 def read_whole(path: Path, *, most: int) -> bytes:

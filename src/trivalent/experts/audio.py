@@ -11,7 +11,7 @@ from trivalent.core.errors import FeatureError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, FloatArray, Modality, Status, Utterance
-from trivalent.experts.channel import Begin, Channel, Limit, Progress, Spoken, View
+from trivalent.experts.channel import Begin, Channel, Progress, QualityLimit, Spoken, View
 from trivalent.experts.quality import Span, speech_to_noise
 from trivalent.experts.readings import Reading, classify_table
 from trivalent.features.extractor import Material
@@ -104,5 +104,5 @@ AUDIO = Channel(
     Modality.AUDIO,
     stage="voice",
     read=_read,
-    limits=(Limit("snr_db", 5.0),),
+    limits=(QualityLimit("snr_db", 5.0),),
 )

@@ -53,7 +53,7 @@ class Read(Protocol):
 
 
 @dataclass(frozen=True)
-class Limit:
+class QualityLimit:
     """From where down on an expert is not to be relied on.
 
     That is where macro-F1 has lost half of its margin over the constant answer, out of fold on the
@@ -82,13 +82,13 @@ class Channel:
     stage : str
         Under which its progress is told; `speech` is what remains of finding the words.
     read : callable
-    limits : tuple of Limit
+    limits : tuple of QualityLimit
     """
 
     modality: Modality
     stage: str
     read: Read
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[QualityLimit, ...] = ()
 
     def doubts(self, readings: Sequence[Reading]) -> list[Message]:
         """Say what is too bad to rely on, of the readings of all utterances."""

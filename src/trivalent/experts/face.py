@@ -13,7 +13,7 @@ from trivalent.bundle.loading import Expert
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, Modality, Status, Utterance
-from trivalent.experts.channel import Begin, Channel, Limit, Spoken, View
+from trivalent.experts.channel import Begin, Channel, QualityLimit, Spoken, View
 from trivalent.experts.quality import FaceMeasures
 from trivalent.experts.readings import Reading, classify_table
 from trivalent.features.extractor import Material
@@ -98,8 +98,8 @@ FACE = Channel(
     stage="face",
     read=_read,
     limits=(
-        Limit("face_pixels", 17.0),
-        Limit("face_brightness", 0.058),
-        Limit("face_sharpness", 0.024),
+        QualityLimit("face_pixels", 17.0),
+        QualityLimit("face_brightness", 0.058),
+        QualityLimit("face_sharpness", 0.024),
     ),
 )

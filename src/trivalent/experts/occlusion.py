@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from trivalent.bundle.loading import Expert
 from trivalent.core.errors import TextError
 from trivalent.core.types import FloatArray
-from trivalent.features.text import encode, has_words, pack, pad, tokenizer
+from trivalent.features.text import encode, has_words, pad, split_to_fit, tokenizer
 
 MAX_WORDS = 1000  # of a call: each takes one pass of the network
 
@@ -73,7 +73,7 @@ def word_effects(expert: Expert, text: str) -> tuple[WordEffect, ...]:
     if len(spans) > MAX_WORDS:
         raise TextError("analysis.occlusion_many_words", max_words=MAX_WORDS, count=len(spans))
     effects: list[FloatArray] = []
-    for piece in pack(text):
+    for piece in split_to_fit(text):
         whole = _opinion(expert, piece)
         effects += [
             whole - _opinion(expert, piece[:start] + piece[end:]) for start, end in find_words(piece)

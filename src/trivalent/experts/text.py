@@ -13,7 +13,7 @@ from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
 from trivalent.experts.readings import Reading
-from trivalent.features.text import encode, has_words, normalize, pack, pad, tokenizer
+from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
 
 FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
 
@@ -32,7 +32,7 @@ def read_texts(
     unknown = tokenizer().token_to_id("[UNK]")
     for i, utterance in enumerate(utterances):
         quality = {"words": float(len(utterance.text.split()))}
-        ids = encode(pack(normalize(utterance.text))) if has_words(utterance.text) else []
+        ids = encode(split_to_fit(normalize(utterance.text))) if has_words(utterance.text) else []
         content = [t for piece in ids for t in piece[1:-1]]
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))

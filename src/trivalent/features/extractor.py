@@ -179,15 +179,15 @@ def choose_columns(columns: Sequence[str] | None, available: Sequence[str]) -> t
     """
     if columns is None:
         return tuple(available)
-    chosen = tuple(name.strip() for name in columns)
-    for name in chosen:
+    names = tuple(name.strip() for name in columns)
+    for name in names:
         if name not in available:
             near = difflib.get_close_matches(name, available, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(available[:8])}, ..."
             raise UsageError("extract.column", count=len(available), name=name, hint=hint)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise UsageError("extract.distinct", chosen=", ".join(chosen) or "none")
-    return chosen
+    if not names or len(set(names)) < len(names):
+        raise UsageError("extract.distinct", chosen=", ".join(names) or "none")
+    return names
 
 
 __all__ = [

@@ -194,13 +194,13 @@ GLOVE = GloVeWords()
 
 def _parts(word: str) -> Iterator[str]:
     """Split a contraction as the Treebank does; GloVe 6B was trained on such words."""
-    found = _CONTRACTION.fullmatch(word)
-    if found is None:
+    match = _CONTRACTION.fullmatch(word)
+    if match is None:
         yield word
-    elif found[2] == "'":  # a closing quote or a plural's genitive: no word of its own
-        yield found[1]
+    elif match[2] == "'":  # a closing quote or a plural's genitive: no word of its own
+        yield match[1]
     else:
-        yield from found.groups()
+        yield from match.groups()
 
 
 def _read_words(path: Path) -> list[str]:

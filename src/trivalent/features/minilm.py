@@ -10,7 +10,7 @@ import numpy as np
 from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, FloatArray
 from trivalent.features.extractor import Encoder, Inputs, Material, Need, choose_columns
-from trivalent.features.text import TOKENS, encode, normalize, pack, pad
+from trivalent.features.text import TOKENS, encode, normalize, pad, split_to_fit
 
 COLUMNS: tuple[str, ...] = tuple(f"minilm_{i}" for i in range(384))
 _BATCH = 32
@@ -39,22 +39,24 @@ class MiniLM:
         columns: Sequence[str] | None = None,
     ) -> FeatureTable:
         """Encode the utterances that have words; rows at their starts."""
-        chosen = choose_columns(columns, COLUMNS)
+        columns = choose_columns(columns, COLUMNS)
         encoder = material.encoder()
         utterances = [u for u in material.words() if normalize(u.text)]
         if not utterances:
             return FeatureTable.absent(
-                self.name, self.version, columns=chosen, reason=Message("reason.no_words")
+                self.name, self.version, columns=columns, reason=Message("reason.no_words")
             )
-        owned = [(i, ids) for i, u in enumerate(utterances) for ids in encode(pack(normalize(u.text)))]
+        owned = [
+            (i, ids) for i, u in enumerate(utterances) for ids in encode(split_to_fit(normalize(u.text)))
+        ]
         owners = np.array([i for i, _ in owned])
         lengths = np.array([len(ids) for _, ids in owned], float)
         vectors = _embed(encoder, [ids for _, ids in owned])
-        own = [owners == i for i in range(len(utterances))]
-        values = np.stack([np.average(vectors[rows], axis=0, weights=lengths[rows]) for rows in own])
+        masks = [owners == i for i in range(len(utterances))]
+        values = np.stack([np.average(vectors[rows], axis=0, weights=lengths[rows]) for rows in masks])
         meta = {"texts": [u.text for u in utterances], "end_s": [u.end_s for u in utterances]}
         times = np.array([u.start_s for u in utterances])
-        return FeatureTable(self.name, self.version, COLUMNS, times, values, meta=meta).select(chosen)
+        return FeatureTable(self.name, self.version, COLUMNS, times, values, meta=meta).select(columns)
 
 
 def _embed(encoder: Encoder, pieces: Sequence[list[int]]) -> FloatArray:

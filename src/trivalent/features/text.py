@@ -102,7 +102,7 @@ def pad(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int
     return table, mask
 
 
-def pack(text: str, *, max_tokens: int = MAX_TOKENS) -> list[str]:
+def split_to_fit(text: str, *, max_tokens: int = MAX_TOKENS) -> list[str]:
     """Cut a text into pieces that fit the encoder: whole if it fits, else sentence by sentence.
 
     A sentence that is itself too long is cut between words.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trivalent.bundle.decision import Decision
-from trivalent.bundle.files import MANIFEST, locate, pack
+from trivalent.bundle.files import MANIFEST, find_bundle, zipped
 from trivalent.bundle.fusion import Pool
 from trivalent.bundle.loading import Bundle, load_any, open_bundle
 from trivalent.bundle.manifest import FORMAT, parse
@@ -111,10 +111,10 @@ def find_bundles(place: Path) -> list[Path]:
 
 
 def _candidates(place: Path) -> Iterator[Path]:
-    if locate(place) is not None:
+    if find_bundle(place) is not None:
         yield place
     elif place.is_dir():
-        yield from (path for path in sorted(place.iterdir()) if locate(path) is not None)
+        yield from (path for path in sorted(place.iterdir()) if find_bundle(path) is not None)
 
 
 def export_bundle(where: str | Path, target: Path) -> Path:
@@ -139,7 +139,7 @@ def export_bundle(where: str | Path, target: Path) -> Path:
     if target.suffix.lower() != ".zip":
         raise UsageError("bundle.zip_target", target=target)
     bundle, files = load_any(where), open_bundle(where)
-    content = pack(files, parse(files)["files"])
+    content = zipped(files, parse(files)["files"])
     with tempfile.TemporaryDirectory() as folder:
         copy = write_bytes_atomic(Path(folder) / "bundle.zip", content)
         if load_any(copy).sha256 != bundle.sha256:

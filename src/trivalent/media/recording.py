@@ -277,19 +277,19 @@ class _Scan:
             self.video_end_s = max(self.video_end_s, end_s)
 
     def warnings(self) -> list[str]:
-        found: list[str] = []
+        messages: list[str] = []
         if self.track is None and self.audio is None:
-            found.append(Message("media.no_sound"))
+            messages.append(Message("media.no_sound"))
         elif self.track is None:
-            found.append(Message("media.empty_sound"))
+            messages.append(Message("media.empty_sound"))
         if self.video is not None and not self.has_video:
-            found.append(Message("media.empty_video"))
-        found += self.audio_errors.messages("sound")
+            messages.append(Message("media.empty_video"))
+        messages += self.audio_errors.messages("sound")
         if self.builder.holes_s > 0.5:
-            found.append(Message("media.holes", seconds=self.builder.holes_s))
+            messages.append(Message("media.holes", seconds=self.builder.holes_s))
         if self.builder.disbelieved:
-            found.append(Message("media.timestamps"))
-        return found + self._shortfall()
+            messages.append(Message("media.timestamps"))
+        return messages + self._shortfall()
 
     def _shortfall(self) -> list[str]:
         announced = self.announced_s
@@ -313,10 +313,10 @@ def _video_stream(container: InputContainer) -> VideoStream | None:
     attached = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     moving = [s for s in container.streams.video if not s.disposition & attached]
     best = container.streams.best("video")
-    chosen = best if best in moving else (moving[0] if moving else None)
-    if chosen is not None and chosen.codec_context is not None:
-        chosen.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    return chosen
+    stream = best if best in moving else (moving[0] if moving else None)
+    if stream is not None and stream.codec_context is not None:
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
 
 
 def _packets(

@@ -38,7 +38,7 @@ def esc(text: object) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader("trivalent", "data/templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -46,15 +46,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {
+    environment.globals |= {
         "LABELS": LABELS,
         "GLYPHS": GLYPHS,
         "MIXED": MIXED,
         "UNSURE": UNSURE,
         "CURVE": (WIDTH, HEIGHT),
     }
-    found.filters["spaced"] = spaced
-    return found
+    environment.filters["spaced"] = spaced
+    return environment
 
 
 @dataclass(frozen=True)

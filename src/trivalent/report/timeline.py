@@ -1,6 +1,6 @@
 """The recording from left to right: verdicts, channels, pitch and loudness over one axis of time.
 
-Horizontal positions are shares of the recording, vertical ones pixels, so that a track is as wide as
+Horizontal positions are shares of the recording, vertical ones pixels, so that a lane is as wide as
 its window and its signs keep their size.
 """
 
@@ -16,7 +16,7 @@ from trivalent.report.blocks import joined
 from trivalent.report.curves import Curve, curves
 from trivalent.report.wording import GLYPHS, MIXED, UNSURE, Wording, clock, modalities_of, top_label
 
-FUSED_TOP, FUSED, OPINION = 18, 52, 28  # px: marks, stacked probabilities below them, a channel's track
+FUSED_TOP, FUSED, OPINION = 18, 52, 28  # px: marks, stacked probabilities below them, a channel's lane
 THIN, THICK = 8, 16  # px: a block is thin + weight * thick high
 GLYPH_SHARE = 0.022  # narrower blocks leave no room for a sign
 MARK_SHARE = 0.012  # nor for a question mark above: their hatching says it
@@ -50,7 +50,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Block:
-    """One utterance on one track."""
+    """One utterance on one lane."""
 
     index: int
     start_s: float
@@ -61,8 +61,8 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A track of blocks."""
+class Lane:
+    """A lane of blocks: what all say together, or a channel."""
 
     name: str
     note: str
@@ -81,12 +81,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Tracks over the recording; `notes` are (channel, why it was not used)."""
+    """Lanes over the recording; `notes` are (channel, why it was not used)."""
 
     length: float
     density: str
-    combined: Row
-    channels: tuple[Row, ...]
+    combined: Lane
+    channels: tuple[Lane, ...]
     curves: tuple[Curve, ...]
     ticks: tuple[Tick, ...]
     is_joined: bool
@@ -103,7 +103,7 @@ def timeline(analysis: Analysis, say: Wording) -> Timeline | None:
     return Timeline(
         length,
         density,
-        Row(
+        Lane(
             say("result.combined"), "", FUSED_TOP + FUSED, tuple(_combined(u, length, say) for u in blocks)
         ),
         tuple(_channel(analysis, m, blocks, length, say) for m in modalities_of(analysis)),
@@ -144,12 +144,12 @@ def _combined(u: UtteranceResult, length: float, say: Wording) -> Block:
 
 def _channel(
     analysis: Analysis, modality: Modality, blocks: Sequence[UtteranceResult], length: float, say: Wording
-) -> Row:
+) -> Lane:
     share = sum(u.modalities[modality].weight for u in analysis.utterances if modality in u.modalities)
     mean = say.percent(share / len(analysis.utterances))
     note = say("result.weight_short", share=mean) if share else say("result.not_used")
     drawn = tuple(_opinion(u, modality, length, say) for u in blocks if modality in u.modalities)
-    return Row(say.modality(modality), note, OPINION, drawn)
+    return Lane(say.modality(modality), note, OPINION, drawn)
 
 
 def _opinion(u: UtteranceResult, modality: Modality, length: float, say: Wording) -> Block:

@@ -143,16 +143,16 @@ def seal(verdict: Verdict) -> tuple[str, str]:
 
 def _tally(analysis: Analysis, say: Wording) -> str:
     """Count the classes; one utterance alone needs no count."""
-    found = analysis.utterances
-    if len(found) < 2:
+    utterances = analysis.utterances
+    if len(utterances) < 2:
         return ""
-    units = say.units(analysis.source.kind, len(found))
-    tally = say("result.tally", units=units, counts=say.counts(found))
+    units = say.units(analysis.source.kind, len(utterances))
+    tally = say("result.tally", units=units, counts=say.counts(utterances))
     doubts = [
         say(f"result.count_{name}", count=count)
         for name, count in (
-            ("unsure", sum(u.verdict.abstained for u in found)),
-            ("mixed", sum(u.mixed for u in found)),
+            ("unsure", sum(u.verdict.abstained for u in utterances)),
+            ("mixed", sum(u.mixed for u in utterances)),
         )
         if count
     ]

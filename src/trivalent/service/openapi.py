@@ -119,7 +119,7 @@ def describe(app: FastAPI, *, accounts: bool) -> dict[str, Any]:
     """Build the description once."""
     if app.openapi_schema:
         return app.openapi_schema
-    found = get_openapi(
+    document = get_openapi(
         title="Trivalent",
         version=__version__,
         description=DESCRIPTION,
@@ -127,22 +127,22 @@ def describe(app: FastAPI, *, accounts: bool) -> dict[str, Any]:
         tags=TAGS,
         license_info={"name": "MIT", "identifier": "MIT"},
     )
-    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for model in (Problem, TextRequest, MediaOptions, Change):
         _add(schemas, model)
     schemas |= components()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     if accounts:
-        found["components"]["securitySchemes"] = {
+        document["components"]["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "trivalent key create"}
         }
-        for path in found["paths"].values():
+        for path in document["paths"].values():
             for operation in path.values():
                 if "401" in operation["responses"]:
                     operation["security"] = [{"key": []}]
-    app.openapi_schema = found
-    return found
+    app.openapi_schema = document
+    return document
 
 
 def _add(schemas: dict[str, Any], model: type) -> None:

@@ -126,7 +126,9 @@ def translate(error: errors.TrivalentError) -> ProblemError | None:
             if problem is Problems.UNAUTHENTICATED:
                 return ProblemError(problem, str(error), headers={"WWW-Authenticate": "Bearer"})
             if problem.value.status in (429, 503):
-                return wait(problem, str(error), seconds=getattr(error, "retry_after_s", _UNAVAILABLE_S))
+                if isinstance(error, errors.RetryLaterError):
+                    return wait(problem, str(error), seconds=error.retry_after_s)
+                return wait(problem, str(error), seconds=_UNAVAILABLE_S)
             return ProblemError(problem, str(error))
     return None
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from trivalent.core.errors import (
     AuthenticationError,
+    ConflictError,
     NotFoundError,
     PermissionDeniedError,
     StoreError,
@@ -18,7 +19,7 @@ from trivalent.core.errors import (
 from trivalent.store import mapping, passwords, throttle
 from trivalent.store.access import Access
 from trivalent.store.audit import forget_name, note
-from trivalent.store.database import ConflictError, changed
+from trivalent.store.database import changed
 from trivalent.store.entities import Action, Actor, Deleted, Role, User
 from trivalent.store.ownership import of, possible
 from trivalent.store.removal import Removal, erase

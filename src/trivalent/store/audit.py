@@ -120,19 +120,19 @@ class Audit:
 
 
 def _conditions(query: AuditQuery) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+    where: list[ColumnElement[bool]] = []
     if query.action is not None:
-        found.append(AuditRow.action == str(query.action))
+        where.append(AuditRow.action == str(query.action))
     if query.account is not None:
         ids = possible([query.account])
-        found.append(AuditRow.actor_id.in_(ids) | AuditRow.subject_id.in_(ids))
+        where.append(AuditRow.actor_id.in_(ids) | AuditRow.subject_id.in_(ids))
     if query.since is not None:
-        found.append(AuditRow.at >= query.since)
+        where.append(AuditRow.at >= query.since)
     if query.until is not None:
-        found.append(AuditRow.at < query.until)
+        where.append(AuditRow.at < query.until)
     if query.before is not None:
-        found.append(AuditRow.id < query.before)
-    return found
+        where.append(AuditRow.id < query.before)
+    return where
 
 
 def _line(row: AuditRow) -> AuditLine:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
-from trivalent.core.errors import MissingExtraError, StorageFullError, StoreError, UsageError
+from trivalent.core.errors import ConflictError, MissingExtraError, StorageFullError, StoreError, UsageError
 from trivalent.store.privacy import create_private, make_private
 
 WAIT_S = 30.0  # for other writers, before giving up
@@ -152,10 +152,6 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
-
-
-class ConflictError(StoreError):
-    """A change would break a rule of the schema: something is taken, or has gone meanwhile."""
 
 
 def _checked(url: str) -> URL:

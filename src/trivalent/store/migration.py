@@ -45,12 +45,12 @@ def upgrade(database: Database, revision: str = "head") -> None:
         with connection.begin():
             if not database.is_sqlite:
                 lock_postgresql(connection)
-            found = _found(connection, scripts, database.place)
-            if found != scripts.get_current_head():
+            revision_there = _found(connection, scripts, database.place)
+            if revision_there != scripts.get_current_head():
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
                 _check_references(connection, database)
-        if database.is_sqlite and found in BEFORE_OVERWRITING:
+        if database.is_sqlite and revision_there in BEFORE_OVERWRITING:
             _rewrite(connection)
     # the pool keeps the connection, on which foreign keys are off
     database.engine.dispose()
@@ -97,13 +97,13 @@ def _rewrite(connection: Connection) -> None:
 def _found(connection: Connection, scripts: ScriptDirectory, place: str) -> str | None:
     """Find which schema the database has; None when it is empty."""
     head = scripts.get_current_head()
-    found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
-    if found is not None and found not in known:
-        raise StoreError("store.database_newer", head=head, place=place, found=found)
-    if found is None and (tables := inspect(connection).get_table_names()):
+    revision = MigrationContext.configure(connection).get_current_revision()
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    if revision is not None and revision not in revisions:
+        raise StoreError("store.database_newer", head=head, place=place, found=revision)
+    if revision is None and (tables := inspect(connection).get_table_names()):
         raise StoreError("store.database_foreign", place=place, tables=sorted(tables)[:5])
-    return found
+    return revision
 
 
 def _check_references(connection: Connection, database: Database) -> None:

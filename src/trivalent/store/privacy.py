@@ -23,8 +23,8 @@ def make_private(place: Path, *, within: Iterable[Path] = ()) -> None:
     if os.name != "posix" or not place.exists():
         return
     place = place.resolve()
-    found = place.stat().st_mode
-    if found & stat.S_ISVTX:
+    mode = place.stat().st_mode
+    if mode & stat.S_ISVTX:
         log.warning(
             "expected a folder of Trivalent's own, got %r, in which everybody keeps files; others may see "
             "what lies there: choose another",
@@ -46,14 +46,14 @@ def make_private(place: Path, *, within: Iterable[Path] = ()) -> None:
             str(refused[0]),
             str(place),
         )
-    elif opened and found & OTHERS:
+    elif opened and mode & OTHERS:
         log.warning(
             "others on this computer could read %d files at %r (mode %o); they are private from now on "
             "(mode %o)",
             opened,
             str(place),
-            stat.S_IMODE(found),
-            stat.S_IMODE(found) & ~OTHERS,
+            stat.S_IMODE(mode),
+            stat.S_IMODE(mode) & ~OTHERS,
         )
 
 

@@ -108,15 +108,15 @@ def erase(
     total = Deleted()
     while True:
         with removal(database, folders) as gone:
-            found = [
+            ids = [
                 gone.session.scalars(select(table.id).where(where).limit(PORTION)).all()
                 for table, where in ((JobRow, jobs), (AnalysisRow, analyses))
             ]
-            if any(found):
-                gone.delete_jobs(JobRow.id.in_(found[0]))
-                gone.delete_analyses(AnalysisRow.id.in_(found[1]))
+            if any(ids):
+                gone.delete_jobs(JobRow.id.in_(ids[0]))
+                gone.delete_analyses(AnalysisRow.id.in_(ids[1]))
             else:
                 end(gone, total)
         total = total.plus(gone.deleted)
-        if not any(found):
+        if not any(ids):
             return total

@@ -112,14 +112,14 @@ def conditions(query: Query, owner_id: str) -> list[ColumnElement[bool]]:
     if len(query.text) > TEXT_LIMIT:
         raise UsageError("history.search_text", text_limit=TEXT_LIMIT, count=len(query.text))
     row = AnalysisRow
-    found = [of(owner_id, row)]
+    where = [of(owner_id, row)]
     if query.labels:
-        found.append(row.label.in_(query.labels))
+        where.append(row.label.in_(query.labels))
     try:
         if query.since is not None:
-            found.append(row.created >= _utc(query.since))
+            where.append(row.created >= _utc(query.since))
         if query.until is not None:
-            found.append(row.created < _utc(query.until))
+            where.append(row.created < _utc(query.until))
     except ValueError as error:
         raise UsageError("history.search_zone", error=error) from error
     for column, value in (
@@ -129,13 +129,13 @@ def conditions(query: Query, owner_id: str) -> list[ColumnElement[bool]]:
         (row.batch_id, query.batch),
     ):
         if value is not None:
-            found.append(column == storable(value))
+            where.append(column == storable(value))
     if query.abstained is not None:
-        found.append(row.abstained.is_(query.abstained))
+        where.append(row.abstained.is_(query.abstained))
     if query.tag is not None:
         tagged = select(TagRow.analysis_id).where(of(owner_id, TagRow), TagRow.tag == storable(query.tag))
-        found.append(row.id.in_(tagged))
+        where.append(row.id.in_(tagged))
     if words := folded(query.text).split():
         said = [TextRow.words.contains(word, autoescape=True) for word in words]
-        found.append(row.id.in_(select(TextRow.analysis_id).where(of(owner_id, TextRow), *said)))
-    return found
+        where.append(row.id.in_(select(TextRow.analysis_id).where(of(owner_id, TextRow), *said)))
+    return where

@@ -94,14 +94,14 @@ def _network(address: str | None) -> str | None:
     ('192.0.2.7', '2001:db8:1:2::/64', '192.0.2.7', None)
     """
     try:
-        found = ipaddress.ip_address((address or "").partition("%")[0])
+        ip = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
         return None  # a name or nothing: no address to count under
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is None:
-            return None if found.is_loopback else str(ipaddress.ip_network((found, 64), strict=False))
-        found = found.ipv4_mapped
-    return None if found.is_loopback else str(found)
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is None:
+            return None if ip.is_loopback else str(ipaddress.ip_network((ip, 64), strict=False))
+        ip = ip.ipv4_mapped
+    return None if ip.is_loopback else str(ip)
 
 
 def _in_words(seconds: float) -> Message:

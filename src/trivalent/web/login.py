@@ -28,17 +28,17 @@ TICKET_S = 60.0
 
 def admit() -> bool:
     """Find the user of this session; tells whether somebody is there."""
-    found = _present()
+    admission = _present()
     before: Admission | None = st.session_state.get("admission")
-    if before is not None and (found is None or before.user_id != found.user_id):
+    if before is not None and (admission is None or before.user_id != admission.user_id):
         leave_nothing()  # the session ended elsewhere, or the account was closed
-    if found is None:
+    if admission is None:
         return False
-    if state.settings().auth is Auth.OIDC and (before is None or before.user_id != found.user_id):
-        state.store().accounts.let_in(found.user_id, acting.address())
-    st.session_state["admission"] = found
+    if state.settings().auth is Auth.OIDC and (before is None or before.user_id != admission.user_id):
+        state.store().accounts.let_in(admission.user_id, acting.address())
+    st.session_state["admission"] = admission
     if socket := st.context.headers.get(HEADER):  # a page without a browser has none
-        VISITS.enter(state.session_id(), socket, found)
+        VISITS.enter(state.session_id(), socket, admission)
     return True
 
 
@@ -48,14 +48,14 @@ def _present() -> Admission | None:
     if auth is Auth.NONE:
         return _admission(accounts.local_user())
     if auth is Auth.OIDC:
-        found = _from_provider()
-        return None if found is None else _admission(found)
+        user = _from_provider()
+        return None if user is None else _admission(user)
     token = st.session_state.get("token") or remembered()
-    found = accounts.session_user(token) if token else None
-    if found is None:
+    user = accounts.session_user(token) if token else None
+    if user is None:
         return None
     st.session_state["token"] = token
-    return _admission(found, token)
+    return _admission(user, token)
 
 
 def _admission(user: User, token: str | None = None) -> Admission:
@@ -111,7 +111,7 @@ def _ask_password() -> None:
 def _try(name: str, password: str) -> None:
     accounts = state.store().accounts
     try:
-        found = accounts.verify(name, password, address=acting.address())
+        user = accounts.verify(name, password, address=acting.address())
     except BusyError as error:
         st.warning(t("login.busy", count=math.ceil(error.retry_after_s)), icon=":material/hourglass_top:")
         return
@@ -122,7 +122,7 @@ def _try(name: str, password: str) -> None:
     except AuthenticationError:
         st.error(t("login.wrong"), icon=":material/error:")
         return
-    enter(found)
+    enter(user)
     st.rerun()
 
 

@@ -142,10 +142,10 @@ class _Socket:
     async def _passed(self, message: Message) -> Message | None:
         """Return a message as it may pass; None where it may not."""
         data = message.get("bytes")
-        known = self.visits.at(self.name)
+        visit = self.visits.at(self.name)
         if data is None:
             return await self._close(MALFORMED)
-        if len(data) > (STRANGERS_BYTES if known is None else MESSAGE_BYTES):
+        if len(data) > (STRANGERS_BYTES if visit is None else MESSAGE_BYTES):
             return await self._close(TOO_LARGE)
         said = BackMsg()
         try:
@@ -156,11 +156,11 @@ class _Socket:
         if kind in HARMLESS:
             return message
         if kind == "rerun_script":
-            if known and await self._holds():
+            if visit and await self._holds():
                 self._whole = False
                 return message
-            return self._whole_page(said, filled=known is None)
-        if _is_wanted(said) and known and await self._holds():
+            return self._whole_page(said, filled=visit is None)
+        if _is_wanted(said) and visit and await self._holds():
             return message
         self._drop(str(kind))
         return None

@@ -61,29 +61,29 @@ def settings() -> Settings:
 
 def services() -> Services:
     """Store and runner, opened once per process."""
-    chosen = settings()
-    key = chosen.to_json()
+    configured = settings()
+    key = configured.to_json()
     with _starting:
         if key not in _running:
-            _running[key] = _start(chosen)
+            _running[key] = _start(configured)
         return _running[key]
 
 
-def _start(chosen: Settings) -> Services:
+def _start(configured: Settings) -> Services:
     from trivalent.store import Actor, Origin, open_store
     from trivalent.work.pool import Pool
     from trivalent.work.runner import JobRunner
 
-    opened, frames = open_store(chosen, Actor(origin=Origin.APP)), RecentFrames()
-    runner = JobRunner(opened, chosen, finished=frames.add)
+    opened, frames = open_store(configured, Actor(origin=Origin.APP)), RecentFrames()
+    runner = JobRunner(opened, configured, finished=frames.add)
     runner.start()
     pool = Pool(
         CHILDREN,
         waiting=WAITING,
-        waiting_each=WAITING if chosen.auth is Auth.NONE else WAITING // 4,
-        temporary=chosen.home / TEMPORARY,
+        waiting_each=WAITING if configured.auth is Auth.NONE else WAITING // 4,
+        temporary=configured.home / TEMPORARY,
     )
-    return Services(chosen, opened, runner, Scratch(chosen.home), frames, pool)
+    return Services(configured, opened, runner, Scratch(configured.home), frames, pool)
 
 
 @atexit.register
@@ -189,9 +189,9 @@ def ask_child(task: str, time_s: float, **arguments: Any) -> dict[str, Any]:
 
 def bundle_place(name: str) -> str:
     """Where a bundle lies, or its name if the package has it."""
-    from trivalent.bundle.shelf import locate
+    from trivalent.bundle.shelf import resolve_choice
 
-    return str(locate(name, settings()))
+    return str(resolve_choice(name, settings()))
 
 
 @lru_cache(maxsize=4)
@@ -221,8 +221,8 @@ def media_url(path: Path) -> str:
     from trivalent.web.access_tickets import TICKETS, Play
     from trivalent.web.routes import PREFIX
 
-    known: dict[str, str] = st.session_state.setdefault("media_tickets", {})
-    if TICKETS.look(known.get(str(path), "")) is None:
+    tickets: dict[str, str] = st.session_state.setdefault("media_tickets", {})
+    if TICKETS.look(tickets.get(str(path), "")) is None:
         right, who = Play(path, passing=path.is_relative_to(settings().home / "sessions")), admission()
-        known[str(path)] = TICKETS.issue(right, owner=who.user_id, seconds=MEDIA_S, holds=who.holds)
-    return f"{PREFIX}/media/{known[str(path)]}"
+        tickets[str(path)] = TICKETS.issue(right, owner=who.user_id, seconds=MEDIA_S, holds=who.holds)
+    return f"{PREFIX}/media/{tickets[str(path)]}"

@@ -242,10 +242,10 @@ def analyze_task(task: Task, worker: Worker, *, cancelled: Callable[[], bool] | 
         The outcome cannot be written: nothing more can be finished.
     """
     started = time.monotonic()
-    found, digest, words, analysis, reason = Facts(), None, None, None, None
+    file_facts, digest, words, analysis, reason = Facts(), None, None, None, None
     try:
-        found = facts(task.path, within=task.within)  # what takes too long to hash is known by these
-        digest, found = sha256(task.path, time_s=task.limits.time_s, within=task.within)
+        file_facts = facts(task.path, within=task.within)  # what takes too long to hash is known by these
+        digest, file_facts = sha256(task.path, time_s=task.limits.time_s, within=task.within)
         if task.transcript is not None:
             words = read_whole(task.transcript, most=MAX_BYTES)
         analysis = worker.child(task.limits).analyze(
@@ -266,7 +266,7 @@ def analyze_task(task: Task, worker: Worker, *, cancelled: Callable[[], bool] | 
         "schema": SCHEMA,
         "digest": _digest(task.options),
         "file": task.shown,
-        **asdict(found),
+        **asdict(file_facts),
         "sha256": digest,
         "transcript_sha256": _mark(words, named=task.transcript is not None),
         "status": status,
@@ -276,7 +276,7 @@ def analyze_task(task: Task, worker: Worker, *, cancelled: Callable[[], bool] | 
     }
     task.record.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomic(task.record, json.dumps(record) + "\n")
-    return Outcome(task.shown, status, reason, found.size_bytes, seconds)
+    return Outcome(task.shown, status, reason, file_facts.size_bytes, seconds)
 
 
 _digests: dict[AnalyzerOptions, str] = {}

@@ -5,24 +5,21 @@ Names inside an archive are only shown; where a member is unpacked to is our cho
 
 from __future__ import annotations
 
-import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from trivalent.core.archives import table_bytes
+from trivalent.core.archives import Archive, ArchiveLimits
+from trivalent.core.errors import ArchiveError
 from trivalent.core.outside import clean_file_name
 from trivalent.media.kinds import SUFFIXES
 
 MAX_FILES = 500
 MAX_TOTAL_FACTOR = 20  # times the largest single file, unpacked
 MAX_TABLE = 4 << 20  # bytes of the archive's own table, which is read as a whole
-MAX_RATIO = 200  # recordings hardly shrink; a bomb does, a thousandfold
-_CHUNK = 1 << 20
-_UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
+_UTF8_FLAG = 0x800
 
 
 class Reason(StrEnum):
@@ -42,6 +39,21 @@ class Reason(StrEnum):
     QUEUE = "queue"
 
 
+# Why an archive is refused, or a member of it, by the code of the error that says so.
+_REASONS = {
+    "archive.unreadable": Reason.NO_ZIP,
+    "archive.table": Reason.MANY,
+    "archive.members": Reason.MANY,
+    "archive.large": Reason.TOTAL,
+    "archive.ratio": Reason.BOMB,
+    "archive.links": Reason.LINK,
+    "archive.password": Reason.ENCRYPTED,
+    "archive.member": Reason.LARGE,
+    "archive.damaged": Reason.DAMAGED,
+    "archive.bytes": Reason.DAMAGED,
+}
+
+
 @dataclass(frozen=True)
 class Taken:
     """A file to analyse: what to call it, and where it lies."""
@@ -58,10 +70,10 @@ class Refused:
     reason: Reason
 
 
-Outcome = Taken | Refused
+Examined = Taken | Refused
 
 
-def examine(name: str, path: Path) -> Outcome:
+def examine(name: str, path: Path) -> Examined:
     """Look at one file that is no archive.
 
     Parameters
@@ -77,7 +89,7 @@ def examine(name: str, path: Path) -> Outcome:
     return Refused(shown, Reason.NESTED) if zipfile.is_zipfile(path) else Taken(shown, path)
 
 
-def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[Outcome]:
+def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[Examined]:
     """Unpack an archive member by member; what is wrong with one does not hinder the others.
 
     Parameters
@@ -95,70 +107,33 @@ def unpack(name: str, archive: Path, folder: Path, *, largest: int) -> Iterator[
     Taken or Refused
         In the order of the archive. Folders and what file managers hide in archives are passed over.
     """
+    limits = ArchiveLimits(MAX_FILES, MAX_TABLE, largest, MAX_TOTAL_FACTOR * largest)
     try:
-        if table_bytes(archive) > MAX_TABLE:
-            yield Refused(_shown(name), Reason.MANY)
-            return
-        with zipfile.ZipFile(archive) as opened:
-            members = [info for info in opened.infolist() if not _folder(info) and not _hidden(info)]
-            if problem := _whole(members, largest):
-                yield Refused(_shown(name), problem)
-                return
-            for number, info in enumerate(members):
-                yield _member(opened, info, folder / f"member-{number}", largest=largest)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        with Archive(archive, limits, hidden=_hidden) as opened:
+            if not opened.members:
+                yield Refused(_shown(name), Reason.EMPTY)
+            for number, info in enumerate(opened.members):
+                yield _member(opened, info, folder / f"member-{number}")
+    except ArchiveError as error:
+        yield Refused(_shown(name), _REASONS[error.message.code])
+    except OSError:
         yield Refused(_shown(name), Reason.NO_ZIP)
 
 
-def _whole(members: list[zipfile.ZipInfo], largest: int) -> Reason | None:
-    total = sum(info.file_size for info in members)
-    packed = sum(info.compress_size for info in members)
-    if not members:
-        return Reason.EMPTY
-    if len(members) > MAX_FILES:
-        return Reason.MANY
-    if total > MAX_TOTAL_FACTOR * largest:
-        return Reason.TOTAL
-    return Reason.BOMB if total > MAX_RATIO * max(packed, 1) else None
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, *, largest: int) -> Outcome:
+def _member(archive: Archive, info: zipfile.ZipInfo, path: Path) -> Examined:
     name = _shown(_decoded(info))
-    if reason := _announced(info, name, largest):
-        return Refused(name, reason)
-    left = info.file_size
-    try:
-        with archive.open(info) as source, path.open("xb") as sink:
-            while chunk := source.read(_CHUNK):
-                left -= len(chunk)
-                if left < 0:  # the size in the directory is a claim
-                    raise zipfile.BadZipFile("more than announced")
-                sink.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError):
-        path.unlink(missing_ok=True)
-        return Refused(name, Reason.DAMAGED)
-    found = examine(name, path)
-    if isinstance(found, Refused):
-        path.unlink()
-    return found
-
-
-def _announced(info: zipfile.ZipInfo, name: str, largest: int) -> Reason | None:
-    """Find what can be told without unpacking."""
     suffix = Path(name).suffix.lower()
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        return Reason.LINK
-    if info.flag_bits & _ENCRYPTED_FLAG:
-        return Reason.ENCRYPTED
-    if info.file_size > largest:
-        return Reason.LARGE
-    if suffix == ".zip":
-        return Reason.NESTED
-    return None if suffix in SUFFIXES else Reason.UNSUPPORTED
-
-
-def _folder(info: zipfile.ZipInfo) -> bool:
-    return info.filename.endswith("/")  # `is_dir` cannot bear an empty name
+    try:
+        archive.check(info)
+        if suffix not in SUFFIXES:
+            return Refused(name, Reason.NESTED if suffix == ".zip" else Reason.UNSUPPORTED)
+        archive.copy(info, path)
+    except ArchiveError as error:
+        return Refused(name, _REASONS[error.message.code])
+    examined = examine(name, path)
+    if isinstance(examined, Refused):
+        path.unlink()
+    return examined
 
 
 def _hidden(info: zipfile.ZipInfo) -> bool:

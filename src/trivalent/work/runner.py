@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from trivalent.bundle.shelf import locate
+from trivalent.bundle.shelf import resolve_choice
 from trivalent.core.analysis import Analysis
 from trivalent.core.errors import CancelledError, StoreError, TrivalentError
 from trivalent.core.options import AnalyzerOptions
@@ -146,7 +146,7 @@ class _Work:
         options = claim.job.options
         try:
             chosen = AnalyzerOptions.from_dict({"model": settings.model, **options})
-            model = str(locate(chosen.model, settings))
+            model = str(resolve_choice(chosen.model, settings))
             analysis = self.analyzer.analyze(
                 claim.path,
                 name=claim.job.name,

@@ -62,20 +62,20 @@ def find_sources(source: Path, *, results: Path | None = None) -> Sources:
         Nothing is there, or the list has no such column.
     """
     if source.suffix.lower() == ".csv" and not source.is_dir():
-        found = _listed(source)
+        sources = _listed(source)
     else:
-        found = _walked(source, results)
-    if not found.paths:
-        closed = "".join(f"; {name} cannot be read: {reason}" for name, reason in found.unreadable[:1])
+        sources = _walked(source, results)
+    if not sources.paths:
+        closed = "".join(f"; {name} cannot be read: {reason}" for name, reason in sources.unreadable[:1])
         raise InputError("batch.nothing", source=source, closed=closed)
-    return found
+    return sources
 
 
 def _walked(folder: Path, results: Path | None) -> Sources:
     if not folder.is_dir():
         raise InputError("batch.source", folder=folder)
     within = folder.resolve()
-    found = Sources(within=within)
+    sources = Sources(within=within)
     passed_over = None if results is None else results.resolve()
     waiting = [folder]  # not a recursion: folders may be nested deeper than Python's stack
     while waiting:
@@ -84,14 +84,14 @@ def _walked(folder: Path, results: Path | None) -> Sources:
             with os.scandir(place) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            found.unreadable.append((str(place), error.strerror or str(error)))
+            sources.unreadable.append((str(place), error.strerror or str(error)))
             continue
-        folders = list(_sorted_out(found, folder, inside))
+        folders = list(_sorted_out(sources, folder, inside))
         waiting += [f for f in reversed(folders) if within / f.relative_to(folder) != passed_over]
-    return found
+    return sources
 
 
-def _sorted_out(found: Sources, folder: Path, entries: list[os.DirEntry[str]]) -> Iterator[Path]:
+def _sorted_out(sources: Sources, folder: Path, entries: list[os.DirEntry[str]]) -> Iterator[Path]:
     """Note the files among the entries of one folder, and yield the folders to walk through."""
     for entry in entries:
         path, hidden = Path(entry.path), entry.name.startswith(".")
@@ -99,16 +99,16 @@ def _sorted_out(found: Sources, folder: Path, entries: list[os.DirEntry[str]]) -
             if not hidden:
                 yield path
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
-            found.linked += not hidden
+            sources.linked += not hidden
         elif hidden or path.suffix.lower() not in SUFFIXES:
-            found.ignored += 1
+            sources.ignored += 1
         else:
-            found.paths.append(path)
-            found.shown.append(path.relative_to(folder).as_posix())
+            sources.paths.append(path)
+            sources.shown.append(path.relative_to(folder).as_posix())
 
 
 def _listed(path: Path) -> Sources:
-    found = Sources()
+    sources = Sources()
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -118,10 +118,10 @@ def _listed(path: Path) -> Sources:
                 if not (row["path"] or "").strip():
                     continue
                 file = path.parent / row["path"]
-                found.paths.append(file)
-                found.shown.append(row["path"])
+                sources.paths.append(file)
+                sources.shown.append(row["path"])
                 if row.get("transcript"):
-                    found.transcripts[file] = path.parent / row["transcript"]
+                    sources.transcripts[file] = path.parent / row["transcript"]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError("batch.list", path=path, error=error) from error
-    return found
+    return sources

@@ -49,12 +49,12 @@ def check_columns(names: Sequence[str] | None) -> tuple[str, ...]:
     """
     if names is None:
         return COLUMNS
-    chosen = (names,) if isinstance(names, str) else tuple(names)
-    for name in chosen:
+    columns = (names,) if isinstance(names, str) else tuple(names)
+    for name in columns:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COLUMNS)}"
             raise FeatureError("covarep.column", name=name, hint=hint)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise FeatureError("covarep.distinct", chosen=", ".join(chosen) or "none")
-    return chosen
+    if not columns or len(set(columns)) < len(columns):
+        raise FeatureError("covarep.distinct", chosen=", ".join(columns) or "none")
+    return columns

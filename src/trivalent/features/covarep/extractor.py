@@ -85,7 +85,7 @@ def covarep(
     >>> float(np.nanmedian(table.column("F0")))
     125.0
     """
-    chosen = check_columns(columns)
+    columns = check_columns(columns)
     if rd not in get_args(Variant):
         raise FeatureError("covarep.rd", variants=" or ".join(get_args(Variant)), rd=rd)
     creak = load_creak_network(creak_weights) if creak_weights is not None else None
@@ -100,17 +100,17 @@ def covarep(
         "rd": rd,
         "seed": seed,
         "creak_network": "trivalent" if creak is None else "toolbox",
-        "uncomputed": _too_short(samples, chosen),
+        "uncomputed": _too_short(samples, columns),
     }
-    if reason := _nothing_to_compute(samples, chosen, strict=strict):
-        return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
-    values = np.concatenate([_values(piece, chosen) for piece in _pieces(samples, grid, options)])
+    if reason := _nothing_to_compute(samples, columns, strict=strict):
+        return FeatureTable.absent(NAME, VERSION, columns=columns, reason=reason, meta=meta)
+    values = np.concatenate([_values(piece, columns) for piece in _pieces(samples, grid, options)])
     if not np.isfinite(values).any():
         reason = Message("reason.hardly_sound")
-        return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
-    meta["uncomputed"] = _without_value(values, chosen) | meta["uncomputed"]
+        return FeatureTable.absent(NAME, VERSION, columns=columns, reason=reason, meta=meta)
+    meta["uncomputed"] = _without_value(values, columns) | meta["uncomputed"]
     values[np.isnan(values) if strict else ~np.isfinite(values)] = 0.0 if strict else np.nan
-    return FeatureTable(NAME, VERSION, chosen, (grid - 1) / FS, values, meta=meta)
+    return FeatureTable(NAME, VERSION, columns, (grid - 1) / FS, values, meta=meta)
 
 
 def _pieces(samples: Array, grid: Array, options: Options) -> Iterator[Recording]:
@@ -127,21 +127,21 @@ def _pieces(samples: Array, grid: Array, options: Options) -> Iterator[Recording
         yield Recording(samples[first:last], rows - first, options)
 
 
-def _values(recording: Recording, chosen: Sequence[str]) -> Array:
+def _values(recording: Recording, columns: Sequence[str]) -> Array:
     """Compute the chosen columns, shape (rows, columns)."""
-    values = np.empty((recording.grid.size, len(chosen)))
+    values = np.empty((recording.grid.size, len(columns)))
     for group in GROUPS:
-        here = [i for i, name in enumerate(chosen) if name in group.columns]
+        here = [i for i, name in enumerate(columns) if name in group.columns]
         if here:
-            values[:, here] = group.compute(recording)[:, [group.columns.index(chosen[i]) for i in here]]
+            values[:, here] = group.compute(recording)[:, [group.columns.index(columns[i]) for i in here]]
     return values
 
 
-def _without_value(values: Array, chosen: Sequence[str]) -> dict[str, str]:
+def _without_value(values: Array, columns: Sequence[str]) -> dict[str, str]:
     """Columns without any value, and what they lack."""
     needs = {name: group.needs for group in GROUPS for name in group.columns}
-    known = np.isfinite(values)
-    return {name: f"needs {needs[name]}" for i, name in enumerate(chosen) if not known[:, i].any()}
+    present = np.isfinite(values)
+    return {name: f"needs {needs[name]}" for i, name in enumerate(columns) if not present[:, i].any()}
 
 
 def _hop_samples(hop_s: float) -> int:
@@ -151,22 +151,22 @@ def _hop_samples(hop_s: float) -> int:
     return int(round_half_away(hop_s * FS))
 
 
-def _too_short(samples: Array, chosen: Sequence[str]) -> dict[str, str]:
+def _too_short(samples: Array, columns: Sequence[str]) -> dict[str, str]:
     """Columns that need a longer recording, and what they need."""
     return {
         name: f"needs at least {group.needs_s:g} s"
         for group in GROUPS
         for name in group.columns
-        if name in chosen and samples.size < group.needs_s * FS
+        if name in columns and samples.size < group.needs_s * FS
     }
 
 
-def _nothing_to_compute(samples: Array, chosen: Sequence[str], *, strict: bool) -> Message | None:
-    short = _too_short(samples, chosen)
-    if len(short) == len(chosen):
-        least = min(group.needs_s for group in GROUPS if set(group.columns) & set(chosen))
+def _nothing_to_compute(samples: Array, columns: Sequence[str], *, strict: bool) -> Message | None:
+    short = _too_short(samples, columns)
+    if len(short) == len(columns):
+        least = min(group.needs_s for group in GROUPS if set(group.columns) & set(columns))
         names = [name for group in GROUPS if group.needs_s == least for name in group.columns]
-        first = next(name for name in names if name in chosen)
+        first = next(name for name in names if name in columns)
         return Message("reason.short_sound", seconds=samples.size / FS, column=first, needed=least)
     if not strict and np.ptp(samples) == 0:
         return Message("reason.silence")

@@ -119,21 +119,21 @@ def _metrics(
     name = of.label if minority is None else "minority"
 
     def by(labels: IntArray, codes: IntArray) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        metrics: dict[str, Any] = {
             "accuracy": float((codes == labels).mean()),
             "confusion": confusion_matrix(labels, codes, classes=classes),
         }
         if classes == len(Sentiment):
             scores = class_scores(labels, codes)
-            found |= {
+            metrics |= {
                 "macro_f1": macro_f1(labels, codes),
                 "balanced_accuracy": macro_recall(labels, codes),
                 f"{name}_f1": float(scores["f1"][of]),
                 f"{name}_recall": float(scores["recall"][of]),
             }
             if probabilities is not None:
-                found["ece"] = expected_calibration_error(labels, probabilities)
-        return found
+                metrics["ece"] = expected_calibration_error(labels, probabilities)
+        return metrics
 
     return by
 
@@ -143,8 +143,8 @@ def interval(values: Sequence[float] | NDArray[np.float64]) -> Value:
     x = np.asarray(values, np.float64)
     if len(x) < 2 or np.ptp(x) == 0:
         return Value(float(x.mean()))
-    found = seed_interval(x)
-    return Value(found.mean, found.low, found.high)
+    t_interval = seed_interval(x)
+    return Value(t_interval.mean, t_interval.low, t_interval.high)
 
 
 def constant_rows(bench: Bench, result: Result, problem: Problem) -> None:
@@ -240,12 +240,12 @@ def score_intervals(name: str, probabilities: FloatArray, part: Part) -> dict[st
             "negative_f1": lambda y, q: float(class_scores(y, q.argmax(1))["f1"][Sentiment.NEGATIVE]),
             "ece": expected_calibration_error,
         }
-        found = {}
+        values = {}
         for metric, function in single.items():
             low, high = bootstrap_interval(
                 function, labels, probabilities=p, groups=part.groups.tolist(), rounds=1000
             )
-            found[metric] = Value(float(function(labels, p)), low, high)
-        return found
+            values[metric] = Value(float(function(labels, p)), low, high)
+        return values
 
     return part.score(name, probabilities, seed=0, by=by)

@@ -61,17 +61,17 @@ def read_corpora(
     DataError
         None can be read.
     """
-    found: dict[str, Dataset] = {}
+    corpora: dict[str, Dataset] = {}
     for name in names:
         try:
-            found[name] = (
+            corpora[name] = (
                 _transcripts(root) if name == MOSEI else find_dataset(name).read(root, CORPORA[name])
             )
         except DataError as error:
             log.warning("%s is left out: %s", name, error)
-    if not found:
+    if not corpora:
         raise DataError("benchmark.no_data", names=" or ".join(names), root=root)
-    return found, tuple(name for name in names if name not in found)
+    return corpora, tuple(name for name in names if name not in corpora)
 
 
 def _transcripts(root: Path) -> Dataset:

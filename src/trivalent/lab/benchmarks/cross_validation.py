@@ -24,7 +24,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SystemPool:
     """A pool of systems, each on some modalities; their probabilities are averaged.
 
     Attributes
@@ -78,7 +78,7 @@ def rows_of(part: Part, rows: NDArray[np.bool_], role: Role) -> Part:
 
 
 def cross_validate(
-    candidates: Mapping[str, Candidate], problem: Problem, seeds: Sequence[int]
+    candidates: Mapping[str, SystemPool], problem: Problem, seeds: Sequence[int]
 ) -> dict[str, NDArray[np.float64]]:
     """Judge candidates out of fold.
 

@@ -157,15 +157,17 @@ class FusionStudy:
         prefix = f"{self.name}: "
         for name in score_constants(self.bench, self.problem, prefix=prefix, minority=self.minority):
             self.bench.add(self.result, name)
-        for own in self.subsets():
-            problem = make_problem(self.data, modalities=own)
-            if len(own) == 1:
-                self.score_rates(f"{SINGLE} on {own[0]}", "plain", self.train(SINGLE, problem), problem)
+        for modalities in self.subsets():
+            problem = make_problem(self.data, modalities=modalities)
+            if len(modalities) == 1:
+                self.score_rates(
+                    f"{SINGLE} on {modalities[0]}", "plain", self.train(SINGLE, problem), problem
+                )
             for network in DISSECTED:
                 # Concatenation of one modality is `single`.
-                if (len(own) > 1 or network != "concatenation") and network in self.networks:
+                if (len(modalities) > 1 or network != "concatenation") and network in self.networks:
                     trained = self.train(network, problem)
-                    name = f"{network} on {subset_name(own)}"
+                    name = f"{network} on {subset_name(modalities)}"
                     self.add(
                         self.row(name, "plain", missing(0)),
                         trained.probabilities(problem.parts.test),
@@ -193,10 +195,10 @@ class FusionStudy:
 
     def score_subsets(self, network: str, training: str, trained: Trained) -> None:
         """Score with whole modalities away, which the network was trained with."""
-        for own in self.subsets():
-            absent = [m for m in self.modalities if m not in own]
+        for subset in self.subsets():
+            absent = [m for m in self.modalities if m not in subset]
             on_test = trained.probabilities(self.problem.parts.test, absent=absent)
-            self.add(self.row(network, training, f"{subset_name(own)} only"), on_test, self.problem)
+            self.add(self.row(network, training, f"{subset_name(subset)} only"), on_test, self.problem)
 
     def add(
         self, row: str, probabilities: NDArray[np.float64], problem: Problem, *, note: str = ""
@@ -209,8 +211,8 @@ class FusionStudy:
     def add_means(self, training: str) -> None:
         """Average the figures of all networks, seed by seed."""
         for rate in RATES:
-            own = [self.bench.figures[self.row(n, training, missing(rate))] for n in self.networks]
-            mean: Figures = {key: np.mean([f[key] for f in own], axis=0) for key in own[0]}
+            figures = [self.bench.figures[self.row(n, training, missing(rate))] for n in self.networks]
+            mean: Figures = {key: np.mean([f[key] for f in figures], axis=0) for key in figures[0]}
             row = self.row(MEAN, training, missing(rate))
             self.bench.figures[row] = mean
             self.bench.add(self.result, row)
@@ -246,7 +248,7 @@ class FusionStudy:
         def named(text: str, better: tuple[str, str, str], worse: tuple[str, str, str]) -> Claim:
             return Claim(f"{self.name}: {text}", self.row(*better), self.row(*worse))
 
-        found = [
+        claims = [
             named(
                 "modality dropout helps where half of the values are missing, mean of networks",
                 (MEAN, dropped, half),
@@ -259,7 +261,7 @@ class FusionStudy:
             ),
         ]
         rest = [n for n in self.networks if n != "linear"] if "linear" in self.networks else []
-        found += [
+        claims += [
             named(f"{n} beats linear fusion", (n, plain, whole), ("linear", plain, whole)) for n in rest
         ]
-        return found
+        return claims

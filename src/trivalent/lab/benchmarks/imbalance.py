@@ -203,13 +203,15 @@ def run_imbalance(problems: Sequence[Imbalanced], *, seeds: Sequence[int]) -> tu
     )
     best: dict[str, Any] = {}
     claims: list[dict[str, Any]] = []
-    for own in problems:
-        constants = score_constants(table.bench, own.problem, prefix=f"{own.name}: ", minority=own.minority)
+    for case in problems:
+        constants = score_constants(
+            table.bench, case.problem, prefix=f"{case.name}: ", minority=case.minority
+        )
         for name in constants:
             table.bench.add(result, name)
         for choice in CHOICES:
-            _score_choice(table, result, own, choice)
-        best[own.name], told = _judge(table, own)
+            _score_choice(table, result, case, choice)
+        best[case.name], told = _judge(table, case)
         claims += told
     result.caveats = _caveats(problems)
     result.extra = {
@@ -220,29 +222,29 @@ def run_imbalance(problems: Sequence[Imbalanced], *, seeds: Sequence[int]) -> tu
     return result, table
 
 
-def _score_choice(table: Imbalance, result: Result, own: Imbalanced, choice: str) -> None:
+def _score_choice(table: Imbalance, result: Result, case: Imbalanced, choice: str) -> None:
     """Train one choice and add its rows."""
-    parts, of = own.problem.parts, own.minority
-    trained = table.bench.train(own.system(choice), own.problem)
+    parts, of = case.problem.parts, case.minority
+    trained = table.bench.train(case.system(choice), case.problem)
     on_val, on_test = trained.probabilities(parts.val), trained.probabilities(parts.test)
     for decision in Decision:
         rules = [choose_rule(decision, p, parts.val, of=of) for p in on_val]
         codes = np.array([rule(p) for (rule, _), p in zip(rules, on_test, strict=True)])
-        name = own.row(choice, decision)
+        name = case.row(choice, decision)
         # The probabilities, and so the calibration error, are those of the argmax row.
         predictions = Predictions(codes, on_test if decision is Decision.ARGMAX else None)
         table.bench.score(name, predictions, parts.test, minority=of)
         validation = np.array([cross_fitted(decision, p, parts.val, of=of) for p in on_val])
-        table.candidates.setdefault(own.name, []).append(Candidate(name, validation, codes))
-        found = "; ".join(dict.fromkeys(note for _, note in rules if note))
-        notes = {"macro-F1 on validation": f"{validation.mean():.3f}", "chosen on validation": found}
+        table.candidates.setdefault(case.name, []).append(Candidate(name, validation, codes))
+        rule_notes = "; ".join(dict.fromkeys(note for _, note in rules if note))
+        notes = {"macro-F1 on validation": f"{validation.mean():.3f}", "chosen on validation": rule_notes}
         table.bench.add(result, name, notes=notes)
 
 
-def _judge(table: Imbalance, own: Imbalanced) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _judge(table: Imbalance, case: Imbalanced) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Test what validation chose, and three remedies named beforehand, against plain cross-entropy."""
-    candidates, test = table.candidates[own.name], own.problem.parts.test
-    plain = next(c for c in candidates if c.row == own.row(PLAIN, Decision.ARGMAX))
+    candidates, test = table.candidates[case.name], case.problem.parts.test
+    plain = next(c for c in candidates if c.row == case.row(PLAIN, Decision.ARGMAX))
     best = choose(candidates)
     tested = compare(table.bench, best, plain, test)
     summary = {
@@ -252,13 +254,13 @@ def _judge(table: Imbalance, own: Imbalanced) -> tuple[dict[str, Any], list[dict
         "rank_correlation_of_validation_and_test": rank_correlation(table.bench, candidates),
     }
     remedies = {
-        "a ratio rule on top of plain cross-entropy raises macro-F1": own.row(PLAIN, Decision.RATIO),
-        "square-root weights raise macro-F1": own.row("square-root weights / none", Decision.ARGMAX),
-        "SMOTE raises macro-F1": own.row("cross-entropy / SMOTE", Decision.ARGMAX),
+        "a ratio rule on top of plain cross-entropy raises macro-F1": case.row(PLAIN, Decision.RATIO),
+        "square-root weights raise macro-F1": case.row("square-root weights / none", Decision.ARGMAX),
+        "SMOTE raises macro-F1": case.row("cross-entropy / SMOTE", Decision.ARGMAX),
     }
-    told = [claim(f"{own.name}: what validation chose beats plain cross-entropy", tested)]
+    told = [claim(f"{case.name}: what validation chose beats plain cross-entropy", tested)]
     told += [
-        judge(Claim(f"{own.name}: {text}", row, plain.row), table.bench.figures)
+        judge(Claim(f"{case.name}: {text}", row, plain.row), table.bench.figures)
         for text, row in remedies.items()
     ]
     return summary, told
@@ -266,18 +268,19 @@ def _judge(table: Imbalance, own: Imbalanced) -> tuple[dict[str, Any], list[dict
 
 def _caveats(problems: Sequence[Imbalanced]) -> list[str]:
     told = []
-    for own in problems:
-        parts = own.problem.parts
+    for case in problems:
+        parts = case.problem.parts
         shares = [
             np.bincount(y, minlength=3) for y in (parts.train.labels_to_fit(), parts.val.labels_to_select())
         ]
         train, val = ("/".join(map(str, counts.tolist())) for counts in shares)
         groups = len(np.unique(parts.test.groups))
         told.append(
-            f"{own.name}: negative/neutral/positive {train} in train, {val} in val; {len(parts.test)} test "
-            f"samples of {groups} groups (videos, dialogues, actors). Minority: {own.minority.label}. "
-            f"Network `{own.system(PLAIN).network}` on {', '.join(own.problem.widths)}, "
-            f"{own.training.epochs:g} epochs at most of batches of {own.training.batch_size}."
+            f"{case.name}: negative/neutral/positive {train} in train, {val} in val; {len(parts.test)} "
+            f"test samples of {groups} groups (videos, dialogues, actors). "
+            f"Minority: {case.minority.label}. "
+            f"Network `{case.system(PLAIN).network}` on {', '.join(case.problem.widths)}, "
+            f"{case.training.epochs:g} epochs at most of batches of {case.training.batch_size}."
         )
     return [
         *told,
@@ -293,7 +296,7 @@ def _caveats(problems: Sequence[Imbalanced]) -> list[str]:
         "each by itself, without a correction for their number.",
         "Mixup here is that of batches (Beta 0.2), not of classes. ECE is about probabilities and given "
         "once, in the argmax row; weights and resampling shift them on purpose.",
-        *(_ABOUT_MOSI if any(own.name == MOSI for own in problems) else ()),
+        *(_ABOUT_MOSI if any(case.name == MOSI for case in problems) else ()),
     ]
 
 

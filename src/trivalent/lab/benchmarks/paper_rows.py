@@ -10,7 +10,7 @@ import numpy as np
 
 from trivalent.core.types import Modality
 from trivalent.lab.benchmarks.bench import Claim, Predictions
-from trivalent.lab.benchmarks.cross_validation import Candidate
+from trivalent.lab.benchmarks.cross_validation import SystemPool
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ VOTE_WEIGHTS = tuple(np.round(np.arange(0.5, 2.51, 0.1), 1).tolist())  # the pap
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """A row: the paper's figures (accuracy / macro-F1 / negative recall) and how we get ours."""
 
     name: str
@@ -38,39 +38,39 @@ def _weights(rule: str) -> System:
 
 
 SINGLE = System(network="single")
-ROWS: tuple[Row, ...] = (
-    Row("7-class concatenation, raw", ".496", lambda t: t.of(CONCATENATION, t.seven_raw), seven=True),
-    Row("7-class concatenation, cleaned", ".531", lambda t: t.of(CONCATENATION, t.seven), seven=True),
-    Row(
+ROWS: tuple[PaperRow, ...] = (
+    PaperRow("7-class concatenation, raw", ".496", lambda t: t.of(CONCATENATION, t.seven_raw), seven=True),
+    PaperRow("7-class concatenation, cleaned", ".531", lambda t: t.of(CONCATENATION, t.seven), seven=True),
+    PaperRow(
         "7-class concatenation, focal",
         ".515",
         lambda t: t.of(replace(CONCATENATION, loss="focal"), t.seven),
         seven=True,
     ),
-    Row("3-class concatenation", ".575", lambda t: t.of(CONCATENATION)),
-    Row("3-class concatenation, focal", ".558", lambda t: t.of(replace(CONCATENATION, loss="focal"))),
-    Row("S3 attention", ".592 / .413 / 0", lambda t: t.of(S3)),
-    Row("S4 attention, square-root weights", ".568 / .493 / .260", lambda t: t.of(S4)),
-    Row("S4 attention, linear weights", ".581 / - / .247", lambda t: t.of(_weights("linear"))),
-    Row("S4 attention, square weights", ".559 / - / .403", lambda t: t.of(_weights("square"))),
-    Row("S5 transformer", ".567", lambda t: t.of(S5)),
-    Row("S7 soft vote S4 + S3", ".592", lambda t: t.vote((S4, S3), (1, 1))),
-    Row("S7 weighted vote 1.5 : 1", ".595 / .507", lambda t: t.vote((S4, S3), (1.5, 1))),
-    Row("S7 three models 1 : 1 : 1", ".580", lambda t: t.vote((S4, S3, S5), (1, 1, 1))),
-    Row("S7 three models 2 : 1 : 1", ".583", lambda t: t.vote((S4, S3, S5), (2, 1, 1))),
-    Row("S7 three models 3 : 1 : 1", ".581", lambda t: t.vote((S4, S3, S5), (3, 1, 1))),
-    Row("S7 hard vote of three", "-", lambda t: t.hard_vote((S4, S3, S5))),
-    Row("S10-2 threshold of negative", ".587 / .434 / .10", lambda t: t.threshold(S3)),
-    Row(
+    PaperRow("3-class concatenation", ".575", lambda t: t.of(CONCATENATION)),
+    PaperRow("3-class concatenation, focal", ".558", lambda t: t.of(replace(CONCATENATION, loss="focal"))),
+    PaperRow("S3 attention", ".592 / .413 / 0", lambda t: t.of(S3)),
+    PaperRow("S4 attention, square-root weights", ".568 / .493 / .260", lambda t: t.of(S4)),
+    PaperRow("S4 attention, linear weights", ".581 / - / .247", lambda t: t.of(_weights("linear"))),
+    PaperRow("S4 attention, square weights", ".559 / - / .403", lambda t: t.of(_weights("square"))),
+    PaperRow("S5 transformer", ".567", lambda t: t.of(S5)),
+    PaperRow("S7 soft vote S4 + S3", ".592", lambda t: t.vote((S4, S3), (1, 1))),
+    PaperRow("S7 weighted vote 1.5 : 1", ".595 / .507", lambda t: t.vote((S4, S3), (1.5, 1))),
+    PaperRow("S7 three models 1 : 1 : 1", ".580", lambda t: t.vote((S4, S3, S5), (1, 1, 1))),
+    PaperRow("S7 three models 2 : 1 : 1", ".583", lambda t: t.vote((S4, S3, S5), (2, 1, 1))),
+    PaperRow("S7 three models 3 : 1 : 1", ".581", lambda t: t.vote((S4, S3, S5), (3, 1, 1))),
+    PaperRow("S7 hard vote of three", "-", lambda t: t.hard_vote((S4, S3, S5))),
+    PaperRow("S10-2 threshold of negative", ".587 / .434 / .10", lambda t: t.threshold(S3)),
+    PaperRow(
         "S10-3 focal + macro-F1 loss",
         ".561 / .487 / .253",
         lambda t: t.of(replace(S3, loss="focal_macro_f1", loss_options={"weights": "sqrt"})),
     ),
-    Row("S10-3 macro-F1 loss", ".544 / .473 / .239", lambda t: t.of(replace(S3, loss="macro_f1"))),
-    Row("S10-4 searched vote S4, S3", ".568 / .491 / .258", lambda t: t.searched_vote((S4, S3))),
-    Row("text alone", ".542", lambda t: t.of(SINGLE, t.single[Modality.TEXT])),
-    Row("audio alone", ".487", lambda t: t.of(SINGLE, t.single[Modality.AUDIO])),
-    Row("face alone", ".513", lambda t: t.of(SINGLE, t.single[Modality.FACE])),
+    PaperRow("S10-3 macro-F1 loss", ".544 / .473 / .239", lambda t: t.of(replace(S3, loss="macro_f1"))),
+    PaperRow("S10-4 searched vote S4, S3", ".568 / .491 / .258", lambda t: t.searched_vote((S4, S3))),
+    PaperRow("text alone", ".542", lambda t: t.of(SINGLE, t.single[Modality.TEXT])),
+    PaperRow("audio alone", ".487", lambda t: t.of(SINGLE, t.single[Modality.AUDIO])),
+    PaperRow("face alone", ".513", lambda t: t.of(SINGLE, t.single[Modality.FACE])),
 )
 # Without a choice of the epoch: these are compared by cross-validation, see `cross_validation`.
 _FIXED = replace(PAPER_TRAINING, schedule="cosine", optimizer="adamw", validations_per_epoch=0)
@@ -89,11 +89,11 @@ _LINEAR = System(
     ),
 )
 _ALL, _TEXT = tuple(Modality), (Modality.TEXT,)
-CANDIDATES: dict[str, Candidate] = {
-    "attention, square-root weights, 15 epochs": Candidate(((_ATTENTION, _ALL),)),
-    "linear, strong L2, all modalities": Candidate(((_LINEAR, _ALL),)),
-    "linear, strong L2, text": Candidate(((_LINEAR, _TEXT),)),
-    "linear on text + attention": Candidate(((_LINEAR, _TEXT), (_ATTENTION, _ALL))),
+CANDIDATES: dict[str, SystemPool] = {
+    "attention, square-root weights, 15 epochs": SystemPool(((_ATTENTION, _ALL),)),
+    "linear, strong L2, all modalities": SystemPool(((_LINEAR, _ALL),)),
+    "linear, strong L2, text": SystemPool(((_LINEAR, _TEXT),)),
+    "linear on text + attention": SystemPool(((_LINEAR, _TEXT), (_ATTENTION, _ALL))),
 }
 OURS = "ours, chosen by cross-validation"
 CLAIMS: tuple[Claim, ...] = (

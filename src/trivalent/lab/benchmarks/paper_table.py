@@ -71,7 +71,7 @@ class PaperTable:
         """Choose the weights of a vote on validation, for each seed, from the paper's grid."""
         on_val, on_test = self._stack(systems, test=False), self._stack(systems, test=True)
         labels = self.three.parts.val.labels_to_select()
-        chosen = []
+        weights = []
         for seed in range(on_val.shape[1]):
             scores = {
                 w: macro_f1(labels, _mixed(on_val[:, seed], w).argmax(1))
@@ -79,11 +79,11 @@ class PaperTable:
             }
             best = max(scores.values())
             # Of equally good weights the most even ones.
-            chosen.append(
+            weights.append(
                 min((w for w, s in scores.items() if s == best), key=lambda w: abs(np.log(w[0] / w[1])))
             )
-        mixed = np.stack([_mixed(on_test[:, i], w) for i, w in enumerate(chosen)])
-        ratios = [a / b for a, b in chosen]
+        mixed = np.stack([_mixed(on_test[:, i], w) for i, w in enumerate(weights)])
+        ratios = [a / b for a, b in weights]
         return Predictions.from_probabilities(mixed, f"ratios {min(ratios):.2f} to {max(ratios):.2f}")
 
     def _stack(self, systems: Sequence[System], *, test: bool) -> NDArray[np.float64]:

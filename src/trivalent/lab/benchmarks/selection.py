@@ -67,7 +67,7 @@ def compare(bench: Bench, first: Candidate, second: Candidate, part: Part) -> di
         first, second, their macro-F1, the difference with both intervals and p-values.
     """
     a, b = (bench.figures[c.row]["macro_f1"] for c in (first, second))
-    found: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         "first": first.row,
         "second": second.row,
         "first_macro_f1": float(a.mean()),
@@ -75,7 +75,7 @@ def compare(bench: Bench, first: Candidate, second: Candidate, part: Part) -> di
         "difference": float((a - b).mean()),
     }
     if first.row == second.row:
-        return found
+        return comparison
     groups = part.groups.tolist()
     stacked = np.stack([first.codes, second.codes])  # (2, seeds, n)
 
@@ -89,7 +89,7 @@ def compare(bench: Bench, first: Candidate, second: Candidate, part: Part) -> di
 
     name = f"{first.row} minus {second.row}"
     over_groups = part.score(name, stacked, seed=_NO_SEED, by=by)["test"]
-    return found | {"over_seeds": _told(paired_t(a, b)), "over_test_groups": _told(over_groups)}
+    return comparison | {"over_seeds": _told(paired_t(a, b)), "over_test_groups": _told(over_groups)}
 
 
 def claim(text: str, tested: dict[str, Any]) -> dict[str, Any]:

@@ -93,9 +93,9 @@ class TextEncoder:
     def _logistic(self, problem: Problem, rows: Sequence[IntArray] | None) -> Predictions:
         # All samples are the same ones for every seed: fitted once.
         every = [np.arange(len(problem.parts.train))] if rows is None else rows
-        found = [_logistic_probabilities(problem, own) for own in every]
-        repeat = len(self.bench.seeds) // len(found)
-        return Predictions.from_probabilities(np.stack(found * repeat))
+        fits = [_logistic_probabilities(problem, drawn) for drawn in every]
+        repeat = len(self.bench.seeds) // len(fits)
+        return Predictions.from_probabilities(np.stack(fits * repeat))
 
 
 def _logistic_probabilities(problem: Problem, rows: IntArray) -> NDArray[np.float64]:
@@ -107,16 +107,16 @@ def _logistic_probabilities(problem: Problem, rows: IntArray) -> NDArray[np.floa
     weights = dict(enumerate(class_weights(problem.counts(), "sqrt").tolist()))
     model = LogisticRegression(max_iter=500, tol=1e-3, class_weight=weights, warm_start=True)
     on_val, select = parts.val.features[Modality.TEXT], parts.val.labels_to_select()
-    best, chosen = -1.0, np.empty(0)
+    best, probabilities = -1.0, np.empty(0)
     for strength in STRENGTHS:
         model.set_params(C=strength).fit(x, y)
         score = macro_f1(select, model.classes_[model.predict_proba(on_val).argmax(1)])
         if score > best:
-            found = model.predict_proba(parts.test.features[Modality.TEXT])
-            chosen = np.zeros((len(parts.test), problem.classes))
-            chosen[:, model.classes_] = found
+            predicted = model.predict_proba(parts.test.features[Modality.TEXT])
+            probabilities = np.zeros((len(parts.test), problem.classes))
+            probabilities[:, model.classes_] = predicted
             best = score
-    return chosen
+    return probabilities
 
 
 def run_text_encoder(
@@ -171,18 +171,18 @@ def _verdicts(table: TextEncoder) -> list[dict[str, Any]]:
     """Judge GloVe against MiniLM at every size: mean of the corpora, then each, then the check."""
     both = list(dict.fromkeys(c for c, encoder, _ in table.curves if encoder == GLOVE))
     both = [corpus for corpus in both if (corpus, MINILM, NETWORK) in table.curves]
-    found = []
+    verdicts = []
     for head in (NETWORK, LOGISTIC):
         for size in (*map(str, table.sizes), ALL):
             there = [corpus for corpus in both if size in table.curves[corpus, GLOVE, head]]
             if there:
                 where = f"mean of {', '.join(there)}, {_column(size)}, {head}"
-                found.append(_verdict(table, where, there, head, size))
+                verdicts.append(_verdict(table, where, there, head, size))
     for corpus in both:
         for size in table.curves[corpus, GLOVE, NETWORK]:
             where = f"{corpus}, {_column(size)}, {NETWORK}"
-            found.append(_verdict(table, where, [corpus], NETWORK, size))
-    return found
+            verdicts.append(_verdict(table, where, [corpus], NETWORK, size))
+    return verdicts
 
 
 def _verdict(

@@ -119,15 +119,15 @@ def run_transfer(
 
 
 def _claims(names: Sequence[str]) -> list[Claim]:
-    found = []
+    claims = []
     for name in names:
         own, pooled, others, chance = (f"{row}{ARROW}{name}" for row in (name, POOLED, OTHERS, CHANCE))
-        found += [
+        claims += [
             Claim(f"{name}: its own training texts beat all other corpora together", own, others),
             Claim(f"{name}: all corpora together beat its own training texts", pooled, own),
             Claim(f"{name}: without any text of its own it beats chance", others, chance),
         ]
-    return found
+    return claims
 
 
 def _caveats(table: Transfer) -> list[str]:

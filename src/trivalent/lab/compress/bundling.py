@@ -142,12 +142,12 @@ def _voice(spec: ExpertSpec, graph: bytes, config: VoiceConfig, *, root: Path, o
         read_members(read_weights(graph, where=spec.model), where=spec.model),
         out / "work" / spec.model,
     )
-    found = distill_voice(members, spec, config=config, root=root, out=path.parent)
+    student = distill_voice(members, spec, config=config, root=root, out=path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    export_frames([found.network], path, channels=len(spec.channels))
+    export_frames([student.network], path, channels=len(spec.channels))
     new = path.read_bytes()
-    before = judge_logits(found.teacher_logits, found.labels, name=SOURCE)
-    after = judge_logits(found.logits, found.labels, name=SOURCE)
+    before = judge_logits(student.teacher_logits, student.labels, name=SOURCE)
+    after = judge_logits(student.logits, student.labels, name=SOURCE)
     channels = len(spec.channels)
     return Compressed(
         replace(spec, temperature=after.temperature, prior=after.prior),
@@ -178,8 +178,8 @@ def _write(
         fusion=refitted_fusion(bundle, done),
         decision=bundle.decision,
         card=_card(bundle, recipe, done),
-        metrics={**bundle.metrics, **{str(m): _metrics(own) for m, own in done.items()}},
-        graphs={**graphs, **{own.spec.model: own.graph for own in done.values()}},
+        metrics={**bundle.metrics, **{str(m): _metrics(expert) for m, expert in done.items()}},
+        graphs={**graphs, **{expert.spec.model: expert.graph for expert in done.values()}},
         compressed_from={"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
     )
 
@@ -202,18 +202,18 @@ def refitted_fusion(bundle: Bundle[Pool], done: Mapping[Modality, Compressed]) -
     return rule
 
 
-def _metrics(own: Compressed) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "technique": own.technique,
-        "before": own.before.parts,
-        "size_bytes": {"before": own.size[0], "after": own.size[1]},
+def _metrics(expert: Compressed) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        "technique": expert.technique,
+        "before": expert.before.parts,
+        "size_bytes": {"before": expert.size[0], "after": expert.size[1]},
     }
-    if own.after.scores:
+    if expert.after.scores:
         protocol = "validation parts, which chose epoch and seed; their spoken part fitted the temperature"
-        scores = {"scores_before": own.before.scores, "seeds": own.seeds}
-        return {"protocol": protocol, **own.after.to_metrics(), **found, **scores}
+        scores = {"scores_before": expert.before.scores, "seeds": expert.seeds}
+        return {"protocol": protocol, **expert.after.to_metrics(), **metrics, **scores}
     protocol = "out of fold: a student of each fold of actors, taught by members that had not heard them"
-    return {"protocol": protocol, "out_of_fold": own.after.parts, **found}
+    return {"protocol": protocol, "out_of_fold": expert.after.parts, **metrics}
 
 
 def _card(
@@ -222,32 +222,36 @@ def _card(
     card = {key: dict(v) if isinstance(v, dict) else v for key, v in bundle.card.items()}
     source = f"{bundle.name} {bundle.version}"
     card["summary"] = recipe.summary or f"{source}, compressed"
-    card["compression"] = {key: f"from {source}; {own.technique}" for key, own in done.items()}
+    card["compression"] = {key: f"from {source}; {expert.technique}" for key, expert in done.items()}
     validation, limits = dict(card.get("validation", {})), dict(card.get("limits", {}))
-    for key, own in done.items():
+    for key, expert in done.items():
         validation[key] = "; ".join(
-            f"{name} macro-F1 {m['macro_f1']:.3f} (before {own.before.parts[name]['macro_f1']:.3f}), "
+            f"{name} macro-F1 {m['macro_f1']:.3f} (before {expert.before.parts[name]['macro_f1']:.3f}), "
             f"ECE {m['ece']:.3f}"
-            for name, m in own.after.parts.items()
+            for name, m in expert.after.parts.items()
         )
-        lost = [own.before.parts[n]["macro_f1"] - m["macro_f1"] for n, m in own.after.parts.items()]
-        known = f"; {limits[key]}" if key in limits else ""
-        limits[key] = f"loses {sum(lost) / len(lost):.3f} of macro-F1 to {source} on validation data{known}"
+        lost = [expert.before.parts[n]["macro_f1"] - m["macro_f1"] for n, m in expert.after.parts.items()]
+        stated = f"; {limits[key]}" if key in limits else ""
+        limits[key] = (
+            f"loses {sum(lost) / len(lost):.3f} of macro-F1 to {source} on validation data{stated}"
+        )
     return {**card, "validation": validation, "limits": limits}
 
 
 def report(name: str, done: Mapping[Modality, Compressed]) -> Result:
     """Make the table of sizes, times and validation figures, before and after."""
-    parts = {key: ", ".join(own.after.parts) for key, own in done.items()}
+    parts = {key: ", ".join(expert.after.parts) for key, expert in done.items()}
     told = "; ".join(f"{key}: {names}" for key, names in parts.items())
     result = Result("compression", f"validation parts, out of fold for the voice ({told})")
-    for key, own in done.items():
-        for i, (state, judged) in enumerate((("before", own.before), ("after", own.after))):
-            result.add(f"{key} {state}: graph", size_mb=own.size[i] / 1e6, latency_ms=own.latency_ms[i])
+    for key, expert in done.items():
+        for i, (state, judged) in enumerate((("before", expert.before), ("after", expert.after))):
+            result.add(
+                f"{key} {state}: graph", size_mb=expert.size[i] / 1e6, latency_ms=expert.latency_ms[i]
+            )
             for part, m in judged.parts.items():
                 result.add(f"{key} {state}: {part}", macro_f1=m["macro_f1"], ece=m["ece"], nll=m["nll"])
     result.caveats += [
-        *(f"{key} of {name}: {own.technique}." for key, own in done.items()),
+        *(f"{key} of {name}: {expert.technique}." for key, expert in done.items()),
         "Latency: median of one call of the graph on one thread (23 tokens; three seconds of voice), "
         "without tokens, features and fusion.",
         "Validation data chose the epoch and the temperature, so they flatter by some thousandths.",

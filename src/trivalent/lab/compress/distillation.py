@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 from trivalent.core.errors import RecipeError
 from trivalent.features.text import encode, pad
 from trivalent.lab.compress.student import TextStudent
-from trivalent.lab.compress.transfer import Answers
+from trivalent.lab.compress.transfer import TeacherAnswers
 from trivalent.lab.datasets.text import TextData
 from trivalent.lab.experts.text_corpora import validation_scores
 from trivalent.lab.experts.text_task import predict
@@ -83,7 +83,7 @@ class DistillationTask:
     train : mapping of str to TextData
         Training parts.
     altered : sequence of str
-    answers : Answers
+    answers : TeacherAnswers
         The teacher's, to the training texts in order and then to the altered ones.
     val : mapping of str to TextData
         Validation parts: they choose the epoch.
@@ -95,7 +95,7 @@ class DistillationTask:
         *,
         train: dict[str, TextData],
         altered: Sequence[str],
-        answers: Answers,
+        answers: TeacherAnswers,
         val: dict[str, TextData],
         batch_size: int,
     ) -> None:

@@ -214,7 +214,7 @@ def whole_network(weights: Mapping[str, NDArray[np.float32]], *, where: str) -> 
 def _renamed(weights: Mapping[str, NDArray[np.float32]], prefix: str, depth: int) -> dict[str, Tensor]:
     """Bring the names of BERT to those of `TextStudent`."""
     tables = f"{prefix}embeddings."
-    found = {
+    arrays = {
         "embedding.weight": weights[f"{tables}word_embeddings.weight"],
         # Texts have one segment: its vector is added to every position.
         "position": weights[f"{tables}position_embeddings.weight"][:MAX_TOKENS]
@@ -222,17 +222,17 @@ def _renamed(weights: Mapping[str, NDArray[np.float32]], prefix: str, depth: int
     }
     names = {"norm": f"{tables}LayerNorm", "head": "network.head"}
     for i in range(depth):
-        layer, own = f"{prefix}encoder.layer.{i}.", f"layers.{i}."
+        layer, block = f"{prefix}encoder.layer.{i}.", f"layers.{i}."
         names |= {
-            f"{own}out": f"{layer}attention.output.dense",
-            f"{own}norm": f"{layer}attention.output.LayerNorm",
-            f"{own}inner": f"{layer}intermediate.dense",
-            f"{own}outer": f"{layer}output.dense",
-            f"{own}last_norm": f"{layer}output.LayerNorm",
+            f"{block}out": f"{layer}attention.output.dense",
+            f"{block}norm": f"{layer}attention.output.LayerNorm",
+            f"{block}inner": f"{layer}intermediate.dense",
+            f"{block}outer": f"{layer}output.dense",
+            f"{block}last_norm": f"{layer}output.LayerNorm",
         }
         for kind in ("weight", "bias"):
             parts = [weights[f"{layer}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-            found[f"{own}qkv.{kind}"] = np.concatenate(parts)
+            arrays[f"{block}qkv.{kind}"] = np.concatenate(parts)
     for new, old in names.items():
-        found |= {f"{new}.{kind}": weights[f"{old}.{kind}"] for kind in ("weight", "bias")}
-    return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+        arrays |= {f"{new}.{kind}": weights[f"{old}.{kind}"] for kind in ("weight", "bias")}
+    return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}

@@ -25,7 +25,7 @@ from trivalent.lab.compress.pruning import (
 )
 from trivalent.lab.compress.reading import read_weights
 from trivalent.lab.compress.student import StudentConfig, TextStudent, whole_network
-from trivalent.lab.compress.transfer import Answers, TransferConfig, alter_texts, teacher_answers
+from trivalent.lab.compress.transfer import TeacherAnswers, TransferConfig, alter_texts, teacher_answers
 from trivalent.lab.datasets.text import CORPORA, TextData, load_corpus
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.named_choices import check_known
@@ -163,7 +163,7 @@ def distill_text(
     return students
 
 
-def _joined(one: Answers, other: Answers) -> Answers:
-    return Answers(
+def _joined(one: TeacherAnswers, other: TeacherAnswers) -> TeacherAnswers:
+    return TeacherAnswers(
         np.concatenate([one.logits, other.logits]), np.concatenate([one.sentences, other.sentences])
     )

@@ -63,7 +63,7 @@ def alter_texts(texts: Sequence[str], config: TransferConfig, *, seed: int = 0) 
     rng = np.random.default_rng(seed)
     shares = np.array([config.drops, config.spans, config.mixes, config.bare])
     words = [text.split() for text in texts]
-    known, out = set(texts), []
+    seen, out = set(texts), []
     for _ in range(config.copies):
         kinds = rng.choice(len(shares), size=len(texts), p=shares / shares.sum())
         others = rng.permutation(len(texts))
@@ -74,8 +74,8 @@ def alter_texts(texts: Sequence[str], config: TransferConfig, *, seed: int = 0) 
                 else _altered(own, words[other], kind=kind, drop=config.drop, rng=rng)
             )
             made = " ".join(new)
-            if made and made not in known:
-                known.add(made)
+            if made and made not in seen:
+                seen.add(made)
                 out.append(made)
     return out
 
@@ -95,7 +95,7 @@ def _altered(
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class TeacherAnswers:
     """What a teacher says to texts.
 
     Attributes
@@ -110,7 +110,7 @@ class Answers:
     sentences: NDArray[np.float16]
 
 
-def teacher_answers(graph: bytes, texts: Sequence[str]) -> Answers:
+def teacher_answers(graph: bytes, texts: Sequence[str]) -> TeacherAnswers:
     """Ask a text graph, or read its answers to the same texts from the cache.
 
     Parameters
@@ -123,7 +123,7 @@ def teacher_answers(graph: bytes, texts: Sequence[str]) -> Answers:
     path = cache_folder() / "distillation" / f"{mark}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return Answers(stored["logits"], stored["sentences"])
+            return TeacherAnswers(stored["logits"], stored["sentences"])
     except (OSError, KeyError, ValueError, BadZipFile):
         log.info("asking the teacher about %d texts", len(texts))  # anew, too, if the file is damaged
     answers = graph_answers(graph, texts)
@@ -132,7 +132,7 @@ def teacher_answers(graph: bytes, texts: Sequence[str]) -> Answers:
     return answers
 
 
-def graph_answers(graph: bytes, texts: Sequence[str]) -> Answers:
+def graph_answers(graph: bytes, texts: Sequence[str]) -> TeacherAnswers:
     """Run a text graph over texts, shorter ones first; the order is kept."""
     asked, ids = Graph(lambda: graph, name="the text graph"), encode(texts)
     order = np.argsort([len(t) for t in ids], kind="stable")
@@ -145,4 +145,4 @@ def graph_answers(graph: bytes, texts: Sequence[str]) -> Answers:
         sentences.append(vectors.astype(np.float16))
     back = np.argsort(order)
     together = np.concatenate(sentences) if sentences else np.empty((0, 0), np.float16)
-    return Answers(np.concatenate(logits)[back], together[back])
+    return TeacherAnswers(np.concatenate(logits)[back], together[back])

@@ -120,19 +120,19 @@ def read_members(weights: Weights, *, where: str) -> list[TemporalNetwork]:
     networks = []
     try:
         for k in range(count):
-            own = {
+            state = {
                 n.split(".", 2)[2]: torch.from_numpy(w)
                 for n, w in weights.items()
                 if n.startswith(f"members.{k}.")
             }
-            width, channels, _ = own["first.weight"].shape
+            width, channels, _ = state["first.weight"].shape
             network = TemporalNetwork(
                 channels, width=width, dropout=0.0, sentiments=[int(s) for s in SENTIMENTS.values()]
             )
             for module in network.modules():
                 if isinstance(module, nn.BatchNorm1d) and module.running_var is not None:
                     nn.init.constant_(module.running_var, 1 - module.eps)
-            network.load_state_dict({**network.state_dict(), **own})
+            network.load_state_dict({**network.state_dict(), **state})
             networks.append(network.eval())
     except (KeyError, ValueError, RuntimeError) as error:
         raise BundleError("compress.voice_graph", where=where, error=error) from error

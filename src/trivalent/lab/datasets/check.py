@@ -50,18 +50,18 @@ def _file(official: OfficialFile, root: Path, deep: bool) -> dict[str, Any]:
     if not path.exists():
         return {"path": official.path, "status": "absent", "fetchable": bool(official.urls)}
     try:
-        found = verify_file(path, official, deep=deep)
+        facts = verify_file(path, official, deep=deep)
     except DataError as error:
         return {"path": official.path, "status": "damaged", "reason": str(error)}
     except OSError as error:
         reason = f"expected a readable file, got: {error.strerror}; see to its rights"
         return {"path": official.path, "status": "damaged", "reason": reason}
-    if bad := found.get("damaged_keys"):
+    if bad := facts.get("damaged_keys"):
         reason = (
-            f"expected {found['keys']} readable keys, {len(bad)} are damaged, first {bad[0]!r}; get it anew"
+            f"expected {facts['keys']} readable keys, {len(bad)} are damaged, first {bad[0]!r}; get it anew"
         )
-        return {"path": official.path, "status": "damaged", "reason": reason, **found}
-    return {"path": official.path, "status": "ok", **found}
+        return {"path": official.path, "status": "damaged", "reason": reason, **facts}
+    return {"path": official.path, "status": "ok", **facts}
 
 
 def _protocol(entry: Entry, protocol: Protocol, root: Path) -> dict[str, Any]:

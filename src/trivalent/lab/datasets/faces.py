@@ -100,15 +100,15 @@ def extract_faces(root: Path, *, cache: Path, progress: Progress | None = None) 
             kept.append(i)
         if progress is not None:
             progress(i + 1, len(table))
-    chosen = table.iloc[kept]
+    labelled = table.iloc[kept]
     data = TabularData(
         values=np.array(rows, dtype=np.float32).reshape(len(rows), len(FACE.columns)),
         columns=FACE.columns,
-        labels=chosen["label"].to_numpy(dtype=np.int64),
-        groups=np.array(chosen["source"] + "/" + chosen["identity"], dtype=np.str_),
-        sources=np.array(chosen["source"], dtype=np.str_),
-        ids=np.array(chosen["file"], dtype=np.str_),
-        dropped=len(table) - len(chosen),
+        labels=labelled["label"].to_numpy(dtype=np.int64),
+        groups=np.array(labelled["source"] + "/" + labelled["identity"], dtype=np.str_),
+        sources=np.array(labelled["source"], dtype=np.str_),
+        ids=np.array(labelled["file"], dtype=np.str_),
+        dropped=len(table) - len(labelled),
     )
     data.save(stored)
     return data

@@ -25,7 +25,7 @@ from trivalent.core.errors import DataError, FeatureError, InputError, UsageErro
 from trivalent.core.types import FeatureTable, Status
 from trivalent.features.tables import read_table, write_table
 from trivalent.lab.datasets.locks import locked
-from trivalent.lab.datasets.recordings import Extraction, Source
+from trivalent.lab.datasets.recordings import Extraction, LazyRecording
 from trivalent.lab.progress import track
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class FeatureCache:
             before, digest = _state(path), _sha256(path)
         except (OSError, ValueError) as error:
             return Cached(path, None, getattr(error, "strerror", None) or str(error))
-        source = Source(path)
+        source = LazyRecording(path)
         for extraction in extractions:
             if self._settled(digest, extraction, retry):
                 continue
@@ -214,7 +214,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _attempt(source: Source, extraction: Extraction) -> FeatureTable:
+def _attempt(source: LazyRecording, extraction: Extraction) -> FeatureTable:
     try:
         return source.extract(extraction)
     except _EXPECTED as error:

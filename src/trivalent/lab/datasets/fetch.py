@@ -20,7 +20,7 @@ from trivalent.lab.datasets.verify import verify_file
 from trivalent.lab.progress import transfer
 
 
-class Outcome(StrEnum):
+class FetchOutcome(StrEnum):
     """What became of a file."""
 
     PRESENT = "present"  # it was there, and is what it should be
@@ -36,13 +36,13 @@ class Fetched:
     ----------
     path : Path
         Where it lies, or belongs.
-    outcome : Outcome
+    outcome : FetchOutcome
     note : str
         Size, or why it failed.
     """
 
     path: Path
-    outcome: Outcome
+    outcome: FetchOutcome
     note: str
 
 
@@ -92,7 +92,7 @@ def fetch(
             result = _fetch(official, path, patience=patience or Patience(), silent=silent)
         except DataError as error:
             failures.append(error)
-            result = Fetched(path, Outcome.FAILED, str(error))
+            result = Fetched(path, FetchOutcome.FAILED, str(error))
         done.append(result)
         tell(result)
     if failures:
@@ -112,7 +112,7 @@ def _chosen(entry: Entry, names: Sequence[str]) -> list[OfficialFile]:
 
 
 def _message(entry: Entry, root: Path, *, done: list[Fetched], failures: list[DataError]) -> str:
-    reasons = [f"{d.path}: {d.note}" for d in done if d.outcome is Outcome.FAILED]
+    reasons = [f"{d.path}: {d.note}" for d in done if d.outcome is FetchOutcome.FAILED]
     steps = [f"verify with: trivalent data check {entry.name} --root {root}"]
     if any(isinstance(error, _NoAddressError) for error in failures):
         steps = [entry.remedy or f"see {entry.homepage}", "put each where it is named here", *steps]
@@ -130,11 +130,11 @@ def _fetch(official: OfficialFile, path: Path, *, patience: Patience, silent: di
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
             if (note := _present(official, path)) is not None:
-                return Fetched(path, Outcome.PRESENT, note)
+                return Fetched(path, FetchOutcome.PRESENT, note)
             note = _told(_get(official, path, patience=patience, silent=silent))
     except OSError as error:
         raise DataError("fetch.write", reason=error.strerror or error) from error
-    return Fetched(path, Outcome.FETCHED, note)
+    return Fetched(path, FetchOutcome.FETCHED, note)
 
 
 def _present(official: OfficialFile, path: Path) -> str | None:

@@ -104,18 +104,18 @@ def read_iemocap(root: Path) -> Corpus:
     """
     dropped: Counter[str] = Counter()
     texts: dict[str, str] = {}
-    found: dict[str, Utterance] = {}
+    utterances: dict[str, Utterance] = {}
     contradicted = set()
     for path in _files(root, "dialog/EmoEvaluation/*.txt"):
         for utterance in _evaluations(path, dropped):
-            first = found.setdefault(utterance.name, utterance)
+            first = utterances.setdefault(utterance.name, utterance)
             if first == utterance and first is not utterance:
                 dropped["lines repeated"] += 1
             elif first != utterance:
                 contradicted.add(utterance.name)
-    if not found:
+    if not utterances:
         raise DataError("iemocap.absent", root=root / FOLDER)
-    absent = len(set(SPLIT_OF_SESSION) - {u.session for u in found.values()})
+    absent = len(set(SPLIT_OF_SESSION) - {u.session for u in utterances.values()})
     if absent:
         dropped["sessions absent"] = absent
     if contradicted:
@@ -124,10 +124,10 @@ def read_iemocap(root: Path) -> Corpus:
         for line in _lines(path):
             if turn := _TURN.fullmatch(line):
                 texts.setdefault(turn[1], turn[2].strip())
-    unheard = sum(name not in found for name in texts if _UTTERANCE.fullmatch(name))
+    unheard = sum(name not in utterances for name in texts if _UTTERANCE.fullmatch(name))
     if unheard:
         dropped["transcribed turns that nobody evaluated (XX among them)"] = unheard
-    kept = tuple(u for u in found.values() if u.name not in contradicted)
+    kept = tuple(u for u in utterances.values() if u.name not in contradicted)
     return Corpus(kept, texts, dict(dropped))
 
 

@@ -102,15 +102,15 @@ def _part(fields: Any, where: str) -> MMSAPart:
         tokens = _array(fields["text_bert"], f"text_bert in {where}", axes=3)  # (n, 3, steps)
         if tokens.shape[1] == 3:  # words, attention mask, segments
             lengths["text"] = (tokens[:, 1] > 0).sum(axis=1)
-    found = MMSAPart(
+    part = MMSAPart(
         ids,
         _texts(fields["raw_text"], f"raw_text in {where}"),
         {name: _array(fields[name], f"{name} in {where}", axes=3) for name in present},
         lengths,
         _array(fields["regression_labels"], f"regression_labels in {where}", axes=1).astype(np.float64),
     )
-    _check_part(found, where)
-    return found
+    _check_part(part, where)
+    return part
 
 
 def _advice(missing: list[str], fields: dict[Any, Any]) -> str:
@@ -142,14 +142,14 @@ def _array(values: Any, what: str, *, axes: int) -> NDArray[Any]:
     if not isinstance(values, np.ndarray):
         _check_listed(values, what)
     try:
-        found = np.asarray(values)
+        array = np.asarray(values)
     except (ValueError, OverflowError) as error:  # rows of unequal length
         raise DataError("mmsa.rows", what=what) from error
-    if axes == 1 and found.ndim and found.size == len(found):
-        found = found.ravel()
-    if found.dtype.kind not in "fiub" or found.ndim != axes or (len(found) and not found.size):
-        raise DataError("mmsa.axes", axes=axes, what=what, dtype=found.dtype, shape=found.shape)
-    return found
+    if axes == 1 and array.ndim and array.size == len(array):
+        array = array.ravel()
+    if array.dtype.kind not in "fiub" or array.ndim != axes or (len(array) and not array.size):
+        raise DataError("mmsa.axes", axes=axes, what=what, dtype=array.dtype, shape=array.shape)
+    return array
 
 
 def _check_listed(values: Any, what: str) -> None:
@@ -169,17 +169,17 @@ def _check_listed(values: Any, what: str) -> None:
         raise DataError("mmsa.listed", max_listed=MAX_LISTED, what=what)
 
 
-def _check_part(found: MMSAPart, where: str) -> None:
-    if not len(found):
+def _check_part(part: MMSAPart, where: str) -> None:
+    if not len(part):
         raise DataError("mmsa.no_samples", where=where)
-    columns: dict[str, Any] = {"raw_text": found.texts, "regression_labels": found.scores}
-    columns |= found.features | {f"{name}_lengths": v for name, v in found.lengths.items()}
+    columns: dict[str, Any] = {"raw_text": part.texts, "regression_labels": part.scores}
+    columns |= part.features | {f"{name}_lengths": v for name, v in part.lengths.items()}
     for name, values in columns.items():
-        if len(values) != len(found):
-            raise DataError("mmsa.entries", count=len(found), name=name, where=where, count2=len(values))
-    if any(len(own) > MAX_ID for own in found.ids):
+        if len(values) != len(part):
+            raise DataError("mmsa.entries", count=len(part), name=name, where=where, count2=len(values))
+    if any(len(sample_id) > MAX_ID for sample_id in part.ids):
         raise DataError("mmsa.long_ids", max_id=MAX_ID, where=where)
-    if repeated := len(found) - len(set(found.ids)):
+    if repeated := len(part) - len(set(part.ids)):
         raise DataError("mmsa.twice", where=where, repeated=repeated)
 
 
@@ -223,9 +223,9 @@ def mmsa_sequences(part: MMSAPart) -> dict[Modality, tuple[NDArray[np.float32], 
         mask: bool, shape (n, steps), of `valid_steps`; in aligned files a step is the same word
         in all modalities.
     """
-    found = {}
+    blocks = {}
     for name, values in part.features.items():
         sequences = values.astype(np.float32)
         sequences[~np.isfinite(sequences)] = np.nan
-        found[MODALITIES[name]] = (sequences, valid_steps(part, name))
-    return found
+        blocks[MODALITIES[name]] = (sequences, valid_steps(part, name))
+    return blocks

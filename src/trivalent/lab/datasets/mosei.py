@@ -138,7 +138,7 @@ def _read_table(path: Path, root: Path) -> Segments:
         raise DataError("mosei.utf8", path=path, error=error) from error
     if not rows:
         raise DataError("mosei.no_segments", path=path)
-    found = Segments(
+    segments = Segments(
         video=np.array([row["video_id"] for row in rows]),
         clip=_numbers(rows, "clip_id", path).astype(np.int64),
         position=_numbers(rows, "csd_index", path).astype(np.int64),
@@ -149,8 +149,8 @@ def _read_table(path: Path, root: Path) -> Segments:
         score=_numbers(rows, "sentiment", path),
         text=np.array([(row.get("text") or "").strip() for row in rows]),
     )
-    _check(found, path)
-    return found
+    _check(segments, path)
+    return segments
 
 
 def _numbers(rows: list[dict[str, str]], column: str, path: Path) -> NDArray[np.float64]:

@@ -174,19 +174,19 @@ class _Samples:
 
 
 def _samples(root: Path, protocol: str) -> _Samples:
-    found, transcripts, folds = read_utterances(root), read_transcripts(root), standard_folds("mosi")
+    utterances, transcripts, folds = read_utterances(root), read_transcripts(root), standard_folds("mosi")
     if protocol == "transcribed" and not transcripts:
         raise DataError("mosi.no_transcripts", transcripts=TRANSCRIPTS, root=root / FOLDER)
-    keys = list(zip(found.video.tolist(), found.position.tolist(), strict=True))
+    keys = list(zip(utterances.video.tolist(), utterances.position.tolist(), strict=True))
     nearby = [transcripts.get(key, ("", np.nan)) for key in keys]
-    known = np.array([key in transcripts for key in keys])
+    transcribed = np.array([key in transcripts for key in keys])
     # Position is all that joins the two: another score says that it joins the wrong ones.
-    agree = np.abs(np.array([score for _, score in nearby]) - found.score) < _SAME_SCORE
+    agree = np.abs(np.array([score for _, score in nearby]) - utterances.score) < _SAME_SCORE
     split = np.array([folds.get(video, "") for video, _ in keys])
     kept = split != ""
     dropped = {
         "utterances of videos in no fold": int((~kept).sum()),
-        "transcripts of another score, not used": int((known & ~agree).sum()),
+        "transcripts of another score, not used": int((transcribed & ~agree).sum()),
     }
     if protocol == "transcribed":
         dropped["utterances without transcript"] = int((kept & ~agree).sum())
@@ -195,7 +195,7 @@ def _samples(root: Path, protocol: str) -> _Samples:
     if not len(rows):
         raise DataError("mosi.videos", root=root / FOLDER)
     return _Samples(
-        found.take(rows),
+        utterances.take(rows),
         split[rows],
         np.array([f"{keys[i][0]}[{keys[i][1]}]" for i in rows]),
         [nearby[i][0] if agree[i] else "" for i in rows],

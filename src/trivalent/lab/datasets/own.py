@@ -25,7 +25,7 @@ from trivalent.core.types import FeatureTable, LabelMap, Modality, Status, map_s
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
-from trivalent.lab.datasets.own_table import OwnTable, Row, check_parts, read_own_table
+from trivalent.lab.datasets.own_table import OwnRow, OwnTable, check_parts, read_own_table
 from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.recordings import (
     Extraction,
@@ -172,8 +172,8 @@ def _bare(table: OwnTable, protocol: Protocol, options: OwnOptions) -> Dataset:
 
 
 def _with_features(
-    data: Dataset, rows: Sequence[Row], options: OwnOptions
-) -> tuple[Dataset, dict[str, int], list[tuple[Row, str]]]:
+    data: Dataset, rows: Sequence[OwnRow], options: OwnOptions
+) -> tuple[Dataset, dict[str, int], list[tuple[OwnRow, str]]]:
     """Add features, durations and recognised words; leave out what has none.
 
     Returns
@@ -188,19 +188,19 @@ def _with_features(
     cached = cache.extract(
         [row.media for row in rows], list(wanted.values()), workers=options.workers, retry=options.retry
     )
-    reading = _Reading(cache, wanted, experts)
-    keep = np.array([reading.add(item) for item in cached])
-    left_out = [(row, reading.reasons[i]) for i, row in enumerate(rows) if not keep[i]]
-    blocks = reading.blocks()
-    fields: dict[str, Any] = {"seconds": np.array(reading.seconds), "features": blocks}
+    collected = _Collected(cache, wanted, experts)
+    keep = np.array([collected.add(item) for item in cached])
+    left_out = [(row, collected.reasons[i]) for i, row in enumerate(rows) if not keep[i]]
+    blocks = collected.blocks()
+    fields: dict[str, Any] = {"seconds": np.array(collected.seconds), "features": blocks}
     if Modality.TEXT in wanted:
         given = data.texts or [""] * len(rows)
-        fields["texts"] = tuple(g or heard for g, heard in zip(given, reading.texts, strict=True))
-    return replace(data, **fields).take(keep), reading.counts, left_out
+        fields["texts"] = tuple(g or heard for g, heard in zip(given, collected.texts, strict=True))
+    return replace(data, **fields).take(keep), collected.counts, left_out
 
 
-class _Reading:
-    """Collects what the cache holds, one recording at a time."""
+class _Collected:
+    """What the cache holds, one recording after the other."""
 
     def __init__(
         self, cache: FeatureCache, wanted: dict[Modality, Extraction], experts: dict[Modality, ExpertSpec]
@@ -253,7 +253,7 @@ class _Reading:
         return {m: block for m, block in blocks.items() if block.present.any()}
 
 
-def _tell(table: OwnTable, left_out: Sequence[tuple[Row, str]], *, rest: int) -> None:
+def _tell(table: OwnTable, left_out: Sequence[tuple[OwnRow, str]], *, rest: int) -> None:
     """Name recordings that are left out.
 
     Raises

@@ -27,7 +27,7 @@ _MAKE = "leave the column split out to have it made"
 
 
 @dataclass(frozen=True)
-class Row:
+class OwnRow:
     """A line of the table; columns that it lacks are empty.
 
     Attributes
@@ -60,12 +60,12 @@ class OwnTable:
     ----------
     path : Path
     columns : tuple of str
-    rows : tuple of Row
+    rows : tuple of OwnRow
     """
 
     path: Path
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[OwnRow, ...]
 
     @property
     def scored(self) -> bool:
@@ -120,7 +120,7 @@ class OwnTable:
             return None
         return [self._text(row) for row in self.rows]
 
-    def _text(self, row: Row) -> str:
+    def _text(self, row: OwnRow) -> str:
         if not row.transcript.lower().endswith(SUFFIXES):
             return row.transcript
         try:
@@ -233,7 +233,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         )
 
 
-def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
+def _row(path: Path, line: int, cells: dict[str, str]) -> OwnRow:
     if not cells["path"]:
         raise _fault(path, line, "the path of a recording", "an empty cell", "fill it or drop the line")
     label = cells["label"].lower()
@@ -249,7 +249,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
     if "split" in cells and split not in _SPLIT_NAMES:
         remedy = f"correct it, or {_MAKE}"
         raise _fault(path, line, "train, val or test", repr(cells["split"]), remedy)
-    return Row(
+    return OwnRow(
         line,
         PurePath(cells["path"]).as_posix(),
         path.parent / cells["path"],
@@ -296,4 +296,4 @@ def _fault(path: Path, line: int, expected: str, got: str, remedy: str) -> DataE
     return DataError("own.cell", expected=expected, line=line, name=path.name, got=got, remedy=remedy)
 
 
-__all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "Row", "check_parts", "read_own_table"]
+__all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "OwnRow", "check_parts", "read_own_table"]

@@ -84,12 +84,12 @@ def _describe(part: Dataset) -> dict[str, Any]:
         content["seven_percent"] = {
             (f"{i - 3:+d}" if i != 3 else "0"): round(100 * seven[i] / len(part), 1) for i in range(7)
         }
-    known = part.seconds[np.isfinite(part.seconds)]
-    if len(known):
+    seconds = part.seconds[np.isfinite(part.seconds)]
+    if len(seconds):
         content["seconds"] = {
-            "median": round(float(np.median(known)), 2),
-            "p95": round(float(np.percentile(known, 95)), 2),
-            "total_h": round(float(known.sum()) / 3600, 2),
+            "median": round(float(np.median(seconds)), 2),
+            "p95": round(float(np.percentile(seconds, 95)), 2),
+            "total_h": round(float(seconds.sum()) / 3600, 2),
         }
     content["features"] = {str(m): _gaps(f) for m, f in part.features.items()}
     if part.texts is not None:

@@ -205,7 +205,7 @@ def extract_ravdess(
     takes, columns = [take for take, _ in list_takes(root)], columns_of(names)
     rows: list[NDArray[np.float64]] = []
     ids: list[str] = []
-    chosen: list[Take] = []
+    pooled_takes: list[Take] = []
     for variant in map(Variant, variants):
         for take, table in voice_tables(
             root, columns=columns, variant=variant, cache=cache, progress=progress
@@ -213,15 +213,15 @@ def extract_ravdess(
             if len(table):
                 rows.append(pool(table, names))
                 ids.append(take.stem if variant is Variant.CLEAN else f"{take.stem}#{variant}")
-                chosen.append(take)
+                pooled_takes.append(take)
     return TabularData(
         values=np.array(rows, dtype=np.float32).reshape(len(rows), len(names)),
         columns=tuple(names),
-        labels=np.array([take.label for take in chosen], dtype=np.int64),
-        groups=np.array([f"{SOURCE}/{take.actor:02d}" for take in chosen], dtype=np.str_),
-        sources=np.full(len(chosen), SOURCE),
+        labels=np.array([take.label for take in pooled_takes], dtype=np.int64),
+        groups=np.array([f"{SOURCE}/{take.actor:02d}" for take in pooled_takes], dtype=np.str_),
+        sources=np.full(len(pooled_takes), SOURCE),
         ids=np.array(ids, dtype=np.str_),
-        dropped=len(takes) * len(variants) - len(chosen),
+        dropped=len(takes) * len(variants) - len(pooled_takes),
     )
 
 

@@ -31,45 +31,45 @@ def load_ravdess(root: Path, protocol: Protocol, features: bool = True) -> Datas
     data = read_arrays(root / FILE, {"name": (), "openface_au35": (len(AU_COLUMNS),)})
     takes = [parse_take(name) for name in data["name"].tolist()]
     used = np.array([take.label is not None for take in takes], bool)
-    chosen = [take for take in takes if take.label is not None]
-    if not chosen:
+    labelled = [take for take in takes if take.label is not None]
+    if not labelled:
         raise DataError("ravdess.no_sentiment", root=root / FILE)
     face, infinite = finite_or_nan(data["openface_au35"][used])
     blocks: dict[Modality, Features] = {}
-    split = np.array([_split_of(take) for take in chosen])
+    split = np.array([_split_of(take) for take in labelled])
     dropped = {
         "takes of surprise, which has no valence": int((~used).sum()),
         "takes of other actors": int((split == "").sum()),
         "infinite cells of openface_au35 taken for gaps": infinite,
     }
     if features:
-        voice = _voice(root, chosen)
+        voice = _voice(root, labelled)
         blocks[Modality.AUDIO] = voice
         dropped["takes without a voice"] = int((~voice.present).sum())
     blocks[Modality.FACE] = Features("openface2", AU_COLUMNS, face)
     everything = Dataset(
         name="ravdess",
         protocol=protocol.name,
-        ids=np.array([take.stem for take in chosen]),
-        groups=np.array([f"{SOURCE}/{take.actor:02d}" for take in chosen]),
+        ids=np.array([take.stem for take in labelled]),
+        groups=np.array([f"{SOURCE}/{take.actor:02d}" for take in labelled]),
         split=split,
-        labels=np.array([take.label for take in chosen], np.int64),
-        scores=np.full(len(chosen), np.nan),
-        seconds=np.full(len(chosen), np.nan),
+        labels=np.array([take.label for take in labelled], np.int64),
+        scores=np.full(len(labelled), np.nan),
+        seconds=np.full(len(labelled), np.nan),
         features=blocks,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
     return everything.take(split != "")
 
 
-def _voice(root: Path, chosen: list[Take]) -> Features:
+def _voice(root: Path, takes: list[Take]) -> Features:
     """Pool the voice of each take; a row of NaN where there is no recording or nothing in it."""
-    found = extract_ravdess(root, names=VOICE_POOLING, cache=cache_folder() / "features")
-    row = {name: i for i, name in enumerate(found.ids.tolist())}
-    values = np.full((len(chosen), len(VOICE_POOLING)), np.nan, np.float32)
-    for i, take in enumerate(chosen):
+    voice = extract_ravdess(root, names=VOICE_POOLING, cache=cache_folder() / "features")
+    row = {name: i for i, name in enumerate(voice.ids.tolist())}
+    values = np.full((len(takes), len(VOICE_POOLING)), np.nan, np.float32)
+    for i, take in enumerate(takes):
         if take.stem in row:
-            values[i] = found.values[row[take.stem]]
+            values[i] = voice.values[row[take.stem]]
     return Features(VOICE.name, VOICE_POOLING, values)
 
 

@@ -94,14 +94,14 @@ def codes_of(
     DataError
         A cell is none of `allowed`; the message names its row.
     """
-    known = {str(code): code for code in allowed}
+    codes = {str(code): code for code in allowed}
     out = np.empty(len(cells), np.int64)
     for i, cell in enumerate(cells):
-        if cell.strip() not in known:
+        if cell.strip() not in codes:
             raise DataError(
-                "csv.choice", known=list(known), column=column, row_number=i + 1, path=path, cell=cell
+                "csv.choice", known=list(codes), column=column, row_number=i + 1, path=path, cell=cell
             )
-        out[i] = known[cell.strip()]
+        out[i] = codes[cell.strip()]
     return out
 
 
@@ -138,21 +138,21 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     DataError
         The file is absent or damaged, lacks an array, or its arrays do not fit each other.
     """
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     try:
         with np.load(path, allow_pickle=False) as data:
             missing = [name for name in shapes if name not in data.files]
             if missing:
                 raise DataError("csv.npz_arrays", missing=list(missing), path=path, files=list(data.files))
             for name in shapes:
-                found[name] = data[name]
+                arrays[name] = data[name]
     except OSError as error:
         raise DataError("csv.absent", path=path, strerror=error) from error
     except (ValueError, TypeError, AttributeError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError("csv.npz_unreadable", path=path, error=error) from error
-    rows = next(iter(found.values())).shape[:1]  # (n,)
+    rows = next(iter(arrays.values())).shape[:1]  # (n,)
     for name, shape in shapes.items():
-        values = found[name]
+        values = arrays[name]
         if not rows or values.shape != (*rows, *shape):
             raise DataError(
                 "csv.npz_shape",
@@ -163,7 +163,7 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
             )
         if shape and values.dtype.kind not in "fiu":
             raise DataError("csv.npz_numbers", name=name, path=path, dtype=values.dtype)
-    return found
+    return arrays
 
 
 def finite_or_nan(values: NDArray[Any]) -> tuple[NDArray[np.float32], int]:

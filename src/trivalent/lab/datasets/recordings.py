@@ -105,7 +105,7 @@ def words(model: str = AnalyzerOptions.whisper) -> Extraction:
     return Extraction(WORDS, "1", {"model": model})
 
 
-class Source:
+class LazyRecording:
     """A recording that is opened when it is first needed."""
 
     def __init__(self, path: Path) -> None:
@@ -141,7 +141,7 @@ def _absent(extraction: Extraction, columns: Sequence[str], reason: str) -> Feat
     return FeatureTable.absent(extraction.extractor, extraction.version, columns=columns, reason=reason)
 
 
-def _computed(source: Source, extraction: Extraction) -> FeatureTable:
+def _computed(source: LazyRecording, extraction: Extraction) -> FeatureTable:
     """Let an extractor work on the speech and on all pictures of a recording."""
     wanted, recording = extractor(extraction.extractor), source.recording
     columns = extraction.options.get("columns", wanted.columns)
@@ -157,7 +157,7 @@ def _computed(source: Source, extraction: Extraction) -> FeatureTable:
     return replace(table, times=table.times + start_s)
 
 
-def _words(source: Source, extraction: Extraction) -> FeatureTable:
+def _words(source: LazyRecording, extraction: Extraction) -> FeatureTable:
     recording = source.recording
     if recording.audio is None:
         return _absent(extraction, WORD_COLUMNS, "the recording has no audio track")

@@ -23,15 +23,15 @@ def report(
     DataError
         The files are absent, damaged, or do not give the protocol's known counts.
     """
-    chosen = entry.protocol(protocol)
-    data = entry.read(root, chosen.name, features=features)
+    described = entry.protocol(protocol)
+    data = entry.read(root, described.name, features=features)
     content: dict[str, Any] = {
         "dataset": entry.name,
         "title": entry.title,
-        "protocol": chosen.name,
-        "description": chosen.description,
-        "label_map": str(chosen.label_map) if chosen.label_map else None,
-        "known_counts": "reproduced" if chosen.counts else "none known",
+        "protocol": described.name,
+        "description": described.description,
+        "label_map": str(described.label_map) if described.label_map else None,
+        "known_counts": "reproduced" if described.counts else "none known",
         "synthetic": data.synthetic,
         "splits": describe(data),
         "dropped": dict(data.dropped),

@@ -181,11 +181,11 @@ def class_error(part: Integers, labels: Integers, shares: Sequence[float] | Floa
     0.0
     """
     wanted_shares = np.asarray(shares, dtype=np.float64)
-    found = np.zeros((len(wanted_shares), len(Sentiment)))
-    np.add.at(found, (part, labels), 1)
-    wanted = wanted_shares[:, None] * found.sum(axis=0)
+    counts = np.zeros((len(wanted_shares), len(Sentiment)))
+    np.add.at(counts, (part, labels), 1)
+    wanted = wanted_shares[:, None] * counts.sum(axis=0)
     used = wanted > 0
-    return float(((found - wanted)[used] ** 2 / wanted[used]).sum())
+    return float(((counts - wanted)[used] ** 2 / wanted[used]).sum())
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
@@ -249,9 +249,9 @@ class _Allocation:
         return float(_over_classes((self._found(part) - self.wanted) ** 2 / self.wanted).sum())
 
     def _found(self, part: Integers) -> Floats:
-        found = np.zeros(self.wanted.shape)
-        np.add.at(found, part, self.counts)
-        return found
+        counts = np.zeros(self.wanted.shape)
+        np.add.at(counts, part, self.counts)
+        return counts
 
     def _without_gaps(self, part: Integers) -> Integers:
         """Give each empty part the last group of the part that has most."""
@@ -264,12 +264,12 @@ class _Allocation:
 
     def _greedy(self) -> Integers:
         """Deal the groups in order, each to the part that gains most."""
-        found = np.zeros(self.wanted.shape)
+        counts = np.zeros(self.wanted.shape)
         part = np.zeros(len(self.counts), dtype=np.int64)
         for i, group in enumerate(self.counts):
-            change = _over_classes(group * (2 * (found - self.wanted) + group) / self.wanted)
+            change = _over_classes(group * (2 * (counts - self.wanted) + group) / self.wanted)
             part[i] = np.round(change, 9).argmin()
-            found[part[i]] += group
+            counts[part[i]] += group
         return self._without_gaps(part)
 
     def _improved(self, part: Integers) -> Integers:
@@ -277,8 +277,8 @@ class _Allocation:
         part = part.copy()
         # Every step lowers the error by _GAIN at least; the bound only limits the time.
         for _ in range(4 * len(part) + 100):
-            found = self._found(part)
-            if not self._move(part, found) and not self._swap(part, found):
+            counts = self._found(part)
+            if not self._move(part, counts) and not self._swap(part, counts):
                 break
         return part
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.core.errors import DataError
+from trivalent.core.archives import Archive, ArchiveLimits
+from trivalent.core.errors import ArchiveError, DataError
 from trivalent.lab.datasets.reading import codes_of, read_rows, read_text
 
 SST_FOLDER = Path("sst5")
 SST_ARCHIVE = "trainDevTestTrees_PTB.zip"
+_SST_LIMITS = ArchiveLimits(members=64, table_bytes=1 << 20, member_bytes=1 << 26, total_bytes=1 << 28)
 TWEET_FOLDER = Path("tweeteval_sentiment")
 _LEAF = re.compile(r"\(\d ([^()]+)\)")
 
@@ -41,9 +41,9 @@ def read_sst5(root: Path, part: str) -> tuple[list[str], NDArray[np.int64]]:
 
 def _trees(archive: Path, part: str) -> list[str]:
     try:
-        with zipfile.ZipFile(archive) as content:
-            text = content.read(f"trees/{part}.txt").decode("utf-8")
-    except (OSError, KeyError, zipfile.BadZipFile, zlib.error, UnicodeDecodeError) as error:
+        with Archive(archive, _SST_LIMITS) as content:
+            text = content.read(content.by_name()[f"trees/{part}.txt"]).decode("utf-8")
+    except (ArchiveError, KeyError, UnicodeDecodeError) as error:
         raise DataError("corpus.trees", part=part, archive=archive, error=error) from error
     return [line for line in text.split("\n") if line.strip()]
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import pickle
 import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipInfo
 
 import numpy as np
 
+from trivalent.core.archives import Archive, ArchiveLimits
 from trivalent.core.assets import sha256_of
-from trivalent.core.errors import DataError, MissingExtraError
+from trivalent.core.errors import ArchiveError, DataError, MissingExtraError
 from trivalent.lab.datasets.cmu import SYNTHETIC, standard_folds
 from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.entry import OfficialFile
 from trivalent.lab.datasets.mmsa import load_restricted
 
 _WHOLE_PICKLE = 1 << 28  # larger ones are read as a whole only by a deep check
+# Of the archives that owners publish, the greatest has some thousand recordings.
+_ZIP_LIMITS = ArchiveLimits(members=50_000, table_bytes=8 << 20, member_bytes=64 << 30, total_bytes=1 << 40)
 _PAGES = (b"<!doctype html", b"<html")
 
 
@@ -49,27 +52,27 @@ def verify_file(path: Path, official: OfficialFile, *, deep: bool = False) -> di
     """
     if path.is_dir():
         return {"bytes": sum(p.stat().st_size for p in path.rglob("*") if p.is_file())}
-    found: dict[str, Any] = {"bytes": path.stat().st_size}
-    wrong_size = official.size not in (None, found["bytes"])
+    facts: dict[str, Any] = {"bytes": path.stat().st_size}
+    wrong_size = official.size not in (None, facts["bytes"])
     try:
-        found |= _open(path, Path(official.path).name, deep)
+        facts |= _open(path, Path(official.path).name, deep)
     except MissingExtraError as error:
-        found["unopened"] = str(error)
+        facts["unopened"] = str(error)
     except DataError:
         if not wrong_size:  # the size says more than the way in which half a file does not open
             raise
-    if found.get("synthetic"):
-        return found
+    if facts.get("synthetic"):
+        return facts
     if wrong_size:
-        raise DataError("fetch.verify_bytes", size=official.size, path=official.path, found=found["bytes"])
+        raise DataError("fetch.verify_bytes", size=official.size, path=official.path, found=facts["bytes"])
     if official.sha256 is not None:
         actual = sha256_of(path)
         if actual != official.sha256:
             raise DataError(
                 "fetch.verify_sha256", sha256=official.sha256[:12], path=official.path, actual=actual[:12]
             )
-        found["sha256"] = True
-    return found
+        facts["sha256"] = True
+    return facts
 
 
 def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def _open(path: Path, name: str, deep: bool) -> dict[str, Any]:
 def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
     with ComputationalSequence(path) as file:
         videos = set(file.videos)
-        found: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "keys": len(file.keys),
             "videos": len(videos),
             "synthetic": SYNTHETIC in file.metadata,
@@ -102,10 +105,10 @@ def _csd(path: Path, name: str, deep: bool) -> dict[str, Any]:
         if not file.keys:
             raise DataError("fetch.verify_no_keys", name=name)
         if folds := _folds(name):
-            found["fold"] = {"present": len(videos & set(folds)), "missing": len(set(folds) - videos)}
+            facts["fold"] = {"present": len(videos & set(folds)), "missing": len(set(folds) - videos)}
         if deep:
-            found["damaged_keys"] = [k for k, got in file.survey() if isinstance(got, DataError)]
-    return found
+            facts["damaged_keys"] = [k for k, got in file.survey() if isinstance(got, DataError)]
+    return facts
 
 
 def _folds(name: str) -> dict[str, str]:
@@ -143,11 +146,21 @@ def _pickle(path: Path, name: str, deep: bool) -> dict[str, Any]:
 
 
 def _zip(path: Path, name: str, deep: bool) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        bad = archive.testzip() if deep else None
-        if bad is not None:
-            raise DataError("fetch.verify_archive", name=name, bad=bad)
-        return {"members": len(archive.namelist())}
+    try:
+        with Archive(path, _ZIP_LIMITS) as archive:
+            for info in archive.members if deep else ():
+                _read_through(archive, info, name)
+            return {"members": len(archive.members)}
+    except ArchiveError as error:
+        raise DataError("fetch.verify_damaged", name=name, reason=error.message) from error
+
+
+def _read_through(archive: Archive, info: ZipInfo, name: str) -> None:
+    try:
+        for _ in archive.chunks(info):
+            pass
+    except ArchiveError as error:
+        raise DataError("fetch.verify_archive", name=name, bad=info.filename) from error
 
 
 def _tar(path: Path, name: str, deep: bool) -> dict[str, Any]:

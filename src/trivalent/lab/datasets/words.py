@@ -71,16 +71,18 @@ def align_words(
         spoken = stack.enter_context(ComputationalSequence(words))
         files = {t: stack.enter_context(ComputationalSequence(path)) for t, path in tracks.items()}
         for video, rows in track(list(rows_of(spans.video)), "words"):
-            found = _spoken(spoken, video, pauses)
-            features = {t.modality: _over_words(file, video, found.intervals) for t, file in files.items()}
-            middle = found.intervals.mean(axis=1)
+            sequence = _spoken(spoken, video, pauses)
+            features = {
+                t.modality: _over_words(file, video, sequence.intervals) for t, file in files.items()
+            }
+            middle = sequence.intervals.mean(axis=1)
             for row in rows.tolist():
                 start, end = (-np.inf, np.inf) if spans.times is None else spans.times[row]
                 inside = (middle >= start) & (middle < end)
                 yield AlignedSample(
                     row,
-                    found.features[inside, 0],
-                    found.intervals[inside],
+                    sequence.features[inside, 0],
+                    sequence.intervals[inside],
                     {m: values[inside] for m, values in features.items()},
                 )
 

@@ -17,7 +17,7 @@ from trivalent.features.registry import extractor
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.experts.cross_fit import CLIP, cross_fit
 from trivalent.lab.experts.pooled_task import Ensemble, TabularNetwork, TabularTask, TabularTaskConfig
-from trivalent.lab.experts.sources import SOURCES, Source, find_source, load_tabular
+from trivalent.lab.experts.sources import SOURCES, TrainingSource, find_source, load_tabular
 from trivalent.lab.experts.trained import TrainedExpert
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.graphs.experts import export_tabular
@@ -98,7 +98,9 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     return fitted.save(spec, out=out, card=card)
 
 
-def _outputs(data: TabularData, config: TabularTaskConfig, source: Source) -> tuple[IntArray, list[int]]:
+def _outputs(
+    data: TabularData, config: TabularTaskConfig, source: TrainingSource
+) -> tuple[IntArray, list[int]]:
     """Return the output that each sample aims at and the sentiment of each output."""
     if not config.emotions:
         return data.labels, list(Sentiment)

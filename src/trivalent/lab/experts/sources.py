@@ -33,7 +33,7 @@ Pooled = tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class TrainingSource:
     """A data set of people who speak or show their faces.
 
     Attributes
@@ -60,7 +60,7 @@ class Source:
     takes: Callable[..., TakeData] | None = None
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> TrainingSource:
     """Return the data set of that name.
 
     Raises
@@ -174,8 +174,8 @@ _PICTURES_CARD = {
     "limits": "still pictures, posed or newsworthy expressions; an expression is not a feeling; "
     "disgust and fear are rare and poorly labelled",
 }
-SOURCES: Mapping[str, Source] = {
-    "ravdess": Source(
+SOURCES: Mapping[str, TrainingSource] = {
+    "ravdess": TrainingSource(
         "covarep",
         CARD,
         _voices,
@@ -183,7 +183,7 @@ SOURCES: Mapping[str, Source] = {
         emotion_of=lambda name: parse_take(name.split("#")[0]).emotion,
         takes=load_takes,
     ),
-    "ravdess_units": Source(
+    "ravdess_units": TrainingSource(
         "openface",
         {
             "data": "OpenFace 2 action units of RAVDESS speech, actors 01-16 (means over takes)",
@@ -196,6 +196,6 @@ SOURCES: Mapping[str, Source] = {
         emotions=SENTIMENTS,
         emotion_of=lambda name: parse_take(name).emotion,
     ),
-    "faces": Source("face", _PICTURES_CARD, _pictures),
-    "face_units": Source("openface", _PICTURES_CARD, _picture_units),  # our own action units
+    "faces": TrainingSource("face", _PICTURES_CARD, _pictures),
+    "face_units": TrainingSource("openface", _PICTURES_CARD, _picture_units),  # our own action units
 }

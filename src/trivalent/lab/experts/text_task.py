@@ -105,8 +105,8 @@ class TextTask:
             for name, d in self.train.items()
         }
         self.unlabelled = {name: load_unlabelled(name) for name in config.unlabelled if self.answers}
-        self.sizes = {name: len(own) for name, own in self.train.items()}
-        self.sizes |= {name: len(own) for name, own in self.unlabelled.items()}
+        self.sizes = {name: len(texts) for name, texts in self.train.items()}
+        self.sizes |= {name: len(texts) for name, texts in self.unlabelled.items()}
         for name, size in self.sizes.items():
             if self.answers and len(self.answers.get(name, ())) != size:
                 raise UsageError(
@@ -172,10 +172,10 @@ class TextTask:
         """Lower layers learn more slowly (layer-wise decay, Howard & Ruder, ACL 2018)."""
         groups: dict[float, list[nn.Parameter]] = {}
         numbers = {name: re.search(r"layer\.(\d+)\.", name) for name, _ in network.named_parameters()}
-        layers = 1 + max(int(found[1]) for found in numbers.values() if found)
+        layers = 1 + max(int(match[1]) for match in numbers.values() if match)
         for name, parameter in network.named_parameters():
-            found = numbers[name]
-            depth = layers - int(found[1]) - 1 if found else layers
+            match = numbers[name]
+            depth = layers - int(match[1]) - 1 if match else layers
             head = not name.startswith("encoder")
             rate = config.head_learning_rate if head else config.learning_rate * config.layer_decay**depth
             groups.setdefault(rate, []).append(parameter)

@@ -73,24 +73,24 @@ def ask_teachers(
     scores : dict of str to float
         Of all teachers together on validation parts.
     """
-    config, found = teachers_of(recipe), []
+    config, answered = teachers_of(recipe), []
     for fold in range(config.folds):
         for seed in config.seeds:
-            found.append((fold, ask_teacher(recipe, fold, seed=seed, root=root, out=out)))
+            answered.append((fold, ask_teacher(recipe, fold, seed=seed, root=root, out=out)))
     task = _task_config(recipe, config)
     answers: dict[str, FloatArray] = {}
     for name in task.corpora:
         folds = fold_of(load_corpus(name, "train", root=root).groups, config.folds)
         answers[name] = np.empty((len(folds), 3))
         for fold in range(config.folds):
-            own = [said[f"train-{name}"] for k, said in found if k == fold]
-            answers[name][folds == fold] = _together(own)
+            of_fold = [said[f"train-{name}"] for k, said in answered if k == fold]
+            answers[name][folds == fold] = _together(of_fold)
     for name in task.unlabelled:
-        answers[name] = _together([said[f"more-{name}"] for _, said in found])
+        answers[name] = _together([said[f"more-{name}"] for _, said in answered])
     labels = {name: load_corpus(name, "val", root=root).labels for name in task.corpora}
-    predicted = {n: _together([said[f"val-{n}"] for _, said in found]).argmax(1) for n in labels}
+    predicted = {n: _together([said[f"val-{n}"] for _, said in answered]).argmax(1) for n in labels}
     scores = validation_scores(labels, predicted)
-    log.info("%d teachers together: %s", len(found), scores)
+    log.info("%d teachers together: %s", len(answered), scores)
     return answers, scores
 
 
@@ -134,5 +134,5 @@ def _task_config(recipe: Recipe, config: TeachersConfig) -> TextTaskConfig:
 
 def _together(logits: Sequence[FloatArray]) -> FloatArray:
     """Return the log of the mean probability."""
-    shares = [np.exp(own - np.logaddexp.reduce(own, axis=1, keepdims=True)) for own in logits]
+    shares = [np.exp(member - np.logaddexp.reduce(member, axis=1, keepdims=True)) for member in logits]
     return np.log(np.mean(shares, axis=0))

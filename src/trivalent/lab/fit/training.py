@@ -174,9 +174,9 @@ class _Loop(Generic[Batch]):
     def run(self) -> Fitted[nn.Module]:
         _seed_everything(self.config.seed)
         self._resume()
-        chosen = self.config.validations_per_epoch
-        every = max(1, self.per_epoch // chosen) if chosen else self.total
-        with TrainingProgress(self.total, done=self.step, loud=bool(chosen)) as progress:
+        validations = self.config.validations_per_epoch
+        every = max(1, self.per_epoch // validations) if validations else self.total
+        with TrainingProgress(self.total, done=self.step, loud=bool(validations)) as progress:
             while self.step < self.total:
                 epoch, done = divmod(self.step, self.per_epoch)
                 for i, batch in enumerate(self.task.batches(self.members.generators(epoch))):
@@ -222,18 +222,18 @@ class _Loop(Generic[Batch]):
         network = self.averaged.network.eval()
         with torch.inference_mode():
             metrics = self.task.validate(network)
-        found = _by_member(metrics, len(self.seeds))
+        members = _by_member(metrics, len(self.seeds))
         better = []
-        for k, own in enumerate(found):
-            own["epoch"] = self.step / self.per_epoch
-            self.histories[k].append(own)
-            self.plateaus[k].update(own["score"])
-            better.append(own["score"] > self.bests[k]["score"])
+        for k, member in enumerate(members):
+            member["epoch"] = self.step / self.per_epoch
+            self.histories[k].append(member)
+            self.plateaus[k].update(member["score"])
+            better.append(member["score"] > self.bests[k]["score"])
             if better[k]:
-                self.bests[k] = own
+                self.bests[k] = member
         self._keep(better)
         self._save()
-        return _mean(found)
+        return _mean(members)
 
     def _keep(self, better: Sequence[bool]) -> None:
         """Copy the weights of those that are better than before."""

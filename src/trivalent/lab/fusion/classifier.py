@@ -273,11 +273,11 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
 
     def _system(self) -> System:
         loss = LOSS_ALIASES.get(self.loss, self.loss)
-        chosen = dict(self.loss_options or {})
+        loss_options = dict(self.loss_options or {})
         if self.class_weights != "none":
             if "weights" not in options_of_loss(loss):
                 raise UsageError("classifier.weights", loss=loss, class_weights=self.class_weights)
-            chosen["weights"] = self.class_weights
+            loss_options["weights"] = self.class_weights
         training = replace(
             PAPER_TRAINING,
             epochs=float(self.epochs),
@@ -289,7 +289,7 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
             self.fusion,
             dict(self.network_options or {}),
             loss,
-            chosen,
+            loss_options,
             self.resampling,
             dict(self.resampling_options or {}),
             self.modality_dropout,
@@ -309,8 +309,8 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
         none = np.zeros(len(codes), bool)
         rows = {Role.TRAIN: ~held_out, Role.VAL: held_out, Role.TEST: none}
         parts = [
-            Part(role, self._clean(values[own]), groups[own], codes[own].astype(np.int64))
-            for role, own in rows.items()
+            Part(role, self._clean(values[mask]), groups[mask], codes[mask].astype(np.int64))
+            for role, mask in rows.items()
         ]
         return Problem("X", Parts(*parts), cleaners, len(self.classes_))
 
@@ -322,13 +322,13 @@ class TrivalentClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, values: FloatArray) -> FloatArray:
         """Mean over the seeds, shape (n, classes)."""
-        found = []
+        logits = []
         for start in range(0, len(values), _CHUNK):
             rows = values[start : start + _CHUNK]
             features = {m: x.astype(np.float64) for m, x in self._clean(rows).items()}
             part = Part(Role.TEST, features, np.full(len(rows), "", np.str_), np.zeros(0, np.int64))
-            found.append(self._trained.logits(part).mean(0))
-        return np.concatenate(found)
+            logits.append(self._trained.logits(part).mean(0))
+        return np.concatenate(logits)
 
     def _choose(self, values: FloatArray, problem: Problem) -> None:
         """Choose calibration and decision rule on the validation samples."""

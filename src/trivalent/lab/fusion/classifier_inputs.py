@@ -45,40 +45,40 @@ def column_groups(modalities: Layout | None, count: int, *, names: Sequence[str]
     """
     if modalities is None:
         return _by_prefix(names, count)
-    found: Columns = {}
+    groups: Columns = {}
     taken = 0
     for name, what in modalities.items():
         check_known("modality", str(name), Modality)
         if isinstance(what, int | np.integer) and not isinstance(what, bool):
             what = slice(taken, taken + int(what))
             taken = what.stop
-        found[Modality(str(name))] = _positions(what, count, names, of=str(name))
-    every = np.concatenate([*found.values(), np.empty(0, np.intp)])
+        groups[Modality(str(name))] = _positions(what, count, names, of=str(name))
+    every = np.concatenate([*groups.values(), np.empty(0, np.intp)])
     if taken and taken != count and len(every) != count:
         raise UsageError("classifier.column_counts", count=count, taken=taken)
-    if len(np.unique(every)) != len(every) or not found:
+    if len(np.unique(every)) != len(every) or not groups:
         raise UsageError("classifier.one_modality")
-    return {m: found[m] for m in Modality if m in found}
+    return {m: groups[m] for m in Modality if m in groups}
 
 
 def _positions(what: Any, count: int, names: Sequence[str] | None, *, of: str) -> NDArray[np.intp]:
     if isinstance(what, slice):
         if (what.stop or 0) > count:
             raise UsageError("classifier.columns_below", of=of, count=count, what=what)
-        chosen = np.arange(count)[what]
+        positions = np.arange(count)[what]
     elif len(what) and isinstance(what[0], str):
-        known = {name: i for i, name in enumerate(names if names is not None else ())}
-        absent = [name for name in what if name not in known]
+        index = {name: i for i, name in enumerate(names if names is not None else ())}
+        absent = [name for name in what if name not in index]
         if absent:
             raise UsageError("classifier.column_names", of=of, absent=absent[0])
-        chosen = np.array([known[name] for name in what])
+        positions = np.array([index[name] for name in what])
     else:
-        chosen = np.asarray(what, np.intp)
-    if not len(chosen) or chosen.min() < 0 or chosen.max() >= count:
+        positions = np.asarray(what, np.intp)
+    if not len(positions) or positions.min() < 0 or positions.max() >= count:
         raise UsageError(
-            "classifier.columns", count=count - 1, of=of, found=np.asarray(chosen).tolist()[:6]
+            "classifier.columns", count=count - 1, of=of, found=np.asarray(positions).tolist()[:6]
         )
-    return chosen.astype(np.intp)
+    return positions.astype(np.intp)
 
 
 def _by_prefix(names: Sequence[str] | None, count: int) -> Columns:
@@ -173,10 +173,10 @@ def validation_rows(
             f"expected two samples of a class or more, got {len(y)} samples of {len(y)} classes; "
             "one is needed for validation"
         )
-    chosen = np.zeros(len(y), bool)
+    validation = np.zeros(len(y), bool)
     for c, n in enumerate(wanted):
-        chosen[rng.permutation(np.flatnonzero(y == c))[:n]] = True
-    return chosen
+        validation[rng.permutation(np.flatnonzero(y == c))[:n]] = True
+    return validation
 
 
 def _by_group(y: IntArray, groups: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:

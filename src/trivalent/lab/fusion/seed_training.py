@@ -204,15 +204,15 @@ def _with_made(
 ) -> tuple[FusionData, list[IntArray]]:
     """Put the samples that each member's resampler made behind the real ones."""
     rows, made_x, made_y, made_w, end = [], [], [], [], count
-    for own in drawn:
-        made = own.rows < 0
-        place = own.rows.copy()
+    for resampled in drawn:
+        made = resampled.rows < 0
+        place = resampled.rows.copy()
         place[made] = end + np.arange(made.sum())
         end += int(made.sum())
         rows.append(place)
-        made_x.append(own.X[made])
-        made_y.append(own.y[made])
-        made_w.append(own.weights[made])
+        made_x.append(resampled.X[made])
+        made_y.append(resampled.y[made])
+        made_w.append(resampled.weights[made])
     if end == count:
         return data, rows
     cuts = np.cumsum([values.shape[1] for values in data.features.values()])[:-1]

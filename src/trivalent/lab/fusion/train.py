@@ -162,12 +162,12 @@ def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | 
     """Mean over seeds with Student's interval; no interval for one seed."""
     means: dict[str, dict[str, float | None]] = {}
     for name in TITLES:
-        values = [own[name] for own in seeds]
+        values = [figures[name] for figures in seeds]
         if len(values) == 1:
             means[name] = {"mean": values[0], "low": None, "high": None}
         else:
-            found = seed_interval(values)
-            means[name] = {"mean": found.mean, "low": found.low, "high": found.high}
+            interval = seed_interval(values)
+            means[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high}
     return means
 
 
@@ -228,7 +228,9 @@ def _card(recipe: FusionRecipe, selected: Selected) -> dict[str, Any]:
 def _history(trained: Trained) -> dict[str, list[dict[str, float]]]:
     """Return validation macro-F1 by epoch, for each seed."""
     return {
-        str(seed): [{"epoch": own["epoch"], "macro_f1": own["score"]} for own in history]
+        str(seed): [
+            {"epoch": validation["epoch"], "macro_f1": validation["score"]} for validation in history
+        ]
         for seed, history in zip(trained.seeds, trained.history, strict=True)
     }
 
@@ -237,12 +239,12 @@ def _told(bundle: Bundle[Network], out: Path) -> list[str]:
     data = bundle.fusion.data
     lines = [f"{out}: {bundle.name} on {data.name}, {data.protocol}"]
     for part in ("validation", "test"):
-        found = bundle.metrics[part]
-        mean, whole = found["mean"]["macro_f1"], found["ensemble"]["figures"]["macro_f1"]
+        metrics = bundle.metrics[part]
+        mean, whole = metrics["mean"]["macro_f1"], metrics["ensemble"]["figures"]["macro_f1"]
         spread = "" if mean["low"] is None else f" [{mean['low']:.3f}, {mean['high']:.3f}]"
-        best = max(own["macro_f1"] for own in found["ensemble"]["baselines"].values())
+        best = max(constant["macro_f1"] for constant in metrics["ensemble"]["baselines"].values())
         lines.append(
-            f"  {part}: macro-F1 {mean['mean']:.3f}{spread} over {len(found['seeds'])} seeds, "
+            f"  {part}: macro-F1 {mean['mean']:.3f}{spread} over {len(metrics['seeds'])} seeds, "
             f"{whole['value']:.3f} of their mean, {best:.3f} of the best constant"
         )
     return lines

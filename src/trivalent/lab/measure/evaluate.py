@@ -148,7 +148,7 @@ def _scored(
     features = {m: (data.features[m].values, data.features[m].columns) for m in modalities}
     answers = bundle.decision.answer(bundle.fusion.posterior(features))
     part = Part(_ROLES[split], {m: x for m, (x, _) in features.items()}, data.groups, data.labels)
-    found = part.score(
+    scores = part.score(
         bundle.name,
         answers.decisions,
         seed=0,
@@ -161,7 +161,7 @@ def _scored(
             rounds=rounds,
         ),
     )
-    return found | {"synthetic": data.synthetic, "caveats": _caveats(bundle, data, split)}
+    return scores | {"synthetic": data.synthetic, "caveats": _caveats(bundle, data, split)}
 
 
 def _caveats(bundle: Bundle[Network], data: Dataset, split: str) -> list[str]:

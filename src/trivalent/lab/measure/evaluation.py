@@ -91,11 +91,11 @@ def baselines(labels: IntArray, prior: FloatArray) -> dict[str, dict[str, float]
         Shares of the classes in the training data.
     """
     p = np.tile(np.asarray(prior, float), (len(labels), 1))
-    found = {}
+    scores = {}
     for s in Sentiment:
         decided = np.full(len(labels), int(s))
-        found[f"always {s.label}"] = figures(labels, decided, probabilities=p)
-    return found
+        scores[f"always {s.label}"] = figures(labels, decided, probabilities=p)
+    return scores
 
 
 def report(
@@ -123,7 +123,7 @@ def report(
         Of the bootstrap; 0 leaves the intervals out.
     """
     labels = np.asarray(labels)
-    found = figures(labels, answers.decisions, probabilities=answers.probabilities)
+    values = figures(labels, answers.decisions, probabilities=answers.probabilities)
     bounds: Mapping[str, tuple[float | None, float | None]] = {}
     if rounds:
         bounds = intervals(
@@ -139,7 +139,7 @@ def report(
         "groups": len(np.unique(np.asarray(groups))),
         "figures": {
             name: dict(zip(("value", "low", "high"), (x, *bounds.get(name, (None, None))), strict=True))
-            for name, x in found.items()
+            for name, x in values.items()
         },
         "classes": by_class(labels, answers.decisions),
         "confusion": metrics.confusion_matrix(labels, answers.decisions).tolist(),
@@ -167,15 +167,15 @@ def render(content: Mapping[str, Any]) -> list[str]:
     lines = [f"n {content['n']:,} in {content['groups']:,} videos or speakers"]
     lines += [f"  {TITLES[k]:18}{_value(v)}" for k, v in content["figures"].items()]
     lines += ["", f"  {'':10}{'precision':>10}{'recall':>8}{'F1':>8}{'n':>8}"]
-    for label, own in content["classes"].items():
-        numbers = f"{own['precision']:>10.3f}{own['recall']:>8.3f}{own['f1']:>8.3f}"
-        lines.append(f"  {label:10}{numbers}{own['support']:>8.0f}")
+    for label, scores in content["classes"].items():
+        numbers = f"{scores['precision']:>10.3f}{scores['recall']:>8.3f}{scores['f1']:>8.3f}"
+        lines.append(f"  {label:10}{numbers}{scores['support']:>8.0f}")
     lines += ["", f"  {'true, predicted':18}" + "".join(f"{label:>10}" for label in LABELS)]
     for label, row in zip(LABELS, content["confusion"], strict=True):
         lines.append(f"  {label:18}" + "".join(f"{count:>10}" for count in row))
     lines.append("")
-    for name, own in content["baselines"].items():
-        lines.append(f"  {name:18}accuracy {own['accuracy']:.3f}, macro-F1 {own['macro_f1']:.3f}")
+    for name, scores in content["baselines"].items():
+        lines.append(f"  {name:18}accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}")
     sets, kept = content["sets"], content["abstention"]
     lines.append(
         f"  {'prediction sets':18}hold the label in {100 * sets['coverage']:.1f} % (stated: "

@@ -25,7 +25,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """A row of a table: figures, and words such as the verdict on a claim."""
 
     name: str
@@ -48,14 +48,14 @@ class Result:
     benchmark: str
     data: str
     seeds: Sequence[int] = ()
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ResultRow] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)  # more of the JSON file: claims, curves
 
     def add(self, name: str, *, notes: Mapping[str, str] | None = None, **metrics: Value | float) -> None:
         """Append a row."""
         values = {k: v if isinstance(v, Value) else Value(v) for k, v in metrics.items()}
-        self.rows.append(Row(name, values, dict(notes or {})))
+        self.rows.append(ResultRow(name, values, dict(notes or {})))
 
     def write(self, folder: Path) -> list[Path]:
         """Write NAME.json and NAME.md into a folder; returns both paths."""

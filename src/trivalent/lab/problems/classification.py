@@ -79,9 +79,9 @@ def make_problem(
     LeakageError
         A group lies in two parts.
     """
-    chosen = tuple(data.features) if modalities is None else tuple(modalities)
-    absent = [m for m in chosen if m not in data.features]
-    if absent or not chosen:
+    modalities = tuple(data.features) if modalities is None else tuple(modalities)
+    absent = [m for m in modalities if m not in data.features]
+    if absent or not modalities:
         raise DataError(
             "training.problem_absent",
             absent=", ".join(absent) or "a modality",
@@ -89,10 +89,10 @@ def make_problem(
             features=", ".join(data.features) or "none",
         )
     splits = {name: data.part(name) for name in _ROLES}
-    cleaners = {m: fit_cleaner(splits["train"].features[m], cleaning) for m in chosen}
-    parts = {name: _part(own, _ROLES[name], cleaners, seven) for name, own in splits.items()}
+    cleaners = {m: fit_cleaner(splits["train"].features[m], cleaning) for m in modalities}
+    parts = {name: _part(split, _ROLES[name], cleaners, seven) for name, split in splits.items()}
     classes = SEVEN if seven else len(Sentiment)
-    extractors = {m: data.features[m].extractor for m in chosen}
+    extractors = {m: data.features[m].extractor for m in modalities}
     return Problem(
         f"{data.name}, {data.protocol}", Parts(**parts), cleaners, classes, data.synthetic, extractors
     )

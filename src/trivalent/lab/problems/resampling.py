@@ -249,15 +249,15 @@ def check_resampling(name: str, options: Mapping[str, Any]) -> None:
     ...
     trivalent.core.errors.RecipeError: expected an option of smote, got 'alpha'; it has: target, k_neighbors
     """
-    known = resampler_options(name)
+    defaults = resampler_options(name)
     for key, value in options.items():
-        if key not in known:
-            told = f"it has: {', '.join(known)}" if known else "it has none"
+        if key not in defaults:
+            told = f"it has: {', '.join(defaults)}" if defaults else "it has none"
             raise RecipeError("resample.option", name=name, key=key, told=told)
-        kind, words = _KINDS.get(type(known[key]), (object, "anything"))
+        kind, words = _KINDS.get(type(defaults[key]), (object, "anything"))
         if not isinstance(value, kind) or (kind is not object and isinstance(value, bool)):
             raise RecipeError(
-                "resample.value", words=words, key=key, name=name, value=value, known=known[key]
+                "resample.value", words=words, key=key, name=name, value=value, known=defaults[key]
             )
 
 
@@ -307,7 +307,7 @@ def resample(
 def _deviation(X: FloatArray) -> FloatArray:
     """Deviation of each column over its finite cells, 0 where there is none, shape (d,)."""
     cells = X.reshape(-1, X.shape[-1]).astype(np.float64)
-    known = np.isfinite(cells)
-    n = np.maximum(known.sum(0), 1)
-    centred = np.where(known, cells - np.where(known, cells, 0).sum(0) / n, 0)
+    present = np.isfinite(cells)
+    n = np.maximum(present.sum(0), 1)
+    centred = np.where(present, cells - np.where(present, cells, 0).sum(0) / n, 0)
     return np.sqrt((centred**2).sum(0) / n)

@@ -24,7 +24,7 @@ from trivalent.web.views.flash import flash, show_flash
 from trivalent.web.views.notices import empty, plain, show_error
 from trivalent.web.views.when import when
 from trivalent.work import batch_files as intake
-from trivalent.work.batch_files import Outcome, Reason, Refused, Taken
+from trivalent.work.batch_files import Examined, Reason, Refused, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,24 +100,24 @@ def _ask(round_: int) -> None:
 def _start(files: Sequence[UploadedFile], name: str, keep: bool) -> None:
     """Queue what can be analysed, and remember what cannot."""
     with PrivateFolder(state.settings().home / TEMPORARY) as scratch:
-        found = list(_outcomes(files, scratch))
+        examined = list(_outcomes(files, scratch))
         try:
-            batch, refused = _queue([f for f in found if isinstance(f, Taken)], name, keep)
+            batch, refused = _queue([f for f in examined if isinstance(f, Taken)], name, keep)
         except TrivalentError as error:
             show_error(error)
             return
-    refused = [*(f for f in found if isinstance(f, Refused)), *refused]
+    refused = [*(f for f in examined if isinstance(f, Refused)), *refused]
     st.session_state["batch-refused"] = (batch, refused)
     st.session_state["batch-round"] += 1
     forget_uploads(state.session_id())
     if batch is not None:
         st.session_state["batch"] = batch
         state.runner().wake()
-        flash(t("batch.started", count=len(found) - len(refused)))
+        flash(t("batch.started", count=len(examined) - len(refused)))
     st.rerun()
 
 
-def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Outcome]:
+def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Examined]:
     for number, file in enumerate(files):
         path = folder / f"upload-{number}"
         path.write_bytes(file.getbuffer())
@@ -130,7 +130,7 @@ def _outcomes(files: Sequence[UploadedFile], folder: Path) -> Iterator[Outcome]:
             yield intake.examine(file.name, path)
 
 
-def _members(name: str, archive: Path, folder: Path) -> Iterator[Outcome]:
+def _members(name: str, archive: Path, folder: Path) -> Iterator[Examined]:
     """Unpack an archive in a child process, in which its table may be as long as it likes."""
     wanted = {"archive": str(archive), "folder": str(folder), "largest": state.settings().max_upload_bytes}
     try:

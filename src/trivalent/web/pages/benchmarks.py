@@ -19,16 +19,16 @@ _FIRST = ("expert-text", "expert-voice", "expert-face", "reliability", "fusion",
 def show() -> None:
     """Make the page."""
     st.title(t("common.page_benchmarks"))
-    found = {r.name: r for r in figures.results()}
-    if not found:
+    results = {r.name: r for r in figures.results()}
+    if not results:
         empty(
             "table_chart", t("benchmarks.absent_title"), t("benchmarks.absent", variable=figures.VARIABLE)
         )
         return
     st.markdown(t("benchmarks.intro"))
-    names = [n for n in _FIRST if n in found] + [n for n in found if n not in _FIRST]
+    names = [n for n in _FIRST if n in results] + [n for n in results if n not in _FIRST]
     name = st.selectbox(t("benchmarks.choose"), names, format_func=_title, key="benchmark")
-    _result(found[name])
+    _result(results[name])
 
 
 def _title(name: str) -> str:

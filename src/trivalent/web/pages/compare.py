@@ -27,8 +27,8 @@ def show() -> None:
     """Make the page."""
     st.title(t("common.page_compare"))
     history = state.history()
-    chosen = _chosen(history)
-    offered = {r.id: r for r in [*chosen, *history.search(Query(limit=_OFFERED)).records]}
+    preset = _chosen(history)
+    offered = {r.id: r for r in [*preset, *history.search(Query(limit=_OFFERED)).records]}
     if len(offered) < 2:
         empty("compare_arrows", t("history.compare_empty_title"), t("history.compare_empty"))
         if st.button(t("history.empty_button"), type="primary"):
@@ -39,26 +39,26 @@ def show() -> None:
     if records[0].id == records[1].id:
         st.info(t("history.same"), icon=":material/info:")
         return
-    found = [history.analysis(r.id) for r in records]
-    for column, record, analysis in zip(st.columns(2), records, found, strict=True):
+    analyses = [history.analysis(r.id) for r in records]
+    for column, record, analysis in zip(st.columns(2), records, analyses, strict=True):
         with column:
             _side(record, analysis)
-    _differences(found[0], found[1])
-    _moved(found[0], found[1])
-    _channels(found[0], found[1])
-    _timing(found[0], found[1])
+    _differences(analyses[0], analyses[1])
+    _moved(analyses[0], analyses[1])
+    _channels(analyses[0], analyses[1])
+    _timing(analyses[0], analyses[1])
 
 
 def _chosen(history: History) -> list[Record]:
     """Return the two that the history page sent, as long as they are there."""
-    found = []
+    records = []
     for record_id in st.session_state.get("compare", ()):
         try:
-            found.append(history.get(record_id))
+            records.append(history.get(record_id))
         except NotFoundError:
             st.session_state.pop("compare-0", None)
             st.session_state.pop("compare-1", None)
-    return found
+    return records
 
 
 def _ask(offered: dict[str, Record]) -> list[Record]:

@@ -78,7 +78,7 @@ def _card(name: str, *, removable: bool) -> None:
 
 
 def _where(name: str) -> str | Path:
-    return bundle_store.locate(name, state.settings())
+    return bundle_store.resolve_choice(name, state.settings())
 
 
 def _head(name: str, bundle: Bundle, *, removable: bool) -> None:
@@ -146,14 +146,14 @@ def _calibration(bundle: Bundle) -> None:
         return
     st.caption(t("models.calibration_note"))
     for modality in Modality:
-        own = [r for r in measured if r.modality == modality]
-        if own:
-            plots = "".join(plot(r) for r in own)
+        curves = [r for r in measured if r.modality == modality]
+        if curves:
+            plots = "".join(plot(r) for r in curves)
             name = wording().modality(modality)
             st.html(f'<p class="tv-kicker">{name}</p><div class="tv-plots">{plots}</div>')
-    found = figures.result("reliability")
-    if found is not None:
-        st.markdown("\n".join(f"- {plain(str(c))}" for c in found.content["caveats"]))
+    benchmark = figures.result("reliability")
+    if benchmark is not None:
+        st.markdown("\n".join(f"- {plain(str(c))}" for c in benchmark.content["caveats"]))
     if st.toggle(t("models.figures"), key=f"figures-{bundle.sha256}"):
         columns = ("test_set", "confidence_range", "answers", "mean_confidence", "axis_right")
         rows = [

@@ -36,14 +36,14 @@ def results(batch: BatchSummary) -> None:
         if st.button(t("batch.in_history"), icon=":material/history:", key="batch-history"):
             st.session_state["filter-batch"] = batch.id
             go("history")
-    found = every(history, _filters(batch.id))
-    if not found:
+    records = every(history, _filters(batch.id))
+    if not records:
         st.info(t("batch.nothing"), icon=":material/search_off:")
         return
-    if len(found) > SHOWN:
-        st.caption(t("batch.first_shown", shown=SHOWN, count=len(found)))
-    _table(found[:SHOWN])
-    _plot(history, found)
+    if len(records) > SHOWN:
+        st.caption(t("batch.first_shown", shown=SHOWN, count=len(records)))
+    _table(records[:SHOWN])
+    _plot(history, records)
 
 
 def _filters(batch: str) -> Query:
@@ -90,7 +90,7 @@ def _table(records: Sequence[Record]) -> None:
         for r in records
     ]
     share = st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
-    chosen = st.dataframe(
+    selection = st.dataframe(
         pd.DataFrame(rows, columns=[*columns, *shares, *rest]),
         hide_index=True,
         column_config={
@@ -102,7 +102,7 @@ def _table(records: Sequence[Record]) -> None:
         key="batch-table",
         height=min(38 + 35 * len(rows), 458),
     )
-    selected = chosen["selection"]["rows"]
+    selected = selection["selection"]["rows"]
     name = plain(records[selected[0]].name) if selected else ""
     words = t("batch.open", name=name) if selected else t("batch.open_hint")
     if st.button(words, icon=":material/open_in_new:", disabled=not selected, key="batch-open"):

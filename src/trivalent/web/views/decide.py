@@ -51,16 +51,16 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
         st.caption(plain(problem))
         return analysis, False
     bundle, first = usual
-    chosen = _controls(first, key=key, off=False)
-    if chosen == first:
+    choices = _controls(first, key=key, off=False)
+    if choices == first:
         return analysis, False
     try:
         again = redecide(
             analysis,
             bundle,
-            modalities=_with_silent(analysis, bundle, chosen.modalities),
-            thresholds=chosen.thresholds,
-            min_confidence=chosen.min_confidence,
+            modalities=_with_silent(analysis, bundle, choices.modalities),
+            thresholds=choices.thresholds,
+            min_confidence=choices.min_confidence,
         )
     except TrivalentError as error:
         st.caption(plain(capital(translate(error.message))))
@@ -118,24 +118,24 @@ def _controls(first: Choices, *, key: str, off: bool) -> Choices:
             help=t("result.min_confidence_help"),
         )
         thresholds = [_threshold(label, usual, key=key, off=off) for label, usual in _by_label(first)]
-    chosen = _unless_untouched(first, modalities, tuple(thresholds), confidence)
+    choices = _unless_untouched(first, modalities, tuple(thresholds), confidence)
     again.button(
         t("result.reset"),
         icon=":material/restart_alt:",
         type="tertiary",
-        disabled=chosen == first,
+        disabled=choices == first,
         key=f"reset-{key}",
         on_click=reset,
         args=(key,),
     )
-    return chosen
+    return choices
 
 
 def _channels(first: Choices, *, key: str, off: bool) -> tuple[str, ...]:
     """Switches of the channels that had something to say; one alone needs none."""
     if len(first.modalities) < 2:
         return first.modalities
-    chosen = st.pills(
+    modalities = st.pills(
         t("result.channels"),
         first.modalities,
         selection_mode="multi",
@@ -145,7 +145,7 @@ def _channels(first: Choices, *, key: str, off: bool) -> tuple[str, ...]:
         disabled=off,
         help=t("result.channels_help"),
     )
-    return tuple(chosen)
+    return tuple(modalities)
 
 
 def _threshold(label: str, usual: float, *, key: str, off: bool) -> float:

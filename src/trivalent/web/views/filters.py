@@ -107,14 +107,14 @@ def _choice(name: str, options: dict[str, str]) -> str | None:
 def _dates() -> tuple[datetime | None, datetime | None]:
     """First moment of the first day, and of the day after the last, where the reader is."""
     days = st.date_input(t("history.dates"), value=[], key="filter-dates", persist_state="session")
-    chosen: tuple[date, ...] = days if isinstance(days, tuple) else (days,)
-    if not chosen:
+    ends: tuple[date, ...] = days if isinstance(days, tuple) else (days,)
+    if not ends:
         return None, None
     here = zone()
-    since = datetime.combine(chosen[0], time.min, here)
-    if len(chosen) == 1:
+    since = datetime.combine(ends[0], time.min, here)
+    if len(ends) == 1:
         return since, None
-    return since, datetime.combine(chosen[1] + timedelta(days=1), time.min, here)
+    return since, datetime.combine(ends[1] + timedelta(days=1), time.min, here)
 
 
 def _reset() -> None:
