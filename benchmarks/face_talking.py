@@ -14,6 +14,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -123,7 +124,8 @@ def trained(recipe: Recipe, root: Path, **task: object) -> Trained:
         changed = replace(recipe, seeds=seeds, task={**recipe.task, **task})
         with TemporaryDirectory() as folder:
             expert = train_tabular(changed, modality="face", root=root, out=Path(folder))
-            experts.append(Expert(expert.spec, expert.graph.read_bytes, threads=1))
+            graph = expert.graph.read_bytes()  # before its folder ends
+        experts.append(Expert(expert.spec, partial(bytes, graph), threads=1))
         parts = expert.metrics["out_of_fold"]
         figures.append(parts.get("all") or next(iter(parts.values())))
     return Trained(experts, {name: float(np.mean([f[name] for f in figures])) for name in figures[0]})
