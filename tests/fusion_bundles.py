@@ -9,6 +9,7 @@ import numpy as np
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.conformal import ConformalSets, Score
 from trivalent.bundle.decision import Answers, Decision, DecisionRule
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import Block, DataSpec, ModalitySpec, Network, group_digest
@@ -61,7 +62,8 @@ def small_network(
     """Network over two columns of text and three of the face."""
     modalities = modalities or {
         m: ModalitySpec(
-            EXTRACTORS[m], Cleaner(c, np.full(len(c), 0.5), np.ones(len(c)), np.full(len(c), 2.0))
+            EncoderSpec(EXTRACTORS[m]),
+            Cleaner(c, np.full(len(c), 0.5), np.ones(len(c)), np.full(len(c), 2.0)),
         )
         for m, c in COLUMNS.items()
     }

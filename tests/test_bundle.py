@@ -173,8 +173,8 @@ def test_another_version_of_the_extractor_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_extractor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"expected an extractor among .* for face, got 'openface'"):
-        load_bundle(spoil(tmp_path / "b", "experts/face/extractor", "openface"))
+    with pytest.raises(BundleError, match=r"expected an extractor among .* for face, got 'openpose'"):
+        load_bundle(spoil(tmp_path / "b", "experts/face/extractor", "openpose"))
 
 
 @pytest.mark.parametrize(

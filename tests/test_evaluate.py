@@ -21,6 +21,7 @@ from fusion_bundles import (  # noqa: E402
 )
 from fusion_bundles import answers as ask  # noqa: E402
 from trivalent.bundle.decision import Answers  # noqa: E402
+from trivalent.bundle.encoder import EncoderSpec  # noqa: E402
 from trivalent.bundle.network import DataSpec, ModalitySpec  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
 from trivalent.core.errors import DataError, UsageError  # noqa: E402
@@ -220,7 +221,9 @@ def test_command_on_real_videos(
 ) -> None:
     """A bundle over two columns of each real block, here with the graph of the small one."""
     modalities = {
-        m: ModalitySpec(BLOCKS[m][1], Cleaner(columns, *(np.ones((3, len(columns))) * [[0], [0], [9]])))
+        m: ModalitySpec(
+            EncoderSpec(BLOCKS[m][1]), Cleaner(columns, *(np.ones((3, len(columns))) * [[0], [0], [9]]))
+        )
         for m, columns in ((m, BLOCKS[m][2][3 : 3 + len(c)]) for m, c in COLUMNS.items())
     }
     data = DataSpec("mosei-922", "video-mean", "research", (0.3, 0.1, 0.6))

@@ -14,10 +14,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from torch import Tensor, nn  # noqa: E402
 
 from fusion_batches import WIDTHS, batch_of, complete, filled, network_of  # noqa: E402
-from trivalent.core.errors import UsageError  # noqa: E402
 from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.networks import build_network  # noqa: E402
-from trivalent.lab.networks.explain import ablate, explain_attention  # noqa: E402
 from trivalent.lab.networks.layers import MultiHeadAttention, TransformerLayer  # noqa: E402
 from trivalent.lab.networks.misa import central_moment_discrepancy, orthogonality, safe_norm  # noqa: E402
 from trivalent.lab.networks.mult import positions  # noqa: E402
@@ -302,36 +300,3 @@ def test_mult_knows_the_order_of_steps() -> None:
     network, (features, present) = network_of("mult"), complete(batch_of("mult, steps"))
     turned = {m: x.flip(1) for m, x in features.items()}
     assert not torch.allclose(network(turned, present), network(features, present), atol=1e-4)
-
-
-def test_explained_attention() -> None:
-    network, batch = network_of("attention").train(), filled(batch_of("attention"), math.nan)
-    found = explain_attention(network, batch[0], present=batch[1])
-    assert network.training
-    assert found.modalities == tuple(Modality)
-    assert found.weights.shape == (9, 4, 3, 3)
-    shares = found.shares
-    torch.testing.assert_close(sum(shares.values()), torch.ones(9))
-    some = sum(batch[1].values()) > 0
-    for m, share in shares.items():
-        assert (share[some & ~batch[1][m].bool()] == 0).all()
-        assert (share[batch[1][m].bool()] > 0).all()
-    with pytest.raises(UsageError, match=r"got LateFusion; use ablate\(\)"):
-        explain_attention(network_of("late"), batch[0], present=batch[1])
-
-
-@pytest.mark.parametrize("case", ["late", "attention", "misa", "mult, steps"])
-def test_ablation(case: str) -> None:
-    network, (features, present) = network_of(case), filled(batch_of(case), math.nan)
-    found = ablate(network, features, present=present)
-    full = torch.softmax(network(features, present), -1)
-    torch.testing.assert_close(found.probability, full.amax(1))
-    for m in Modality:
-        there = present[m].reshape(9, -1).any(1)
-        assert (found.change[m][~there] == 0).all()
-        assert (found.change[m][there] != 0).all()
-    without = {**present, TEXT: torch.zeros_like(present[TEXT])}
-    rest = torch.softmax(network(features, without), -1)
-    row = 0
-    changed = rest[row, found.predicted[row]] - full[row, found.predicted[row]]
-    assert found.change[TEXT][row].item() == pytest.approx(changed.item(), abs=1e-6)

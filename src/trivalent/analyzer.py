@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trivalent.bundle.loading import Bundle, load_bundle
+from trivalent.bundle.network import Network
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.core.errors import InputError, TextError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
-from trivalent.core.types import Modality, Utterance
+from trivalent.core.types import Modality, Status, Utterance
 from trivalent.experts.channel import Channel, Progress, Spoken, View
 from trivalent.experts.channels import CHANNELS
+from trivalent.experts.encoder import Encoder
 from trivalent.experts.judge import Judge
-from trivalent.experts.readings import Reading
+from trivalent.experts.readings import Reader, Reading
 from trivalent.experts.text import read_texts
 from trivalent.features.text import has_words, normalize, split_to_fit
 from trivalent.media.kinds import Kind, kind_of
@@ -83,12 +85,13 @@ class Analyzer:
             face_rate_hz=face_rate_hz,
             threads=threads,
         )
-        self.bundle: Bundle = load_bundle(model, threads=threads)
+        self.bundle: Bundle[Any] = load_bundle(model, threads=threads)
+        self.readers = _readers(self.bundle)
         self.judge = Judge.of(
             self.bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence
         )
         self.modalities = self.judge.modalities
-        self.recognizer = Recognizer(whisper, threads=threads)
+        self.recognizer = Recognizer(_whisper(self.bundle, whisper), threads=threads)
 
     @classmethod
     def of(cls, options: AnalyzerOptions) -> Analyzer:
@@ -163,6 +166,8 @@ class Analyzer:
     def _analyze_pieces(self, named: Sequence[tuple[str, str]], stages: Stages = _quiet) -> list[Analysis]:
         if Modality.TEXT not in self.modalities:
             raise UsageError("text.modality_off")
+        if Modality.TEXT not in self.readers:
+            raise UsageError("text.no_extractor", name=self.bundle.name)
         clock = _Clock()
         with clock.measure(Modality.TEXT):
             utterances, owners = [], []
@@ -170,12 +175,11 @@ class Analyzer:
                 pieces = _pieces(text)
                 owners += [i] * len(pieces)
                 utterances += [Utterance(0, 0.0, 0.0, piece) for piece in pieces]
-            expert = self.bundle.experts[Modality.TEXT]
-            readings = read_texts(expert, utterances, progress=stages(SPEECH))
+            readings = read_texts(self.readers[Modality.TEXT], utterances, progress=stages(SPEECH))
         out = []
         for i, (name, text) in enumerate(named):
             rows = [k for k, owner in enumerate(owners) if owner == i]
-            if all(readings[k].opinion is None for k in rows):
+            if all(readings[k].status is not Status.OK for k in rows):
                 raise TextError("text.not_english", text=_shorten(text), reason=readings[rows[0]].reason)
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
@@ -230,6 +234,20 @@ class Analyzer:
         )
 
 
+def _readers(bundle: Bundle[Any]) -> dict[Modality, Reader]:
+    """Return what reads each modality: experts, or encoders of a network where its features can be made."""
+    if not isinstance(bundle.fusion, Network):
+        return dict(bundle.experts)
+    specs = {m: spec.encoder for m, spec in bundle.fusion.modalities.items()}
+    return {m: Encoder(spec) for m, spec in specs.items() if spec.pooling}
+
+
+def _whisper(bundle: Bundle[Any], chosen: str) -> str:
+    """Return the size that a network was trained with, unless the user asks for another."""
+    trained = bundle.fusion.whisper if isinstance(bundle.fusion, Network) else ""
+    return trained if trained and chosen == AnalyzerOptions.whisper else chosen
+
+
 class _Journey:
     """One recording on its way through the rooms."""
 
@@ -281,9 +299,12 @@ class _Journey:
                 return self.stages(channel.stage)
             return lambda done: speech(1 - READING_SHARE * (1 - done))
 
-        expert = self.analyzer.bundle.experts[channel.modality]
+        reader = self.analyzer.readers.get(channel.modality)
+        if reader is None:
+            reason = Message("reason.no_extractor", modality=channel.modality)
+            return View([Reading.absent(reason, status=Status.FAILED) for _ in spoken.speech.utterances])
         with self.clock.measure(channel.modality):
-            return channel.read(expert, spoken, options=self.analyzer.options, begin=begin)
+            return channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
 
 
 class _Clock:

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.bundle.loading import load_bundle
-from trivalent.core.errors import BundleError, InputError, MediaError, UsageError
-from trivalent.core.types import FeatureTable, Modality, Utterance
-from trivalent.features.extractor import Encoder, Extractor, Material, Need, TimedImage, defaults
+from trivalent.bundle.loading import sentence_encoder
+from trivalent.core.errors import InputError, MediaError, UsageError
+from trivalent.core.types import FeatureTable, Utterance
+from trivalent.features.extractor import Extractor, Material, Need, TimedImage, defaults
 from trivalent.features.registry import extractor as extractor_named
 from trivalent.features.registry import own_extractors
 from trivalent.media.kinds import is_text
@@ -116,7 +116,7 @@ class _File:
             sound=lambda: self._audio(self.purpose).read(),
             pictures=self.pictures,
             video=self.video,
-            encoder=_text_encoder,
+            encoder=sentence_encoder,
             path=self.path,
         )
 
@@ -162,13 +162,6 @@ class _File:
 
     def _without_pictures(self) -> MediaError:
         return MediaError("extract.no_pictures_for", purpose=self.purpose, name=self.path.name)
-
-
-def _text_encoder() -> Encoder:
-    bundle = load_bundle("default")
-    if Modality.TEXT not in bundle.experts:
-        raise BundleError("extract.no_text_expert")
-    return bundle.experts[Modality.TEXT].embed
 
 
 def _read_utterances(path: Path) -> list[Utterance]:

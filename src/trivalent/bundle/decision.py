@@ -188,7 +188,20 @@ class Decision:
         choice = Sentiment(int(self.rule.decide(probabilities[None])[0]))
         confidence = float(probabilities[choice])
         abstained = confidence < self.min_confidence
-        return Verdict(choice.label, confidence, probabilities, abstained=abstained)
+        return Verdict(
+            choice.label,
+            confidence,
+            probabilities,
+            abstained=abstained,
+            prediction_set=self._prediction_set(probabilities),
+        )
+
+    def _prediction_set(self, probabilities: FloatArray) -> tuple[str, ...] | None:
+        """Labels that are not excluded; None where no sets were calibrated."""
+        if not self.sets.calibrated_on.any():
+            return None
+        (kept,) = self.sets.sets(probabilities[None])
+        return tuple(label for label, inside in zip(LABELS, kept, strict=True) if inside)
 
     def answer(self, probabilities: FloatArray) -> Answers:
         """Answer for many items, shape (n, 3)."""

@@ -14,7 +14,7 @@ modality simply has no term: any subset works, and none gives the prior.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -41,6 +41,13 @@ class Fusion(Protocol[Reading]):
 
     kind: ClassVar[FusionKind]
 
+    @property
+    def prior(self) -> FloatArray:
+        """What is answered where there is nothing to go by, shape (3,)."""
+
+    def fuse(self, opinions: Mapping[Modality, Opinion], joint: Joint | None = None) -> Fused:
+        """Make one answer about one utterance of opinions, and of what was only said of them together."""
+
     def posterior(self, readings: Mapping[Modality, Reading], /) -> FloatArray:
         """Fuse what is there of n items, shape (n, 3); a modality that is left out is absent."""
 
@@ -55,6 +62,22 @@ class Opinion:
     probabilities: FloatArray
     prior: FloatArray
     reliability: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """What a network said about one utterance, by the modalities that it was shown.
+
+    Attributes
+    ----------
+    probabilities : dict of str to array, shape (3,)
+        By `joint_key`.
+    attention : dict of Modality to tuple of float
+        Share of each modality in what each head read, where all were shown; empty without attention.
+    """
+
+    probabilities: Mapping[str, FloatArray] = field(default_factory=dict)
+    attention: Mapping[Modality, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +120,8 @@ class Pool:
     kappa: float = 1.0
     mixed_above: float = 0.15
 
-    def fuse(self, opinions: Mapping[Modality, Opinion]) -> Fused:
-        """Pool any subset of opinions about one utterance."""
+    def fuse(self, opinions: Mapping[Modality, Opinion], joint: Joint | None = None) -> Fused:
+        """Pool any subset of opinions about one utterance; there is nothing that they say only together."""
         exponents = self._exponents(opinions)
         total = sum(exponents.values())
         conflict = float(self._conflict(opinions)) + 0.0  # no minus zero
@@ -111,7 +134,7 @@ class Pool:
             {m: (e / total if total > 0 else 0.0) for m, e in exponents.items()},
             effects,
             conflict,
-            conflict >= self.mixed_above and _opposed(self._counted(opinions)),
+            conflict >= self.mixed_above and opposed(self._counted(opinions)),
         )
 
     def posterior(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
@@ -140,14 +163,14 @@ class Pool:
         left out: a clear face against clear words is a conflict although it decides little.
         """
         weighted = {m: self.weights.get(m, 0.0) * o.reliability for m, o in opinions.items()}
-        total = sum(weighted.values())
-        mean, entropies = np.zeros(len(Sentiment)), np.zeros(())
-        for m, o in opinions.items():
-            if weighted[m] > 0:
-                p = softmax(_log(o.probabilities) - _log(o.prior) + _log(self.prior))
-                mean = mean + weighted[m] / total * p
-                entropies = entropies + weighted[m] / total * _entropy(p)
-        return np.maximum(0.0, _entropy(mean) - entropies)
+        counted = [m for m, weight in weighted.items() if weight > 0]
+        return divergence(
+            [
+                softmax(_log(opinions[m].probabilities) - _log(opinions[m].prior) + _log(self.prior))
+                for m in counted
+            ],
+            weights=[weighted[m] for m in counted],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
@@ -211,7 +234,34 @@ def _entropy(p: FloatArray) -> FloatArray:
     return -(p * np.log2(np.clip(p, 1e-12, 1))).sum(-1)
 
 
-def _opposed(opinions: Sequence[Opinion]) -> bool:
+def divergence(
+    probabilities: Sequence[FloatArray], *, weights: Sequence[float] | None = None
+) -> FloatArray:
+    """Jensen-Shannon divergence of distributions, in bits (Lin 1991); of equal weights by default.
+
+    >>> float(divergence([np.array([1., 0, 0]), np.array([0., 0, 1])]))
+    1.0
+    """
+    weights = [1.0] * len(probabilities) if weights is None else weights
+    total = sum(weights)
+    mean, entropies = np.zeros(len(Sentiment)), np.zeros(())
+    for p, weight in zip(probabilities, weights, strict=True):
+        mean = mean + weight / total * p
+        entropies = entropies + weight / total * _entropy(p)
+    return np.maximum(0.0, _entropy(mean) - entropies)
+
+
+def joint_key(modalities: Iterable[Modality]) -> str:
+    """Name a set of modalities, in their own order.
+
+    >>> joint_key([Modality.FACE, Modality.TEXT])
+    'text+face'
+    """
+    chosen = set(modalities)
+    return "+".join(m for m in Modality if m in chosen)
+
+
+def opposed(opinions: Sequence[Opinion]) -> bool:
     """Tell whether one expert says negative and another positive."""
     said = {int(o.probabilities.argmax()) for o in opinions}
     return {Sentiment.NEGATIVE, Sentiment.POSITIVE} <= said

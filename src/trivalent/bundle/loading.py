@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.decision import Decision, DecisionKind
+from trivalent.bundle.encoder import check_encoder
 from trivalent.bundle.files import MANIFEST, BundleFiles, check_hashes, cut, find_bundle, open_files
 from trivalent.bundle.fusion import Fusion, FusionKind, Pool, softmax
 from trivalent.bundle.graphs import Graph
@@ -27,6 +28,7 @@ from trivalent.core.assets import DATA
 from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, FloatArray, IntArray, Modality
 from trivalent.features.cleaning import Cleaner
+from trivalent.features.extractor import Encoder
 from trivalent.features.frames import frames, without_spectrum
 from trivalent.features.pooling import pool
 
@@ -128,13 +130,25 @@ class Bundle(Generic[F]):
     card: dict[str, Any]
     metrics: dict[str, Any]
 
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Those that it judges."""
+        judged = self.fusion.modalities if isinstance(self.fusion, Network) else self.experts
+        return tuple(m for m in Modality if m in judged)
+
+    def prior_of(self, modality: Modality) -> FloatArray:
+        """Shares of the classes that opinions of a modality start from, shape (3,)."""
+        if isinstance(self.fusion, Network):
+            return self.fusion.prior
+        return self.experts[modality].spec.prior
+
 
 def installed_bundles() -> list[str]:
     """Names of the bundles inside the package."""
     return sorted(p.parent.name for p in INSTALLED.glob("*/bundle.json"))
 
 
-def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle[Pool]:
+def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle[Pool] | Bundle[Network]:
     """Load a bundle that judges recordings, by installed name, folder or .zip.
 
     Graphs are read on first use. Every file's sha256 is checked against bundle.json.
@@ -142,18 +156,35 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle[Pool]:
     Raises
     ------
     BundleError
-        Not found, malformed, damaged, made for other feature columns, or its fusion is a network.
+        Not found, malformed, damaged, made for other feature columns, or a network over features that
+        no extractor makes.
     """
+    bundle = load_any(where, threads=threads)
+    if isinstance(bundle.fusion, Network):
+        if not bundle.fusion.reads_recordings:
+            features = ", ".join(
+                f"{m} by {cut(spec.encoder.extractor)!r} ({len(spec.cleaner.columns)} columns)"
+                for m, spec in bundle.fusion.modalities.items()
+            )
+            raise BundleError("bundle.not_experts", where=where, name=bundle.name, features=cut(features))
+        for modality, spec in bundle.fusion.modalities.items():
+            if spec.encoder.pooling:
+                check_encoder(spec.encoder, modality)
+    return bundle
+
+
+def load_pool(where: str | Path, *, threads: int = 2) -> Bundle[Pool]:
+    """Load a bundle of experts; otherwise as `load_bundle`. A network is refused."""
     return _load(open_bundle(where), FusionKind.POOL, threads)
 
 
 def load_network(where: str | Path, *, threads: int = 2) -> Bundle[Network]:
-    """Load a bundle that judges features of a data set; otherwise as `load_bundle`."""
+    """Load a bundle whose fusion is a network; otherwise as `load_any`."""
     return _load(open_bundle(where), FusionKind.NETWORK, threads)
 
 
 def load_any(where: str | Path, *, threads: int = 2) -> Bundle[Pool] | Bundle[Network]:
-    """Load a bundle whatever its fusion; otherwise as `load_bundle`."""
+    """Load a bundle whatever it judges; otherwise as `load_bundle`."""
     return _load(open_bundle(where), None, threads)
 
 
@@ -217,6 +248,21 @@ def fingerprint(where: str | Path) -> str:
     return f"{path.stat().st_mtime_ns} {path.stat().st_size}" if path.is_file() else ""
 
 
+@lru_cache(maxsize=1)
+def sentence_encoder() -> Encoder:
+    """Return what makes sentence vectors of token ids: the text expert of the default bundle.
+
+    Raises
+    ------
+    BundleError
+        The default bundle has none.
+    """
+    bundle = load_pool("default")
+    if Modality.TEXT not in bundle.experts:
+        raise BundleError("extract.no_text_expert")
+    return bundle.experts[Modality.TEXT].embed
+
+
 def bundle_name(where: str | Path) -> str:
     """Return the name that a bundle gives itself; its other files are not looked at.
 
@@ -225,7 +271,7 @@ def bundle_name(where: str | Path) -> str:
     BundleError
         Not found or malformed.
     """
-    name: str = parse(open_bundle(where), kind=FusionKind.POOL)["name"]
+    name: str = parse(open_bundle(where))["name"]
     return name
 
 
@@ -259,5 +305,7 @@ __all__ = [
     "load_any",
     "load_bundle",
     "load_network",
+    "load_pool",
     "open_bundle",
+    "sentence_encoder",
 ]

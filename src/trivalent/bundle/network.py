@@ -1,7 +1,7 @@
 """A network as fusion: pooled features of all modalities through one ONNX graph.
 
-The features are those of a data set, not of recordings: `trivalent evaluate` asks such a bundle,
-`trivalent analyze` does not.
+A bundle that says how its features are made judges recordings. One that was trained on the features of a
+data set judges those alone: `trivalent evaluate` asks it, `trivalent analyze` does not.
 """
 
 from __future__ import annotations
@@ -9,28 +9,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.calibration import VectorScaling
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.files import MALFORMED, cut
-from trivalent.bundle.fusion import FusionKind
+from trivalent.bundle.fusion import Fused, FusionKind, Joint, Opinion, divergence, joint_key, opposed
 from trivalent.bundle.graphs import Graph
 from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.types import LABELS, FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 
+ATTENTION = "attention"  # output of a graph: (n, heads, modalities), sums to one over modalities
+MIXED_ABOVE = 0.15  # conflict, in bits, from which opposed modalities are mixed signals
 _CHUNK = 4096  # rows that go through the graph at once
 Block = tuple[FloatArray, Sequence[str]]  # values (n, len(columns)), columns
 
 
 @dataclass(frozen=True, eq=False)
 class ModalitySpec:
-    """What a network needs of a modality: the extractor, and how its columns are cleaned."""
+    """What a network needs of a modality: how its features are made, and how they are cleaned."""
 
-    extractor: str
+    encoder: EncoderSpec
     cleaner: Cleaner
 
 
@@ -69,6 +73,8 @@ class Network:
         In the order of the columns of `present`.
     calibration : VectorScaling
     data : DataSpec
+    whisper : str
+        Size of the model that wrote down what was said in training; empty: whatever the user chooses.
     """
 
     kind: ClassVar[FusionKind] = FusionKind.NETWORK
@@ -76,6 +82,89 @@ class Network:
     modalities: dict[Modality, ModalitySpec]
     calibration: VectorScaling
     data: DataSpec
+    whisper: str = ""
+
+    @property
+    def prior(self) -> FloatArray:
+        """Shares of the classes in the training part: what is left without any modality."""
+        return np.array(self.data.prior)
+
+    @property
+    def reads_recordings(self) -> bool:
+        """Whether any of its modalities can be made of a recording."""
+        return any(spec.encoder.pooling for spec in self.modalities.values())
+
+    def joint(self, features: Mapping[Modality, FloatArray]) -> Joint:
+        """Ask about one sample, with all of its modalities and with every part of them.
+
+        Parameters
+        ----------
+        features : mapping of Modality to array, shape (len(pooling),)
+            Pooled features; NaN where a statistic has no value.
+
+        Raises
+        ------
+        BundleError
+            The graph does not answer.
+        """
+        shown = [m for m in self.modalities if m in features]
+        parts = [part for size in range(1, len(shown) + 1) for part in combinations(shown, size)]
+        if not parts:
+            return Joint()
+        blocks: dict[Modality, Block] = {}
+        for m in shown:
+            rows = np.tile(np.asarray(features[m], np.float64), (len(parts), 1))
+            rows[[m not in part for part in parts]] = np.nan
+            blocks[m] = (rows, self.modalities[m].encoder.statistics)
+        inputs = self._cleaned(blocks)
+        probabilities = self.calibration.probabilities(self.graph.logits(inputs).astype(np.float64))
+        attention = self._attention({name: x[-1:] for name, x in inputs.items()})
+        return Joint(
+            {joint_key(part): probabilities[i] for i, part in enumerate(parts)},
+            {m: attention[m] for m in shown if m in attention},
+        )
+
+    def fuse(self, opinions: Mapping[Modality, Opinion], joint: Joint | None = None) -> Fused:
+        """Read off what the network said of those modalities together, and what each of them changed.
+
+        Raises
+        ------
+        BundleError
+            Its answer to these modalities is not there.
+        """
+        answers = {} if joint is None else joint.probabilities
+
+        def said(modalities: Sequence[Modality]) -> FloatArray:
+            if not modalities:
+                return self.prior
+            if len(modalities) == 1:
+                return opinions[modalities[0]].probabilities
+            if joint_key(modalities) not in answers:
+                raise BundleError("bundle.joint_absent", modalities=joint_key(modalities))
+            return answers[joint_key(modalities)]
+
+        shown = [m for m in Modality if m in opinions]
+        fused = said(shown)
+        effects = {m: fused - said([other for other in shown if other is not m]) for m in shown}
+        sizes = {m: float(np.abs(effect).sum()) for m, effect in effects.items()}
+        total = sum(sizes.values())
+        conflict = float(divergence([o.probabilities for o in opinions.values()]))
+        return Fused(
+            fused,
+            {m: size / total if total > 0 else 1 / len(shown) for m, size in sizes.items()},
+            effects,
+            conflict,
+            conflict >= MIXED_ABOVE and opposed(list(opinions.values())),
+        )
+
+    def _attention(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[Modality, tuple[float, ...]]:
+        """Share of each modality in what the heads read of one sample; empty without attention."""
+        if ATTENTION not in self.graph.outputs:
+            return {}
+        (shares,) = self.graph.run(inputs, [ATTENTION])
+        if np.ndim(shares) != 3 or np.shape(shares)[::2] != (1, len(self.modalities)):
+            raise BundleError("bundle.attention_shape", name=self.graph.name, shape=np.shape(shares))
+        return {m: tuple(map(float, shares[0, :, i])) for i, m in enumerate(self.modalities)}
 
     def posterior(self, features: Mapping[Modality, Block]) -> FloatArray:
         """Return calibrated probabilities of n samples, shape (n, 3).
@@ -127,9 +216,10 @@ class Network:
             "kind": str(self.kind),
             "model": self.graph.name,
             "modalities": {
-                str(m): {"extractor": spec.extractor, "cleaner": spec.cleaner.to_dict()}
+                str(m): {**spec.encoder.to_dict(), "cleaner": spec.cleaner.to_dict()}
                 for m, spec in self.modalities.items()
             },
+            **({"whisper": self.whisper} if self.whisper else {}),
             "calibration": self.calibration.to_dict(),
             "data": vars(self.data) | {"prior": list(self.data.prior), "seen": list(self.data.seen)},
         }
@@ -153,6 +243,7 @@ class Network:
             _modalities(content["modalities"], where),
             VectorScaling.from_dict(content["calibration"], where=where),
             _data_spec(content["data"], where),
+            str(content.get("whisper", "")),
         )
 
 
@@ -186,10 +277,14 @@ def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, Modali
                 "bundle.network_modalities", modality=list(Modality), where=where, given=cut(key)
             )
         try:
-            cleaner = Cleaner.from_dict(entry.get("cleaner", {}))
+            cleaner, encoder = Cleaner.from_dict(entry.get("cleaner", {})), EncoderSpec.from_dict(entry)
         except FeatureError as error:
             raise BundleError("bundle.network_cleaner", key=key, where=where, error=error) from error
-        specs[Modality(key)] = ModalitySpec(str(entry["extractor"]), cleaner)
+        except MALFORMED as error:
+            raise BundleError("bundle.spec_keys", where=f"{where}, {key}", given=cut(error)) from error
+        if encoder.pooling and not set(cleaner.columns) <= set(encoder.statistics):
+            raise BundleError("bundle.encoder_columns", key=key, where=where)
+        specs[Modality(key)] = ModalitySpec(encoder, cleaner)
     if not specs:
         raise BundleError("bundle.network_no_modality", where=where)
     return specs

@@ -135,34 +135,13 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
     BundleError
         Another extractor, version or column; names both sides.
     """
-    named = _extractor_of(spec, modality)
-    if spec.extractor_version != named.version:
-        raise BundleError(
-            "bundle.extractor_version",
-            name=named.name,
-            version=named.version,
-            modality=modality,
-            given=cut(spec.extractor_version),
-        )
-    need, given = _READ[Modality(modality)]
-    if need not in named.needs:
-        raise BundleError("bundle.extractor_need", need=need, modality=modality, name=named.name)
-    if spec.takes not in named.graphs or spec.takes not in given:
+    named = check_extractor(spec.extractor, version=spec.extractor_version, modality=modality)
+    if spec.takes not in named.graphs or spec.takes not in _READ[Modality(modality)][1]:
         suited = " or ".join(e.name for e in own_extractors() if spec.takes in e.graphs)
         raise BundleError(
             "bundle.extractor_takes", takes=spec.takes, suited=suited, modality=modality, name=named.name
         )
-    available = named.graphs[spec.takes]
-    lacking = [c for c in spec.columns if c not in available]
-    if lacking:
-        raise BundleError(
-            "bundle.extractor_columns",
-            modality=modality,
-            name=named.name,
-            count=len(lacking),
-            some=_some(lacking),
-            others=_some([c for c in available if c not in spec.columns]) or "nothing",
-        )
+    check_available(spec.columns, named.graphs[spec.takes], named=named, modality=modality)
     try:
         needed = columns_of_channels(spec.channels) if spec.channels else columns_of(spec.pooling)
     except FeatureError as error:
@@ -172,21 +151,45 @@ def check_columns(spec: ExpertSpec, modality: str) -> None:
         raise BundleError("bundle.spec_unlisted", modality=modality, some=_some(unlisted))
 
 
-def _extractor_of(spec: ExpertSpec, modality: str) -> Extractor:
-    """Look up an extractor that a bundle can rely on."""
+def check_extractor(name: str, *, version: str, modality: str) -> Extractor:
+    """Find the extractor that a bundle relies on for a modality; raises `BundleError` if it is another."""
     try:
-        named = extractor(spec.extractor)
+        named = extractor(name)
     except UsageError:
         named = None
     except FeatureError as error:
         raise BundleError("bundle.extractor_fails", modality=modality, error=error) from error
-    if named is not None and named.graphs:
-        return named
-    names = [e.name for e in own_extractors() if e.graphs]
-    names += [name for name in extractor_names() if name not in OWN]
-    raise BundleError(
-        "bundle.spec_extractor", known=list(names), modality=modality, given=cut(spec.extractor)
-    )
+    if named is None or not named.graphs:
+        names = [e.name for e in own_extractors() if e.graphs]
+        names += [name for name in extractor_names() if name not in OWN]
+        raise BundleError("bundle.spec_extractor", known=names, modality=modality, given=cut(name))
+    if version != named.version:
+        raise BundleError(
+            "bundle.extractor_version",
+            name=named.name,
+            version=named.version,
+            modality=modality,
+            given=cut(version),
+        )
+    need, _ = _READ[Modality(modality)]
+    if need not in named.needs:
+        raise BundleError("bundle.extractor_need", need=need, modality=modality, name=named.name)
+    return named
+
+
+def check_available(
+    columns: Sequence[str], available: Sequence[str], *, named: Extractor, modality: str
+) -> None:
+    """Refuse columns that an extractor does not have; names both sides."""
+    if lacking := [c for c in columns if c not in available]:
+        raise BundleError(
+            "bundle.extractor_columns",
+            modality=modality,
+            name=named.name,
+            count=len(lacking),
+            some=_some(lacking),
+            others=_some([c for c in available if c not in columns]) or "nothing",
+        )
 
 
 def _text(value: Any) -> str:

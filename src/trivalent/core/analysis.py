@@ -87,6 +87,11 @@ class Verdict:
         default=False, kw_only=True
     )
     probabilities: Probabilities
+    prediction_set: Annotated[
+        tuple[str, ...] | None,
+        Added(None, left_out=True),
+        "labels that are not excluded, of a model with calibrated prediction sets",
+    ] = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +131,16 @@ class UtteranceResult:
     mixed: Annotated[bool, "so much conflict that these are mixed signals"] = field(
         default=False, kw_only=True
     )
+    joint: Annotated[
+        dict[str, Probabilities],
+        Added({}, left_out=True),
+        "of a network: its answers to several modalities together, by their names joined with +",
+    ] = field(default_factory=dict, kw_only=True)
+    attention: Annotated[
+        dict[Modality, tuple[Share, ...]],
+        Added({}, left_out=True),
+        "of an attention network: the share of each modality in what each head read",
+    ] = field(default_factory=dict, kw_only=True)
     modalities: dict[Modality, Evidence]
 
 

@@ -45,9 +45,13 @@ SPREAD = object()
 
 @dataclass(frozen=True)
 class Added:
-    """Marks a field that a later version brought: what it is in documents that were written before."""
+    """Marks a field that a later version brought: what it is in documents that were written before.
+
+    `left_out`: it is not written where it is still that.
+    """
 
     before: Any
+    left_out: bool = False
 
 
 class Form:
@@ -364,7 +368,7 @@ class _Field:
 
     def schema(self, parts: Json) -> Json:
         told = _titled(self.name, self.form.schema(parts))
-        if self.added and not isinstance(self.added.before, tuple):
+        if self.added and not isinstance(self.added.before, tuple | dict):
             told["default"] = self.added.before
         inner = self.form.inner if isinstance(self.form, _Maybe) else self.form
         unit = f", in {inner.unit}" if isinstance(inner, Number) and inner.unit else ""
@@ -403,7 +407,10 @@ class Object(Form):
         """Write field after field, in their order."""
         written: Json = dict(self.constants)
         for f in self._fields:
-            data = f.form.write(getattr(value, f.name))
+            held = getattr(value, f.name)
+            if f.added and f.added.left_out and held == f.added.before:
+                continue
+            data = f.form.write(held)
             written.update(data if f.spread else {f.name: data})
         return written
 

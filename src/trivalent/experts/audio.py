@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trivalent.bundle.loading import Expert
 from trivalent.core.errors import FeatureError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, FloatArray, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Progress, QualityLimit, Spoken, View
+from trivalent.experts.encoder import Encoder
 from trivalent.experts.quality import Span, speech_to_noise
-from trivalent.experts.readings import Reading, classify_table
+from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
 from trivalent.features.registry import extractor
 from trivalent.media.sound import AudioTrack
@@ -25,7 +25,7 @@ FULL_VOICED_S = 1.0  # from here on the voice counts fully
 
 
 def read_voice(
-    expert: Expert,
+    reader: Reader,
     utterances: Sequence[Utterance],
     *,
     audio: AudioTrack | None,
@@ -42,31 +42,32 @@ def read_voice(
         return [Reading.absent(Message("reason.no_audio")) for _ in utterances]
     readings, spans = [], [(u.start_s, u.end_s) for u in utterances]
     for i, utterance in enumerate(utterances):
-        table = _voice_columns(expert, audio.read(utterance.start_s, utterance.end_s))
+        table = _voice_columns(reader, audio.read(utterance.start_s, utterance.end_s))
         if on_voice:
             on_voice(utterance.start_s, table)
         ratio_db = speech_to_noise(audio, spans, i, voiced=voiced)
-        readings.append(_one_voice(expert, table, {} if ratio_db is None else {"snr_db": ratio_db}))
+        readings.append(_one_voice(reader, table, {} if ratio_db is None else {"snr_db": ratio_db}))
         if progress:
             progress((i + 1) / len(utterances))
     return readings
 
 
-def _voice_columns(expert: Expert, samples: FloatArray) -> FeatureTable:
-    spec = expert.spec
+def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:
+    spec, wanted = reader.spec, extractor(reader.spec.extractor)
+    options = reader.options() if isinstance(reader, Encoder) else None
     try:
-        return extractor(spec.extractor).extract(Material(sound=lambda: samples), columns=spec.columns)
+        return wanted.extract(Material(sound=lambda: samples), options, columns=spec.columns)
     except (FeatureError, UsageError) as error:
         return FeatureTable.absent(
             spec.extractor,
-            spec.extractor_version,
+            wanted.version,
             columns=spec.columns,
             reason=error.message,
             status=Status.FAILED,
         )
 
 
-def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) -> Reading:
+def _one_voice(reader: Reader, table: FeatureTable, measured: dict[str, float]) -> Reading:
     if table.status is not Status.OK:
         return Reading.absent(table.reason or Message("reason.no_voice"), status=table.status)
     voiced_s = voiced_seconds(table)
@@ -75,7 +76,7 @@ def _one_voice(expert: Expert, table: FeatureTable, measured: dict[str, float]) 
         return Reading.absent(
             Message("reason.few_voiced", seconds=voiced_s, needed=MIN_VOICED_S), quality=quality
         )
-    return classify_table(expert, table, reliability=min(1.0, voiced_s / FULL_VOICED_S), quality=quality)
+    return read_table(reader, table, reliability=min(1.0, voiced_s / FULL_VOICED_S), quality=quality)
 
 
 def voiced_seconds(table: FeatureTable) -> float:
@@ -85,12 +86,12 @@ def voiced_seconds(table: FeatureTable) -> float:
     return float(np.nansum(table.column("VUV"))) * 0.01
 
 
-def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
     from trivalent.experts.tracks import TrackRecorder
 
     audio, recorder = spoken.recording.audio, TrackRecorder(spoken.recording.duration_s)
     readings = read_voice(
-        expert,
+        reader,
         spoken.speech.utterances,
         audio=audio,
         progress=begin(),

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from trivalent.bundle.loading import Expert
 from trivalent.core.analysis import KeyFrame, Track
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality
-from trivalent.experts.readings import Reading
+from trivalent.experts.readings import Reader, Reading
 
 if TYPE_CHECKING:
     from trivalent.media.recording import Recording
@@ -48,7 +47,7 @@ class Read(Protocol):
     """Reads all utterances; `begin` begins the channel's stage and takes its progress in [0, 1]."""
 
     def __call__(  # noqa: D102 - as the class says
-        self, expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin
+        self, reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin
     ) -> View: ...
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle.loading import Expert
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, QualityLimit, Spoken, View
+from trivalent.experts.encoder import Encoder
 from trivalent.experts.quality import FaceMeasures
-from trivalent.experts.readings import Reading, classify_table
+from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
 from trivalent.features.registry import extractor
 
@@ -26,7 +26,7 @@ FULL_FACE_FRAMES = 5
 
 
 def read_face(
-    expert: Expert,
+    reader: Reader,
     utterances: Sequence[Utterance],
     *,
     table: FeatureTable,
@@ -53,7 +53,7 @@ def read_face(
         if measures is not None:
             quality |= measures.facts(part.times)
         seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
-        readings.append(classify_table(expert, part, reliability=seen, quality=quality))
+        readings.append(read_table(reader, part, reliability=seen, quality=quality))
     return readings
 
 
@@ -69,7 +69,7 @@ def frames_within(
     return table.between(start_s - slack, end_s + slack), sampled
 
 
-def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
     from trivalent.experts.keyframes import KeyFrames
 
     utterances, recording = spoken.speech.utterances, spoken.recording
@@ -81,13 +81,14 @@ def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Be
         keyframes.consider(time_s, image, face)
         measures.consider(time_s, image, face)
 
-    wanted = extractor(expert.spec.extractor)
+    wanted = extractor(reader.spec.extractor)
     material = Material(
         pictures=partial(recording.frames, progress=begin()), on_face=see, threads=options.threads
     )
-    chosen = wanted.options(face_rate_hz=options.face_rate_hz)
-    table = wanted.extract(material, chosen, columns=expert.spec.columns)
-    readings = read_face(expert, utterances, table=table, measures=measures)
+    given = {"face_rate_hz": options.face_rate_hz}
+    chosen = reader.options(**given) if isinstance(reader, Encoder) else wanted.options(**given)
+    table = wanted.extract(material, chosen, columns=reader.spec.columns)
+    readings = read_face(reader, utterances, table=table, measures=measures)
     return View(readings, warnings=table.meta.get("warnings", []), keyframes=keyframes.chosen())
 
 

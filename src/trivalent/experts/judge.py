@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import combine
+from trivalent.bundle.fusion import Joint, Opinion, combine
 from trivalent.bundle.loading import Bundle
+from trivalent.bundle.network import Network
 from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
 from trivalent.core.errors import UsageError
 from trivalent.core.messages import Message
-from trivalent.core.types import LABELS, Modality, Status, Utterance
+from trivalent.core.types import LABELS, FloatArray, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
 
 ONLY_PRIOR = Message("reason.only_prior")
@@ -29,14 +31,14 @@ class Judge:
     decision : Decision
     """
 
-    bundle: Bundle
+    bundle: Bundle[Any]
     modalities: tuple[Modality, ...]
     decision: Decision
 
     @classmethod
     def of(
         cls,
-        bundle: Bundle,
+        bundle: Bundle[Any],
         *,
         modalities: Collection[str] | None = None,
         thresholds: Sequence[float] | None = None,
@@ -52,10 +54,26 @@ class Judge:
         chosen = _chosen(modalities, bundle)
         return cls(bundle, chosen, _decision(bundle.decision, thresholds, min_confidence))
 
-    def utterance(self, utterance: Utterance, readings: Mapping[Modality, Reading]) -> UtteranceResult:
-        """Fuse what the experts read in one utterance; those without a reading are told why."""
+    def utterance(
+        self, utterance: Utterance, readings: Mapping[Modality, Reading], *, joint: Joint | None = None
+    ) -> UtteranceResult:
+        """Fuse what was read in one utterance; modalities without a reading are told why.
+
+        Parameters
+        ----------
+        utterance : Utterance
+        readings : mapping of Modality to Reading
+        joint : Joint, optional
+            What a network said before; by default it is asked about the features of the readings.
+        """
+        fusion = self.bundle.fusion
+        if isinstance(fusion, Network) and joint is None:
+            joint = fusion.joint({m: r.features for m, r in readings.items() if r.features is not None})
+            readings = {
+                m: _with_opinion(r, joint.probabilities.get(m), fusion) for m, r in readings.items()
+            }
         opinions = {m: r.opinion for m, r in readings.items() if r.opinion is not None}
-        fused = self.bundle.fusion.fuse(opinions)
+        fused = fusion.fuse(opinions, joint)
         verdict = self.decision.decide(fused.probabilities)
         if not fused.weights:
             verdict = replace(verdict, abstained=True)
@@ -80,6 +98,8 @@ class Judge:
             modalities,
             conflict=fused.conflict,
             mixed=fused.mixed,
+            joint={} if joint is None else {k: p for k, p in joint.probabilities.items() if "+" in k},
+            attention=_attention(joint, opinions),
         )
 
     def overall(self, results: Sequence[UtteranceResult]) -> tuple[Verdict, tuple[str, ...]]:
@@ -94,20 +114,33 @@ class Judge:
         return replace(verdict, abstained=True), (ONLY_PRIOR,)
 
     def _unused(self, modality: Modality) -> Reading:
-        if modality not in self.bundle.experts:
+        if modality not in self.bundle.modalities:
             return Reading.absent(Message("reason.no_expert", bundle=self.bundle.name, modality=modality))
         if modality not in self.modalities:
             return Reading.absent(Message("reason.off"), status=Status.OFF)
         return Reading.absent(Message("reason.source_is_text"))
 
 
-def _chosen(names: Collection[str] | None, bundle: Bundle) -> tuple[Modality, ...]:
+def _with_opinion(reading: Reading, probabilities: FloatArray | None, network: Network) -> Reading:
+    """Have a reading hold what the network said of it alone."""
+    if probabilities is None:
+        return reading
+    return replace(reading, opinion=Opinion(probabilities, network.prior, reading.reliability))
+
+
+def _attention(joint: Joint | None, opinions: Collection[Modality]) -> dict[Modality, tuple[float, ...]]:
+    """Return what the heads read, if that is what was decided by: all modalities together."""
+    shares = {} if joint is None else dict(joint.attention)
+    return shares if set(shares) == set(opinions) else {}
+
+
+def _chosen(names: Collection[str] | None, bundle: Bundle[Any]) -> tuple[Modality, ...]:
     if names is None:
-        return tuple(m for m in Modality if m in bundle.experts)
+        return bundle.modalities
     wrong = [n for n in names if n not in list(Modality)]
     if wrong:
         raise UsageError("decision.modalities_unknown", modality=",".join(Modality), wrong=",".join(wrong))
-    lacking = [n for n in names if Modality(n) not in bundle.experts]
+    lacking = [n for n in names if Modality(n) not in bundle.modalities]
     if lacking:
         raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=",".join(lacking))
     return tuple(m for m in Modality if m in names)

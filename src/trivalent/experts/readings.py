@@ -11,19 +11,27 @@ from dataclasses import dataclass, field
 from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import MIN_STEPS, Expert, Inputs
 from trivalent.core.messages import Message
-from trivalent.core.types import FeatureTable, Status
+from trivalent.core.types import FeatureTable, FloatArray, Status
+from trivalent.experts.encoder import Encoder
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
+
+Reader = Expert | Encoder
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One expert's view of one utterance."""
+    """One expert's view of one utterance: its opinion; or the features that a network asks for.
+
+    `reliability` is that of features: an opinion has its own.
+    """
 
     status: Status
     reason: str | None = None
     opinion: Opinion | None = None
     quality: dict[str, float] = field(default_factory=dict)
     repaired: int = 0
+    features: FloatArray | None = None
+    reliability: float = 0.0
 
     @classmethod
     def absent(
@@ -33,16 +41,23 @@ class Reading:
         return cls(status, reason, None, quality or {})
 
 
-def classify_table(
-    expert: Expert, table: FeatureTable, *, reliability: float, quality: dict[str, float]
+def read_table(
+    reader: Reader, table: FeatureTable, *, reliability: float, quality: dict[str, float]
 ) -> Reading:
-    """Classify the features of one utterance, of which there was enough to be of this reliability."""
-    probabilities, missing = expert.from_table(table)
-    if probabilities is not None:
-        return Reading(
-            Status.OK, None, Opinion(probabilities, expert.spec.prior, reliability), quality, missing
-        )
-    if expert.spec.inputs is Inputs.FRAMES:
+    """Read one utterance, of which there was enough to be of this reliability."""
+    found, missing = reader.from_table(table)
+    if found is not None:
+        if isinstance(reader, Encoder):
+            return Reading(
+                Status.OK,
+                quality=quality,
+                repaired=missing,
+                features=found,
+                reliability=reliability,
+            )
+        opinion = Opinion(found, reader.spec.prior, reliability)
+        return Reading(Status.OK, None, opinion, quality, missing)
+    if isinstance(reader, Expert) and reader.spec.inputs is Inputs.FRAMES:
         steps, needed = len(table) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
         if steps < needed:
             return Reading.absent(
@@ -50,5 +65,5 @@ def classify_table(
             )
         reason = Message("reason.silent_rows", count=missing, total=len(table))
     else:
-        reason = Message("reason.features_missing", count=missing, total=len(expert.spec.pooling))
+        reason = Message("reason.features_missing", count=missing, total=len(reader.spec.pooling))
     return Reading.absent(reason, status=Status.FAILED, quality=quality)

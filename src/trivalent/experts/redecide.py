@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
-from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.fusion import Joint, Opinion
 from trivalent.bundle.loading import Bundle
 from trivalent.core.analysis import Analysis, Evidence, UtteranceResult
 from trivalent.core.errors import BundleError, InputError, UsageError
@@ -20,7 +21,7 @@ from trivalent.experts.readings import Reading
 
 def redecide(
     analysis: Analysis,
-    bundle: Bundle,
+    bundle: Bundle[Any],
     *,
     modalities: Collection[str] | None = None,
     thresholds: Sequence[float] | None = None,
@@ -86,11 +87,13 @@ def _refuse_unread(analysis: Analysis, judge: Judge) -> None:
 
 
 def _again(u: UtteranceResult, judge: Judge) -> UtteranceResult:
-    experts = judge.bundle.experts
+    bundle = judge.bundle
     readings = {
-        m: _reading(u.modalities[m], experts[m].spec.prior) for m in judge.modalities if m in u.modalities
+        m: _reading(u.modalities[m], bundle.prior_of(m)) for m in judge.modalities if m in u.modalities
     }
-    return judge.utterance(Utterance(u.index, u.start_s, u.end_s, u.text), readings)
+    return judge.utterance(
+        Utterance(u.index, u.start_s, u.end_s, u.text), readings, joint=Joint(u.joint, u.attention)
+    )
 
 
 def _reading(e: Evidence, prior: FloatArray) -> Reading:

@@ -7,25 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from trivalent.bundle.fusion import Opinion
-from trivalent.bundle.loading import Expert
+from trivalent.bundle.loading import Expert, sentence_encoder
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
-from trivalent.experts.readings import Reading
+from trivalent.experts.encoder import Encoder
+from trivalent.experts.readings import Reader, Reading, read_table
+from trivalent.features.extractor import Material
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
 
 FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
 
 
 def read_texts(
-    expert: Expert, utterances: Sequence[Utterance], *, progress: Progress | None = None
+    reader: Reader, utterances: Sequence[Utterance], *, progress: Progress | None = None
 ) -> list[Reading]:
-    """Classify the words of utterances.
+    """Read the words of utterances.
 
-    A text longer than the encoder's window is cut at sentences and its pieces averaged by
+    A text longer than the window of an expert is cut at sentences and its pieces averaged by
     their number of tokens.
     """
+    if isinstance(reader, Encoder):
+        return _encode_texts(reader, utterances, progress=progress)
     pieces: list[list[int]] = []
     owners: list[int] = []
     readings: list[Reading] = []
@@ -46,7 +50,7 @@ def read_texts(
             owners += [i] * len(ids)
     if pieces:
         _classify_pieces(
-            expert, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
+            reader, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
         )
     return readings
 
@@ -77,6 +81,30 @@ def _classify_pieces(
         readings[i] = Reading(Status.OK, None, opinion, {**readings[i].quality, **quality})
 
 
+def _encode_texts(
+    encoder: Encoder, utterances: Sequence[Utterance], *, progress: Progress | None
+) -> list[Reading]:
+    """Make the features of each text, alone, so that the others change nothing."""
+    readings, options = [], encoder.options()
+    for i, utterance in enumerate(utterances):
+        reliability, told = _word_reliability(utterance)
+        quality = {"words": float(len(utterance.text.split())), **told}
+        if not utterance.text.strip():
+            readings.append(Reading.absent(Message("reason.no_words")))
+        elif not has_words(utterance.text):
+            readings.append(Reading.absent(Message("reason.only_signs"), quality=quality))
+        else:
+            material = Material(words=lambda one=utterance: [one], encoder=sentence_encoder)  # type: ignore[misc]
+            table = encoder.extractor.extract(material, options, columns=encoder.spec.columns)
+            if table.status is Status.OK:
+                readings.append(read_table(encoder, table, reliability=reliability, quality=quality))
+            else:
+                readings.append(Reading.absent(table.reason or Message("reason.no_words"), quality=quality))
+        if progress:
+            progress((i + 1) / len(utterances))
+    return readings
+
+
 def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
     known = [w.probability for w in utterance.words if w.probability is not None]
     if not known:
@@ -94,11 +122,11 @@ def language_problem(utterances: Sequence[Utterance], language: str | None) -> M
     return Message("reason.language_other", language=language)
 
 
-def _read(expert: Expert, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
+def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
     utterances, progress = spoken.speech.utterances, begin()
     problem = language_problem(utterances, spoken.speech.language)
     if problem is None:
-        view = View(read_texts(expert, utterances, progress=progress))
+        view = View(read_texts(reader, utterances, progress=progress))
     else:
         view = View([Reading.absent(problem) for _ in utterances])
         view.warnings.append(Message("reason.text_not_used", reason=problem))

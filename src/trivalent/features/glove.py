@@ -10,6 +10,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ import numpy as np
 from trivalent.core.assets import asset_path
 from trivalent.core.errors import FeatureError, MissingExtraError
 from trivalent.core.messages import Message
-from trivalent.core.types import FeatureTable, FloatArray, Word
+from trivalent.core.types import FeatureTable, FloatArray, Utterance, Word
 from trivalent.features.extractor import Inputs, Material, Need, choose_columns
 
 NAME = "glove"
@@ -184,9 +185,30 @@ class GloVeWords:
     ) -> FeatureTable:
         """Look up the words; the number of columns is that of the vectors."""
         file = (options or GloVeOptions()).glove_file
-        glove = GloVe.installed() if file is None else GloVe.from_text_file(file)
+        glove = _installed() if file is None else _of_file(file, _changed_ns(file))
         chosen = choose_columns(columns, glove.columns)
-        return glove.table([word for u in material.words() for word in u.words]).select(chosen)
+        words = [word for u in material.words() for word in (u.words or _untimed(u))]
+        return glove.table(words).select(chosen)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> GloVe:
+    return GloVe.installed()
+
+
+def _changed_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@lru_cache(maxsize=1)
+def _of_file(path: Path, _: int) -> GloVe:
+    """Read a file once for many texts; its time tells one content from another."""
+    return GloVe.from_text_file(path)
+
+
+def _untimed(utterance: Utterance) -> list[Word]:
+    """Words of an utterance that has only a text, as that of a table of texts."""
+    return [Word(word, utterance.start_s, utterance.end_s) for word in utterance.text.split()]
 
 
 GLOVE = GloVeWords()

@@ -87,7 +87,7 @@ def describe(bundle: Bundle[Pool] | Bundle[Network]) -> dict[str, Any]:
         "kind": "fusion",
         "sha256": bundle.sha256,
         "features": {
-            str(m): {"extractor": spec.extractor, "columns": len(spec.cleaner.columns)}
+            str(m): {"extractor": spec.encoder.extractor, "columns": len(spec.cleaner.columns)}
             for m, spec in fusion.modalities.items()
         },
         "data": {"name": data.name, "protocol": data.protocol, "synthetic": data.synthetic},

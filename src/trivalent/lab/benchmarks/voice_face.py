@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
-from trivalent.bundle.loading import Expert, load_bundle
+from trivalent.bundle.loading import Expert, load_pool
 from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
@@ -55,7 +55,7 @@ def run_voice_face(root: Path) -> Result:
     root : Path
         Data root with `ravdess/`.
     """
-    expert = load_bundle("default").experts[Modality.AUDIO]
+    expert = load_pool("default").experts[Modality.AUDIO]
     data = find_dataset("ravdess").read(root, features=False)
     train, test = (_takes(root, data, expert, actors) for actors in (TRAIN_ACTORS, TEST_ACTORS))
     strength, scores = choose_strength(train)

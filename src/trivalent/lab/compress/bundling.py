@@ -10,7 +10,7 @@ from typing import Any
 
 from trivalent.bundle.files import BundleFiles
 from trivalent.bundle.fusion import Pool
-from trivalent.bundle.loading import Bundle, load_bundle, open_bundle
+from trivalent.bundle.loading import Bundle, load_pool, open_bundle
 from trivalent.bundle.manifest import parse
 from trivalent.bundle.spec import ExpertSpec, Inputs
 from trivalent.core.errors import BundleError
@@ -91,7 +91,7 @@ def compress(where: str | Path, recipe: CompressionRecipe, *, root: Path, out: P
     DataError
         Data are absent.
     """
-    bundle, files = load_bundle(where), open_bundle(where)
+    bundle, files = load_pool(where), open_bundle(where)
     done: dict[Modality, Compressed] = {}
     for m, expert in bundle.experts.items():
         spec = expert.spec

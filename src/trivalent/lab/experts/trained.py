@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_bundle
+from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_pool
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic, write_text_atomic
 from trivalent.core.types import FloatArray, IntArray, Modality
@@ -78,7 +78,7 @@ class TrainedExpert:
         DataError
             The bundle has no expert for the modality.
         """
-        bundle = load_bundle(name)
+        bundle = load_pool(name)
         expert = {str(m): expert for m, expert in bundle.experts.items()}.get(modality)
         if expert is None:
             raise DataError("evaluate.no_expert", modality=modality, name=name)

@@ -100,7 +100,7 @@ def render_card(bundle: Bundle[Network]) -> str:
         "",
         "## Inputs",
         *(
-            f"- {m}: extractor `{spec.extractor}`, {len(spec.cleaner.columns)} columns"
+            f"- {m}: extractor `{spec.encoder.extractor}`, {len(spec.cleaner.columns)} columns"
             for m, spec in bundle.fusion.modalities.items()
         ),
         "",

@@ -26,6 +26,7 @@ from trivalent.lab.measure.evaluation import TITLES, figures, report
 from trivalent.lab.measure.statistics import seed_interval
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
+from trivalent.lab.problems.encoders import encoder_of
 from trivalent.lab.problems.parts import Part
 
 ROUNDS = 1000  # of the bootstrap
@@ -188,7 +189,8 @@ def _bundle(
         problem.synthetic,
     )
     modalities = {
-        m: ModalitySpec(problem.extractors[m], problem.cleaners[m]) for m in networks[0].modalities
+        m: ModalitySpec(encoder_of(problem.extractors[m], problem.cleaners[m].columns), problem.cleaners[m])
+        for m in networks[0].modalities
     }
     content, answering = export_fusion(networks), selected.ensemble
     write_bundle(

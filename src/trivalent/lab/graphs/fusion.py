@@ -5,11 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from trivalent.bundle.network import ATTENTION
 from trivalent.lab.graphs.torch_graphs import check_graph, write_graph
+from trivalent.lab.networks.attention import AttentionFusion
 from trivalent.lab.networks.base import FusionNetwork, PositionalInputs
 
 
@@ -20,13 +23,31 @@ class SeedMean(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(PositionalInputs(network) for network in networks)
 
-    def forward(self, present: Tensor, *features: Tensor) -> Tensor:
+    def forward(self, present: Tensor, *features: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return logits, shape (batch, 3)."""
         return torch.stack([member(present, *features) for member in self.members]).mean(0)
 
 
+class AttendingSeedMean(SeedMean):
+    """Of attention networks: also what their heads read."""
+
+    def forward(self, present: Tensor, *features: Tensor) -> tuple[Tensor, ...]:
+        """Return logits, shape (batch, 3), and shares, shape (batch, heads, modalities).
+
+        The share of a modality is the mean of the weights with which those that are present read it
+        (Vaswani et al., NeurIPS 2017, eq. 1); it tells what was read, not what decided.
+        """
+        logits = torch.stack([member(present, *features) for member in self.members]).mean(0)
+        members = (cast(PositionalInputs, member) for member in self.members)
+        weights = torch.stack([member.attention_weights(present, *features) for member in members])
+        readers = present[:, None, :, None].to(weights.dtype)  # (batch, 1, reading, 1)
+        return logits, (weights.mean(0) * readers).sum(2) / readers.sum(2).clamp(min=1)
+
+
 def export_fusion(networks: Sequence[FusionNetwork], *, sequences: bool = False) -> bytes:
     """Make the graph: `present` (batch, modalities) and the features by modality to `logits` (batch, 3).
+
+    That of attention networks also answers `attention` (batch, heads, modalities).
 
     Parameters
     ----------
@@ -42,7 +63,8 @@ def export_fusion(networks: Sequence[FusionNetwork], *, sequences: bool = False)
         The graph differs from the networks by more than 1e-3, also for another batch size.
     """
     first = networks[0]
-    graph = SeedMean(networks).eval()
+    attends = isinstance(first, AttentionFusion)
+    graph = (AttendingSeedMean if attends else SeedMean)(networks).eval()
     names = ("present", *map(str, first.modalities))
     axes = {0: torch.export.Dim("batch")}
     steps = torch.export.Dim("steps", min=2)
@@ -55,6 +77,7 @@ def export_fusion(networks: Sequence[FusionNetwork], *, sequences: bool = False)
             _example(first, 3, steps=(4,) if sequences else ()),
             path,
             inputs=names,
+            outputs=("logits", ATTENTION) if attends else ("logits",),
             shapes=(in_presence, tuple(in_features for _ in first.modalities)),
         )
         examples = [_example(first, size, steps=(size + 1,) if sequences else ()) for size in (1, 5)]

@@ -16,6 +16,7 @@ from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.measure.evaluation import render, report
 from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.encoders import our_name
 from trivalent.lab.problems.parts import Part, Role
 
 SCHEMA = "trivalent.evaluation/1"
@@ -99,10 +100,10 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
     for m in modalities:
         spec, block = bundle.fusion.modalities[m], data.features.get(m)
         if block is None:
-            wrong.append(f"{m}: {spec.extractor} against no features")
+            wrong.append(f"{m}: {spec.encoder.extractor} against no features")
             continue
-        if block.extractor != spec.extractor:
-            wrong.append(f"{m}: {spec.extractor} against {block.extractor}")
+        if our_name(block.extractor) != our_name(spec.encoder.extractor):
+            wrong.append(f"{m}: {spec.encoder.extractor} against {block.extractor}")
         absent = [name for name in spec.cleaner.columns if name not in set(block.columns)]
         if absent:
             removed = [*spec.cleaner.columns, *spec.cleaner.removed]

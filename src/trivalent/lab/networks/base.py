@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -146,10 +146,18 @@ class PositionalInputs(nn.Module):
 
     def forward(self, present: Tensor, *features: Tensor) -> Tensor:
         """Return logits, shape (batch, 3)."""
+        return self.network(*self._named(present, features))
+
+    def attention_weights(self, present: Tensor, *features: Tensor) -> Tensor:
+        """Return who reads from whom, of an `AttentionFusion`."""
+        network: Any = self.network
+        weights: Tensor = network.attention_weights(*self._named(present, features))
+        return weights
+
+    def _named(self, present: Tensor, features: Sequence[Tensor]) -> tuple[Features, Present]:
         names = self.network.modalities
-        return self.network(
-            dict(zip(names, features, strict=True)), {m: present[:, i] for i, m in enumerate(names)}
-        )
+        by_name = dict(zip(names, features, strict=True))
+        return by_name, {m: present[:, i] for i, m in enumerate(names)}
 
 
 def check_inputs(

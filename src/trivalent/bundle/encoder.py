@@ -1,0 +1,100 @@
+"""What bundle.json says about how the features of a network are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from trivalent.bundle.files import cut
+from trivalent.bundle.spec import check_available, check_extractor
+from trivalent.core.errors import BundleError
+from trivalent.features.pooling import columns_of, parse_name
+
+GLOVE_SHA256 = "sha256"  # option of `glove`: of the file of vectors, which the user's own copy must have
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderSpec:
+    """How the features of a modality are made.
+
+    Attributes
+    ----------
+    extractor : str
+    version : str
+        Of the extractor.
+    pooling : tuple of str
+        What is pooled of its tables (`trivalent.features.pooling`); empty if the features are those of a
+        data set that no extractor makes.
+    options : mapping
+        Numbers and words of the extractor's options. Never a path: a bundle may come from a stranger.
+    names : tuple of str
+        Of the pooled statistics, where the data set that a network was trained on has other names than
+        `pooling`; in the same order.
+    """
+
+    extractor: str
+    version: str = ""
+    pooling: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return self.names or self.pooling
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the extractor's tables, as the pooling needs them."""
+        return columns_of(self.pooling)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render for bundle.json."""
+        made = {"version": self.version, "pooling": list(self.pooling), "options": dict(self.options)}
+        named = {"names": list(self.names)} if self.names else {}
+        return {"extractor": self.extractor, **(made | named if self.pooling else {})}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> EncoderSpec:
+        """Read from bundle.json.
+
+        Raises
+        ------
+        FeatureError
+            A statistic cannot be.
+        TypeError, ValueError
+            A value is of a wrong kind.
+        """
+        pooling = tuple(map(str, content.get("pooling", ())))
+        for name in pooling:
+            parse_name(name)
+        options = dict(content.get("options", {}))
+        if any(not isinstance(value, bool | int | float | str) for value in options.values()):
+            raise TypeError("options are numbers and words")
+        names = tuple(map(str, content.get("names", ())))
+        if names and len(names) != len(pooling):
+            raise ValueError(f"{len(names)} names of {len(pooling)} statistics")
+        return cls(str(content["extractor"]), str(content.get("version", "")), pooling, options, names)
+
+
+def check_encoder(spec: EncoderSpec, modality: str) -> None:
+    """Refuse a network whose features today's extractor does not make.
+
+    Raises
+    ------
+    BundleError
+        Another extractor, version or column; or an option that it has not, or that may name a file.
+    """
+    named = check_extractor(spec.extractor, version=spec.version, modality=modality)
+    options = dict(spec.options)
+    if named.name != "glove" or options.pop(GLOVE_SHA256, None) is None:
+        # Vectors of a file have as many columns as that file says.
+        check_available(spec.columns, named.columns, named=named, modality=modality)
+    kinds = {one.name: type(one.default) for one in fields(named.options)}
+    for name, value in options.items():
+        if kinds.get(name) is not type(value):  # a path has the default None
+            raise BundleError("bundle.encoder_option", modality=modality, name=named.name, option=cut(name))
+
+
+__all__ = ["GLOVE_SHA256", "EncoderSpec", "check_encoder"]

@@ -1,0 +1,89 @@
+"""One modality of a network: tables of utterances to the features that go into it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivalent.bundle.encoder import GLOVE_SHA256, EncoderSpec
+from trivalent.core.errors import BundleError
+from trivalent.core.types import FeatureTable, FloatArray
+from trivalent.features.extractor import Extractor
+from trivalent.features.pooling import pool
+from trivalent.features.registry import extractor
+
+MAX_MISSING = 0.25  # share of the statistics without a value above which there are no features
+GLOVE = "TRIVALENT_GLOVE"
+
+
+class Encoder:
+    """Makes the features of a modality, in training as in an analysis.
+
+    Parameters
+    ----------
+    spec : EncoderSpec
+    glove_file : Path, optional
+        GloVe vectors; else those that $TRIVALENT_GLOVE names. Their sha256 must be that of the spec.
+
+    Raises
+    ------
+    BundleError
+        When it is used: the spec asks for vectors of a file that is not there, or another one.
+    """
+
+    def __init__(self, spec: EncoderSpec, *, glove_file: Path | None = None) -> None:
+        self.spec = spec
+        self._glove_file = glove_file
+
+    @property
+    def extractor(self) -> Extractor:
+        """Of its tables."""
+        return extractor(self.spec.extractor)
+
+    def options(self, **more: Any) -> Any:
+        """Options of the extractor."""
+        return self.extractor.options(**(self._own | more))
+
+    def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
+        """Pool the table of one utterance.
+
+        Returns
+        -------
+        features : array, shape (statistics,), or None
+            NaN where a statistic has no value; None where more than `MAX_MISSING` have none.
+        missing : int
+            How many have none.
+        """
+        pooled = pool(table, self.spec.pooling)
+        missing = int((~np.isfinite(pooled)).sum())
+        return (None if missing > MAX_MISSING * len(pooled) else pooled), missing
+
+    @cached_property
+    def _own(self) -> dict[str, Any]:
+        options = dict(self.spec.options)
+        expected = options.pop(GLOVE_SHA256, None)
+        if expected is None:
+            return options
+        named = self._glove_file or os.environ.get(GLOVE)
+        path = Path(named).expanduser() if named else None
+        if path is None or not path.is_file():
+            raise BundleError("bundle.glove_absent", variable=GLOVE, sha256=str(expected)[:12])
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        if sha256 != expected:
+            raise BundleError(
+                "bundle.glove_other",
+                variable=GLOVE,
+                sha256=str(expected)[:12],
+                given=sha256[:12],
+                path=path,
+            )
+        return {**options, "glove_file": path}
+
+
+__all__ = ["GLOVE", "MAX_MISSING", "Encoder"]
