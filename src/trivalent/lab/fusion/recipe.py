@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ from trivalent.lab.problems.resampling import check_resampling
 from trivalent.lab.recipes import build
 
 KIND = "fusion"
+_OF_A_MEMBER = (
+    *("network", "network_options", "loss", "loss_options", "resampling", "resampling_options"),
+    *("modality_dropout", "mixup", "training"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class FusionRecipe:
         See `System`.
     training : mapping
         See `TrainingConfig`; what is left out is as in `PAPER_TRAINING`.
+    members : tuple of mapping
+        Systems that vote (probabilities are averaged by weight): what each has another than the recipe, of
+        network, loss, resampling, modality_dropout, mixup and training, with their options.
+    vote : tuple of float
+        Their weights; searched on validation if empty.
     seeds : tuple of int
         Their logits are averaged in the bundle.
     calibration, decision : str
@@ -80,6 +89,8 @@ class FusionRecipe:
     modality_dropout: float = 0.0
     mixup: float = 0.0
     training: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[Mapping[str, Any], ...] = ()
+    vote: tuple[float, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     calibration: str = "temperature"
     decision: str = "argmax"
@@ -131,6 +142,24 @@ class FusionRecipe:
             self.training_config(),
         )
 
+    def systems(self) -> tuple[System, ...]:
+        """Return the members of the vote, or the one system that is trained.
+
+        Raises
+        ------
+        RecipeError
+            A member has a key that is none of a system, or weights do not fit.
+        """
+        for member in self.members:
+            for key in member:
+                check_known("key of a member", key, _OF_A_MEMBER)
+        fits = all(isinstance(w, int | float) and w >= 0 for w in self.vote) and sum(self.vote) > 0
+        if len(self.members) == 1 or (self.vote and not (fits and len(self.vote) == len(self.members))):
+            count, given = len(self.members), ", ".join(map(str, self.vote)) or "none"
+            raise RecipeError("recipe.vote", name=self.name, count=count, given=given)
+        parts = [replace(self, members=(), vote=(), **member) for member in self.members] or [self]
+        return tuple(part.system() for part in parts)
+
     def entry(self) -> Entry:
         """Return the data set."""
         return find_dataset(self.data)
@@ -167,5 +196,5 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     trivalent.core.errors.RecipeError: expected a key of FusionRecipe in demo, got 'lss'; ...
     """
     recipe = build(FusionRecipe, data, where=where)
-    recipe.answering, recipe.cleaning_config(), recipe.system()  # so that they are checked
+    recipe.answering, recipe.cleaning_config(), recipe.systems()  # so that they are checked
     return recipe
