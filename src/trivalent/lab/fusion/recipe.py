@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ from trivalent.lab.recipes import build
 
 log = logging.getLogger(__name__)
 KIND = "fusion"
+_OF_A_MEMBER = (
+    *("network", "network_options", "loss", "loss_options", "resampling", "resampling_options"),
+    *("modality_dropout", "mixup", "training"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class FusionRecipe:
         See `System`.
     training : mapping
         See `TrainingConfig`; what is left out is as in `PAPER_TRAINING`.
+    members : tuple of mapping
+        Systems that vote (probabilities are averaged by weight): what each has another than the recipe, of
+        network, loss, resampling, modality_dropout, mixup and training, with their options.
+    vote : tuple of float
+        Their weights; searched on validation if empty.
     seeds : tuple of int
         Their logits are averaged in the bundle.
     calibration, decision : str
@@ -92,6 +101,8 @@ class FusionRecipe:
     modality_dropout: float = 0.0
     mixup: float = 0.0
     training: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[Mapping[str, Any], ...] = ()
+    vote: tuple[float, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     calibration: str = "temperature"
     decision: str = "argmax"
@@ -161,6 +172,24 @@ class FusionRecipe:
         chosen = tuple(map(Modality, self.modalities)) or tuple(Modality)
         return self.features_config().plan(chosen) if self.own else FeaturePlan(whisper="")
 
+    def systems(self) -> tuple[System, ...]:
+        """Return the members of the vote, or the one system that is trained.
+
+        Raises
+        ------
+        RecipeError
+            A member has a key that is none of a system, or weights do not fit.
+        """
+        for member in self.members:
+            for key in member:
+                check_known("key of a member", key, _OF_A_MEMBER)
+        fits = all(isinstance(w, int | float) and w >= 0 for w in self.vote) and sum(self.vote) > 0
+        if len(self.members) == 1 or (self.vote and not (fits and len(self.vote) == len(self.members))):
+            count, given = len(self.members), ", ".join(map(str, self.vote)) or "none"
+            raise RecipeError("recipe.vote", name=self.name, count=count, given=given)
+        parts = [replace(self, members=(), vote=(), **member) for member in self.members] or [self]
+        return tuple(part.system() for part in parts)
+
     def entry(self) -> Entry:
         """Return the data set."""
         if not self.own:
@@ -213,5 +242,5 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     """
     recipe = build(FusionRecipe, data, where=where)
     # so that they are checked
-    recipe.answering, recipe.cleaning_config(), recipe.system(), recipe.features_config()
+    recipe.answering, recipe.cleaning_config(), recipe.systems(), recipe.features_config()
     return recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
+from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 from trivalent.lab.problems.resampling import Resampled, check_resampling, resample
@@ -107,6 +108,10 @@ class Trained:
         with torch.inference_mode():
             found = self.members(features, present, shared=True)
         return found.double().numpy()
+
+    def networks(self) -> list[FusionNetwork]:
+        """One network for each seed, without dropout."""
+        return [cast(FusionNetwork, network).eval() for network in self.members.split()]
 
     def probabilities_of_each(self, parts: Sequence[Part]) -> NDArray[np.float64]:
         """Let each seed predict a part of its own, all of them equally long, shape (seeds, n, classes)."""

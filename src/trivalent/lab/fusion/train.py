@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,10 @@ from trivalent.lab.decide.conformal_split import split_validation
 from trivalent.lab.fusion.recipe import FusionRecipe
 from trivalent.lab.fusion.results import check_drawing, write_results
 from trivalent.lab.fusion.seed_training import Trained, train_system
+from trivalent.lab.fusion.voting import Voted, train_vote
 from trivalent.lab.graphs.fusion import export_fusion
 from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
 from trivalent.lab.measure.statistics import seed_interval
-from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.encoders import encoder_of
 from trivalent.lab.problems.parts import Part
@@ -42,7 +42,7 @@ class Selected:
 
     Attributes
     ----------
-    trained : Trained
+    trained : Trained or Voted
     problem : Problem
         Its validation part lacks the groups of `apart`.
     apart : Part, optional
@@ -53,7 +53,7 @@ class Selected:
         Of the mean of their logits.
     """
 
-    trained: Trained
+    trained: Trained | Voted
     problem: Problem
     apart: Part | None
     each: tuple[Answering, ...]
@@ -95,7 +95,7 @@ def select(recipe: FusionRecipe, problem: Problem) -> Selected:
     """
     val, apart = split_validation(problem.parts.val, recipe.conformal_split)
     problem = replace(problem, parts=replace(problem.parts, val=val))
-    trained = train_system(recipe.system(), problem, recipe.seeds)
+    trained = _trained(recipe, problem)
     logits = trained.logits(problem.parts.val)
     aside = None if apart is None else trained.logits(apart)
     rare = int(problem.counts().argmin())
@@ -123,6 +123,13 @@ def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfi
         MIN_VALIDATION,
     )
     return plain
+
+
+def _trained(recipe: FusionRecipe, problem: Problem) -> Trained | Voted:
+    systems = recipe.systems()
+    if len(systems) == 1:
+        return train_system(systems[0], problem, recipe.seeds)
+    return train_vote(systems, problem, recipe.seeds, weights=recipe.vote or None)
 
 
 def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -201,7 +208,7 @@ def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | 
 def _bundle(
     recipe: FusionRecipe, selected: Selected, metrics: dict[str, Any], *, folder: Path
 ) -> Bundle[Network]:
-    networks = [cast(FusionNetwork, network).eval() for network in selected.trained.members.split()]
+    networks = selected.trained.networks()
     problem, entry = selected.problem, recipe.entry()
     counts, parts = problem.counts(), problem.parts
     seen = [parts.train, parts.val] + ([] if selected.apart is None else [selected.apart])
@@ -252,7 +259,7 @@ def _card(recipe: FusionRecipe, selected: Selected) -> dict[str, Any]:
     }
 
 
-def _history(trained: Trained) -> dict[str, list[dict[str, float]]]:
+def _history(trained: Trained | Voted) -> dict[str, list[dict[str, float]]]:
     """Return validation macro-F1 by epoch, for each seed."""
     return {
         str(seed): [
