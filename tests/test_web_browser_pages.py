@@ -233,7 +233,8 @@ def test_a_bundle_is_added_chosen_and_used(
 
     click(tab, tab.get_by_role("link", name="Batch"))
     tab.get_by_role("heading", name="Batch").wait_for()
-    tab.get_by_text("Name of the batch").or_(tab.get_by_text("Select a row to open it")).first.wait_for()
+    ready = tab.get_by_text("Name of the batch").or_(tab.get_by_text("Select a row to open it"))
+    ready.locator("visible=true").first.wait_for()  # the name is there, too, in a section that is closed
     if not tab.get_by_text("Name of the batch").is_visible():
         click(tab, tab.get_by_text("New batch"))
     (tmp_path / "mini.txt").write_text("I love how this turned out.")
