@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is imported: on small networks threads cost more than they give, and much more when
 # other programs want the same cores.
@@ -17,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from attack_log import Attack
+
+if TYPE_CHECKING:
+    from trivalent.core.analysis import Analysis
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SLOW = Path(__file__).with_name("slow.txt")
@@ -133,6 +137,15 @@ class Stopwatch:
             if (taken := own + sum(self._shared_s[key] for key in self._uses[test])) >= SLOW_S:
                 slow[test] = taken
         SLOW.write_text("".join(f"{test} {s:.1f}\n" for test, s in sorted(slow.items())), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Analysis:
+    """The bundled clip, analysed once for all tests that read of it."""
+    from trivalent import Analyzer
+    from trivalent.core.assets import DATA
+
+    return Analyzer().analyze(DATA / "samples" / "sample.mp4")
 
 
 @pytest.fixture
