@@ -208,7 +208,7 @@ def test_few_validation_samples_fit_nothing(caplog: pytest.LogCaptureFixture) ->
     small = make_problem(made_up(n=48))
     with caplog.at_level(logging.WARNING):
         selected = select(recipe(decision="ratio", calibration="vector"), small)
-    assert "12 validation samples, fewer than 20: no calibration and no decision rule" in caplog.text
+    assert "12 validation samples, fewer than 20: no calibration, decision rule" in caplog.text
     assert selected.ensemble.calibration.scale.tolist() == [1, 1, 1]
     assert str(selected.ensemble.decision.rule.kind) == "argmax"
     caplog.clear()

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.label_maps import add_label_map, read_label_map
 from trivalent.cli.saying import say, say_json
-from trivalent.core.errors import UsageError
 
 
 def register(commands: Any) -> argparse.ArgumentParser:
@@ -44,9 +44,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
         default="whole",
         help="what a sample of your own table is: a recording or an utterance",
     )
-    command.add_argument(
-        "--label-map", metavar="L=CLASS,...", help="what the labels of your own table mean"
-    )
+    add_label_map(command)
     command.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that extract features of a table"
     )
@@ -71,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         modalities=None if given is None else [m.strip() for m in given.split(",") if m.strip()],
         rounds=arguments.rounds,
         cut=arguments.cut,
-        label_map=_label_map(arguments.label_map),
+        label_map=read_label_map(arguments.label_map),
         workers=arguments.workers,
         predictions=arguments.predictions,
     )
@@ -80,13 +78,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         say(render_text(content))
     return 0
-
-
-def _label_map(text: str | None) -> dict[str, str]:
-    """Read LABEL=CLASS,LABEL=CLASS."""
-    if text is None:
-        return {}
-    pairs = [part.rpartition("=") for part in text.split(",")]
-    if not all(label.strip() and equals for label, equals, _ in pairs):
-        raise UsageError("cli.label_map", text=text)
-    return {label.strip(): meant.strip().lower() for label, _, meant in pairs}

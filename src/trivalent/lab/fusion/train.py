@@ -32,7 +32,7 @@ from trivalent.lab.problems.parts import Part
 
 log = logging.getLogger(__name__)
 ROUNDS = 1000  # of the bootstrap
-MIN_VALIDATION = 20  # samples; on fewer a calibration or a decision rule is fitted to chance
+MIN_VALIDATION = 20  # samples; on fewer a calibration, a decision rule or votes are fitted to chance
 GRAPH = "network.onnx"
 
 
@@ -116,8 +116,8 @@ def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfi
     if count >= MIN_VALIDATION or plain == config:
         return config
     log.warning(
-        "%s: %d validation samples, fewer than %d: no calibration and no decision rule were fitted, "
-        "probabilities are the network's own",
+        "%s: %d validation samples, fewer than %d: no calibration, decision rule or weights of "
+        "votes were fitted",
         name,
         count,
         MIN_VALIDATION,
@@ -129,7 +129,9 @@ def _trained(recipe: FusionRecipe, problem: Problem) -> Trained | Voted:
     systems = recipe.systems()
     if len(systems) == 1:
         return train_system(systems[0], problem, recipe.seeds)
-    return train_vote(systems, problem, recipe.seeds, weights=recipe.vote or None)
+    few = len(problem.parts.val) < MIN_VALIDATION  # all votes alike, then
+    weights = recipe.vote or ((1.0,) * len(systems) if few else None)
+    return train_vote(systems, problem, recipe.seeds, weights=weights)
 
 
 def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> dict[str, Any]:
