@@ -151,7 +151,7 @@ def test_nothing_half_written(folder: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_the_paper_s_features_are_made_of_recordings(tmp_path: Path) -> None:
-    """GloVe, COVAREP's 74 columns and OpenFace's: in training and in the analysis by the same extractors."""
+    """GloVe, COVAREP's 74 columns and OpenFace's, by the extractors of an analysis."""
     from trivalent.lab.fusion.recipe import parse_fusion
     from trivalent.lab.recipes import read_recipe
 
