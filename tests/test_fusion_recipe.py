@@ -101,10 +101,8 @@ def problem() -> Problem:
         ({"coverage": 1.0}, r"expected coverage in \(0, 0.999\]"),
         ({"conformal_split": "alwys"}, "did you mean 'always'"),
         ({"allow_synthetic": "yes"}, "expected true or false for allow_synthetic"),
-        (
-            {"features": {"text": "glove"}},
-            r"features only with your own \.csv as data, got it with mosei-922",
-        ),
+        ({"data": "my.csv", "features": {"face": "openpose"}}, "openpose"),
+        ({"data": "my.csv", "features": {"audio": "mean"}}, "did you mean 'means'"),
         ({"label_map": {0: "negative"}}, r"label_map only with your own \.csv as data"),
         (
             {"data": "my.csv", "features": {"txt": "glove"}},

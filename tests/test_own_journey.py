@@ -16,6 +16,7 @@ for package in ("yaml", "onnxscript", "matplotlib"):
 
 from conftest import REPOSITORY, data_root  # noqa: E402
 from trivalent.analyzer import Analyzer  # noqa: E402
+from trivalent.bundle.encoder import check_encoder  # noqa: E402
 from trivalent.bundle.loading import installed_bundles, load_network  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
 from trivalent.core.assets import DATA  # noqa: E402
@@ -147,3 +148,22 @@ def test_nothing_half_written(folder: Path, tmp_path: Path, capsys: pytest.Captu
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("trivalent:")]
         assert "got none of 1; line 2, gone.mp4: no such file; correct the paths" in line
         assert not out.exists()
+
+
+def test_the_paper_s_features_are_made_of_recordings(tmp_path: Path) -> None:
+    """GloVe, COVAREP's 74 columns and OpenFace's, by the extractors of an analysis."""
+    from trivalent.lab.fusion.recipe import parse_fusion
+    from trivalent.lab.recipes import read_recipe
+
+    content = read_recipe(
+        REPOSITORY / "recipes" / "paper.yaml", overrides=[f"data={tmp_path / 'mine.csv'}"]
+    )
+    encoders = parse_fusion(content, where="test").plan.encoders
+    assert {m: (e.extractor, len(e.pooling)) for m, e in encoders.items()} == {
+        Modality.TEXT: ("glove", 50),
+        Modality.AUDIO: ("covarep", 74),
+        Modality.FACE: ("openface", 709),
+    }
+    assert encoders[Modality.AUDIO].options == {"strict": True}
+    for modality, encoder in encoders.items():
+        check_encoder(encoder, modality)

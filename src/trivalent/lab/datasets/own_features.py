@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from trivalent.bundle.encoder import GLOVE_SHA256, EncoderSpec
 from trivalent.bundle.loading import load_pool
@@ -16,6 +17,8 @@ from trivalent.core.types import Modality
 from trivalent.features.glove import COLUMNS, GloVe
 from trivalent.features.glove import NAME as GLOVE
 from trivalent.features.minilm import COLUMNS as SENTENCE
+from trivalent.features.openface.columns import MOSEI_COLUMNS
+from trivalent.features.openface.columns import NAME as OPENFACE
 from trivalent.features.registry import extractor
 from trivalent.lab.datasets.recordings import Cut, FeaturePlan
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
@@ -23,6 +26,11 @@ from trivalent.lab.named_choices import check_known
 
 SENTENCES = "minilm"
 TEXTS = (SENTENCES, GLOVE)
+STATISTICS, MEANS = "statistics", "means"
+VOICES = (STATISTICS, MEANS)
+BLENDSHAPES = "blendshapes"
+FACES = (BLENDSHAPES, OPENFACE)
+_TOLD = ("face_id", "timestamp", "confidence", "success")  # by OpenFace beside what it measures
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,12 @@ class OwnFeatures:
     ----------
     text : str
         minilm: sentence vectors; glove: the mean of word vectors.
+    audio : str
+        statistics: those of pitch, voicing and spectrum that do not depend on the gain; means: of all 74
+        columns of COVAREP, with the toolbox's zeros, as in CMU-MOSEI.
+    face : str
+        blendshapes: the statistics of the default bundle's expert; openface: means of OpenFace's columns,
+        as in CMU-MOSEI; those that need its model files only where the user has them.
     glove_file : str
         Word vectors as a text file; those of the installed package if empty.
     recognize : bool
@@ -52,6 +66,8 @@ class OwnFeatures:
     """
 
     text: str = SENTENCES
+    audio: str = STATISTICS
+    face: str = BLENDSHAPES
     glove_file: str = ""
     recognize: bool = True
     whisper: str = AnalyzerOptions.whisper
@@ -60,6 +76,8 @@ class OwnFeatures:
 
     def __post_init__(self) -> None:
         check_known("text of features", self.text, TEXTS)
+        check_known("audio of features", self.audio, VOICES)
+        check_known("face of features", self.face, FACES)
         check_known("cut of features", self.cut, Cut)
         if self.workers < 1:
             raise UsageError("dataset.cache_workers", workers=self.workers)
@@ -77,8 +95,8 @@ class OwnFeatures:
         """
         makers: dict[Modality, Callable[[], EncoderSpec]] = {
             Modality.TEXT: self._words,
-            Modality.AUDIO: _voice,
-            Modality.FACE: _face,
+            Modality.AUDIO: self._voice,
+            Modality.FACE: _face if self.face == BLENDSHAPES else _openface,
         }
         encoders = {m: make() for m, make in makers.items() if m in modalities}
         whisper = self.whisper if self.recognize else ""
@@ -94,13 +112,18 @@ class OwnFeatures:
         glove = GloVe.from_text_file(self.glove_file)
         return _encoder(GLOVE, _means(glove.columns), {GLOVE_SHA256: sha256_of(Path(self.glove_file))})
 
+    def _voice(self) -> EncoderSpec:
+        if self.audio == STATISTICS:
+            return _encoder("covarep", VOICE_POOLING)
+        return _encoder("covarep", _means(extractor("covarep").columns), {"strict": True})
+
 
 def _means(columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{column}.mean" for column in columns)
 
 
-def _voice() -> EncoderSpec:
-    return _encoder("covarep", VOICE_POOLING)
+def _openface() -> EncoderSpec:
+    return _encoder(OPENFACE, _means([name for name in MOSEI_COLUMNS if name not in _TOLD]))
 
 
 @cache
@@ -110,7 +133,7 @@ def _face() -> EncoderSpec:
     return _encoder(spec.extractor, spec.pooling)
 
 
-def _encoder(name: str, pooling: tuple[str, ...], options: dict[str, str] | None = None) -> EncoderSpec:
+def _encoder(name: str, pooling: tuple[str, ...], options: dict[str, Any] | None = None) -> EncoderSpec:
     return EncoderSpec(name, extractor(name).version, pooling, options or {})
 
 

@@ -51,8 +51,8 @@ class FusionRecipe:
     data : str
         A data set of `trivalent data list`, or the path of your own .csv or .pkl.
     features, label_map : mapping
-        Of your own .csv alone: see `OwnFeatures`; what your labels mean, each to negative, neutral or
-        positive.
+        Of your own .csv: see `OwnFeatures` (a data set brings its own features); what your labels mean,
+        each to negative, neutral or positive.
     protocol : str
         The data set's first one if empty.
     modalities : tuple of str
@@ -122,9 +122,8 @@ class FusionRecipe:
             check_known(f"option of the network {self.network}", key, network_options(self.network))
         for key in self.loss_options:
             check_known(f"option of the loss {self.loss}", key, loss_options(self.loss))
-        for key, given in (("features", self.features), ("label_map", self.label_map)):
-            if given and not self.own:
-                raise RecipeError("recipe.own_alone", key=key, data=self.data)
+        if self.label_map and not self.own:
+            raise RecipeError("recipe.own_alone", key="label_map", data=self.data)
         distinct = len(set(self.seeds)) == len(self.seeds) > 0
         if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in self.seeds):
             raise RecipeError("recipe.seeds", name=self.name, seeds=list(self.seeds))
@@ -217,7 +216,16 @@ class FusionRecipe:
             one class, or no modality that can be trained on.
         """
         own_file = self.own or self.data.lower().endswith(".pkl")
+<<<<<<< HEAD
         data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
+=======
+        entry, protocol = self.entry(), self.protocol or None
+        if self.features and not self.own:
+            log.warning("%s has features; those of the recipe %s are of recordings", entry.name, self.name)
+        if self.own:  # before features are extracted, which may take hours
+            check_classes(entry.read(Path(), protocol, features=False))
+        data = entry.read(Path() if own_file else data_root(root), protocol)
+>>>>>>> main
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities))
