@@ -216,16 +216,9 @@ class FusionRecipe:
             one class, or no modality that can be trained on.
         """
         own_file = self.own or self.data.lower().endswith(".pkl")
-<<<<<<< HEAD
         data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
-=======
-        entry, protocol = self.entry(), self.protocol or None
         if self.features and not self.own:
-            log.warning("%s has features; those of the recipe %s are of recordings", entry.name, self.name)
-        if self.own:  # before features are extracted, which may take hours
-            check_classes(entry.read(Path(), protocol, features=False))
-        data = entry.read(Path() if own_file else data_root(root), protocol)
->>>>>>> main
+            log.warning("%s has features; those of the recipe %s are of recordings", data.name, self.name)
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities))
