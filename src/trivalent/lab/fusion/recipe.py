@@ -224,9 +224,7 @@ class FusionRecipe:
         chosen = tuple(map(Modality, self.modalities))
         if self.own:
             for label in check_classes(data):
-                log.warning(
-                    "%s: no training sample is %s: the model will hardly say so", data.name, label
-                )
+                log.warning("%s: no training sample is %s: the model will hardly say so", data.name, label)
             chosen = usable_modalities(data, chosen)
         return make_problem(data, modalities=chosen or None, cleaning=self.cleaning_config())
 
