@@ -22,6 +22,7 @@ from trivalent.cli import (
     model,
     serve,
     train,
+    tune,
     user,
 )
 from trivalent.cli.help_texts import HelpWithDefaults
@@ -37,6 +38,7 @@ COMMANDS = (
     extract,
     data,
     train,
+    tune,
     evaluate,
     benchmark,
     compress,
