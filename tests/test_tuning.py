@@ -28,6 +28,7 @@ from trivalent.core.errors import (  # noqa: E402
     UsageError,
 )
 from trivalent.core.messages import VARIABLE  # noqa: E402
+from trivalent.lab.fusion import tuning  # noqa: E402
 from trivalent.lab.fusion.recipe import FusionRecipe, parse_fusion  # noqa: E402
 from trivalent.lab.fusion.tuning import judged, tune, without_test  # noqa: E402
 from trivalent.lab.fusion.tuning_journal import JOURNAL, Trial, held  # noqa: E402
@@ -38,6 +39,7 @@ from trivalent.lab.fusion.tuning_space import (  # noqa: E402
     split_space,
     with_values,
 )
+from trivalent.lab.measure.metrics import macro_f1  # noqa: E402
 from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
 from trivalent.lab.problems.parts import Part  # noqa: E402
 from trivalent.lab.recipes import read_recipe  # noqa: E402
@@ -217,6 +219,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(
     ("change", "what"),
     [
         ({"seed": 1}, "seed"),
+        ({"folds": 2}, "folds"),
         ({"overrides": ["training.epochs=3"]}, "recipe"),
         ({"overrides": ["tune.loss=[focal, ldam]"]}, "space"),
     ],
@@ -298,11 +301,11 @@ class Sealed(Part):
 def test_the_test_part_is_never_touched(
     problem: Problem, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_test(make: Callable[[Part], Part]) -> list[dict[str, Any]]:
+    def with_test(make: Callable[[Part], Part], folds: int) -> list[dict[str, Any]]:
         parts = replace(problem.parts, test=make(problem.parts.test))
         monkeypatch.setattr(FusionRecipe, "problem", lambda *_: replace(problem, parts=parts))
-        folder = tmp_path / make.__name__
-        tune(recipe, out=folder, trials=2)
+        folder = tmp_path / f"{make.__name__}-{folds}"
+        tune(recipe, out=folder, trials=2, folds=folds)
         return trials(folder)
 
     def sealed(test: Part) -> Part:
@@ -316,7 +319,8 @@ def test_the_test_part_is_never_touched(
             _labels=rng.permutation(test._labels),
         )
 
-    assert with_test(sealed) == with_test(scrambled)
+    for folds in (0, 3):
+        assert with_test(sealed, folds) == with_test(scrambled, folds)
     emptied = without_test(problem)
     assert len(emptied.parts.test) == 0
     with pytest.raises(LeakageError, match="for selection, got the test part"):
@@ -338,10 +342,32 @@ def test_validation_labels_choose_nothing_within_a_trial(problem: Problem, recip
         return Watched(part.role, part.features, part.groups, part._labels)
 
     watched = replace(problem, parts=replace(problem.parts, val=logged(problem.parts.val)))
+    decisions = tuning.decided(parsed, watched)
+    assert decisions.shape == (2, 60)
+    assert not seen
     scores = judged(parsed, watched)
-    assert len(seen) == 1  # asked once, when all was decided
+    assert len(seen) == 1
+    labels = problem.parts.val.labels_to_select()
+    assert scores == pytest.approx([macro_f1(labels, own) for own in decisions])
+
+
+def test_folds_judge_every_sample_outside_test_by_a_run_without_its_group(
+    problem: Problem, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = parse_fusion(split_space(read_recipe(recipe), where="demo")[0], where="demo")
+    original, judged_groups = tuning.decided, []
+
+    def watched(recipe: FusionRecipe, part: Problem) -> Any:
+        assert not set(part.parts.train.groups) & set(part.parts.val.groups)
+        judged_groups.extend(part.parts.val.groups)
+        return original(recipe, part)
+
+    monkeypatch.setattr(tuning, "decided", watched)
+    scores = judged(parsed, problem, folds=3)
     assert scores.shape == (2,)
     assert (scores > 0.3).all()
+    parts = problem.parts
+    assert sorted(judged_groups) == sorted([*parts.train.groups, *parts.val.groups])
 
 
 # --- around it
@@ -350,6 +376,8 @@ def test_validation_labels_choose_nothing_within_a_trial(problem: Problem, recip
 def test_wrong_counts_and_kinds(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--trials of at least 1"):
         tune(recipe, out=tmp_path, trials=0)
+    with pytest.raises(UsageError, match="--folds of 0 or at least 2, got 30, 0 and 1"):
+        tune(recipe, out=tmp_path, folds=1)
     with pytest.raises(RecipeError, match=r"expected a recipe of kind fusion in .*voice.yaml, got 'voice'"):
         tune(REPOSITORY / "recipes" / "voice.yaml", out=tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -26,6 +26,13 @@ def register(commands: Any) -> argparse.ArgumentParser:
         "--trials", type=int, default=30, metavar="N", help="in all; the first is the recipe as it stands"
     )
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the search")
+    command.add_argument(
+        "--folds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="cross-validate on training and validation samples; 0 judges on the validation part",
+    )
     return command
 
 
@@ -47,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         trials=arguments.trials,
         root=arguments.root,
         seed=arguments.seed,
+        folds=arguments.folds,
         tell=tell,
     )
     for message in found:

@@ -2,8 +2,9 @@
 
 A trial's epoch, votes, calibration and decision are chosen on a fifth of the training videos or speakers;
 the validation part only judges it. The score is therefore out of sample for each trial, and as cheap as
-a training run. The best of many is still chosen on validation, so its score is too good. No sample of the
-test part is left in what a search works on.
+a training run. Where the validation part is small, folds of training and validation samples take its place
+in turn. The best of many is still chosen by its score, which is too good then. No sample of the test part
+is left in what a search works on.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import torch
 
 from trivalent.core.errors import DataError, MissingExtraError, RecipeError, TrivalentError, UsageError
 from trivalent.core.messages import Message
-from trivalent.core.types import FloatArray
-from trivalent.lab.benchmarks.cross_validation import rows_of
+from trivalent.core.types import FloatArray, IntArray
+from trivalent.lab.benchmarks.cross_validation import joined, rows_of
 from trivalent.lab.datasets.splits import stratified_folds
 from trivalent.lab.fusion.recipe import KIND, FusionRecipe, parse_fusion
 from trivalent.lab.fusion.results import check_drawing
@@ -49,6 +50,7 @@ def tune(
     trials: int = TRIALS,
     root: Path | None = None,
     seed: int = 0,
+    folds: int = 0,
     tell: Callable[[Message], None] = lambda _: None,
 ) -> list[Message]:
     """Search, and write the best recipe; what a killed search found is kept and continued.
@@ -67,6 +69,8 @@ def tune(
         Data root, else $TRIVALENT_DATA.
     seed : int
         Of the search; each trial depends on it and on the trials before it alone.
+    folds : int
+        Of cross-validation on training and validation samples, by group; 0 judges on the validation part.
     tell : callable
         Hears of every trial.
 
@@ -80,19 +84,20 @@ def tune(
     TrivalentError
         The recipe, the data or the place is at fault, or the recipe as it stands cannot be trained.
     """
-    if trials < 1 or seed < 0:
-        raise UsageError("tune.counts", trials=trials, seed=seed)
+    if trials < 1 or seed < 0 or folds < 0 or folds == 1:
+        raise UsageError("tune.counts", trials=trials, seed=seed, folds=folds)
     check_drawing()  # before the work, not after it
     _optuna()
     content = read_recipe(recipe_path, overrides=overrides)
     if content.get("kind") != KIND:
         raise RecipeError("tune.kind", recipe_path=recipe_path, kind=content.get("kind"))
     content, space = split_space(content, where=str(recipe_path))
-    judge = Judge(content, root)
+    judge = Judge(content, root, folds=folds)
     about = {
         "recipe": content,
         "space": {key: option.to_plain() for key, option in space.items()},
         "seed": seed,
+        "folds": folds,
         "data": digest(judge.problem(judge.recipe({}))),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -170,10 +175,12 @@ class Judge:
         The recipe as it stands.
     root : Path, optional
         Data root, else $TRIVALENT_DATA.
+    folds : int
+        See `judged`.
     """
 
-    def __init__(self, content: Mapping[str, Any], root: Path | None) -> None:
-        self.content, self.root = content, root
+    def __init__(self, content: Mapping[str, Any], root: Path | None, *, folds: int = 0) -> None:
+        self.content, self.root, self.folds = content, root, folds
         self._problems: dict[str, Problem] = {}
 
     def recipe(self, values: Mapping[str, Any]) -> FusionRecipe:
@@ -193,7 +200,7 @@ class Judge:
         scores: tuple[float, ...] = ()
         try:
             recipe = self.recipe(values)
-            scores = tuple(map(float, judged(recipe, self.problem(recipe))))
+            scores = tuple(map(float, judged(recipe, self.problem(recipe), folds=self.folds)))
         except TrivalentError as error:
             if not number:
                 raise
@@ -209,18 +216,49 @@ def without_test(problem: Problem) -> Problem:
     return replace(problem, parts=Parts(parts.train, parts.val, empty))
 
 
-def judged(recipe: FusionRecipe, problem: Problem) -> FloatArray:
-    """Train on four fifths of the training groups, choose on the fifth, judge on validation.
+def judged(recipe: FusionRecipe, problem: Problem, *, folds: int = 0) -> FloatArray:
+    """Judge a recipe out of sample.
+
+    Parameters
+    ----------
+    recipe : FusionRecipe
+    problem : Problem
+    folds : int
+        0 judges on the validation part; else all samples outside the test part are judged, each by a run
+        without its fold.
 
     Returns
     -------
     array, shape (seeds,)
-        Macro-F1 of the decisions on the validation part.
+        Macro-F1.
 
     Raises
     ------
     DataError
-        There are fewer training groups than folds, or the training diverged.
+        There are too few groups, or the training diverged.
+    """
+    if not folds:
+        found = decided(recipe, problem)
+        labels = problem.parts.val.labels_to_select()
+        return np.array([macro_f1(labels, own) for own in found])
+    everything = joined(problem)
+    labels = everything.labels_to_fit()
+    held_out = stratified_folds(everything.groups, labels, count=folds)
+    found = np.zeros((len(recipe.seeds), len(labels)), np.int64)
+    for fold in range(folds):
+        out = held_out == fold
+        inner = rows_of(everything, ~out, Role.TRAIN), rows_of(everything, out, Role.VAL)
+        found[:, out] = decided(recipe, replace(problem, parts=Parts(*inner, problem.parts.test)))
+    return np.array([macro_f1(labels, own) for own in found])
+
+
+def decided(recipe: FusionRecipe, problem: Problem) -> IntArray:
+    """Train on four fifths of the training groups, choose on the fifth, decide on the validation part.
+
+    Returns
+    -------
+    int array, shape (seeds, n)
+        Decisions; the labels of the validation part were not asked for.
     """
     train, val = problem.parts.train, problem.parts.val
     if len(np.unique(train.groups)) < FOLDS:
@@ -231,9 +269,7 @@ def judged(recipe: FusionRecipe, problem: Problem) -> FloatArray:
     logits = selected.trained.logits(val)
     if not np.isfinite(logits).all():
         raise DataError("tune.diverged")
-    labels = val.labels_to_select()
-    decided = [a.answer(own).decisions for a, own in zip(selected.each, logits, strict=True)]
-    return np.array([macro_f1(labels, own) for own in decided])
+    return np.stack([a.answer(own).decisions for a, own in zip(selected.each, logits, strict=True)])
 
 
 def digest(problem: Problem) -> str:
@@ -275,13 +311,15 @@ def _progress(journal: Journal, trials: int) -> Message:
 
 
 def _told(journal: Journal) -> list[Message]:
-    best, stands = journal.best(), journal.trials[0].score
+    best, stands, folds = journal.best(), journal.trials[0].score, journal.about["folds"]
+    judged_on = Message("tune.on_folds", folds=folds) if folds else Message("tune.on_validation")
     lines = [
         Message(
             "tune.best",
             folder=journal.folder,
             which=best.number,
             count=len(journal.trials),
+            judged_on=judged_on,
             score=best.score,
             stands=stands,
         )
@@ -300,4 +338,4 @@ def _optuna() -> Any:
     return optuna
 
 
-__all__ = ["TRIALS", "Judge", "digest", "judged", "suggest", "tune", "without_test"]
+__all__ = ["TRIALS", "Judge", "decided", "digest", "judged", "suggest", "tune", "without_test"]

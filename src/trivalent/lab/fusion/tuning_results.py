@@ -15,11 +15,13 @@ from trivalent.lab.benchmarks.figures import canvas
 from trivalent.lab.fusion.tuning_journal import Journal, Trial
 from trivalent.lab.fusion.tuning_space import Choices, Range, Space, with_values
 
-HOW = (
-    "Macro-F1 is the mean over seeds on the validation part, which judged and chose nothing: epoch, votes, "
-    "calibration and decision of a trial were chosen on a fifth of the training videos or speakers.",
-    "The best of many trials is chosen on validation all the same, so its score is too good. "
-    "`trivalent train` on best.yaml scores it on test, once.",
+_CHOSEN = (
+    "epoch, votes, calibration and decision of a trial were chosen on a fifth of the training videos or "
+    "speakers."
+)
+_OPTIMISTIC = (
+    "The best of many trials is chosen by its score, so that score is too good. `trivalent train` on "
+    "best.yaml scores it on test, once.",
     "Trial 0 is the recipe as it stands.",
 )
 _COLUMNS = 3  # panels beside each other
@@ -53,7 +55,8 @@ def _markdown(journal: Journal, space: Space) -> str:
         f"# Search of {_cell(str(journal.about['recipe'].get('name')))}",
         "",
         f"{len(journal.trials)} trials, seed {journal.about['seed']}.",
-        *HOW,
+        f"Macro-F1 is the mean over seeds {_judged_on(journal)}, which judged and chose nothing: {_CHOSEN}",
+        *_OPTIMISTIC,
         "",
         "| trial | macro-F1 | seeds, least to greatest | "
         + " | ".join(f"`{_cell(key)}`" for key in space)
@@ -71,6 +74,11 @@ def _markdown(journal: Journal, space: Space) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _judged_on(journal: Journal) -> str:
+    folds = journal.about["folds"]
+    return f"in {folds} folds of training and validation" if folds else "on the validation part"
+
+
 def _best(journal: Journal) -> str:
     """Write the recipe of the best trial, which `trivalent train` takes as it is."""
     import yaml
@@ -78,8 +86,8 @@ def _best(journal: Journal) -> str:
     best = journal.best()
     head = (
         f"# Found by `trivalent tune`: trial {best.number} of {len(journal.trials)}, macro-F1 "
-        f"{best.score:.3f} on validation;\n# the recipe as it stood has {journal.trials[0].score:.3f}. "
-        "The best of many is optimistic: only test tells.\n"
+        f"{best.score:.3f} {_judged_on(journal)};\n# the recipe as it stood has "
+        f"{journal.trials[0].score:.3f}. The best of many is optimistic: only test tells.\n"
     )
     recipe = with_values(journal.about["recipe"], best.values)
     return head + yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, default_flow_style=None)
@@ -104,7 +112,7 @@ def write_picture(journal: Journal, space: Space) -> Path:
     for panel in panels[1 + len(space) :]:
         panel.set_axis_off()
     for row in axes:
-        row[0].set_ylabel("macro-F1 on validation")
+        row[0].set_ylabel("macro-F1, out of sample")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return write_bytes_atomic(journal.folder / "trials.png", picture.getvalue())
