@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def use(monkeypatch: pytest.MonkeyPatch):
 
     def register(data: Dataset) -> Dataset:
         entry = Entry(data.name, "", "", "", (Protocol("all", ""),), lambda *_: data)
-        monkeypatch.setattr(module, "find_dataset", lambda name: entry)
+        monkeypatch.setattr(module, "find_dataset", lambda name, **_: entry)
         return data
 
     return register
@@ -146,6 +147,39 @@ def test_evaluation_of_a_bundle(bundle: Path, use) -> None:
     text = render_text(content)
     for title in [*TITLES.values(), "precision", "always negative", "stated: 90 %", "answered"]:
         assert title in text
+
+
+def test_predictions_are_a_table_that_runs_nothing(bundle: Path, use, tmp_path: Path) -> None:
+    data = dataset()
+    face = data.features[Modality.FACE]
+    values = face.values.copy()
+    values[0] = np.nan
+    reasons = ("=HYPERLINK(1)", *[""] * 59)
+    ids = np.array(["=1+1", *data.ids[1:]])
+    use(
+        replace(
+            data,
+            ids=ids,
+            features=data.features | {Modality.FACE: replace(face, values=values, reasons=reasons)},
+        )
+    )
+    out = tmp_path / "out.csv"
+    content = evaluate(bundle, data="made-up", root=Path(), rounds=0, predictions=out)
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert list(rows[0]) == [
+        *("name", "label", "predicted", "confidence"),
+        *("negative", "neutral", "positive", "answered", "text", "face"),
+    ]
+    assert (rows[0]["name"], rows[0]["face"], rows[0]["text"]) == ("'=1+1", "'=HYPERLINK(1)", "ok")
+    assert {row["face"] for row in rows[1:]} == {"ok"}
+    right = sum(row["label"] == row["predicted"] for row in rows)
+    assert right / 60 == content["figures"]["accuracy"]["value"]
+    answered = sum(row["answered"] == "yes" for row in rows)
+    assert answered / 60 == content["abstention"]["answered"]
+    before = out.read_bytes()
+    with pytest.raises(UsageError, match="an existing folder"):
+        evaluate(bundle, data="made-up", root=Path(), predictions=tmp_path / "no" / "out.csv")
+    assert out.read_bytes() == before
 
 
 def test_a_zip_is_judged_as_its_folder(bundle: Path, use, tmp_path: Path) -> None:

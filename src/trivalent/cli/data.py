@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from trivalent.cli.label_maps import add_label_map, read_label_map
 from trivalent.cli.saying import say, say_json
 from trivalent.core.errors import UsageError
 
@@ -31,6 +32,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
     info.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes for --features of your own .csv"
     )
+    add_label_map(info)
     info.add_argument("--json", action="store_true", help="one JSON object")
     info.add_argument("--html", type=Path, metavar="F", help="also a page with plots")
     convert = actions.add_parser(
@@ -113,10 +115,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
+    from trivalent.lab.datasets.own import OwnOptions
     from trivalent.lab.datasets.registry import find_dataset
     from trivalent.lab.datasets.report import render_text, report
 
-    entry = find_dataset(arguments.name, workers=arguments.workers)
+    own = OwnOptions(workers=arguments.workers, label_map=read_label_map(arguments.label_map))
+    entry = find_dataset(arguments.name, own=own)
     entry.protocol(arguments.protocol)  # a wrong name is told before the data are looked for
     content = report(entry, _root(arguments), protocol=arguments.protocol, features=arguments.features)
     if arguments.html is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +42,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Search; every trial is told on stderr, with the time that is left."""
     with importing_the_lab():
         from trivalent.lab.fusion.tuning import tune
-    # a line for each trial is told, not one for each of its epochs
-    logging.getLogger("trivalent.lab.fit.training").setLevel(logging.WARNING)
     language = chosen_language()
 
     def tell(message: Message) -> None:
         say(message.said(language), error=True, flush=True)
 
-    found = tune(
-        arguments.recipe,
-        out=arguments.output,
-        overrides=arguments.set,
-        trials=arguments.trials,
-        root=arguments.root,
-        seed=arguments.seed,
-        folds=arguments.folds,
-        tell=tell,
-    )
+    with _quiet():
+        found = tune(
+            arguments.recipe,
+            out=arguments.output,
+            overrides=arguments.set,
+            trials=arguments.trials,
+            root=arguments.root,
+            seed=arguments.seed,
+            folds=arguments.folds,
+            tell=tell,
+        )
     for message in found:
         say(message.said(language))
     return 0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tell a line for each trial, not one for each of its epochs, nor what every trial would repeat."""
+    loggers = [logging.getLogger(f"trivalent.lab.{name}") for name in ("fit.training", "fusion.train")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

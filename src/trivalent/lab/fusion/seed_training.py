@@ -150,7 +150,7 @@ def train_system(
     RecipeError, UsageError
         An unknown network, loss, resampler or option, or rows together with a resampler.
     """
-    counts = problem.counts()
+    counts = np.maximum(problem.counts(), 1)  # the weight of a class without samples weighs nothing
     criterion = build_loss(system.loss, counts=counts, **system.loss_options)
     if rows is not None and system.resampling != "unchanged":
         raise UsageError("training.systems_rows", resampling=system.resampling)
@@ -169,9 +169,12 @@ def train_system(
         rows=drawn if rows is None else rows,
         modality_dropout=system.modality_dropout,
         mixup=system.mixup,
+        device=system.training.device,
     )
     fitted = fit(members, task, config=system.training)
-    return Trained(system, tuple(seeds), fitted.network, [member.history for member in fitted.members])
+    # What follows, small beside the training, and the export are done where the data lie.
+    trained = fitted.network.to("cpu")
+    return Trained(system, tuple(seeds), trained, [member.history for member in fitted.members])
 
 
 def _training_data(
