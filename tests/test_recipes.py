@@ -142,6 +142,7 @@ def test_shipped_recipes_are_complete() -> None:
     from trivalent.lab.experts.text_task import TextTaskConfig
     from trivalent.lab.fit.training import TrainingConfig
     from trivalent.lab.fusion.recipe import parse_fusion
+    from trivalent.lab.fusion.tuning_space import split_space
 
     tasks = {
         "text": TextTaskConfig,
@@ -154,7 +155,9 @@ def test_shipped_recipes_are_complete() -> None:
     for path in recipes:
         content = read_recipe(path)
         if content["kind"] == "fusion":
+            content, space = split_space(content, where=path.name)
             parse_fusion(content, where=path.name)
+            assert space
             continue
         if content["kind"] == "compression":
             parse_compression(content, where=path.name)

@@ -14,6 +14,7 @@ from trivalent.cli import (
     audit,
     batch,
     benchmark,
+    compare,
     compress,
     data,
     evaluate,
@@ -22,6 +23,7 @@ from trivalent.cli import (
     model,
     serve,
     train,
+    tune,
     user,
 )
 from trivalent.cli.help_texts import HelpWithDefaults
@@ -37,7 +39,9 @@ COMMANDS = (
     extract,
     data,
     train,
+    tune,
     evaluate,
+    compare,
     benchmark,
     compress,
     model,

@@ -15,6 +15,7 @@ from trivalent.lab.experts.text import train_text
 from trivalent.lab.experts.trained import TrainedExpert
 from trivalent.lab.fusion.recipe import KIND, parse_fusion
 from trivalent.lab.fusion.train import train_fusion
+from trivalent.lab.fusion.tuning_space import SPACE
 from trivalent.lab.recipes import Recipe, build, read_recipe
 
 
@@ -24,6 +25,7 @@ def train(
     """Train or assemble what a recipe describes; returns lines that tell what came out."""
     content = read_recipe(recipe_path, overrides=overrides)
     if content.get("kind") == KIND:
+        content.pop(SPACE, None)  # what a search may change; here the recipe is taken as it stands
         return train_fusion(parse_fusion(content, where=str(recipe_path)), root=root, out=out)
     recipe = build(Recipe, content, where=str(recipe_path))
     kinds: dict[str, Callable[[], list[str]]] = {

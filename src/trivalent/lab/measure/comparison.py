@@ -1,0 +1,249 @@
+"""Runs of `trivalent train` beside each other: their own figures, and what a difference is worth.
+
+Nothing is computed anew but the paired tests over seeds: all figures are those that a run wrote when it
+was finished, and test figures stay what they were, one score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivalent.core.errors import DataError, UsageError
+from trivalent.core.messages import Message
+from trivalent.core.outside import clean_line
+from trivalent.lab.measure.result_files import Value
+from trivalent.lab.measure.statistics import paired_t
+
+METRICS = "metrics.json"
+PARTS = ("validation", "test")
+# Least and greatest value of what is shown, in this order; the last two are better when lower.
+LIMITS = {
+    "macro_f1": (0.0, 1.0),
+    "accuracy": (0.0, 1.0),
+    "weighted_f1": (0.0, 1.0),
+    "ece": (0.0, 1.0),
+    "nll": (0.0, np.inf),
+}
+LOWER_IS_BETTER = ("ece", "nll")
+Values = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One part of a run's metrics.json.
+
+    Attributes
+    ----------
+    label : str
+        Its name, with the folder where several have it.
+    data, protocol : str
+    synthetic : bool
+    samples, groups : int
+    seeds : mapping of int to (mapping of str to float)
+        Figures of each seed.
+    mean : mapping of str to Value
+        Over seeds, with intervals over seeds.
+    ensemble : mapping of str to Value
+        Of the bundle, which averages the seeds' logits; intervals over videos or speakers.
+    constants : mapping of str to (mapping of str to Value)
+        Each class always.
+    """
+
+    label: str
+    data: str
+    protocol: str
+    synthetic: bool
+    samples: int
+    groups: int
+    seeds: Mapping[int, Mapping[str, float]]
+    mean: Values
+    ensemble: Values
+    constants: Mapping[str, Values]
+
+    @property
+    def judged_on(self) -> tuple[Any, ...]:
+        """What two runs share whose figures can be ranked: data, protocol, samples, classes."""
+        constants = [
+            (name, *(round(v.mean, 9) for v in own.values())) for name, own in self.constants.items()
+        ]
+        return (self.data, self.protocol, self.synthetic, self.samples, self.groups, *constants)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of one run minus that of another, paired over seeds; the interval is 95 %."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the interval covers zero."""
+        return self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The first run of a table against another one.
+
+    Attributes
+    ----------
+    run : Run
+        The other one.
+    differences : mapping of str to Difference
+        First minus other; empty without a test.
+    reason : Message or None
+        Why there is none.
+    """
+
+    run: Run
+    differences: Mapping[str, Difference]
+    reason: Message | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs that were judged on the same samples, in the order given, and tests against the first."""
+
+    runs: tuple[Run, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All tables of one part."""
+
+    part: str
+    tables: tuple[Table, ...]
+
+
+def compare(folders: Sequence[Path], *, part: str = "validation") -> Comparison:
+    """Read runs and lay them out, a table for each set of samples.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Which `trivalent train` wrote from fusion recipes.
+    part : str
+        validation or test. Test figures are for telling, not for choosing.
+
+    Raises
+    ------
+    DataError
+        A folder holds no run, or its figures are damaged.
+    UsageError
+        A folder was given twice, or there is no such part.
+    """
+    if part not in PARTS:
+        raise UsageError("compare.part", parts=PARTS, part=part)
+    twice = [f for i, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:i]]]
+    if twice or not folders:
+        raise UsageError("compare.twice", folders=[str(f) for f in twice])
+    read = [_content(folder) for folder in folders]
+    names = [clean_line(str(content.get("system"))) for content in read]
+    labels = [
+        f"{name} ({clean_line(str(folder))})" if names.count(name) > 1 else name
+        for name, folder in zip(names, folders, strict=True)
+    ]
+    runs = [
+        _run(content, part, label=label, folder=folder)
+        for content, label, folder in zip(read, labels, folders, strict=True)
+    ]
+    alike: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        alike.setdefault(run.judged_on, []).append(run)
+    tables = [Table(tuple(own), tuple(pair(own[0], other) for other in own[1:])) for own in alike.values()]
+    return Comparison(part, tuple(tables))
+
+
+def pair(first: Run, other: Run) -> Pair:
+    """Test the figures of two runs on the same samples by Student's paired t over seeds."""
+    if first.seeds.keys() != other.seeds.keys():
+        mine, theirs = (", ".join(map(str, sorted(run.seeds))) for run in (first, other))
+        return Pair(other, {}, Message("compare.other_seeds", first=mine, other=theirs))
+    if len(first.seeds) < 2:
+        return Pair(other, {}, Message("compare.one_seed"))
+    return Pair(other, {name: _difference(name, first, other) for name in LIMITS})
+
+
+def _difference(name: str, first: Run, other: Run) -> Difference:
+    """Pair by seed; the interval is cut at the greatest difference that there can be."""
+    one, two = ([run.seeds[seed][name] for seed in first.seeds] for run in (first, other))
+    found = paired_t(one, two)
+    span = LIMITS[name][1] - LIMITS[name][0]
+    return Difference(found.difference, max(found.low, -span), min(found.high, span), found.p_value)
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError("compare.absent", folder=folder, reason=error.strerror or error) from error
+    except ValueError as error:
+        raise DataError("compare.damaged", path=path, reason=error) from error
+    if not isinstance(content, dict):
+        raise DataError("compare.damaged", path=path, reason=type(content).__name__)
+    return content
+
+
+def _run(content: Mapping[str, Any], part: str, *, label: str, folder: Path) -> Run:
+    try:
+        found = content[part]
+        whole = found["ensemble"]
+        return Run(
+            label,
+            clean_line(str(content["data"])),
+            clean_line(str(content["protocol"])),
+            bool(content["synthetic"]),
+            int(whole["n"]),
+            int(whole["groups"]),
+            {int(own["seed"]): {name: _finite(own[name]) for name in LIMITS} for own in found["seeds"]},
+            {name: _value(name, found["mean"][name], "mean") for name in LIMITS},
+            {name: _value(name, whole["figures"][name], "value") for name in LIMITS},
+            {
+                clean_line(str(constant)): {name: Value(_finite(own[name])) for name in LIMITS}
+                for constant, own in whole["baselines"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{part}: {type(error).__name__} {error}"
+        raise DataError("compare.damaged", path=folder / METRICS, reason=reason) from error
+
+
+def _value(name: str, given: Mapping[str, Any], key: str) -> Value:
+    """Read a figure; its interval is cut at the limits of the figure, which Student's t does not know."""
+    low, high = (None if given[end] is None else _finite(given[end]) for end in ("low", "high"))
+    if low is None or high is None:
+        return Value(_finite(given[key]))
+    least, greatest = LIMITS[name]
+    return Value(_finite(given[key]), max(low, least), min(high, greatest))
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError(number)
+    return number
+
+
+__all__ = [
+    "LIMITS",
+    "LOWER_IS_BETTER",
+    "PARTS",
+    "Comparison",
+    "Difference",
+    "Pair",
+    "Run",
+    "Table",
+    "compare",
+    "pair",
+]
