@@ -45,7 +45,7 @@ def app(analysis: Analysis, language: Language) -> list[str]:
     """What the page of a result says of the analysis."""
     draw = Renderer(wording(language), live=True)
     pieces = [draw.verdict(analysis), draw.warnings(analysis), draw.timeline(analysis)]
-    return said("".join([*pieces, draw.moments(analysis), transcript(analysis, draw)]))
+    return said("".join([*pieces, draw.moments(analysis), transcript(analysis, draw, explained=True)]))
 
 
 def file(analysis: Analysis, language: Language) -> list[str]:
