@@ -14,7 +14,7 @@ from trivalent.report.wording import MIXED, UNSURE
 from trivalent.web import figures, state
 from trivalent.web.i18n import t, wording
 from trivalent.web.views.drawing import renderer
-from trivalent.web.views.model_told import told
+from trivalent.web.views.model_told import card_words, told
 from trivalent.web.views.notices import plain
 from trivalent.web.views.tables import table
 
@@ -138,11 +138,7 @@ def _origin(*names: str) -> None:
 
 def _limits(bundle: Bundle) -> None:
     st.markdown(t("guide.limits"))
-    limits = bundle.card.get("limits")
-    if isinstance(limits, dict):
-        known = {str(m): wording().modality(m) for m in Modality}
-        lines = [f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in limits.items()]
-        st.markdown("\n".join(lines))
+    st.markdown(card_words(bundle.card.get("limits")))
 
 
 def _privacy(_: Bundle) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -17,7 +15,7 @@ from trivalent.core.types import Modality
 from trivalent.store import Role
 from trivalent.web import figures, state
 from trivalent.web.i18n import t, wording
-from trivalent.web.views.model_told import ModelTold, told
+from trivalent.web.views.model_told import ModelTold, card_words, told
 from trivalent.web.views.notices import plain, show_error
 from trivalent.web.views.reliability import plot
 from trivalent.web.views.tables import table
@@ -66,7 +64,7 @@ def _card(name: str, *, removable: bool) -> None:
     said = {"licence": card.get("licence"), "limits": card.get("limits"), "training": model.data}
     for title, content in said.items():
         st.markdown(f"**{t(f'models.{title}')}**")
-        st.markdown(_said(content))
+        st.markdown(card_words(content))
     used = name == state.chosen_model()
     with st.expander(t("models.metrics"), expanded=used, icon=":material/table_chart:"):
         _figures(model)
@@ -138,14 +136,6 @@ def _calibration(sha256: str, *, missing: str) -> None:
             for b in r.bins
         ]
         st.html(table([t(f"models.{c}") for c in columns], rows))
-
-
-def _said(card: Any) -> str:
-    """One line per modality of what a card says, in its own words."""
-    if isinstance(card, Mapping):
-        known = {str(m): wording().modality(m) for m in Modality}
-        return "\n".join(f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in card.items())
-    return plain(str(card)) if card else t("models.not_stated")
 
 
 def _remove_button(name: str) -> None:

@@ -11,6 +11,7 @@ from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import MIXED_ABOVE, Network
 from trivalent.core.types import LABELS, Modality
 from trivalent.web.i18n import t, wording
+from trivalent.web.views.notices import plain
 
 METRICS = ("macro_f1", "weighted_f1", "negative_recall", "ece")
 PARTS = ("validation", "test")  # that a trained network is judged on
@@ -92,6 +93,14 @@ def _of_network(bundle: Bundle[Any], network: Network) -> ModelTold:
         t("guide.mixed_network", mixed_above=f"{MIXED_ABOVE:g}"),
         t("guide.weights_network"),
     )
+
+
+def card_words(card: Any) -> str:
+    """One line per modality of what a card says, in its own words."""
+    if isinstance(card, Mapping):
+        known = {str(m): wording().modality(m) for m in Modality}
+        return "\n".join(f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in card.items())
+    return plain(str(card)) if card else t("models.not_stated")
 
 
 def _head(*columns: str) -> list[str]:

@@ -10,7 +10,7 @@ from trivalent.report.renderer import Renderer
 PAGE = 100  # utterances that are written out at a time
 
 
-def transcript(analysis: Analysis, draw: Renderer, *, page: int = 0, explained: bool) -> str:
+def transcript(analysis: Analysis, draw: Renderer, *, page: int = 0, explained: bool = False) -> str:
     """Draw one page of the utterances, with filters above.
 
     Parameters
