@@ -21,7 +21,8 @@ from trivalent.bundle.loading import load_bundle
 from trivalent.bundle.network import ATTENTION, MAX_HEADS
 from trivalent.bundle.shelf import added_bundles, install, resolve
 from trivalent.bundle.trial import examine
-from trivalent.core.errors import BundleError
+from trivalent.core.assets import DATA
+from trivalent.core.errors import AssetError, BundleError
 from trivalent.core.types import Modality
 
 EVEN = np.full((1, 4, 3), 1 / 3)
@@ -146,6 +147,22 @@ def test_graphs_that_do_not_answer_or_reach_out(
 def test_features_that_are_not_made_here(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(BundleError):
         examine(made(tmp_path / "b", **changes))
+
+
+@pytest.mark.parametrize("size", ["large-v3", "../../etc"])
+def test_a_recogniser_is_not_fetched_because_a_stranger_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path / "cache"))
+    where = recording_bundle(tmp_path / "b")
+    manifest = json.loads((where / "bundle.json").read_text(encoding="utf-8"))
+    manifest["fusion"]["whisper"] = size
+    (where / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    analyzer = Analyzer(where)
+    with pytest.raises(AssetError, match=f"'{size}', which 'joined' was trained with.*--whisper"):
+        analyzer.analyze(DATA / "samples" / "sample.mp4")
+    assert analyzer.analyze_text("I love it.").model.name == "joined"
+    assert not (tmp_path / "cache").exists()
 
 
 def test_the_features_of_a_data_set_are_refused_with_the_reason(tmp_path: Path) -> None:
