@@ -215,6 +215,23 @@ def test_vectors_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Encoder(spec).options()
 
 
+def test_trained_on_features_of_a_data_set_it_hears_and_sees(real_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from trivalent.cli.main import main
+
+    if not (real_data / "cmu_mosei" / "video_level_922.npz").is_file():
+        pytest.skip(f"no features of 922 videos at {real_data}")
+    out, recipe = tmp_path / "run", Path(__file__).parents[1] / "recipes" / "attention.yaml"
+    settings = ["--set", "training.epochs=1", "--set", "seeds=[0]"]
+    assert main(["train", str(recipe), *settings, "-o", str(out), "--root", str(real_data)]) == 0
+    first = Analyzer(out / "bundle").analyze(SAMPLE).utterances[0]
+    assert first.modalities[Modality.TEXT].status is Status.FAILED
+    assert "no extractor makes" in str(first.modalities[Modality.TEXT].reason)
+    assert {first.modalities[m].status for m in (Modality.AUDIO, Modality.FACE)} == {Status.OK}
+    assert set(first.attention) == {Modality.AUDIO, Modality.FACE}
+    assert main(["evaluate", str(out / "bundle"), "--data", "mosei-922", "--root", str(real_data)]) == 0
+
+
 def test_a_pool_is_no_network_and_a_network_no_pool(folder: Path) -> None:
     with pytest.raises(BundleError):
         load_pool(folder)

@@ -28,12 +28,21 @@ class EncoderSpec:
         data set that no extractor makes.
     options : mapping
         Numbers and words of the extractor's options. Never a path: a bundle may come from a stranger.
+    names : tuple of str
+        Of the pooled statistics, where the data set that a network was trained on has other names than
+        `pooling`; in the same order.
     """
 
     extractor: str
     version: str = ""
     pooling: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return self.names or self.pooling
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -43,7 +52,8 @@ class EncoderSpec:
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
         made = {"version": self.version, "pooling": list(self.pooling), "options": dict(self.options)}
-        return {"extractor": self.extractor, **(made if self.pooling else {})}
+        named = {"names": list(self.names)} if self.names else {}
+        return {"extractor": self.extractor, **(made | named if self.pooling else {})}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> EncoderSpec:
@@ -62,7 +72,10 @@ class EncoderSpec:
         options = dict(content.get("options", {}))
         if any(not isinstance(value, bool | int | float | str) for value in options.values()):
             raise TypeError("options are numbers and words")
-        return cls(str(content["extractor"]), str(content.get("version", "")), pooling, options)
+        names = tuple(map(str, content.get("names", ())))
+        if names and len(names) != len(pooling):
+            raise ValueError(f"{len(names)} names of {len(pooling)} statistics")
+        return cls(str(content["extractor"]), str(content.get("version", "")), pooling, options, names)
 
 
 def check_encoder(spec: EncoderSpec, modality: str) -> None:

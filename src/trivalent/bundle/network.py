@@ -117,7 +117,7 @@ class Network:
         for m in shown:
             rows = np.tile(np.asarray(features[m], np.float64), (len(parts), 1))
             rows[[m not in part for part in parts]] = np.nan
-            blocks[m] = (rows, self.modalities[m].encoder.pooling)
+            blocks[m] = (rows, self.modalities[m].encoder.statistics)
         inputs = self._cleaned(blocks)
         probabilities = self.calibration.probabilities(self.graph.logits(inputs).astype(np.float64))
         attention = self._attention({name: x[-1:] for name, x in inputs.items()})
@@ -286,7 +286,7 @@ def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, Modali
             raise BundleError("bundle.network_cleaner", key=key, where=where, error=error) from error
         except MALFORMED as error:
             raise BundleError("bundle.spec_keys", where=f"{where}, {key}", given=cut(error)) from error
-        if encoder.pooling and not set(cleaner.columns) <= set(encoder.pooling):
+        if encoder.pooling and not set(cleaner.columns) <= set(encoder.statistics):
             raise BundleError("bundle.encoder_columns", key=key, where=where)
         specs[Modality(key)] = ModalitySpec(encoder, cleaner)
     if not specs:

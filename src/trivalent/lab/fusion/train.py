@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.decision import Answers
-from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
@@ -27,6 +26,7 @@ from trivalent.lab.measure.evaluation import TITLES, figures, report
 from trivalent.lab.measure.statistics import seed_interval
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
+from trivalent.lab.problems.encoders import encoder_of
 from trivalent.lab.problems.parts import Part
 
 ROUNDS = 1000  # of the bootstrap
@@ -189,7 +189,7 @@ def _bundle(
         problem.synthetic,
     )
     modalities = {
-        m: ModalitySpec(EncoderSpec(problem.extractors[m]), problem.cleaners[m])
+        m: ModalitySpec(encoder_of(problem.extractors[m], problem.cleaners[m].columns), problem.cleaners[m])
         for m in networks[0].modalities
     }
     content, answering = export_fusion(networks), selected.ensemble

@@ -16,6 +16,7 @@ from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.measure.evaluation import render, report
 from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.encoders import our_name
 from trivalent.lab.problems.parts import Part, Role
 
 SCHEMA = "trivalent.evaluation/1"
@@ -101,7 +102,7 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
         if block is None:
             wrong.append(f"{m}: {spec.encoder.extractor} against no features")
             continue
-        if block.extractor != spec.encoder.extractor:
+        if our_name(block.extractor) != our_name(spec.encoder.extractor):
             wrong.append(f"{m}: {spec.encoder.extractor} against {block.extractor}")
         absent = [name for name in spec.cleaner.columns if name not in set(block.columns)]
         if absent:
