@@ -96,7 +96,7 @@ def figures(answers: Mapping[str, FloatArray], test: Mapping[str, TextData]) -> 
 
 def over_seeds(rows: Sequence[Figures]) -> Figures:
     """Mean over seeds with the 95 % interval of Student's t."""
-    return {key: interval([row[key].mean for row in rows]) for key in rows[0]}
+    return {key: interval([row[key].mean for row in rows], limits=(0, np.inf)) for key in rows[0]}
 
 
 def graphs_of(config: TextConfig, parts: TextParts, *, teacher: bytes, work: Path) -> list[bytes]:

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agreement import of_intensities, of_presences
-from face_pictures import Pictures, read_pictures
 from results_file import REPOSITORY, Result, Value
 from trivalent.features.openface.landmarks import POINTS_68
 from trivalent.features.openface.models import ShapeModel, read_models
 from trivalent.features.openface.own_units import OWN_UNIT_COLUMNS, PRESENT_FROM, USABLE, own_units, signals
+from trivalent.lab.datasets.face_points import Pictures, read_pictures
 
 Array = NDArray[np.float64]
 MODELS = "AU_predictors"

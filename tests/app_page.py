@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -163,18 +163,20 @@ class Page:
         )
         return state
 
-    def download(self, button: Any, timeout: float = RUN_S) -> str:
-        """Have a file made that is made when it is asked for; returns its address, or nothing."""
-        said = BackMsg()
-        request = said.backend_operation_request
-        request.request_id, request.session_id = uuid.uuid4().hex, self.session
-        request.deferred_file.file_id = button.deferred_file_id
-        self.socket.send(said.SerializeToString())
-        try:
-            answer = self.wait("backend_operation_response", timeout).backend_operation_response
-        except TimeoutError:
-            return ""
-        return answer.deferred_file.url
+    def download(self, *buttons: Any, timeout: float = RUN_S) -> list[str]:
+        """Have files made that are made when they are asked for; returns the addresses that come."""
+        for button in buttons:
+            said = BackMsg()
+            request = said.backend_operation_request
+            request.request_id, request.session_id = uuid.uuid4().hex, self.session
+            request.deferred_file.file_id = button.deferred_file_id
+            self.socket.send(said.SerializeToString())
+        urls = []
+        with suppress(TimeoutError):  # not every refusal is answered
+            for _ in buttons:
+                answer = self.wait("backend_operation_response", timeout).backend_operation_response
+                urls.append(answer.deferred_file.url)
+        return list(filter(None, urls))
 
     def component(self, name: str) -> dict[str, Any]:
         """What the server gave a component of ours."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is imported: on small networks threads cost more than they give, and much more when
 # other programs want the same cores.
@@ -15,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from attack_log import Attack
+
+if TYPE_CHECKING:
+    from trivalent.core.analysis import Analysis
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SLOW = Path(__file__).with_name("slow.txt")
@@ -38,7 +44,9 @@ def real_data() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer to measure which tests are slow."""
     parser.addoption(
-        "--write-slow", action="store_true", help=f"write {SLOW.name} anew from this run of all tests"
+        "--write-slow",
+        action="store_true",
+        help=f"note in {SLOW.name} which of these tests are slow",
     )
 
 
@@ -46,7 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of our marks."""
     config.addinivalue_line("markers", "finding(number): a numbered finding of the hostile day")
     config.addinivalue_line("markers", f"slow: took {SLOW_S:g} s or more when {SLOW.name} was written")
-    if config.getoption("--write-slow") and not hasattr(config, "workerinput"):  # not in each of several
+    if config.getoption("--write-slow"):
+        if config.getoption("numprocesses", None):
+            raise pytest.UsageError("expected one process to measure in; leave -n out")
         config.pluginmanager.register(Stopwatch())
 
 
@@ -55,9 +65,10 @@ def function_of(node_id: str) -> str:
     return node_id.partition("[")[0]
 
 
-def slow_tests() -> set[str]:
-    """Read the tests that were measured to be slow."""
-    return {line.split()[0] for line in SLOW.read_text(encoding="utf-8").splitlines()}
+def slow_tests() -> dict[str, float]:
+    """Read the tests that were measured to be slow, with their seconds."""
+    lines = map(str.split, SLOW.read_text(encoding="utf-8").splitlines())
+    return {test: float(seconds) for test, seconds in lines}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,20 +80,83 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("no_cover")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Put the main module back: Streamlit's tests replace it, and a process that is spawned runs it."""
+    main = sys.modules["__main__"]
+    try:
+        return (yield)
+    finally:
+        sys.modules["__main__"] = main
+
+
 class Stopwatch:
-    """Adds up what test functions take, the fixtures that they ask for included."""
+    """Adds up what test functions take with all their parameters, and the fixtures that they ask for.
+
+    A shared fixture counts for every test that uses it: without the others it would wait for it alone.
+    Endings do not count, for they end what was shared, too.
+    """
 
     def __init__(self) -> None:
-        self.taken_s: Counter[str] = Counter()
+        self._taken_s: Counter[str] = Counter()
+        self._shared_s: dict[tuple[str, str], float] = {}  # by where a fixture is defined, and its name
+        self._uses: dict[str, set[tuple[str, str]]] = {}
+        self._waited_s = 0.0  # of the present test, for what is shared
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count each phase of each test."""
-        self.taken_s[function_of(report.nodeid)] += report.duration
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object]
+    ) -> Generator[None, object, object]:
+        """Time a shared fixture; those that it needs are there before."""
+        began = time.perf_counter()
+        try:
+            return (yield)
+        finally:
+            if fixturedef.scope != "function":
+                took, key = time.perf_counter() - began, (fixturedef.baseid, fixturedef.argname)
+                self._shared_s[key] = max(took, self._shared_s.get(key, 0.0))
+                self._waited_s += took
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Count what is of this test alone, and note what it shares."""
+        name = function_of(item.nodeid)
+        if call.when == "setup":
+            self._taken_s[name] += call.duration - self._waited_s
+            self._waited_s = 0.0
+            asked = getattr(item, "fixturenames", ())
+            self._uses.setdefault(name, set()).update(
+                key for key in self._shared_s if key[1] in asked and item.nodeid.startswith(key[0])
+            )
+        elif call.when == "call":
+            self._taken_s[name] += call.duration
 
     def pytest_sessionfinish(self) -> None:
-        """Write the slow ones."""
-        slow = sorted((name, s) for name, s in self.taken_s.items() if s >= SLOW_S)
-        SLOW.write_text("".join(f"{name} {s:.1f}\n" for name, s in slow), encoding="utf-8")
+        """Write the slow ones; what was not run keeps its line."""
+        slow = {test: s for test, s in slow_tests().items() if test not in self._taken_s}
+        for test, own in self._taken_s.items():
+            if (taken := own + sum(self._shared_s[key] for key in self._uses[test])) >= SLOW_S:
+                slow[test] = taken
+        SLOW.write_text("".join(f"{test} {s:.1f}\n" for test, s in sorted(slow.items())), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Analysis:
+    """The bundled clip, analysed once for all tests that read of it."""
+    from trivalent import Analyzer
+    from trivalent.core.assets import DATA
+
+    return Analyzer().analyze(DATA / "samples" / "sample.mp4")
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords cheaply in this process; what the real parameters cost has tests of its own."""
+    from argon2 import PasswordHasher
+
+    from trivalent.store import passwords
+
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._dummy.cache_clear()
 
 
 @pytest.fixture

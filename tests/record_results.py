@@ -10,8 +10,6 @@ import csv
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from conftest import REPOSITORY, data_root
 from trivalent import Analyzer
+from trivalent.cli.main import main
 from trivalent.core.analysis import Analysis
 from trivalent.lab.measure.result_files import machine
 
@@ -67,8 +66,7 @@ def training(recipe: str, root: Path) -> dict[str, Any]:
     """Figures of three epochs with two seeds."""
     with tempfile.TemporaryDirectory() as folder:
         source = str(REPOSITORY / "recipes" / f"{recipe}.yaml")
-        command = [sys.executable, "-m", "trivalent.cli.main", "train", source, "-o", folder, *SHORT]
-        subprocess.run([*command, "--root", str(root)], check=True, capture_output=True)
+        assert main(["train", source, "-o", folder, *SHORT, "--root", str(root)]) == 0
         metrics: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
     return {part: metrics[part]["seeds"] for part in ("validation", "test")}
 

@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 from fastapi.testclient import TestClient
 
+from attack_log import resident_mb
 from media_samples import write_media
+from store_samples import a_home
 from trivalent.core.settings import Auth, Settings
 from trivalent.service.app import create_app
 from trivalent.store import Role, Store, open_store
@@ -29,7 +31,7 @@ class Local:
     """A service whose workers do not run: jobs stay where a test puts them."""
 
     def __init__(self, home: Path, **settings: Any) -> None:
-        self.settings = Settings(home=home, **settings)
+        self.settings = Settings(home=a_home(home), **settings)
         self.store: Store = open_store(self.settings)
         self.app = create_app(self.store, self.settings)
         self.app.router.lifespan_context = _no_workers
@@ -85,6 +87,7 @@ class Server:
         found = re.search(r"http://\S+?:\d+", line)
         assert found, f"no address in {line!r}; see {self.log.name}"
         self.client = httpx.Client(base_url=found[0], timeout=60)
+        self.fresh_mb = resident_mb(self.process.pid)  # before anybody comes
 
     def end(self, how: signal.Signals) -> int:
         """Send a signal and wait; returns the exit status."""

@@ -5,14 +5,13 @@ A test module asks for them by `pytest_plugins = ["store_fixtures"]`.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from store_samples import migrated_postgresql, new_postgresql
+from store_samples import a_home, migrated_postgresql, new_postgresql
 from trivalent.core.settings import Settings
 from trivalent.store import History, Store, User, open_store
 
@@ -26,23 +25,13 @@ def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", database=url)
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with our tables; copying it is quicker than migrating."""
-    home = tmp_path_factory.mktemp("template")
-    open_store(Settings(home=home)).close()
-    return home / "history.sqlite"
-
-
 @pytest.fixture(params=DATABASES)
-def store_settings(request: pytest.FixtureRequest, tmp_path: Path, migrated_sqlite: Path) -> Settings:
+def store_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings with a migrated database of either kind."""
     home = tmp_path / "home"
     if request.param == "postgresql":
         return Settings(home=home, database=new_postgresql(template=migrated_postgresql()))
-    home.mkdir()
-    shutil.copy(migrated_sqlite, home)
-    return Settings(home=home)
+    return Settings(home=a_home(home))
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ def analyzer() -> Analyzer:
     return Analyzer()
 
 
-@pytest.fixture(scope="module")
-def sample(analyzer: Analyzer) -> Analysis:
-    return analyzer.analyze(SAMPLE)
-
-
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:

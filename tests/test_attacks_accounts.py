@@ -12,29 +12,23 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
 
 import analyses
 from attack_log import Attack
+from store_samples import a_home
 from trivalent.core import errors
 from trivalent.core.settings import Auth, Settings
-from trivalent.store import Role, Store, User, open_store, passwords
+from trivalent.store import Role, Store, User, open_store
 
 PROGRAM = [sys.executable, "-m", "trivalent.cli.main"]
 PASSWORD = "correct horse battery"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cheap parameters in this process; what they cost is measured in another."""
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    passwords._dummy.cache_clear()
+pytestmark = pytest.mark.usefixtures("quick_hashes")  # in this process; their cost is measured in another
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(open_store(Settings(home=tmp_path / "home", auth=Auth.LOCAL))) as opened:
+    with closing(open_store(Settings(home=a_home(tmp_path / "home"), auth=Auth.LOCAL))) as opened:
         yield opened
 
 

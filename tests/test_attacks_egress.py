@@ -26,6 +26,7 @@ ENTRANCES = {
     "app": (HISTORY,),
     "train": (CACHE,),
 }
+RESTS = ("onnxruntime_alone", "serve", "app")  # more than half a minute each
 NEEDS = {"batch_ray": "ray", "serve": "fastapi", "app": "streamlit", "train": "torch"}
 
 
@@ -44,16 +45,16 @@ def seen_at(
 ) -> Iterator[Callable[[str], Seen]]:
     """Give what an entrance tried to send and what it wrote; skipped where that cannot be watched.
 
-    Two are watched at a time, each in namespaces and on a disk of its own: most of their time they wait.
+    Three are watched at a time, each in namespaces and on a disk of its own, first those that mostly rest.
     """
-    wanted = [
+    asked = [
         item.callspec.params.get("entrance") for item in request.session.items if item.path == request.path
     ]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         watched = {
             name: pool.submit(watch, name, tmp_path_factory.mktemp(name) / "disk")
-            for name in wanted
-            if name and not absent(name)
+            for name in sorted(filter(None, asked), key=lambda name: name not in RESTS)
+            if not absent(name)
         }
 
         def seen(entrance: str) -> Seen:

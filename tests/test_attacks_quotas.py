@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from attack_log import Attack
-from store_samples import a_file
+from store_samples import a_file, a_home
 from trivalent.core import errors
 from trivalent.core.settings import Auth, Settings
 from trivalent.store import Role, Store, User, open_store
 
 PASSWORD = "correct horse battery"
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    settings = Settings(home=tmp_path / "home", auth=Auth.LOCAL, queue_limit=40)
+    settings = Settings(home=a_home(tmp_path / "home"), auth=Auth.LOCAL, queue_limit=40)
     with closing(open_store(settings)) as opened:
         yield opened
 

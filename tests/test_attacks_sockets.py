@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from app_page import Page
 from attack_log import Attack
+from store_samples import a_home
 from web_server import App, started
 
 PASSWORD = "correct horse battery"
@@ -32,13 +33,7 @@ LONG_S = 30.0  # tells "hangs" from "answers"
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """Run an app with accounts, in a folder of its own that looks like one where agents work."""
     folder = tmp_path_factory.mktemp("stranger")
-    command = [sys.executable, "-m", "trivalent.cli.main", "user", "add", "ada", "--administrator"]
-    subprocess.run(
-        [*command, "--home", str(folder / "home"), "--password-stdin"],
-        input=PASSWORD + "\n",
-        text=True,
-        check=True,
-    )
+    a_home(folder / "home", "ada", password=PASSWORD)
     work = folder / "work"
     (work / ".claude").mkdir(parents=True)
     with started(folder / "home", "--auth", "local", cwd=work) as found:

@@ -192,17 +192,19 @@ def test_the_card_of_a_model(tmp_path: Path, attack: Attack) -> None:
 
 def test_documents_still_say_the_same(tmp_path: Path, attack: Attack) -> None:
     """Escapes in JSON are read back as what they stand for."""
-    for kind, text in ESCAPES.items():
-        file = tmp_path / f"a{text}.txt"
+    files = [tmp_path / f"a{text}.txt" for text in ESCAPES.values()]
+    for file in files:
         file.write_text("I love this.")
-        done = subprocess.run(
-            [sys.executable, "-m", "trivalent.cli.main", "analyze", file, "--json", "--modalities", "text"],
-            capture_output=True,
-            check=False,
-            timeout=300,
-        )
-        name = json.loads(done.stdout)["source"]["name"]
-        attack.attempt(kind, withstood=name == file.name and not Run(0, done.stdout).acting)
+    done = subprocess.run(
+        [sys.executable, "-m", "trivalent.cli.main", "analyze", *files, "--json", "--modalities", "text"],
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    documents = json.loads(done.stdout)["analyses"]
+    for kind, file, document in zip(ESCAPES, files, documents, strict=True):
+        attack.attempt(kind, withstood=document["source"]["name"] == file.name)
+    attack.attempt("the document", withstood=not Run(0, done.stdout).acting)
 
 
 @pytest.mark.parametrize("term", ["dumb", "xterm-256color"])

@@ -110,7 +110,7 @@ def test_a_pooled_expert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_data_sets_are_known_by_name(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="expected the dataset ravdess or faces, got 'made'"):
+    with pytest.raises(RecipeError, match="got 'made'; choose one"):
         train_tabular(recipe(), modality="face", root=tmp_path, out=tmp_path)
     with pytest.raises(RecipeError, match=r"expected COLUMN\.mean"):
         sources._pooled_pictures(people()[0], ["jawOpen.std"])

@@ -72,7 +72,7 @@ def use(monkeypatch: pytest.MonkeyPatch):
 
     def register(data: Dataset) -> Dataset:
         entry = Entry(data.name, "", "", "", (Protocol("all", ""),), lambda *_: data)
-        monkeypatch.setattr(module, "find_dataset", lambda name: entry)
+        monkeypatch.setattr(module, "find_dataset", lambda name, **_: entry)
         return data
 
     return register

@@ -18,6 +18,7 @@ from bundles import linear_graph, tabular_spec, write_bundle, zip_bundle
 from conftest import REPOSITORY
 from media_samples import write_media
 from trivalent import Analyzer
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.loading import load_bundle
 from trivalent.cli.main import main
 from trivalent.core.errors import BundleError, FeatureError, UsageError
@@ -25,7 +26,6 @@ from trivalent.core.types import Modality, Status
 from trivalent.extract import extract
 from trivalent.features import registry
 from trivalent.features.extractor import Extractor, Material, Need, defaults
-from trivalent.features.pooling import pool
 from trivalent.features.registry import OWN, extractor, extractor_names, own_extractors
 from trivalent.features.tables import read_table
 from trivalent.media.recording import open_recording
@@ -195,14 +195,13 @@ def test_the_trial_of_a_bundle_knows_it(site: Path, tmp_path: Path) -> None:
     )
 
 
-def test_the_cache_of_the_lab_asks_for_it(site: Path, sound: Path, tmp_path: Path) -> None:
+def test_the_cache_of_the_lab_asks_for_it(site: Path, sound: Path) -> None:
     recordings = pytest.importorskip("trivalent.lab.datasets.recordings")
-    spec = load_bundle(bundle_of_loudness(tmp_path / "b")).experts[Modality.AUDIO].spec
-    extraction = recordings.needed(spec)
-    assert (extraction.extractor, extraction.version) == ("loudness", "1")
-    assert extraction.options == {"columns": ["level_db", "peak_db"]}
-    table = recordings.LazyRecording(sound).extract(extraction)
-    np.testing.assert_array_equal(recordings.pooled(table, spec), pool(table, POOLING))
+    encoder = EncoderSpec("loudness", "1", POOLING)
+    plan = recordings.FeaturePlan({Modality.AUDIO: encoder}, whisper="")
+    table = recordings.LazyRecording(sound).extract(plan.extractions()[Modality.AUDIO])
+    assert (table.extractor, table.version, table.columns) == ("loudness", "1", POOLING)
+    assert np.isfinite(table.values).all()
 
 
 def test_broken_ones_are_named_and_stop_nobody(site: Path, sound: Path, tmp_path: Path) -> None:

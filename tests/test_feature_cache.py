@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,34 +11,38 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from media_samples import write_media
-from trivalent.bundle.loading import installed_bundles, load_bundle
+from trivalent.bundle.encoder import EncoderSpec
+from trivalent.bundle.loading import installed_bundles
+from trivalent.core.assets import DATA
 from trivalent.core.errors import AssetError, FeatureError, UsageError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import FeatureTable, Modality, Status
-from trivalent.features.covarep import covarep
-from trivalent.features.face import FaceExtractor
-from trivalent.features.pooling import pool
+from trivalent.experts.channel import Spoken
+from trivalent.experts.channels import CHANNELS
+from trivalent.experts.encoder import Encoder
 from trivalent.lab.datasets import recordings
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.locks import locked
-from trivalent.lab.datasets.recordings import (
-    Extraction,
-    LazyRecording,
-    face,
-    pooled,
-    pooled_names,
-    spoken_text,
-    voice,
-    words,
-)
+from trivalent.lab.datasets.own_features import OwnFeatures
+from trivalent.lab.datasets.recordings import Cut, Extraction, FeaturePlan, LazyRecording
 from trivalent.media.recording import open_recording
-from trivalent.media.sound import SAMPLE_RATE
+from trivalent.speech.recognizer import Recognizer
+from trivalent.speech.transcripts import Cue, Transcript
 
-DEMO = Extraction("demo", "1", {"a": 1})
+
+def extraction(name: str = "demo", version: str = "1", **changes: Any) -> Extraction:
+    spec = EncoderSpec(name, version, changes.pop("pooling", ("size.mean",)), changes.pop("options", {}))
+    return Extraction(changes.pop("modality", Modality.AUDIO), spec, **changes)
+
+
+DEMO = extraction()
+SAMPLE = DATA / "samples" / "sample.mp4"
 
 
 def table_of(path: Path) -> FeatureTable:
@@ -59,6 +62,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
+def wanted(paths: Sequence[Path], *extractions: Extraction) -> dict[Path, Sequence[Extraction]]:
+    return dict.fromkeys(paths, extractions or (DEMO,))
+
+
 def write_files(folder: Path, count: int) -> list[Path]:
     paths = [folder / f"r{i}.bin" for i in range(count)]
     for i, path in enumerate(paths):
@@ -68,33 +75,41 @@ def write_files(folder: Path, count: int) -> list[Path]:
 
 def test_each_table_is_made_once(tmp_path: Path, calls: list[str]) -> None:
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 3)
-    done = cache.extract([*paths, paths[0]], [DEMO])
+    done = cache.extract(wanted(paths))
     assert calls == ["r0.bin", "r1.bin", "r2.bin"]
-    assert [item.path for item in done] == [*paths, paths[0]]
+    assert [item.path for item in done] == paths
     table = cache.read(str(done[1].sha256), DEMO)
     assert table is not None
     assert (table.extractor, table.values.tolist()) == ("demo", [[2.0]])
-    assert cache.extract(paths, [DEMO]) == done[:3]
+    assert cache.extract(wanted(paths)) == done
     assert len(calls) == 3
     assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_the_content_is_the_address(tmp_path: Path, calls: list[str]) -> None:
     cache, (path, *_) = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 1)
-    cache.extract([path], [DEMO])
+    cache.extract(wanted([path]))
     path = path.rename(tmp_path / "another name.bin")
-    cache.extract([path], [DEMO])
+    cache.extract(wanted([path]))
     assert len(calls) == 1
     path.write_bytes(b"changed")
-    cache.extract([path], [DEMO])
+    cache.extract(wanted([path]))
     assert len(calls) == 2
     others = [
-        Extraction("demo", "2", {"a": 1}),
-        Extraction("demo", "1", {"a": 2}),
-        Extraction("d", "1", {"a": 1}),
+        extraction(version="2"),
+        extraction(name="d"),
+        extraction(pooling=("size.max",)),
+        extraction(options={"sha256": "0"}),
+        extraction(modality=Modality.FACE),
+        extraction(cut=Cut.UTTERANCES),
+        extraction(whisper="tiny.en"),
+        extraction(transcript=Transcript((Cue("Well done!"),))),
+        extraction(transcript=Transcript((Cue("Well done!", 0.0, 1.0),))),
     ]
-    cache.extract([path], others)
-    assert len(calls) == 5
+    cache.extract({path: others})
+    assert len(calls) == 2 + len(others)
+    cache.extract({path: [extraction(transcript=Transcript((Cue("Well done!"),)), whisper="tiny.en")]})
+    assert len(calls) == 2 + len(others)  # nobody listens where a transcript is given
 
 
 def test_a_failure_is_kept_with_its_reason_and_tried_again_if_asked(
@@ -109,9 +124,9 @@ def test_a_failure_is_kept_with_its_reason_and_tried_again_if_asked(
             raise (FeatureError("too odd") if extraction is DEMO else ZeroDivisionError("by zero"))
         return counted(self, extraction)
 
-    other = Extraction("other", "1")
+    other = extraction("other")
     monkeypatch.setattr(LazyRecording, "extract", fails)
-    digest = cache.extract(paths, [DEMO, other])[0].sha256
+    digest = cache.extract(wanted(paths, DEMO, other))[0].sha256
     first, second = cache.read(str(digest), DEMO), cache.read(str(digest), other)
     assert first is not None
     assert second is not None
@@ -119,9 +134,9 @@ def test_a_failure_is_kept_with_its_reason_and_tried_again_if_asked(
     assert second.reason == "unexpected ZeroDivisionError: by zero"
     monkeypatch.setattr(LazyRecording, "extract", counted)
     calls.clear()
-    cache.extract(paths, [DEMO])
+    cache.extract(wanted(paths))
     assert calls == []
-    cache.extract(paths, [DEMO], retry=True)
+    cache.extract(wanted(paths), retry=True)
     assert calls == ["r0.bin"]
     repaired = cache.read(str(digest), DEMO)
     assert repaired is not None
@@ -136,17 +151,17 @@ def test_faults_of_the_installation_are_not_blamed_on_the_recording(
 
     monkeypatch.setattr(LazyRecording, "extract", fails)
     with pytest.raises(AssetError, match="no model"):
-        FeatureCache(tmp_path / "cache").extract(write_files(tmp_path, 1), [DEMO])
+        FeatureCache(tmp_path / "cache").extract(wanted(write_files(tmp_path, 1)))
     assert not list((tmp_path / "cache").rglob("*.*"))
 
 
 def test_damaged_tables_are_made_again(tmp_path: Path, calls: list[str]) -> None:
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 1)
-    digest = str(cache.extract(paths, [DEMO])[0].sha256)
+    digest = str(cache.extract(wanted(paths))[0].sha256)
     stored = cache.path(digest, DEMO)
     stored.write_bytes(stored.read_bytes()[:100])
     assert cache.read(digest, DEMO) is None
-    cache.extract(paths, [DEMO])
+    cache.extract(wanted(paths))
     assert cache.read(digest, DEMO) is not None
     assert len(calls) == 2
 
@@ -158,7 +173,7 @@ def test_files_that_cannot_be_read_or_change(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(LazyRecording, "extract", changes)
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 1)
-    done = cache.extract([tmp_path / "absent", tmp_path, Path("nul\0"), *paths], [DEMO])
+    done = cache.extract(wanted([tmp_path / "absent", tmp_path, Path("nul\0"), *paths]))
     assert [item.sha256 for item in done] == [None] * 4
     reasons = [str(item.reason) for item in done]
     assert reasons[:2] == ["No such file or directory", "Is a directory"]
@@ -168,21 +183,21 @@ def test_files_that_cannot_be_read_or_change(tmp_path: Path, monkeypatch: pytest
 
 def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path, calls: list[str]) -> None:
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 1)
-    folder = cache.path(str(cache.extract(paths, [DEMO])[0].sha256), DEMO).parent
+    folder = cache.path(str(cache.extract(wanted(paths))[0].sha256), DEMO).parent
     old, young = folder / ".trivalent-1.tmp", folder / ".trivalent-2.tmp"
     for left in (old, young):
         left.write_bytes(b"half")
     os.utime(old, (time.time() - 2 * 86400,) * 2)
-    cache.extract(paths, [DEMO])
+    cache.extract(wanted(paths))
     assert not old.exists()
     assert young.exists()
 
 
 def test_workers_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one worker, got 0"):
-        FeatureCache(tmp_path).extract([], [DEMO], workers=0)
+        FeatureCache(tmp_path).extract({}, workers=0)
     with pytest.raises(UsageError, match="expected a Whisper size"):
-        words("huge")
+        FeaturePlan(whisper="huge")
 
 
 # --- several processes
@@ -201,7 +216,7 @@ def extract_slowly(folder: Path, log: Path, paths: Sequence[Path], started: Path
     started.touch()
     while len(list(started.parent.glob("started-*"))) < 2:
         time.sleep(0.01)
-    FeatureCache(folder).extract(paths, [DEMO])
+    FeatureCache(folder).extract(wanted(paths))
 
 
 def test_two_processes_do_not_do_the_same_work(tmp_path: Path) -> None:
@@ -226,7 +241,7 @@ def test_two_processes_do_not_do_the_same_work(tmp_path: Path) -> None:
 def test_readers_only_ever_see_whole_tables(tmp_path: Path, calls: list[str]) -> None:
     """Without the lock, the same table is written again and again while it is read."""
     cache, paths = FeatureCache(tmp_path / "cache"), write_files(tmp_path, 1)
-    digest = str(cache.extract(paths, [DEMO])[0].sha256)
+    digest = str(cache.extract(wanted(paths))[0].sha256)
     from trivalent.features.tables import write_table
 
     stop = threading.Event()
@@ -260,7 +275,7 @@ def test_a_recording_that_kills_its_process_is_told_and_the_rest_goes_on(tmp_pat
     paths = write_files(tmp_path, 7)
     paths[2] = paths[2].rename(tmp_path / "poison.bin")
     cache = Fragile(tmp_path / "cache")
-    done = cache.extract(paths, [DEMO], workers=2)
+    done = cache.extract(wanted(paths), workers=2)
     tables = [cache.read(str(item.sha256), DEMO) for item in done]
     assert [item.path for item in done] == paths
     statuses = [None if table is None else table.status for table in tables]
@@ -273,7 +288,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_feature_cache import DEMO, FeatureCache, recordings, table_of
+from test_feature_cache import FeatureCache, recordings, table_of, wanted
 
 def extract(self, extraction):
     if self.path.name == "r3.bin" and len(sys.argv) > 1:
@@ -283,7 +298,7 @@ def extract(self, extraction):
     return table_of(self.path)
 
 recordings.LazyRecording.extract = extract
-FeatureCache(Path({cache!r})).extract([Path({folder!r}) / f"r{{i}}.bin" for i in range(6)], [DEMO])
+FeatureCache(Path({cache!r})).extract(wanted([Path({folder!r}) / f"r{{i}}.bin" for i in range(6)]))
 """
 
 
@@ -313,7 +328,7 @@ def test_a_script_without_a_guard_is_told_what_to_do(tmp_path: Path) -> None:
     script.write_text(
         "from pathlib import Path\n"
         "from trivalent.lab.datasets.feature_cache import FeatureCache\n"
-        f"FeatureCache(Path({str(tmp_path / 'cache')!r})).extract([Path({str(path)!r})], [], workers=2)\n"
+        f"FeatureCache(Path({str(tmp_path / 'cache')!r})).extract({{Path({str(path)!r}): []}}, workers=2)\n"
     )
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode == 1
@@ -365,69 +380,65 @@ def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert not held
 
 
-# --- the extractors
+# --- the channels
 
 
-def test_tables_of_real_clips_are_those_of_the_extractors(real_data: Path, tmp_path: Path) -> None:
-    clips = sorted((real_data / "crema_d").glob("*.flv"))[:2]
+def test_features_are_those_of_the_channels(real_data: Path, tmp_path: Path) -> None:
+    """To the last digit, utterance by utterance, by way of the cache."""
+    clips = sorted((real_data / "crema_d").glob("*.flv"))[:1]
     if not clips or "default" not in installed_bundles():
         pytest.skip("needs CREMA-D clips and the default bundle")
-    experts = load_bundle("default").experts
-    spec = {m: experts[m].spec for m in (Modality.AUDIO, Modality.FACE)}
-    wanted = [voice(spec[Modality.AUDIO].columns), face()]
+    plan = OwnFeatures(cut="utterances").plan()
     cache = FeatureCache(tmp_path)
-    done = cache.extract(clips, wanted, workers=2)
-    for clip, cached in zip(clips, done, strict=True):
-        recording = open_recording(clip)
-        heard, seen = (cache.read(str(cached.sha256), extraction) for extraction in wanted)
-        assert heard is not None
-        assert seen is not None
-        start, end = heard.meta["extent_s"]
-        assert 0 < start < end < recording.duration_s == heard.meta["recording_s"]
-        assert heard.times[0] > start
-        assert recording.audio is not None
-        sound = recording.audio.read(start, end)
-        expected = covarep(sound, SAMPLE_RATE, columns=spec[Modality.AUDIO].columns)
-        np.testing.assert_allclose(heard.values, expected.values, rtol=1e-9, atol=1e-12)
-        pooled_voice = pool(expected, pooled_names(spec[Modality.AUDIO]))
-        np.testing.assert_allclose(pooled(heard, spec[Modality.AUDIO]), pooled_voice, rtol=1e-6, atol=1e-9)
-        direct = FaceExtractor().extract(recording.frames(rate_hz=5.0, max_side=1280))
-        np.testing.assert_allclose(seen.values, direct.values, rtol=1e-5, atol=1e-6)
-        part = direct.between(start, end)
-        assert 0 < len(part) < len(direct)
-        np.testing.assert_allclose(
-            pooled(seen, spec[Modality.FACE]), pool(part, spec[Modality.FACE].pooling), rtol=1e-4, atol=1e-5
+    (done,) = cache.extract({clips[0]: list(plan.extractions().values())})
+    recording = open_recording(clips[0])
+    speech = Recognizer(threads=1).recognize(recording.audio, duration_s=recording.duration_s)
+    for m, one in plan.extractions().items():
+        table = cache.read(str(done.sha256), one)
+        assert table is not None
+        view = CHANNELS[m].read(
+            Encoder(plan.encoders[m]),
+            Spoken(recording, speech),
+            options=AnalyzerOptions(),
+            begin=lambda: lambda done: None,
         )
+        assert [r.features is None for r in view.readings] == [bool(told) for told in table.meta["reasons"]]
+        for row, reading in zip(table.values, view.readings, strict=True):
+            expected = np.full(len(row), np.nan) if reading.features is None else reading.features
+            np.testing.assert_array_equal(row, expected)
+        assert table.times.tolist() == [u.start_s for u in speech.utterances]
+        assert table.meta["texts"] == [u.text for u in speech.utterances]
+        assert table.meta["recording_s"] == recording.duration_s
 
 
-def test_words_of_a_real_clip(real_data: Path, tmp_path: Path) -> None:
-    clip = real_data / "crema_d" / "1001_DFA_ANG_XX.flv"
-    if not clip.is_file():
-        pytest.skip("needs CREMA-D clips")
-    cache, extraction = FeatureCache(tmp_path), words()
-    table = cache.read(str(cache.extract([clip], [extraction])[0].sha256), extraction)
-    assert table is not None
-    assert "jacket" in spoken_text(table)
-    assert table.columns == ("end_s", "words", "probability")
-    assert 0 < table.times[0] < table.column("end_s")[0]
-    silent = FeatureTable(
-        "words", "1", (), np.empty(0), np.empty((0, 0)), meta={"texts": ["x"], "language": "de"}
-    )
-    assert spoken_text(silent) == ""
+def test_a_transcript_is_followed_and_without_one_nobody_need_listen(tmp_path: Path) -> None:
+    clip = SAMPLE
+    given = Transcript((Cue("I am so glad."), Cue("It is awful!")))
+    texts = {}
+    for name, plan, said in [
+        ("given", OwnFeatures(cut="utterances").plan([Modality.TEXT]), given),
+        ("whole", OwnFeatures().plan([Modality.TEXT]), given),
+        ("unheard", OwnFeatures(recognize=False).plan([Modality.TEXT]), None),
+    ]:
+        table = LazyRecording(clip).extract(plan.extractions(said)[Modality.TEXT])
+        texts[name] = table.meta["texts"]
+        assert np.isfinite(table.values).all() == (name != "unheard")
+        assert table.times[0] > 0
+    assert " ".join(texts["given"]) == "I am so glad. It is awful!"
+    assert texts["whole"] == ["I am so glad. It is awful!"]
+    assert texts["unheard"] == [""]
 
 
 def test_recordings_without_sound_or_pictures(tmp_path: Path) -> None:
     sound = write_media(tmp_path / "s.wav", video=None, audio="pcm_s16le", rate=16000)
     silent = write_media(tmp_path / "v.mp4", audio=None)
-    cache, wanted = FeatureCache(tmp_path / "cache"), [voice(["F0", "VUV"]), face(2.0), words()]
-    shutil.copy(sound, tmp_path / "copy.wav")
-    found = {}
-    for cached in cache.extract([sound, silent, tmp_path / "copy.wav"], wanted):
-        tables = [cache.read(str(cached.sha256), extraction) for extraction in wanted]
-        found[cached.path.name] = [(str(t.status), t.reason) for t in tables if t is not None]
-    assert found["s.wav"] == found["copy.wav"]
-    assert found["s.wav"][0][0] == "ok"
-    assert found["s.wav"][1] == ("missing", "the recording has no video track")
-    assert found["s.wav"][2] == ("missing", "no words")
-    assert found["v.mp4"][0] == found["v.mp4"][2] == ("missing", "the recording has no audio track")
-    assert found["v.mp4"][1] == ("missing", "no face in 4 sampled frames")
+    plan = OwnFeatures().plan()
+    reasons = {}
+    for path in (sound, silent):
+        tables = {m: LazyRecording(path).extract(one) for m, one in plan.extractions().items()}
+        assert {len(table) for table in tables.values()} == {1}
+        reasons[path.name] = {m: table.meta["reasons"][0] for m, table in tables.items()}
+    assert reasons["s.wav"][Modality.FACE] == "the recording has no video track"
+    assert reasons["v.mp4"][Modality.AUDIO] == "the recording has no audio track"
+    assert "no face" in reasons["v.mp4"][Modality.FACE]
+    assert "no words" in reasons["s.wav"][Modality.TEXT]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,13 @@ from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.datasets.dataset import Dataset, Features  # noqa: E402
 from trivalent.lab.datasets.entry import Entry  # noqa: E402
 from trivalent.lab.decide.answering import choose_answering  # noqa: E402
+from trivalent.lab.fit.members import Members  # noqa: E402
+from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
+from trivalent.lab.fusion import seed_training  # noqa: E402
 from trivalent.lab.fusion.recipe import FusionRecipe, parse_fusion  # noqa: E402
-from trivalent.lab.fusion.train import score, select, train_fusion  # noqa: E402
+from trivalent.lab.fusion.task import FusionTask  # noqa: E402
+from trivalent.lab.fusion.train import _means, score, select, train_fusion  # noqa: E402
+from trivalent.lab.measure.evaluation import TITLES  # noqa: E402
 from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
 from trivalent.lab.recipes import read_recipe  # noqa: E402
 from trivalent.lab.train import train  # noqa: E402
@@ -95,6 +101,16 @@ def problem() -> Problem:
         ({"coverage": 1.0}, r"expected coverage in \(0, 0.999\]"),
         ({"conformal_split": "alwys"}, "did you mean 'always'"),
         ({"allow_synthetic": "yes"}, "expected true or false for allow_synthetic"),
+        (
+            {"features": {"text": "glove"}},
+            r"features only with your own \.csv as data, got it with mosei-922",
+        ),
+        ({"label_map": {0: "negative"}}, r"label_map only with your own \.csv as data"),
+        (
+            {"data": "my.csv", "features": {"txt": "glove"}},
+            "features of demo, got 'txt'; did you mean 'text'",
+        ),
+        ({"data": "my.csv", "features": {"recognize": "no"}}, "true or false for recognize"),
     ],
 )
 def test_slips_are_named_before_data_are_read(content: dict, message: str) -> None:
@@ -111,6 +127,14 @@ def test_options_of_the_resampler_reach_the_system() -> None:
     overrides = ["resampling=modality_noise", "resampling_options={scale: 0.2}"]
     parsed = parse_fusion(read_recipe(ATTENTION, overrides=overrides), where="demo")
     assert parsed.system().resampling_options == {"scale": 0.2}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "recipes").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_recipes_take_the_protocol_of_their_data(path: Path) -> None:
+    """A name of one data set would be wrong for another that a user puts in its place."""
+    assert "protocol" not in read_recipe(path)
 
 
 def test_data_and_protocol_are_checked() -> None:
@@ -164,6 +188,52 @@ def test_the_test_part_is_scored_once(problem: Problem) -> None:
         assert np.sum(whole["confusion"]) == n
         assert whole["figures"]["accuracy"]["value"] == pytest.approx(np.trace(whole["confusion"]) / n)
         assert whole["baselines"].keys() == {"always negative", "always neutral", "always positive"}
+
+
+def test_intervals_over_seeds_stay_within_what_a_figure_can_be() -> None:
+    """Student's t of two seeds reaches 12.7 deviations to each side."""
+    seeds = [
+        dict.fromkeys(TITLES, 0.30) | {"accuracy": 0.5},
+        dict.fromkeys(TITLES, 0.36) | {"accuracy": 1.0},
+    ]
+    means = _means([{k: v for k, v in own.items() if k != "nll"} | {"nll": 0.4} for own in seeds])
+    assert means["macro_f1"]["low"] == 0.0
+    assert means["macro_f1"]["high"] == pytest.approx(0.33 + 12.706 * 0.03, abs=1e-3)
+    assert (means["accuracy"]["low"], means["accuracy"]["high"]) == (None, None)  # from 0 to 1
+    assert means["mcc"]["low"] == pytest.approx(0.33 - 12.706 * 0.03, abs=1e-3)
+    assert (means["nll"]["low"], means["nll"]["high"]) == (None, None)  # seeds that are all alike
+
+
+def test_few_validation_samples_fit_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    small = make_problem(made_up(n=48))
+    with caplog.at_level(logging.WARNING):
+        selected = select(recipe(decision="ratio", calibration="vector"), small)
+    assert "12 validation samples, fewer than 20: no calibration and no decision rule" in caplog.text
+    assert selected.ensemble.calibration.scale.tolist() == [1, 1, 1]
+    assert str(selected.ensemble.decision.rule.kind) == "argmax"
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        select(recipe(calibration="none"), small)
+    assert "validation samples" not in caplog.text
+
+
+class ReachedError(Exception):
+    """The training began."""
+
+
+def test_the_device_reaches_the_data(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device without memory: what lay elsewhere would not go together with it."""
+
+    def fit(members: Members, task: FusionTask, *, config: TrainingConfig) -> None:
+        assert (task.device, config.device) == ("meta", "meta")
+        batch = next(task.batches(members.generators(0)))
+        assert task.loss(members.to("meta").train(), batch).device.type == "meta"
+        raise ReachedError
+
+    monkeypatch.setattr(seed_training, "fit", fit)
+    for changes in ({}, {"loss": "focal", "loss_options": {"weights": "sqrt"}}, {"mixup": 0.4}):
+        with pytest.raises(ReachedError):
+            select(recipe(training={"device": "meta"}, **changes), problem)
 
 
 def test_one_seed_has_no_interval(problem: Problem) -> None:

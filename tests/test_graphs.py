@@ -128,7 +128,7 @@ def test_widths_are_those_of_the_real_features() -> None:
 
 
 def test_seeds_are_averaged() -> None:
-    networks = [network_of("late"), network_of("late")]
+    networks = [network_of("concatenation"), network_of("concatenation")]
     for parameter in networks[1].parameters():
         nn.init.normal_(parameter, std=0.1)
     batch = mixed(networks[0], sequences=False)

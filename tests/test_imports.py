@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -51,6 +52,7 @@ def test_only_the_train_command_names_the_lab(path) -> None:
         assert not named
 
 
+@cache
 def imports(path) -> list[tuple[str, bool]]:
     """List imported modules and whether at the top level; those for the types alone are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import replace
@@ -10,16 +11,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundles import write_bundle
 from media_samples import write_media
-from trivalent.bundle.loading import installed_bundles, load_bundle
+from trivalent.bundle.loading import installed_bundles
 from trivalent.cli.main import main
-from trivalent.core.errors import DataError, UsageError
+from trivalent.core.errors import DataError, FeatureError, UsageError
 from trivalent.core.types import Modality
-from trivalent.lab.datasets.own import ABSENT, REPEATED, UNDECODABLE, OwnOptions, own_entry
+from trivalent.lab.datasets.own import (
+    ABSENT,
+    NOTHING,
+    REPEATED,
+    TEST_ALONE,
+    UNDECODABLE,
+    OwnOptions,
+    own_entry,
+)
+from trivalent.lab.datasets.own_features import OwnFeatures
 from trivalent.lab.datasets.own_table import read_own_table
-from trivalent.lab.datasets.recordings import pooled_names
+from trivalent.lab.datasets.own_training import check_classes, usable_modalities
+from trivalent.lab.datasets.recordings import LazyRecording
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.speech.transcripts import Cue, Transcript
 
 BARE = Path("not used")
 
@@ -48,7 +59,8 @@ def people(folder: Path, count: int = 6) -> list[str]:
 
 @pytest.fixture
 def options(tmp_path: Path) -> OwnOptions:
-    return OwnOptions(bundle=write_bundle(tmp_path / "bundle"), cache=tmp_path / "cache")
+    """Of the voice and the face, where nobody listens for words."""
+    return OwnOptions(plan=OwnFeatures(recognize=False).plan(), cache=tmp_path / "cache")
 
 
 # --- the table
@@ -73,7 +85,7 @@ def options(tmp_path: Path) -> OwnOptions:
         (
             "path,label",
             ["a.mp4,happy"],
-            "positive or a number from -3 to 3 in line 2 of my.csv, got 'happy'",
+            "positive or a number from -3 to 3 in line 2 of my.csv, got 'happy'; correct the label, drop",
         ),
         ("path,label", ["a,1", "", "b,3.5"], "in line 4 of my.csv, got '3.5'; correct the label"),
         ("path,label", ["a,nan"], "got 'nan'"),
@@ -86,8 +98,11 @@ def options(tmp_path: Path) -> OwnOptions:
         (
             "path,label",
             ["a,0", "b,1", "c,2"],
-            "0, 1 and 2, which look like codes of classes; write negative",
+            "got only 0, 1, 2, which look like codes of classes; write negative",
         ),
+        ("path,label", ["a,1", "b,0"], "got only 0, 1, which look like codes"),
+        ("path,label", ["a,1", "b,3", "c,2"], "got only 1, 2, 3, which look like codes"),
+        ("path,label", ["a,3", "b,3"], "got only 3, which look like codes"),
         (
             "path,label",
             ["a,1,x"],
@@ -97,7 +112,7 @@ def options(tmp_path: Path) -> OwnOptions:
         ("path,label", [",1"], "the path of a recording in line 2 of my.csv, got an empty cell; fill it"),
         (
             "path,label",
-            ["a,1", "./a,2"],
+            ["a,1.5", "./a,2"],
             "each recording once in line 3 of my.csv, got 'a' as in line 2; drop one",
         ),
         (
@@ -108,23 +123,23 @@ def options(tmp_path: Path) -> OwnOptions:
         ("path,label", ["a\0,1"], "text in line 2 of my.csv, got a NUL character"),
         (
             "path,label,split",
-            ["a,1,tset"],
+            ["a,1.5,tset"],
             "train, val or test in line 2 of my.csv, got 'tset'; correct it",
         ),
-        ("path,label,split", ["a,1,"], "train, val or test in line 2 of my.csv, got ''"),
+        ("path,label,split", ["a,1.5,"], "train, val or test in line 2 of my.csv, got ''"),
         (
             "path,label,split",
-            ["a,1,train"],
+            ["a,1.5,train"],
             "train, val, test of my.csv, got none in val and test; assign some",
         ),
         (
             "path,label,speaker,split",
-            ["a,1,ann,train", "b,1,ann,test", "c,1,bob,val"],
+            ["a,1.5,ann,train", "b,1.5,ann,test", "c,1.5,bob,val"],
             r"of my.csv \(column speaker\) in one split, got 'ann' in test and train \(1 such\)",
         ),
         (
             "path,label,video,split",
-            ["a,1,v,train", "b,1,w,test", "c,1,v,val"],
+            ["a,1.5,v,train", "b,1.5,w,test", "c,1.5,v,val"],
             r"\(column video\) in one split, got 'v' in train and val",
         ),
     ],
@@ -164,11 +179,15 @@ def test_what_a_table_may_hold(tmp_path: Path) -> None:
     assert table.split is not None
     assert table.split.tolist() == ["val", "train", "test"]
     assert table.groups.tolist() == ["a.mp4", "sub/b.mp4", "c.mp4"]
-    assert table.texts() == ["", "Good, really.", ""]
+    assert [None if said is None else said.text for said in table.transcripts()] == [
+        None,
+        "Good, really.",
+        None,
+    ]
 
 
 def test_samples_that_share_a_speaker_or_a_video_are_one_group(tmp_path: Path) -> None:
-    lines = ["a,1,ann,v1", "b,1,bob,v1", "c,1,bob,v2", "d,1,cleo,v3", "e,1,,v3", "f,1,dan,"]
+    lines = ["a,-1,ann,v1", "b,1,bob,v1", "c,1,bob,v2", "d,1,cleo,v3", "e,1,,v3", "f,1,dan,"]
     table = read_own_table(write(tmp_path, *lines, header="path,label,speaker,video"))
     assert table.groups.tolist() == ["ann", "ann", "ann", "cleo", "cleo", "dan"]
 
@@ -177,12 +196,16 @@ def test_transcripts(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nWell done.\n")
     lines = ["a,1,a.srt", "b,-1,So bad.", "c,1,"]
     header = "path,label,transcript"
-    assert read_own_table(write(tmp_path, *lines, header=header)).texts() == ["Well done.", "So bad.", ""]
+    first, second, third = read_own_table(write(tmp_path, *lines, header=header)).transcripts()
+    assert first is not None
+    assert (first.timed, first.text) == (True, "Well done.")
+    assert second is not None
+    assert (second.timed, second.text, third) == (False, "So bad.", None)
     touch(tmp_path, "a", "b", "c")
     data = own_entry(tmp_path / "my.csv").read(BARE, features=False)
     assert data.texts == ("Well done.", "So bad.", "")
     with pytest.raises(DataError, match=r"readable transcript, got .*d\.srt: .* \(line 2 of my\.csv\)"):
-        own_entry(write(tmp_path, "a,1,d.srt", header=header)).read(BARE, features=False)
+        own_entry(write(tmp_path, "a,-1,d.srt", header=header)).read(BARE, features=False)
 
 
 # --- labels, protocols and splits
@@ -223,18 +246,44 @@ def test_scores_have_two_protocols_and_one_split(tmp_path: Path) -> None:
         entry.protocol("classes")
 
 
-def test_too_few_groups(tmp_path: Path) -> None:
-    touch(tmp_path, "a", "b", "c")
-    entry = own_entry(write(tmp_path, "a,1,x", "b,3,y", "c,0,x", header="path,label,speaker"))
+def test_too_few_speakers_are_split_by_recording_with_a_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, *"abcd")
+    path = write(tmp_path, "a,1,x", "b,-3,x", "c,0,x", "d,2,x", header="path,label,speaker")
+    with caplog.at_level(logging.WARNING):
+        data = own_entry(path).read(BARE, features=False)
+    assert sorted(set(data.split.tolist())) == ["test", "train", "val"]
+    assert data.groups.tolist() == list("abcd")
+    assert "too few speakers (1) for 3 parts: split by recording instead" in caplog.text
+    whole = own_entry(path, OwnOptions(fractions=TEST_ALONE)).read(BARE, features=False)
+    assert (set(whole.split.tolist()), set(whole.groups.tolist())) == ({"test"}, {"x"})
+    videos = write(tmp_path, "a,1,x,v", "b,-3,y,w", "c,0,x,v", "d,2,x,v", header="path,label,speaker,video")
     with pytest.raises(DataError, match="at least 3 speakers or videos for 3 parts, got 2; collect more"):
-        entry.read(BARE, features=False)
+        own_entry(videos).read(BARE, features=False)  # parts of a video are too much alike
+    two = write(tmp_path, "a,1,x", "b,-3,y", header="path,label,speaker")
+    with pytest.raises(DataError, match="at least 3 speakers or videos for 3 parts, got 2; collect more"):
+        own_entry(two).read(BARE, features=False)
+
+
+def test_labels_of_your_own_mean_what_you_say(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,0,test", "b,Froh,test", "c,neutral,test", header="path,label,split")
+    with pytest.raises(DataError, match=r"in line 3 of my\.csv, got 'Froh'; .* with label_map"):
+        own_entry(path)
+    touch(tmp_path, *"abc")
+    options = OwnOptions(label_map={0: "negative", "froh": "positive"})  # type: ignore[dict-item]
+    assert own_entry(path, options).read(BARE, features=False).labels.tolist() == [0, 2, 1]
+    with pytest.raises(
+        UsageError, match="negative, neutral, positive as the meaning of the label '0', got 'sad'"
+    ):
+        OwnOptions(label_map={"0": "sad"})
 
 
 def test_a_given_split_is_kept_and_test_alone_is_enough(tmp_path: Path) -> None:
     touch(tmp_path, "a", "b", "c")
     path = write(tmp_path, "a,1,val", "b,3,train", "c,0,test", header="path,label,split")
     assert own_entry(path).read(BARE, features=False).split.tolist() == ["val", "train", "test"]
-    path = write(tmp_path, "a,1,test", "b,2,test", header="path,label,split")
+    path = write(tmp_path, "a,-1,test", "b,2,test", header="path,label,split")
     assert own_entry(path).read(BARE, features=False).split.tolist() == ["test", "test"]
 
 
@@ -273,9 +322,13 @@ def test_no_recording_at_all(tmp_path: Path, options: OwnOptions) -> None:
 # --- features
 
 
+def sounds(folder: Path, count: int) -> None:
+    for i in range(count):
+        write_media(folder / f"{i}.wav", video=None, audio="pcm_s16le", rate=16000, seconds=1 + 0.1 * i)
+
+
 def test_features_of_sounds_and_what_is_left_out(tmp_path: Path, options: OwnOptions) -> None:
-    for i in range(4):
-        write_media(tmp_path / f"{i}.wav", video=None, audio="pcm_s16le", rate=16000, seconds=1 + 0.1 * i)
+    sounds(tmp_path, 4)
     (tmp_path / "again.wav").write_bytes((tmp_path / "0.wav").read_bytes())
     touch(tmp_path, "text.wav")
     lines = ["0.wav,1", "1.wav,-1", "2.wav,0.5", "3.wav,-2", "again.wav,1", "text.wav,1", "gone.wav,1"]
@@ -283,21 +336,59 @@ def test_features_of_sounds_and_what_is_left_out(tmp_path: Path, options: OwnOpt
     assert data.ids.tolist() == ["0.wav", "1.wav", "2.wav", "3.wav"]
     assert data.dropped == {ABSENT: 1, UNDECODABLE: 1, REPEATED: 1}
     np.testing.assert_allclose(data.seconds, [1.0, 1.1, 1.2, 1.3], atol=0.01)
-    spec = load_bundle(options.bundle).experts[Modality.AUDIO].spec
     assert set(data.features) == {Modality.AUDIO}  # nobody has a face
-    assert data.features[Modality.AUDIO].columns == pooled_names(spec)
-    assert data.features[Modality.AUDIO].values.dtype == np.float32
+    assert options.plan is not None
+    block = data.features[Modality.AUDIO]
+    assert block.columns == options.plan.encoders[Modality.AUDIO].pooling
+    assert (block.values.dtype, block.reasons) == (np.float64, ("",) * 4)
     assert data.texts is None
+    assert data.take(np.array([3, 0])).features[Modality.AUDIO].reasons == ("", "")
+
+
+def test_samples_without_anything_are_counted(tmp_path: Path, options: OwnOptions) -> None:
+    sounds(tmp_path, 3)
+    write_media(tmp_path / "mute.mp4", audio=None)
+    lines = ["0.wav,1,train", "1.wav,-1,val", "2.wav,0,test", "mute.mp4,1,train"]
+    data = own_entry(write(tmp_path, *lines, header="path,label,split"), options).read(BARE)
+    assert data.dropped == {NOTHING: 1}
+    assert data.ids.tolist() == ["0.wav", "1.wav", "2.wav"]
 
 
 def test_a_repeated_recording_never_reaches_another_split(tmp_path: Path, options: OwnOptions) -> None:
-    for i in range(3):
-        write_media(tmp_path / f"{i}.wav", video=None, audio="pcm_s16le", rate=16000, seconds=1 + 0.1 * i)
+    sounds(tmp_path, 3)
     (tmp_path / "again.wav").write_bytes((tmp_path / "0.wav").read_bytes())
     lines = ["0.wav,1,train", "1.wav,1,val", "again.wav,1,test", "2.wav,-1,test"]
     data = own_entry(write(tmp_path, *lines, header="path,label,split"), options).read(BARE)
     assert data.split.tolist() == ["train", "val", "test"]
     assert data.dropped == {REPEATED: 1}
+
+
+def test_utterances_have_the_label_and_the_group_of_their_recording(tmp_path: Path) -> None:
+    """Recordings with transcripts of two cues each, far apart."""
+    for i in range(3):
+        write_media(tmp_path / f"{i}.wav", video=None, audio="pcm_s16le", rate=16000, seconds=12 + i)
+    cues = (
+        "1\n00:00:00,500 --> 00:00:03,000\nIt was {}.\n\n2\n00:00:08,000 --> 00:00:11,000\nThe end of it.\n"
+    )
+    for i, word in enumerate(("awful", "blue", "lovely")):
+        (tmp_path / f"{i}.srt").write_text(cues.format(word))
+    lines = [f"{i}.wav,{i - 1},p{i},{i}.srt" for i in range(3)]
+    path = write(tmp_path, *lines, header="path,label,speaker,transcript")
+    plan = OwnFeatures(cut="utterances", recognize=False).plan([Modality.TEXT, Modality.AUDIO])
+    data = own_entry(path, OwnOptions(plan=plan, cache=tmp_path / "cache")).read(BARE)
+    assert data.ids.tolist() == ["0.wav#1", "0.wav#2", "1.wav#1", "1.wav#2", "2.wav#1", "2.wav#2"]
+    assert data.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert data.groups.tolist() == ["p0", "p0", "p1", "p1", "p2", "p2"]
+    assert data.spans is not None
+    np.testing.assert_allclose(data.spans[:2], [[0.5, 3.0], [8.0, 11.0]])
+    np.testing.assert_allclose(data.seconds[:2], [2.5, 3.0])
+    assert data.texts is not None
+    assert data.texts[:2] == ("It was awful.", "The end of it.")
+    words = data.features[Modality.TEXT].values
+    np.testing.assert_array_equal(words[1], words[3])  # the same words beside others
+    part = data.part("train")
+    assert part.spans is not None
+    assert len(part.spans) == len(part)
 
 
 def clips(real_data: Path) -> list[Path]:
@@ -314,17 +405,17 @@ def test_real_clips_from_the_table_to_the_features(real_data: Path, tmp_path: Pa
     path = write(
         tmp_path, *lines, f"broken.mp4,negative,{lines[0].split(',')[2]}", header="path,label,speaker"
     )
-    options = OwnOptions(cache=tmp_path / "cache", workers=2, recognize="tiny.en")
+    options = OwnOptions(cache=tmp_path / "cache", workers=2)
     data = own_entry(path, options).read(BARE)
     assert data.dropped == {UNDECODABLE: 1}
     assert len(data) == 4
     assert data.features[Modality.FACE].present.all()
-    # The sad clip has 0.19 s of voice: too little for an analysis, and so for training.
-    assert data.features[Modality.AUDIO].present.tolist() == [True, True, True, False]
-    experts = load_bundle("default").experts
-    for modality, block in data.features.items():
-        assert block.columns == pooled_names(experts[modality].spec)
-        assert np.isfinite(block.values[block.present]).mean() > 0.95
+    assert data.features[Modality.TEXT].present.all()
+    # The sad clip has 0.22 s of voice: too little for an analysis, and so for training.
+    audio = data.features[Modality.AUDIO]
+    assert audio.present.tolist() == [True, True, True, False]
+    assert [bool(reason) for reason in audio.reasons] == [False, False, False, True]
+    assert "0.22 s of voiced speech" in audio.reasons[3]
     assert data.texts is not None
     assert all("forget" in text for text in data.texts)
     assert ((data.seconds > 1.5) & (data.seconds < 3)).all()
@@ -333,12 +424,66 @@ def test_real_clips_from_the_table_to_the_features(real_data: Path, tmp_path: Pa
         np.testing.assert_array_equal(block.values, again.features[modality].values)
 
 
+def test_what_is_extracted_is_checked() -> None:
+    for options, message in [
+        ({"text": "bert"}, "known text of features, got 'bert'"),
+        ({"cut": "sentences"}, "known cut of features, got 'sentences'"),
+        ({"workers": 0}, "at least one worker"),
+        ({"whisper": "huge"}, "a Whisper size"),
+        ({"glove_file": "x.txt"}, "text glove with a glove_file, got text minilm"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            OwnFeatures(**options)  # type: ignore[arg-type]
+
+
+def test_glove_of_a_file_is_named_by_its_content(tmp_path: Path) -> None:
+    file = tmp_path / "vectors.txt"
+    file.write_text("it 1 2\nwas 3 4\nfine 5 9\n")
+    plan = OwnFeatures(text="glove", glove_file=str(file)).plan([Modality.TEXT])
+    encoder = plan.encoders[Modality.TEXT]
+    assert (encoder.extractor, encoder.pooling) == ("glove", ("glove_0.mean", "glove_1.mean"))
+    assert encoder.options == {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    said = Transcript((Cue("It was fine, I think."),))
+    sound = write_media(tmp_path / "a.wav", video=None, audio="pcm_s16le", rate=16000, seconds=3)
+    table = LazyRecording(sound).extract(plan.extractions(said)[Modality.TEXT])
+    np.testing.assert_allclose(table.values, [[(1 + 3 + 5) / 5, (2 + 4 + 9) / 5]])
+    with pytest.raises(FeatureError, match="gone"):
+        OwnFeatures(text="glove", glove_file=str(tmp_path / "gone.txt")).plan()
+
+
+# --- training
+
+
+def test_one_class_cannot_be_learned(tmp_path: Path) -> None:
+    touch(tmp_path, *"abcd")
+    lines = ["a,positive,train", "b,positive,train", "c,negative,val", "d,neutral,test"]
+    path = write(tmp_path, *lines, header="path,label,split")
+    with pytest.raises(
+        DataError, match=r"two classes or more in my\.csv, got 2 of which all are positive; add"
+    ):
+        check_classes(own_entry(path).read(BARE, features=False))
+    path = write(tmp_path, "a,neutral,train", *lines[1:], header="path,label,split")
+    assert check_classes(own_entry(path).read(BARE, features=False)) == ("negative",)
+
+
+def test_modalities_that_hardly_anybody_has_are_left_out(
+    tmp_path: Path, options: OwnOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    sounds(tmp_path, 5)
+    data = own_entry(write(tmp_path, *(f"{i}.wav,{i - 2}" for i in range(5))), options).read(BARE)
+    with caplog.at_level(logging.WARNING):
+        assert usable_modalities(data, tuple(Modality)) == (Modality.AUDIO,)
+    assert "0 training samples have face: trained without it" in caplog.text
+    with pytest.raises(DataError, match=r"at least 2 training samples of my\.csv with one of face"):
+        usable_modalities(data, [Modality.FACE])
+
+
 # --- registry and command line
 
 
 def test_the_registry_knows_paths(tmp_path: Path) -> None:
-    path = write(tmp_path, "a,1")
-    assert find_dataset(str(path), workers=2).name == "my.csv"
+    path = write(tmp_path, "a,-1")
+    assert find_dataset(str(path), own=OwnOptions(workers=2)).name == "my.csv"
     with pytest.raises(UsageError, match=r"or the path of your own \.csv"):
         find_dataset("my.tsv")
 

@@ -16,18 +16,24 @@ from trivalent.cli.main import main
 from trivalent.core.errors import DataError, LeakageError, UsageError
 from trivalent.core.types import Modality
 from trivalent.lab.benchmarks import figures, paper_rows, paper_table
-from trivalent.lab.benchmarks.bench import Claim, judge
+from trivalent.lab.benchmarks.bench import Bench, Claim, judge
 from trivalent.lab.benchmarks.cross_validation import SystemPool, cross_validate, joined
 from trivalent.lab.benchmarks.registry import mosei_data
 from trivalent.lab.benchmarks.voice_face import pool
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.mosei import read_segments
 from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
-from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
-from trivalent.lab.problems.classification import make_problem
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, Trained
+from trivalent.lab.problems.classification import Problem, make_problem
 
 ONE_EPOCH = replace(PAPER_TRAINING, epochs=1, validations_per_epoch=0, schedule="constant")
+TRAIN = Bench.train
 QUICK = SystemPool(((System(network="linear", training=ONE_EPOCH), (Modality.TEXT,)),))
+
+
+def train_briefly(bench: Bench, system: System, problem: Problem) -> Trained:
+    """Two epochs instead of thirty."""
+    return TRAIN(bench, replace(system, training=replace(system.training, epochs=2)), problem)
 
 
 @pytest.fixture
@@ -63,6 +69,7 @@ def test_all_rows(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(paper_table, "ROWS", quick)
     monkeypatch.setattr(paper_table, "CLAIMS", claims)
     monkeypatch.setattr(paper_table, "CANDIDATES", {"quick": QUICK})
+    monkeypatch.setattr(Bench, "train", train_briefly)
     result, table = paper_table.run_paper_table(data, seeds=[0, 1])
     written = json.loads(result.write(tmp_path)[0].read_text(encoding="utf-8"))
     names = [row["name"] for row in written["rows"]]

@@ -31,11 +31,6 @@ THRESHOLDS = (0.01, 0.99, 0.99)
 
 
 @pytest.fixture(scope="module")
-def sample() -> Analysis:
-    return Analyzer().analyze(SAMPLE)
-
-
-@pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(write_bundle(tmp_path_factory.mktemp("bundle")))
 

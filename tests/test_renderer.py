@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 import analyses
-from trivalent.analyzer import Analyzer
 from trivalent.cli.main import main
 from trivalent.core.analysis import Analysis
-from trivalent.core.assets import DATA
 from trivalent.core.messages import VARIABLE
 from trivalent.core.texts import Language
 from trivalent.core.types import Modality
@@ -54,11 +52,6 @@ def file(analysis: Analysis, language: Language) -> list[str]:
     words = said(report.to_html([analysis], say=say))
     start, end = words.index(say.source(analysis)) + 1, words.index(say("report.model_card"))
     return words[start : words.index(say("report.timing")) if analysis.timing.total_s else end]
-
-
-@pytest.fixture(scope="module")
-def sample() -> Analysis:
-    return Analyzer().analyze(DATA / "samples" / "sample.mp4")
 
 
 @LANGUAGES

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="the extra app is not installed")
 
 from media_samples import write_media
+from store_samples import a_home
 from trivalent.core.assets import DATA
 from trivalent.core.settings import Settings
 from trivalent.store import JobState, Query, Store, User, open_store
@@ -23,7 +24,7 @@ PATIENCE_S = 120.0
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", threads=1)
+    return Settings(home=a_home(tmp_path / "home"), threads=1)
 
 
 @pytest.fixture

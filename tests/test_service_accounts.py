@@ -17,6 +17,7 @@ from trivalent.core.settings import Settings
 from trivalent.store import Role, open_store
 
 PASSWORD = "correct horse battery"
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -28,7 +28,7 @@ def test_interval_by_hand() -> None:
 
 
 @given(paired)
-@checked
+@settings(max_examples=15, deadline=None)  # with ties, SciPy tries all signs
 def test_wilcoxon_equals_scipy_and_is_symmetric(items: list[tuple[float, float]]) -> None:
     a, b = (np.array(v) for v in zip(*items, strict=True))
     found = wilcoxon(a, b)

@@ -27,17 +27,10 @@ from trivalent.store import Accounts, Query, Role, Store, User, passwords
 from trivalent.store.database import Database
 
 pytest_plugins = ["store_fixtures"]
+pytestmark = pytest.mark.usefixtures("quick_hashes")  # the real ones are tested once
 PASSWORD = "correct horse battery"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cheap parameters: the real ones are tested once."""
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(passwords, "_hasher", quick)
-    passwords._dummy.cache_clear()
 
 
 @pytest.fixture

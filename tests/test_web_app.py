@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import analyses
+from store_samples import a_home
 from trivalent.bundle.loading import load_bundle
 from trivalent.cli.main import main
 from trivalent.core.analysis import Analysis, Model
@@ -38,11 +39,12 @@ from trivalent.web.views.word_effects import word_map
 from web_app import button, data_of, markup, open_app, words
 
 PASSWORD = "correct horse battery"
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
-    yield Settings(home=tmp_path / "home", threads=1)
+    yield Settings(home=a_home(tmp_path / "home"), threads=1)
     state.close_all()
 
 

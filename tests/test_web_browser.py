@@ -6,8 +6,6 @@ Screenshots are left in `build/screenshots`.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 from conftest import REPOSITORY
 from service_tools import clip
+from store_samples import a_home
 from trivalent.core.assets import DATA
 from web_server import chromium, running
 
@@ -42,10 +41,7 @@ def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 @pytest.fixture(scope="module")
 def app_with_accounts(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("accounts") / "home"
-    for name, more in (("ada", ["--administrator"]), ("bob", [])):
-        command = [sys.executable, "-m", "trivalent.cli.main", "user", "add", name, "--home", str(home)]
-        subprocess.run([*command, "--password-stdin", *more], input=PASSWORD + "\n", text=True, check=True)
+    home = a_home(tmp_path_factory.mktemp("accounts") / "home", "ada", "bob", password=PASSWORD)
     with running(home, "--auth", "local") as address:
         yield address
 

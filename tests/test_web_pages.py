@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 import analyses
 from bundles import write_bundle
 from conftest import REPOSITORY
+from store_samples import a_home
 from trivalent.bundle import shelf as bundle_store
 from trivalent.bundle.loading import load_bundle
 from trivalent.core.errors import AuthenticationError, DataError, MissingExtraError, PermissionDeniedError
@@ -30,13 +31,14 @@ from trivalent.web.views.reliability import plot
 from trivalent.work.runner import JobRunner
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 
 
 class Site:
     """One home with its store, and pages over it; nothing runs in the background."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.settings = Settings(home=home)
+        self.settings = Settings(home=a_home(home))
         self._patch = monkeypatch
         self._patch.setattr(JobRunner, "start", lambda _: None)
         self.configure()

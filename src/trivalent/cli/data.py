@@ -113,10 +113,11 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
+    from trivalent.lab.datasets.own import OwnOptions
     from trivalent.lab.datasets.registry import find_dataset
     from trivalent.lab.datasets.report import render_text, report
 
-    entry = find_dataset(arguments.name, workers=arguments.workers)
+    entry = find_dataset(arguments.name, own=OwnOptions(workers=arguments.workers))
     entry.protocol(arguments.protocol)  # a wrong name is told before the data are looked for
     content = report(entry, _root(arguments), protocol=arguments.protocol, features=arguments.features)
     if arguments.html is not None:

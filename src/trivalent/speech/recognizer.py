@@ -22,7 +22,7 @@ from trivalent.speech.whisper import Heard, doubtful, hear, hear_language
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-__all__ = ["SIZES", "Recognizer", "Speech", "cut_utterances"]
+__all__ = ["SIZES", "Recognizer", "Speech", "cut_utterances", "wordless"]
 
 Progress = Callable[[float], None]
 
@@ -144,7 +144,7 @@ class Recognizer:
             tell_pack(1.0)
         warnings += heard.warnings()
         if not heard.words:
-            utterances = _wordless(spans, duration_s)
+            utterances = wordless(spans, duration_s)
             warnings.append(Message("speech.not_understood"))
             return Speech(utterances, None, tuple(warnings), spoken_s)
         if language == "en" and doubtful(heard):
@@ -183,7 +183,7 @@ def _silent(done: float) -> None:
     """Tell nobody."""
 
 
-def _wordless(spans: Sequence[Span], duration_s: float) -> tuple[Utterance, ...]:
+def wordless(spans: Sequence[Span], duration_s: float) -> tuple[Utterance, ...]:
     """Make utterances of a voice without words: laughter, or a language nobody knows."""
     found: list[Utterance] = []
     for low, high in spans:

@@ -138,12 +138,17 @@ def _metrics(
     return by
 
 
-def interval(values: Sequence[float] | NDArray[np.float64]) -> Value:
-    """Mean over seeds with its 95 % t-interval; no interval for a constant prediction."""
+def interval(
+    values: Sequence[float] | NDArray[np.float64], *, limits: tuple[float, float] = (0.0, 1.0)
+) -> Value:
+    """Mean over seeds with its 95 % t-interval, cut at the limits of the metric.
+
+    No interval for a constant prediction.
+    """
     x = np.asarray(values, np.float64)
     if len(x) < 2 or np.ptp(x) == 0:
         return Value(float(x.mean()))
-    t_interval = seed_interval(x)
+    t_interval = seed_interval(x, limits=limits)
     return Value(t_interval.mean, t_interval.low, t_interval.high)
 
 

@@ -20,6 +20,7 @@ from trivalent.lab.benchmarks.bench import Bench, Predictions, constant_rows, ju
 from trivalent.lab.benchmarks.cross_validation import FOLDS, cross_validate
 from trivalent.lab.benchmarks.paper_rows import CANDIDATES, CLAIMS, OURS, ROWS, S3, S4, S5, VOTE_WEIGHTS
 from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.decide.ensembles import hard_vote, soft_vote
 from trivalent.lab.decide.thresholds import THRESHOLDS, search_threshold, threshold_rule
 from trivalent.lab.fusion.seed_training import System
 from trivalent.lab.measure.metrics import macro_f1
@@ -59,22 +60,22 @@ class PaperTable:
 
     def vote(self, systems: Sequence[System], weights: Sequence[float]) -> Predictions:
         """Average probabilities with fixed weights."""
-        return Predictions.from_probabilities(_mixed(self._stack(systems, test=True), weights))
+        stack = self._stack(systems, test=True)
+        mixed = np.stack([soft_vote(p, weights=weights) for p in stack])
+        return Predictions.from_probabilities(np.asarray(mixed, np.float64))
 
     def hard_vote(self, systems: Sequence[System]) -> Predictions:
         """Take the class that most systems predict; a tie goes to the larger mean probability."""
-        stack = self._stack(systems, test=True)
-        votes = np.eye(stack.shape[3])[stack.argmax(axis=3)].mean(axis=0)
-        return Predictions((votes + 1e-6 * stack.mean(axis=0)).argmax(axis=2))
+        return Predictions(np.stack([hard_vote(p) for p in self._stack(systems, test=True)]))
 
     def searched_vote(self, systems: Sequence[System]) -> Predictions:
         """Choose the weights of a vote on validation, for each seed, from the paper's grid."""
         on_val, on_test = self._stack(systems, test=False), self._stack(systems, test=True)
         labels = self.three.parts.val.labels_to_select()
         weights = []
-        for seed in range(on_val.shape[1]):
+        for own in on_val:
             scores = {
-                w: macro_f1(labels, _mixed(on_val[:, seed], w).argmax(1))
+                w: macro_f1(labels, soft_vote(own, weights=w).argmax(1))
                 for w in product(VOTE_WEIGHTS, repeat=2)
             }
             best = max(scores.values())
@@ -82,19 +83,17 @@ class PaperTable:
             weights.append(
                 min((w for w, s in scores.items() if s == best), key=lambda w: abs(np.log(w[0] / w[1])))
             )
-        mixed = np.stack([_mixed(on_test[:, i], w) for i, w in enumerate(weights)])
+        mixed = np.stack([soft_vote(p, weights=w) for p, w in zip(on_test, weights, strict=True)])
         ratios = [a / b for a, b in weights]
-        return Predictions.from_probabilities(mixed, f"ratios {min(ratios):.2f} to {max(ratios):.2f}")
+        return Predictions.from_probabilities(
+            np.asarray(mixed, np.float64), f"ratios {min(ratios):.2f} to {max(ratios):.2f}"
+        )
 
     def _stack(self, systems: Sequence[System], *, test: bool) -> NDArray[np.float64]:
-        """Probabilities, shape (systems, seeds, n, 3)."""
+        """Probabilities, shape (seeds, systems, n, 3)."""
         part = self.three.parts.test if test else self.three.parts.val
-        return np.stack([self.bench.train(s, self.three).probabilities(part) for s in systems])
-
-
-def _mixed(stack: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
-    w = np.asarray(weights, np.float64)
-    return np.tensordot(w / w.sum(), stack, axes=1)
+        trained = [self.bench.train(system, self.three) for system in systems]
+        return np.stack([own.probabilities(part) for own in trained], axis=1)
 
 
 def run_paper_table(data: Dataset, *, seeds: Sequence[int]) -> tuple[Result, PaperTable]:
@@ -185,9 +184,12 @@ def draw(table: PaperTable, out: Path) -> list[Path]:
     scores = np.array(
         [[macro_f1(y, threshold_rule(p, t, of=Sentiment.NEGATIVE)) for t in THRESHOLDS] for p in s3]
     )
-    pair = np.stack([bench.train(s, table.three).probabilities(parts.val) for s in (S4, S3)])
+    pair = np.stack([bench.train(s, table.three).probabilities(parts.val) for s in (S4, S3)], axis=1)
     means = [
-        [np.mean([macro_f1(y, p.argmax(1)) for p in _mixed(pair, (a, b))]) for b in VOTE_WEIGHTS]
+        [
+            np.mean([macro_f1(y, soft_vote(own, weights=(a, b)).argmax(1)) for own in pair])
+            for b in VOTE_WEIGHTS
+        ]
         for a in VOTE_WEIGHTS
     ]
     risk = {

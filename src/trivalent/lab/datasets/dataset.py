@@ -26,12 +26,16 @@ class Features:
         Who computed them: `covarep`, `openface2`, `glove`, ...
     columns : tuple of str, length d
     values : array of float32, shape (n, d)
-        NaN marks a cell without a value; a row of NaN is a sample that lacks the modality.
+        NaN marks a cell without a value; a row of NaN is a sample that lacks the modality. Of your
+        own recordings they are float64, as an analysis computes them.
+    reasons : tuple of str, length n
+        Why a sample lacks the modality, empty where it does not; none where nobody knows.
     """
 
     extractor: str
     columns: tuple[str, ...]
-    values: NDArray[np.float32]
+    values: NDArray[np.float32] | NDArray[np.float64]
+    reasons: tuple[str, ...] = ()
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -59,6 +63,8 @@ class Dataset:
         set has only classes.
     seconds : array of float64, shape (n,)
         Duration, NaN where unknown.
+    spans : array of float64, shape (n, 2), optional
+        Start and end of samples that are parts of a recording, in seconds.
     features : mapping of Modality to Features
         Only what the data set ships; texts that are not yet features are in `texts`.
     texts : tuple of str, length n, optional
@@ -87,6 +93,7 @@ class Dataset:
     texts: tuple[str, ...] | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     synthetic: bool = False
+    spans: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in _ROWWISE}
@@ -126,10 +133,14 @@ class Dataset:
     def take(self, rows: Rows) -> Dataset:
         """Keep rows given by a mask or by positions."""
         index = np.arange(len(self))[rows]
-        blocks = {m: replace(f, values=f.values[index]) for m, f in self.features.items()}
+        blocks = {
+            m: replace(f, values=f.values[index], reasons=tuple(f.reasons[i] for i in index if f.reasons))
+            for m, f in self.features.items()
+        }
         texts = None if self.texts is None else tuple(self.texts[i] for i in index)
+        spans = None if self.spans is None else self.spans[index]
         kept: dict[str, Any] = {name: getattr(self, name)[index] for name in _ROWWISE}
-        return replace(self, **kept, features=blocks, texts=texts)
+        return replace(self, **kept, features=blocks, texts=texts, spans=spans)
 
     def part(self, split: str) -> Dataset:
         """Take the samples of one split.

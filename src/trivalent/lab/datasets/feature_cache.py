@@ -13,11 +13,10 @@ import hashlib
 import logging
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from trivalent.core.assets import cache_folder
@@ -34,6 +33,7 @@ _DIED = "the extraction ended its process: a crash, or too little memory"
 # What a recording can cause. Errors of the installation (AssetError, MemoryError) stop the run.
 _EXPECTED = (InputError, FeatureError)
 _UNEXPECTED = (ValueError, ArithmeticError, LookupError, RuntimeError)
+_Job = tuple[Path, Sequence[Extraction]]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class FeatureCache:
 
     Examples
     --------
-    >>> from trivalent.lab.datasets.recordings import face
-    >>> cache = FeatureCache()
-    >>> done = cache.extract([Path("a.mp4"), Path("b.mp4")], [face()], workers=2)  # doctest: +SKIP
-    >>> cache.read(done[0].sha256, face()).values.shape  # doctest: +SKIP
-    (31, 66)
+    >>> from trivalent.lab.datasets.own_features import OwnFeatures
+    >>> wanted = OwnFeatures().plan().extractions()  # doctest: +SKIP
+    >>> (done,) = FeatureCache().extract({Path("a.mp4"): list(wanted.values())})  # doctest: +SKIP
+    >>> FeatureCache().read(done.sha256, wanted[Modality.TEXT]).values.shape  # doctest: +SKIP
+    (1, 384)
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -77,7 +77,7 @@ class FeatureCache:
     def path(self, sha256: str, extraction: Extraction) -> Path:
         """Return where a table lies or would lie."""
         key = extraction.key(sha256)
-        return self.folder / extraction.extractor / key[:2] / f"{key}.npz"
+        return self.folder / extraction.encoder.extractor / key[:2] / f"{key}.npz"
 
     def read(self, sha256: str, extraction: Extraction) -> FeatureTable | None:
         """Read a table; None if there is none, or only a damaged one.
@@ -91,8 +91,7 @@ class FeatureCache:
 
     def extract(
         self,
-        paths: Sequence[Path],
-        extractions: Sequence[Extraction],
+        wanted: Mapping[Path, Sequence[Extraction]],
         *,
         workers: int = 1,
         retry: bool = False,
@@ -101,8 +100,8 @@ class FeatureCache:
 
         Parameters
         ----------
-        paths : sequence of Path
-        extractions : sequence of Extraction
+        wanted : mapping of Path to sequence of Extraction
+            What of which recording.
         workers : int
             Processes; each has one recording in memory at a time and uses one core. With more
             than one, a script must guard its entry by `if __name__ == "__main__"`.
@@ -112,7 +111,7 @@ class FeatureCache:
         Returns
         -------
         list of Cached
-            In the order of `paths`.
+            In the order of `wanted`.
 
         Raises
         ------
@@ -126,11 +125,14 @@ class FeatureCache:
         if workers < 1:
             raise UsageError("dataset.cache_workers", workers=workers)
         self._tidy()
-        work = partial(self.fill, extractions=tuple(extractions), retry=retry)
-        unique = list(dict.fromkeys(paths))
-        results = map(work, unique) if workers == 1 else self._parallel(work, unique, workers)
-        done = {cached.path: cached for cached in track(results, "extracting features", total=len(unique))}
-        return [done[path] for path in paths]
+        jobs = list(wanted.items())
+        results = (
+            (self.fill(path, extractions, retry=retry) for path, extractions in jobs)
+            if workers == 1
+            else self._parallel(jobs, workers, retry=retry)
+        )
+        done = {cached.path: cached for cached in track(results, "extracting features", total=len(jobs))}
+        return [done[path] for path in wanted]
 
     def fill(self, path: Path, extractions: Sequence[Extraction], *, retry: bool = False) -> Cached:
         """Compute the tables of one recording that are not there yet, in this process."""
@@ -157,33 +159,34 @@ class FeatureCache:
         table = self.read(sha256, extraction)
         return table is not None and not (retry and table.status is Status.FAILED)
 
-    def _parallel(self, work: partial[Cached], paths: Sequence[Path], workers: int) -> Iterator[Cached]:
+    def _parallel(self, jobs: Sequence[_Job], workers: int, *, retry: bool) -> Iterator[Cached]:
         """Yield in the order of completion; a recording that kills its process is found and told."""
-        todo = list(paths)
+        todo = list(jobs)
         while todo:
             finished: set[Path] = set()
             try:
                 with _Pool(min(workers, len(todo))) as pool:
-                    for future in as_completed([pool.submit(work, path) for path in todo]):
+                    running = [pool.submit(self.fill, *job, retry=retry) for job in todo]
+                    for future in as_completed(running):
                         cached = future.result()
                         finished.add(cached.path)
                         yield cached
                 return
             except BrokenProcessPool:
-                rest = [path for path in todo if path not in finished]
+                rest = [job for job in todo if job[0] not in finished]
             # The pool works in order and fetches no further ahead than this.
             suspects, todo = rest[: 2 * workers + 1], rest[2 * workers + 1 :]
-            for path in suspects:
-                yield self._alone(work, path)
+            for path, extractions in suspects:
+                yield self._alone(path, extractions, retry=retry)
 
-    def _alone(self, work: partial[Cached], path: Path) -> Cached:
+    def _alone(self, path: Path, extractions: Sequence[Extraction], *, retry: bool) -> Cached:
         try:
             with _Pool(1) as pool:
-                return pool.submit(work, path).result()
+                return pool.submit(self.fill, path, extractions, retry=retry).result()
         except BrokenProcessPool:
             log.warning("%s: %s", path, _DIED)
             digest = _sha256(path)
-            for extraction in work.keywords["extractions"]:
+            for extraction in extractions:
                 if not self._settled(digest, extraction, retry=False):
                     target = self.path(digest, extraction)
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -220,13 +223,14 @@ def _attempt(source: LazyRecording, extraction: Extraction) -> FeatureTable:
     except _EXPECTED as error:
         return _failed(extraction, str(error))
     except _UNEXPECTED as error:
-        log.warning("%s: %s failed", source.path, extraction.extractor, exc_info=True)
+        log.warning("%s: %s failed", source.path, extraction.encoder.extractor, exc_info=True)
         return _failed(extraction, f"unexpected {type(error).__name__}: {error}")
 
 
 def _failed(extraction: Extraction, reason: str) -> FeatureTable:
+    spec = extraction.encoder
     return FeatureTable.absent(
-        extraction.extractor, extraction.version, columns=(), reason=reason, status=Status.FAILED
+        spec.extractor, spec.version, columns=(), reason=reason, status=Status.FAILED
     )
 
 

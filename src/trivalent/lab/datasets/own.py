@@ -2,16 +2,16 @@
 
 Paths are relative to the CSV. A label is negative, neutral or positive, or a score from -3 to 3.
 Without a column `split`, the samples are split by speaker (or video, or each on its own), with
-the shares of the classes kept; see `trivalent.lab.datasets.splits`. Features are those that the
-experts of a bundle take, extracted as in an analysis and cached.
+the shares of the classes kept; see `trivalent.lab.datasets.splits`. Features are those that an
+analysis sees (`trivalent.lab.datasets.recordings`), and are cached.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle.loading import ExpertSpec, load_bundle
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import FeatureTable, LabelMap, Modality, Status, map_scores
+from trivalent.core.types import LABELS, FeatureTable, LabelMap, Modality, Status, map_scores
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
+from trivalent.lab.datasets.own_features import OwnFeatures
 from trivalent.lab.datasets.own_table import OwnRow, OwnTable, check_parts, read_own_table
 from trivalent.lab.datasets.protocols import Protocol
-from trivalent.lab.datasets.recordings import (
-    Extraction,
-    needed,
-    pooled,
-    pooled_names,
-    spoken_text,
-    words,
-)
+from trivalent.lab.datasets.recordings import Cut, Extraction, FeaturePlan
 from trivalent.lab.datasets.splits import FRACTIONS, stratified_split
+from trivalent.speech.transcripts import Transcript
 
 log = logging.getLogger(__name__)
 CLASSES = Protocol("classes", "the annotated classes")
@@ -48,6 +42,8 @@ SCORES = (
 ABSENT = "recordings that are not there"
 UNDECODABLE = "recordings that cannot be decoded"
 REPEATED = "recordings with the same content as an earlier one"
+NOTHING = "samples without words, voice and face"
+TEST_ALONE = (0.0, 0.0, 1.0)  # of a table that a finished model is judged on
 _TOLD = 5  # recordings left out that are named
 
 
@@ -59,12 +55,12 @@ class OwnOptions:
     ----------
     seed, fractions
         Of the split, where the table has none: shares of the samples for train, val, test.
+    label_map : mapping of str to str
+        What your labels mean: each to negative, neutral or positive.
+    plan : FeaturePlan, optional
+        That of `OwnFeatures` by default.
     workers : int
         Processes that extract features.
-    recognize : str, optional
-        Whisper size that writes down what is said where no transcript is given.
-    bundle : str or Path
-        Whose experts the features are for.
     cache : Path, optional
         Folder of the tables; below $TRIVALENT_CACHE by default.
     retry : bool
@@ -73,20 +69,27 @@ class OwnOptions:
     Raises
     ------
     UsageError
-        Fewer than one worker.
+        Fewer than one worker, or a label is mapped to what is no class.
     """
 
     seed: int = 0
     fractions: tuple[float, float, float] = FRACTIONS
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    plan: FeaturePlan | None = None
     workers: int = 1
-    recognize: str | None = None
-    bundle: str | Path = "default"
     cache: Path | None = None
     retry: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError("dataset.cache_workers", workers=self.workers)
+        for label, meant in self.label_map.items():
+            if meant not in LABELS:
+                raise UsageError("own.label_map", label=label, meant=meant, labels=list(LABELS))
+
+    def table(self, path: Path) -> OwnTable:
+        """Read and check the table; see `read_own_table`."""
+        return read_own_table(path, {str(label).lower(): str(m) for label, m in self.label_map.items()})
 
 
 def own_entry(path: Path, options: OwnOptions | None = None) -> Entry:
@@ -112,36 +115,37 @@ def own_entry(path: Path, options: OwnOptions | None = None) -> Entry:
     --------
     >>> own_entry(Path("my.csv")).read(Path(), features=False)  # doctest: +SKIP
     """
-    table = read_own_table(path)
-    load = partial(_load, path=path, options=options or OwnOptions())
+    options = options or OwnOptions()
+    table = options.table(path)
     return Entry(
         path.name,
         f"your own data: {len(table.rows):,} recordings",
         "yours",
         "",
         SCORES if table.scored else (CLASSES,),
-        load,
+        partial(_load, path=path, options=options),
     )
 
 
 def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options: OwnOptions) -> Dataset:
     del root  # the paths are relative to the table
-    table = read_own_table(path)  # anew: it may have been edited since the entry was made
+    table = options.table(path)  # anew: it may have been edited since the entry was made
     if table.scored != (protocol.label_map is not None):
         raise DataError("own.changed", name=path.name)
-    data = _bare(table, protocol, options)
-    usable = np.array([row.media.is_file() for row in table.rows])
-    left_out = [(row, "no such file") for row, there in zip(table.rows, usable, strict=True) if not there]
+    transcripts = table.transcripts()
+    data = _bare(table, protocol, options, transcripts)
+    usable = np.flatnonzero([row.media.is_file() for row in table.rows])
+    left_out = [(row, "no such file") for i, row in enumerate(table.rows) if i not in set(usable.tolist())]
     dropped = Counter({ABSENT: len(left_out)})
-    if features and usable.any():
-        rows = [row for row, there in zip(table.rows, usable, strict=True) if there]
-        data, counts, more = _with_features(data.take(usable), rows, options)
+    if features and len(usable):
+        takes = [_Take(table.rows[i], transcripts[i]) for i in usable]
+        data, counts, more = _with_features(data.take(usable), takes, options)
         dropped.update(counts)
         left_out += more
     else:
         data = data.take(usable)
     _tell(table, left_out, rest=len(data))
-    without = f"{path.name} without {len(table.rows) - len(data)} unusable recordings"
+    without = f"{path.name} without {len(left_out)} unusable recordings"
     parts: tuple[str, ...] = SPLITS
     if table.split is None:
         parts = tuple(part for part, share in zip(SPLITS, options.fractions, strict=True) if share > 0)
@@ -149,15 +153,22 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
     return replace(data, dropped=dict(+dropped))
 
 
-def _bare(table: OwnTable, protocol: Protocol, options: OwnOptions) -> Dataset:
+def _bare(
+    table: OwnTable,
+    protocol: Protocol,
+    options: OwnOptions,
+    transcripts: Sequence[Transcript | None],
+) -> Dataset:
     """Everything that the table itself says."""
-    count, values, groups, texts = len(table.rows), table.labels, table.groups, table.texts()
+    count, values = len(table.rows), table.labels
     # All protocols share the split, so that a test sample of one trains no other.
     strata = map_scores(values, LabelMap.SIGN) if table.scored else values.astype(np.int64)
-    split = table.split
+    groups, split = table.groups, table.split
     if split is None:
+        groups = _groups(table, parts=sum(share > 0 for share in options.fractions))
         parts = stratified_split(groups, strata, seed=options.seed, fractions=options.fractions)
         split = parts.names(count)
+    given = "transcript" in table.columns
     return Dataset(
         table.path.name,
         protocol.name,
@@ -167,90 +178,158 @@ def _bare(table: OwnTable, protocol: Protocol, options: OwnOptions) -> Dataset:
         strata if protocol.label_map is None else map_scores(values, protocol.label_map),
         values if table.scored else np.full(count, np.nan),
         np.full(count, np.nan),
-        texts=None if texts is None else tuple(texts),
+        texts=tuple("" if t is None else t.text for t in transcripts) if given else None,
     )
 
 
+def _groups(table: OwnTable, *, parts: int) -> NDArray[np.str_]:
+    """Return what is kept in one part: of too few speakers, the videos or recordings instead."""
+    groups = table.groups
+    speakers = len(np.unique(groups))
+    if speakers >= parts or "speaker" not in table.columns or len(np.unique(table.videos)) < parts:
+        return groups
+    log.warning(
+        "%s: too few speakers (%d) for %d parts: split by %s instead; the figures hold for these people, "
+        "not for others",
+        table.path.name,
+        speakers,
+        parts,
+        "video" if "video" in table.columns else "recording",
+    )
+    return table.videos
+
+
+@dataclass(frozen=True)
+class _Take:
+    """A recording that is there, and what was said in it."""
+
+    row: OwnRow
+    transcript: Transcript | None
+
+
 def _with_features(
-    data: Dataset, rows: Sequence[OwnRow], options: OwnOptions
+    data: Dataset, takes: Sequence[_Take], options: OwnOptions
 ) -> tuple[Dataset, dict[str, int], list[tuple[OwnRow, str]]]:
-    """Add features, durations and recognised words; leave out what has none.
+    """Make the samples of the recordings, with features and words; leave out what has none.
 
     Returns
     -------
     data, counts by reason, (row, reason) of each recording left out
     """
-    experts = {m: e.spec for m, e in load_bundle(options.bundle).experts.items() if pooled_names(e.spec)}
-    wanted: dict[Modality, Extraction] = {m: needed(spec) for m, spec in experts.items()}
-    if options.recognize is not None:
-        wanted[Modality.TEXT] = words(options.recognize)
+    plan = options.plan or OwnFeatures().plan()
+    wanted = {take.row.media: plan.extractions(take.transcript) for take in takes}
     cache = FeatureCache(options.cache)
     cached = cache.extract(
-        [row.media for row in rows], list(wanted.values()), workers=options.workers, retry=options.retry
+        {path: list(own.values()) for path, own in wanted.items()},
+        workers=options.workers,
+        retry=options.retry,
     )
-    collected = _Collected(cache, wanted, experts)
-    keep = np.array([collected.add(item) for item in cached])
-    left_out = [(row, collected.reasons[i]) for i, row in enumerate(rows) if not keep[i]]
-    blocks = collected.blocks()
-    fields: dict[str, Any] = {"seconds": np.array(collected.seconds), "features": blocks}
-    if Modality.TEXT in wanted:
-        given = data.texts or [""] * len(rows)
-        fields["texts"] = tuple(g or heard for g, heard in zip(given, collected.texts, strict=True))
-    return replace(data, **fields).take(keep), collected.counts, left_out
+    collected = _Collected(cache, plan)
+    reasons = [collected.add(done, wanted[done.path]) for done in cached]
+    left_out = [(take.row, reason) for take, reason in zip(takes, reasons, strict=True) if reason]
+    return collected.dataset(data), collected.counts, left_out
 
 
 class _Collected:
     """What the cache holds, one recording after the other."""
 
-    def __init__(
-        self, cache: FeatureCache, wanted: dict[Modality, Extraction], experts: dict[Modality, ExpertSpec]
-    ) -> None:
-        self.cache, self.wanted, self.experts = cache, wanted, experts
-        self.values: dict[Modality, list[NDArray[np.float64]]] = {m: [] for m in experts}
-        self.seconds: list[float] = []
+    def __init__(self, cache: FeatureCache, plan: FeaturePlan) -> None:
+        self.cache, self.plan = cache, plan
+        self.counts = {ABSENT: 0, UNDECODABLE: 0, REPEATED: 0, NOTHING: 0}
+        self.owners: list[int] = []  # position of each sample's recording
+        self.samples: list[dict[Modality, tuple[NDArray[np.float64], str]]] = []
+        self.spans: list[tuple[float, float]] = []
         self.texts: list[str] = []
-        self.reasons: list[str] = []
-        self.counts = {ABSENT: 0, UNDECODABLE: 0, REPEATED: 0}
+        self._seconds: list[float] = []
         self._seen: dict[str, str] = {}
+        self._count = 0
 
-    def add(self, cached: Cached) -> bool:
-        """Take one recording; returns whether it can be used."""
-        tables: dict[Modality, FeatureTable] = {}
-        if cached.sha256 is not None:
-            found = {m: self.cache.read(cached.sha256, e) for m, e in self.wanted.items()}
-            tables = {m: t for m, t in found.items() if t is not None and t.status is not Status.FAILED}
-            failed = [t.reason for t in found.values() if t is not None and t.status is Status.FAILED]
-        reason = ""
+    def add(self, cached: Cached, wanted: Mapping[Modality, Extraction]) -> str:
+        """Take the samples of one recording; returns why there are none."""
+        self._count += 1
         if cached.sha256 is None:
-            reason = cached.reason or "it cannot be read"
-            self.counts[ABSENT] += 1
-        elif not tables:
-            reason = (failed[0] if failed else None) or "its tables have vanished from the cache"
-            self.counts[UNDECODABLE] += 1
-        elif cached.sha256 in self._seen:
-            reason = f"the same content as {self._seen[cached.sha256]}"
-            self.counts[REPEATED] += 1
-        else:
-            self._seen[cached.sha256] = cached.path.name
-        self._append(tables)
-        self.reasons.append(reason)
-        return not reason
+            return self._without(ABSENT, cached.reason or "it cannot be read")
+        found = {m: self.cache.read(cached.sha256, e) for m, e in wanted.items()}
+        tables = {m: t for m, t in found.items() if t is not None and t.status is not Status.FAILED}
+        failed = {m: str(t.reason) for m, t in found.items() if t is not None and m not in tables}
+        if not tables:
+            told = next(iter(failed.values()), "its tables have vanished from the cache")
+            return self._without(UNDECODABLE, told)
+        if len({len(table) for table in tables.values()}) > 1:
+            return self._without(UNDECODABLE, "its utterances differ between modalities: clear the cache")
+        if cached.sha256 in self._seen:
+            return self._without(REPEATED, f"the same content as {self._seen[cached.sha256]}")
+        self._seen[cached.sha256] = cached.path.name
+        first = next(iter(tables.values()))
+        kept = [self._sample(i, tables, failed) for i in range(len(first))]
+        if not any(kept):
+            return self._without(NOTHING, "neither words nor a voice nor a face")
+        self.counts[NOTHING] += kept.count(False)
+        return ""
 
-    def _append(self, tables: dict[Modality, FeatureTable]) -> None:
-        for modality, spec in self.experts.items():
-            nothing = np.full(len(pooled_names(spec)), np.nan)
-            self.values[modality].append(pooled(tables[modality], spec) if modality in tables else nothing)
-        lengths = [table.meta["recording_s"] for table in tables.values()]
-        self.seconds.append(lengths[0] if lengths else np.nan)
-        self.texts.append(spoken_text(tables[Modality.TEXT]) if Modality.TEXT in tables else "")
+    def _without(self, what: str, reason: str) -> str:
+        self.counts[what] += 1
+        return reason
 
-    def blocks(self) -> dict[Modality, Features]:
-        """Return the features of the modalities that any recording has."""
+    def _sample(
+        self, i: int, tables: Mapping[Modality, FeatureTable], failed: Mapping[Modality, str]
+    ) -> bool:
+        """Take one sample; returns whether it has anything."""
+        own: dict[Modality, tuple[NDArray[np.float64], str]] = {}
+        for m, encoder in self.plan.encoders.items():
+            if m in tables:
+                own[m] = (tables[m].values[i], tables[m].meta["reasons"][i])
+            else:
+                own[m] = (np.full(len(encoder.pooling), np.nan), failed.get(m, "no table in the cache"))
+        first = next(iter(tables.values()))
+        if not any(np.isfinite(values).any() for values, _ in own.values()):
+            return False
+        self.owners.append(self._count - 1)
+        self.samples.append(own)
+        self.spans.append((float(first.times[i]), first.meta["end_s"][i]))
+        self.texts.append(first.meta["texts"][i])
+        self._seconds.append(first.meta["recording_s"])
+        return True
+
+    def dataset(self, data: Dataset) -> Dataset:
+        """Return the samples of a data set that has one for each recording."""
+        rows = np.array(self.owners, dtype=np.intp)
         blocks = {
-            m: Features(spec.extractor, pooled_names(spec), np.array(self.values[m], dtype=np.float32))
-            for m, spec in self.experts.items()
+            m: Features(
+                encoder.extractor,
+                encoder.statistics,
+                np.array([own[m][0] for own in self.samples]).reshape(-1, len(encoder.pooling)),
+                tuple(own[m][1] for own in self.samples),
+            )
+            for m, encoder in self.plan.encoders.items()
         }
-        return {m: block for m, block in blocks.items() if block.present.any()}
+        parts = self.plan.cut is Cut.UTTERANCES
+        spans = np.array(self.spans).reshape(-1, 2)
+        kept: dict[str, Any] = {
+            name: getattr(data, name)[rows] for name in ("ids", "groups", "split", "labels", "scores")
+        }
+        kept |= {"spans": spans, "ids": numbered(kept["ids"])} if parts else {}
+        return replace(
+            data,
+            **kept,
+            seconds=np.ptp(spans, axis=1) if parts else np.array(self._seconds),
+            features={m: block for m, block in blocks.items() if block.present.any()},
+            texts=tuple(self.texts) if any(self.texts) or data.texts is not None else None,
+        )
+
+
+def numbered(names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Give the parts of each recording numbers from 1.
+
+    >>> numbered(np.array(["a", "a", "b"])).tolist()
+    ['a#1', 'a#2', 'b#1']
+    """
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names.tolist():
+        seen[name] += 1
+        numbered.append(f"{name}#{seen[name]}")
+    return np.array(numbered)
 
 
 def _tell(table: OwnTable, left_out: Sequence[tuple[OwnRow, str]], *, rest: int) -> None:
@@ -270,4 +349,15 @@ def _tell(table: OwnTable, left_out: Sequence[tuple[OwnRow, str]], *, rest: int)
         log.warning("%s left out: %d more recordings", table.path.name, len(left_out) - _TOLD)
 
 
-__all__ = ["ABSENT", "CLASSES", "REPEATED", "SCORES", "UNDECODABLE", "OwnOptions", "own_entry"]
+__all__ = [
+    "ABSENT",
+    "CLASSES",
+    "NOTHING",
+    "REPEATED",
+    "SCORES",
+    "TEST_ALONE",
+    "UNDECODABLE",
+    "OwnOptions",
+    "numbered",
+    "own_entry",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from trivalent.core.errors import DataError, TranscriptError
 from trivalent.core.types import LABELS
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
-from trivalent.speech.transcripts import SUFFIXES, read_transcript
+from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("speaker", "video", "split", "transcript")
@@ -39,7 +39,7 @@ class OwnRow:
     media : Path
         Where the recording lies.
     label : str
-        Lower-case.
+        Lower-case, mapped.
     """
 
     line: int
@@ -90,10 +90,9 @@ class OwnTable:
 
         With both columns, samples that share either are one group, named by its first speaker.
         """
-        speakers = np.array([row.speaker or row.name for row in self.rows])
+        speakers, videos = np.array([row.speaker or row.name for row in self.rows]), self.videos
         if "video" not in self.columns:
             return speakers
-        videos = np.array([row.video or row.name for row in self.rows])
         if "speaker" not in self.columns:
             return videos
         (_, ours), (_, theirs) = (
@@ -106,8 +105,13 @@ class OwnTable:
         _, first, inverse = np.unique(member, return_index=True, return_inverse=True)
         return speakers[first][inverse]
 
-    def texts(self) -> list[str] | None:
-        """Words of each sample, empty where none are given; None without such a column.
+    @property
+    def videos(self) -> NDArray[np.str_]:
+        """Video of each sample, else the recording itself, shape (n,)."""
+        return np.array([row.video or row.name for row in self.rows])
+
+    def transcripts(self) -> list[Transcript | None]:
+        """Read what was said in each sample, None where it is not given.
 
         A cell that ends in .srt, .vtt or .txt names a file; any other is the text itself.
 
@@ -116,21 +120,25 @@ class OwnTable:
         DataError
             A transcript cannot be read.
         """
-        if "transcript" not in self.columns:
-            return None
-        return [self._text(row) for row in self.rows]
+        return [self._transcript(row) if row.transcript else None for row in self.rows]
 
-    def _text(self, row: OwnRow) -> str:
-        if not row.transcript.lower().endswith(SUFFIXES):
-            return row.transcript
+    def _transcript(self, row: OwnRow) -> Transcript:
         try:
-            return read_transcript(self.path.parent / row.transcript).text
+            if row.transcript.lower().endswith(SUFFIXES):
+                return read_transcript(self.path.parent / row.transcript)
+            return parse_transcript(row.transcript.encode("utf-8"), name="the cell")
         except TranscriptError as error:
             raise DataError("own.line", error=error, line=row.line, name=self.path.name) from error
 
 
-def read_own_table(path: Path) -> OwnTable:
+def read_own_table(path: Path, label_map: Mapping[str, str] | None = None) -> OwnTable:
     """Read and check the table; the recordings are not looked at.
+
+    Parameters
+    ----------
+    path : Path
+    label_map : mapping of str to str, optional
+        What your labels mean: each, in lower case, to negative, neutral or positive.
 
     Raises
     ------
@@ -139,7 +147,8 @@ def read_own_table(path: Path) -> OwnTable:
         recording twice, a speaker or video in two splits, or a split without samples.
     """
     header, records = _records(path)
-    rows = tuple(_row(path, line, dict(zip(header, cells, strict=True))) for line, cells in records)
+    meant = label_map or {}
+    rows = tuple(_row(path, line, dict(zip(header, cells, strict=True)), meant) for line, cells in records)
     if not rows:
         raise DataError("own.no_rows", name=path.name)
     table = OwnTable(path, header, rows)
@@ -233,18 +242,13 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         )
 
 
-def _row(path: Path, line: int, cells: dict[str, str]) -> OwnRow:
+def _row(path: Path, line: int, cells: dict[str, str], meant: Mapping[str, str]) -> OwnRow:
     if not cells["path"]:
         raise _fault(path, line, "the path of a recording", "an empty cell", "fill it or drop the line")
     label = cells["label"].lower()
+    label = meant.get(label, label)
     if label not in LABELS and not _is_score(label):
-        raise _fault(
-            path,
-            line,
-            f"{', '.join(LABELS)} or a number from -3 to 3",
-            repr(cells["label"]),
-            "correct the label or drop the line",
-        )
+        raise DataError("own.label", name=path.name, line=line, label=cells["label"])
     split = cells.get("split", "").lower()
     if "split" in cells and split not in _SPLIT_NAMES:
         remedy = f"correct it, or {_MAKE}"
@@ -278,8 +282,21 @@ def _check_labels(table: OwnTable) -> None:
                 f"{row.label!r} after {table.rows[0].label!r}",
                 "use one kind throughout",
             )
-    if table.scored and set(table.labels.tolist()) == {0.0, 1.0, 2.0}:
-        raise DataError("own.codes", name=table.path.name)
+    if table.scored and _are_codes([row.label for row in table.rows]):
+        codes = sorted({row.label for row in table.rows})
+        raise DataError("own.codes", name=table.path.name, codes=codes)
+
+
+def _are_codes(labels: Sequence[str]) -> bool:
+    """Tell whether numbers may be classes: whole, written without a point, up to three in a row.
+
+    >>> [_are_codes(labels) for labels in (["0", "1"], ["1", "3", "2"], ["1.0", "2"], ["-1", "1"])]
+    [True, True, False, False]
+    """
+    if not all(label.isdecimal() for label in labels):
+        return False
+    values = [int(label) for label in labels]
+    return max(values) - min(values) <= 2
 
 
 def _check_duplicates(table: OwnTable) -> None:

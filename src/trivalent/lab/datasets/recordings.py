@@ -1,183 +1,202 @@
-"""What is extracted of a labelled recording: by the extractors of an analysis, with its settings.
+"""What is extracted of a labelled recording: the features that an analysis of it would see.
 
-A recording is one sample. As an analysis looks at utterances, which begin and end with speech,
-the voice and the face of a sample are those from its first to its last word; without speech,
-those of the whole recording.
+The utterances are found as in an analysis, and the channels of `trivalent.experts` read them: what a
+network is trained on and what it is given later come from the same code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trivalent.bundle.loading import ExpertSpec, Inputs
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import UsageError
 from trivalent.core.options import AnalyzerOptions
-from trivalent.core.types import FeatureTable, Status
-from trivalent.experts.audio import MIN_VOICED_S, voiced_seconds
-from trivalent.experts.face import frames_within
-from trivalent.features.extractor import Material, Need
-from trivalent.features.face import FACE, LONGEST_SIDE_PX, FaceOptions
-from trivalent.features.pooling import columns_of, pool
-from trivalent.features.registry import extractor
-from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
+from trivalent.core.types import FeatureTable, Modality, Utterance
+from trivalent.experts.channel import Spoken
+from trivalent.experts.channels import CHANNELS
+from trivalent.experts.encoder import Encoder
 from trivalent.media.recording import Recording, open_recording
 from trivalent.speech.activity import find_speech
-from trivalent.speech.recognizer import SIZES, Recognizer
+from trivalent.speech.recognizer import SIZES, Recognizer, Speech, wordless
+from trivalent.speech.transcripts import Transcript
+from trivalent.speech.utterances import windows
 
-VERSION = 1  # raise it when what is stored changes while the extractors' versions do not
-WORDS = "words"
-WORD_COLUMNS = ("end_s", "words", "probability")
+VERSION = 2  # raise it when what is stored changes while the extractors' versions do not
 
 
-@dataclass(frozen=True)
+class Cut(StrEnum):
+    """What a sample is."""
+
+    WHOLE = "whole"  # a recording, from its first to its last utterance
+    UTTERANCES = "utterances"  # an utterance, with the label of its recording
+
+
+@dataclass(frozen=True, eq=False)
 class Extraction:
-    """An extractor with all that its result depends on, besides the recording.
+    """A modality's encoder with all else that its features depend on, besides the recording.
 
     Attributes
     ----------
-    extractor : str
-        Its name, or `words`.
-    version : str
-    options : mapping
-        As JSON; `columns` are those that are computed, else all.
-    given : optional
-        The same options as the extractor takes them.
+    modality : Modality
+    encoder : EncoderSpec
+    cut : Cut
+    whisper : str
+        Size that writes down what is said; empty where nobody listens.
+    transcript : Transcript, optional
+        What was said; Whisper is then not asked.
+    glove_file : Path, optional
+        Vectors of the user's, whose sha256 the encoder names.
     """
 
-    extractor: str
-    version: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    given: Any = None
+    modality: Modality
+    encoder: EncoderSpec
+    cut: Cut = Cut.WHOLE
+    whisper: str = ""
+    transcript: Transcript | None = None
+    glove_file: Path | None = None
 
     def key(self, sha256: str) -> str:
-        """Address of the result for a recording, 64 hexadecimal digits.
-
-        >>> one, other = Extraction("x", "1", {"b": 2, "a": 1}), Extraction("x", "1", {"a": 1, "b": 2})
-        >>> one.key("0") == other.key("0"), one.key("0") == one.key("1")
-        (True, False)
-        """
-        content = [VERSION, sha256, self.extractor, self.version, dict(self.options)]
+        """Address of the result for a recording, 64 hexadecimal digits."""
+        spec, given = self.encoder, self.transcript
+        said = self.whisper if given is None else [asdict(cue) for cue in given.cues]
+        content = [
+            VERSION,
+            sha256,
+            self.modality,
+            [spec.extractor, spec.version, list(spec.pooling), dict(spec.options)],
+            self.cut,
+            said,
+        ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def voice(columns: Sequence[str] | None = None) -> Extraction:
-    """COVAREP columns from the first to the last word; all 74 by default."""
-    return _columns("covarep", columns)
+@dataclass(frozen=True, eq=False)
+class FeaturePlan:
+    """What is extracted of every recording.
 
-
-def face(rate_hz: float = FaceOptions.face_rate_hz) -> Extraction:
-    """Blendshapes, pose, gaze and emotions of the largest face, `rate_hz` times a second."""
-    options = {"rate_hz": rate_hz, "max_side": LONGEST_SIDE_PX}
-    return Extraction(FACE.name, FACE.version, options, FaceOptions(face_rate_hz=rate_hz))
-
-
-def needed(spec: ExpertSpec) -> Extraction:
-    """Return what `pooled` needs: of the face all columns, which other experts then share."""
-    return (
-        face() if spec.extractor == FACE.name else _columns(spec.extractor, columns_of(pooled_names(spec)))
-    )
-
-
-def _columns(name: str, columns: Sequence[str] | None) -> Extraction:
-    found = extractor(name)
-    return Extraction(name, found.version, {"columns": list(columns or found.columns)})
-
-
-def words(model: str = AnalyzerOptions.whisper) -> Extraction:
-    """Words as a Whisper model hears them, a row for each utterance.
+    Attributes
+    ----------
+    encoders : mapping of Modality to EncoderSpec
+    whisper : str
+        Size that writes down what is said where no transcript is given; empty: nothing is.
+    cut : Cut
+    glove_file : Path, optional
+        Vectors that an encoder names; else those that $TRIVALENT_GLOVE names.
 
     Raises
     ------
     UsageError
-        There is no such model.
+        There is no such Whisper size.
     """
-    if model not in SIZES:
-        raise UsageError("whisper.size", sizes=list(SIZES), name=model)
-    return Extraction(WORDS, "1", {"model": model})
+
+    encoders: Mapping[Modality, EncoderSpec] = field(default_factory=dict)
+    whisper: str = AnalyzerOptions.whisper
+    cut: Cut = Cut.WHOLE
+    glove_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.whisper and self.whisper not in SIZES:
+            raise UsageError("whisper.size", sizes=list(SIZES), name=self.whisper)
+
+    def extractions(self, transcript: Transcript | None = None) -> dict[Modality, Extraction]:
+        """Return what is extracted of a recording with such a transcript."""
+        return {
+            m: Extraction(m, encoder, self.cut, self.whisper, transcript, self.glove_file)
+            for m, encoder in self.encoders.items()
+        }
 
 
 class LazyRecording:
-    """A recording that is opened when it is first needed."""
+    """A recording that is opened when it is first needed, and listened to once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._speech: dict[tuple[Transcript | None, str], Speech] = {}
 
     @cached_property
     def recording(self) -> Recording:
         """The recording, its sound decoded."""
         return open_recording(self.path)
 
-    @cached_property
-    def extent(self) -> tuple[float, float]:
-        """Start of the first and end of the last word, or of the whole recording, in seconds."""
-        audio = self.recording.audio
-        spans = [] if audio is None else find_speech(audio)
-        return (spans[0][0], spans[-1][1]) if spans else (0.0, self.recording.duration_s)
-
     def extract(self, extraction: Extraction) -> FeatureTable:
-        """Compute a table; `meta` gets `recording_s` and `extent_s`.
+        """Compute the features of a modality, a row for each sample; a row of NaN lacks it.
+
+        `meta` gets `recording_s`, and a list with one entry for each row: `end_s`, `texts`, and
+        `reasons` why the modality is absent, empty where it is not.
 
         Raises
         ------
         InputError, FeatureError
-            The recording cannot be decoded, or the extractor fails on it.
+            The recording cannot be decoded, the transcript lies outside it, or the extractor fails.
         """
-        compute = _words if extraction.extractor == WORDS else _computed
-        table = compute(self, extraction)
-        facts = {"recording_s": self.recording.duration_s, "extent_s": list(map(float, self.extent))}
-        return replace(table, meta={**table.meta, **facts})
-
-
-def _absent(extraction: Extraction, columns: Sequence[str], reason: str) -> FeatureTable:
-    return FeatureTable.absent(extraction.extractor, extraction.version, columns=columns, reason=reason)
-
-
-def _computed(source: LazyRecording, extraction: Extraction) -> FeatureTable:
-    """Let an extractor work on the speech and on all pictures of a recording."""
-    wanted, recording = extractor(extraction.extractor), source.recording
-    columns = extraction.options.get("columns", wanted.columns)
-    if Need.SOUND in wanted.needs and recording.audio is None:
-        return _absent(extraction, columns, "the recording has no audio track")
-    if Need.PICTURES in wanted.needs and recording.kind != "video":
-        return _absent(extraction, columns, "the recording has no video track")
-    material = Material(pictures=recording.frames, path=source.path)
-    if recording.audio is not None:
-        material = replace(material, sound=partial(recording.audio.read, *source.extent))
-    table = wanted.extract(material, extraction.given, columns=columns)
-    start_s = source.extent[0] if Need.SOUND in wanted.needs else 0.0
-    return replace(table, times=table.times + start_s)
-
-
-def _words(source: LazyRecording, extraction: Extraction) -> FeatureTable:
-    recording = source.recording
-    if recording.audio is None:
-        return _absent(extraction, WORD_COLUMNS, "the recording has no audio track")
-    speech = _recognizer(extraction.options["model"]).recognize(
-        recording.audio, duration_s=recording.duration_s
-    )
-    meta = {"language": speech.language, "texts": [u.text for u in speech.utterances if u.text.strip()]}
-    spoken = [u for u in speech.utterances if u.text.strip()]
-    if not spoken:
-        return replace(_absent(extraction, WORD_COLUMNS, "no words"), meta=meta)
-    values = [
-        (
-            u.end_s,
-            len(u.words),
-            np.mean([np.nan if w.probability is None else w.probability for w in u.words]),
+        speech = self._cut(extraction)
+        view = CHANNELS[extraction.modality].read(
+            Encoder(extraction.encoder, glove_file=extraction.glove_file),
+            Spoken(self.recording, speech),
+            options=AnalyzerOptions(threads=1),
+            begin=lambda: _quiet,
         )
-        for u in spoken
-    ]
-    times = np.array([u.start_s for u in spoken])
-    return FeatureTable(WORDS, extraction.version, WORD_COLUMNS, times, np.array(values, float), meta=meta)
+        spec, utterances = extraction.encoder, speech.utterances
+        values = np.full((len(utterances), len(spec.pooling)), np.nan)
+        for i, reading in enumerate(view.readings):
+            if reading.features is not None:
+                values[i] = reading.features
+        meta: dict[str, Any] = {
+            "recording_s": self.recording.duration_s,
+            "end_s": [float(u.end_s) for u in utterances],
+            "texts": [u.text for u in utterances],
+            "reasons": [str(r.reason or "") if r.features is None else "" for r in view.readings],
+        }
+        times = np.array([u.start_s for u in utterances], np.float64)
+        return FeatureTable(spec.extractor, spec.version, spec.pooling, times, values, meta=meta)
+
+    def _cut(self, extraction: Extraction) -> Speech:
+        key = (extraction.transcript, extraction.whisper)
+        if key not in self._speech:
+            self._speech[key] = self._listen(*key)
+        speech = self._speech[key]
+        return whole(speech) if extraction.cut is Cut.WHOLE else speech
+
+    def _listen(self, transcript: Transcript | None, whisper: str) -> Speech:
+        recording = self.recording
+        if transcript is None and not whisper:
+            spans = [] if recording.audio is None else find_speech(recording.audio)
+            length = recording.duration_s
+            utterances = wordless(spans, length) if spans else windows(length)
+            return Speech(utterances, None, spans=tuple(spans))
+        return _recognizer(whisper or AnalyzerOptions.whisper).recognize(
+            recording.audio, duration_s=recording.duration_s, transcript=transcript
+        )
+
+
+def whole(speech: Speech) -> Speech:
+    """Join all utterances to one, from the first to the last.
+
+    >>> parts = (Utterance(0, 1.0, 2.0, "Well"), Utterance(1, 3.0, 4.0, "done."))
+    >>> whole(Speech(parts, "en")).utterances
+    (Utterance(index=0, start_s=1.0, end_s=4.0, text='Well done.', words=(), spoken=True),)
+    """
+    parts = speech.utterances
+    if len(parts) < 2:
+        return speech
+    joined = Utterance(
+        0,
+        parts[0].start_s,
+        parts[-1].end_s,
+        " ".join(part.text for part in parts if part.text),
+        tuple(word for part in parts for word in part.words),
+        any(part.spoken for part in parts),
+    )
+    return replace(speech, utterances=(joined,))
 
 
 @lru_cache(maxsize=1)
@@ -185,34 +204,8 @@ def _recognizer(model: str) -> Recognizer:
     return Recognizer(model, threads=1)
 
 
-def spoken_text(table: FeatureTable) -> str:
-    """Join the words of a table of `words`; empty where an analysis would not score them."""
-    return " ".join(table.meta["texts"]) if table.meta.get("language") == "en" else ""
+def _quiet(done: float) -> None:
+    """Tell nobody: the bar counts recordings."""
 
 
-def pooled_names(spec: ExpertSpec) -> tuple[str, ...]:
-    """Statistics that stand for an expert's modality: its own, or `VOICE_POOLING` if it takes frames.
-
-    Empty for text.
-    """
-    return VOICE_POOLING if spec.inputs is Inputs.FRAMES else spec.pooling
-
-
-def pooled(table: FeatureTable, spec: ExpertSpec) -> NDArray[np.float64]:
-    """Pool a table of `voice` or `face` to `pooled_names(spec)`, shape (statistics,).
-
-    All NaN where an analysis would have no opinion: nothing there, hardly any voice, or too many
-    statistics without a value.
-    """
-    names = pooled_names(spec)
-    nothing = np.full(len(names), np.nan)
-    if table.status is not Status.OK:
-        return nothing
-    if Need.PICTURES in extractor(table.extractor).needs:
-        table, _ = frames_within(table, *table.meta["extent_s"], rate_hz=table.meta["rate_hz"])
-    elif voiced_seconds(table) < MIN_VOICED_S:
-        return nothing
-    if not len(table):
-        return nothing
-    row = pool(table, names)
-    return nothing if (~np.isfinite(row)).mean() > spec.max_missing else row
+__all__ = ["Cut", "Extraction", "FeaturePlan", "LazyRecording", "whole"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trivalent.core.errors import UsageError
 from trivalent.lab.datasets import (
@@ -19,6 +20,9 @@ from trivalent.lab.datasets import (
 )
 from trivalent.lab.datasets.entry import Entry
 
+if TYPE_CHECKING:
+    from trivalent.lab.datasets.own import OwnOptions
+
 _MODULES = (
     mosei,
     mosei_922,
@@ -34,14 +38,14 @@ _MODULES = (
 DATASETS: dict[str, Entry] = {entry.name: entry for module in _MODULES for entry in module.ENTRIES}
 
 
-def find_dataset(name: str, *, workers: int = 1) -> Entry:
+def find_dataset(name: str, *, own: OwnOptions | None = None) -> Entry:
     """Look a data set up; the path of your own CSV or of an MMSA pickle (`.pkl`) is one, too.
 
     Parameters
     ----------
     name : str
-    workers : int
-        Processes that extract the features of your own recordings.
+    own : OwnOptions, optional
+        For your own CSV.
 
     Raises
     ------
@@ -53,9 +57,9 @@ def find_dataset(name: str, *, workers: int = 1) -> Entry:
     if name.endswith(".pkl"):
         return mmsa_dataset.entry_of_pickle(Path(name))
     if name.lower().endswith(".csv"):
-        from trivalent.lab.datasets.own import OwnOptions, own_entry  # loads the extractors' modules
+        from trivalent.lab.datasets.own import own_entry  # loads the extractors' modules
 
-        return own_entry(Path(name), OwnOptions(workers=workers))
+        return own_entry(Path(name), own)
     if name not in DATASETS:
         raise UsageError("dataset.unknown", datasets=list(DATASETS), name=name)
     return DATASETS[name]

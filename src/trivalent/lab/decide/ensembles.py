@@ -1,25 +1,21 @@
-"""Several classifiers to one: votes, weighted votes, seeds, stacking.
+"""Several classifiers to one: votes, with equal, given or searched weights.
 
 A stack is an array of shape (members, n, 3): the probabilities that each member gives to each item.
-Whatever is *fitted* here (weights, the stacking model) takes validation items.
+Weights are searched on validation items.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import Any
 
 import numpy as np
 
-from trivalent.bundle.fusion import softmax
-from trivalent.core.errors import DataError, MissingExtraError, UsageError
+from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.measure.metrics import macro_f1
 
-_FLOOR = 1e-6  # of probabilities in logarithms: no member may be so sure that others cannot answer
 _MOST_WEIGHTS = 200_000
 
 
@@ -137,187 +133,6 @@ def search_weights(
     return FoundWeights(best, float(score), float(baseline))
 
 
-@dataclass(frozen=True, eq=False)
-class SeedEnsemble:
-    """Runs of one recipe with different seeds, as one classifier.
-
-    Attributes
-    ----------
-    probabilities : array, shape (n, 3)
-        Their mean.
-    disagreement : array, shape (n,)
-        Entropy of the mean minus mean entropy, in bits: what the seeds disagree about, 0 where all
-        runs say the same (mutual information; Houlsby et al. 2011).
-    agreement : array, shape (n,)
-        Share of runs whose argmax is that of the mean.
-    """
-
-    probabilities: FloatArray
-    disagreement: FloatArray
-    agreement: FloatArray
-
-
-def seed_ensemble(stack: FloatArray) -> SeedEnsemble:
-    """Average runs with different seeds (deep ensemble; Lakshminarayanan et al., NeurIPS 2017).
-
-    Parameters
-    ----------
-    stack : array, shape (seeds, n, 3)
-
-    Raises
-    ------
-    DataError
-        The stack has another shape.
-    """
-    stack = _stack(stack)
-    mean = stack.mean(0)
-    disagreement = np.maximum(0.0, _entropy(mean) - _entropy(stack).mean(0))
-    return SeedEnsemble(mean, disagreement, (stack.argmax(2) == mean.argmax(1)).mean(0))
-
-
-@dataclass(frozen=True, eq=False)
-class Stacking:
-    """A fitted stacking model.
-
-    Attributes
-    ----------
-    coefficients : array, shape (3, members * 3)
-        Of the members' log-probabilities, member by member.
-    intercept : array, shape (3,)
-        Minus infinity for a class without a fitted item.
-    out_of_fold : array, shape (n, 3)
-        Cross-fitted probabilities of the validation items: judge and calibrate with these, since the
-        model has seen the items that it was fitted on.
-    folds : int array, shape (n,)
-        Fold of each validation item.
-    """
-
-    coefficients: FloatArray
-    intercept: FloatArray
-    out_of_fold: FloatArray
-    folds: IntArray
-
-    def predict(self, stack: FloatArray) -> FloatArray:
-        """Probabilities of new items, shape (n, 3).
-
-        Raises
-        ------
-        DataError
-            The stack has another shape or number of members.
-        """
-        features = _log_features(_stack(stack))
-        if features.shape[1] != self.coefficients.shape[1]:
-            members = self.coefficients.shape[1] // len(self.intercept)
-            raise DataError("decision.ensemble_members", members=members, count=len(stack))
-        return softmax(features @ self.coefficients.T + self.intercept)
-
-
-def fit_stacking(
-    stack: FloatArray,
-    labels: IntArray,
-    *,
-    groups: Sequence[str] | None = None,
-    folds: int = 5,
-    strength: float = 1.0,
-    balanced: bool = False,
-    seed: int = 0,
-) -> Stacking:
-    """Fit multinomial logistic regression on validation log-probabilities (Wolpert 1992).
-
-    The final model is fitted on all items; `out_of_fold` comes from models that did not see the item
-    nor, with `groups`, its video or speaker.
-
-    Parameters
-    ----------
-    stack : array, shape (members, n, 3)
-        Of *validation* items: on training items the members look better than they are.
-    labels : int array, shape (n,)
-    groups : sequence of str, length n, optional
-        Kept whole in a fold.
-    folds : int
-        2 or more; stratified by label.
-    strength : float
-        Inverse of the L2 penalty, as scikit-learn's `C`.
-    balanced : bool
-        Weight classes by 1 / count.
-    seed : int
-        Of the folds.
-
-    Raises
-    ------
-    DataError
-        The stack does not fit the labels, there is one class only, or fewer items or groups than folds.
-    UsageError
-        `folds` is below 2 or `strength` is not positive.
-    MissingExtraError
-        scikit-learn is not installed.
-    """
-    stack, labels = _stack(stack), np.asarray(labels)
-    _fits(stack, labels)
-    if folds < 2 or not strength > 0:
-        raise UsageError("decision.ensemble_folds", folds=folds, strength=strength)
-    if len(np.unique(labels)) < 2:
-        raise DataError("decision.ensemble_one_class", labels=labels[0])
-    which = _folds(labels, groups, folds, seed)
-    features = _log_features(stack)
-    held_out = np.empty((len(labels), stack.shape[2]))
-    for fold in range(folds):
-        seen, new = which != fold, which == fold
-        if len(np.unique(labels[seen])) < 2:
-            raise DataError("decision.ensemble_class_folds")
-        w, b = _regression(features[seen], labels[seen], stack.shape[2], strength, balanced)
-        held_out[new] = softmax(features[new] @ w.T + b)
-    w, b = _regression(features, labels, stack.shape[2], strength, balanced)
-    return Stacking(w, b, held_out, which)
-
-
-def _regression(
-    features: FloatArray, labels: IntArray, classes: int, strength: float, balanced: bool
-) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (classes, d) and intercept (classes,), also where a class has no item."""
-    model = _sklearn("linear_model").LogisticRegression(
-        C=strength, class_weight="balanced" if balanced else None, max_iter=2000
-    )
-    model.fit(features, labels)
-    w, b = np.zeros((classes, features.shape[1])), np.full(classes, -np.inf)
-    if len(model.classes_) == 2:
-        # Two classes: one row, the log-odds of the second.
-        w[model.classes_[1]], b[model.classes_] = model.coef_[0], [0.0, model.intercept_[0]]
-    else:
-        w[model.classes_], b[model.classes_] = model.coef_, model.intercept_
-    return w, b
-
-
-def _folds(labels: IntArray, groups: Sequence[str] | None, folds: int, seed: int) -> IntArray:
-    selection = _sklearn("model_selection")
-    keys = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    if len(keys) != len(labels):
-        raise DataError("decision.ensemble_groups", count=len(labels), count2=len(keys))
-    if len(np.unique(keys)) < folds:
-        raise DataError("decision.ensemble_few_items", folds=folds, count=len(np.unique(keys)))
-    kind = selection.StratifiedKFold if groups is None else selection.StratifiedGroupKFold
-    if groups is None and np.unique(labels, return_counts=True)[1].max() < folds:
-        kind = selection.KFold  # too few of every class to stratify
-    which = np.empty(len(labels), np.int64)
-    splitter = kind(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # Some folds lack a class then, which the fit allows for.
-        warnings.filterwarnings("ignore", message="The least populated class")
-        splits = list(splitter.split(labels, labels, None if groups is None else keys))
-    for fold, (_, held_out) in enumerate(splits):
-        which[held_out] = fold
-    return which
-
-
-def _sklearn(module: str) -> Any:
-    try:
-        import sklearn.linear_model
-        import sklearn.model_selection
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "train") from error
-    return getattr(sklearn, module)
-
-
 def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
     """Yield all ways to write `total` as an ordered sum of `parts` counts."""
     if parts == 1:
@@ -345,12 +160,3 @@ def _weights(weights: Sequence[float] | FloatArray | None, members: int) -> Floa
     if w.shape != (members,) or not (w >= 0).all() or not 0 < w.sum() < np.inf:
         raise UsageError("decision.ensemble_weights", members=members, weights=w.tolist())
     return w / w.sum()
-
-
-def _log_features(stack: FloatArray) -> FloatArray:
-    """Log-probabilities side by side, shape (n, members * classes)."""
-    return np.log(np.clip(stack, _FLOOR, 1)).transpose(1, 0, 2).reshape(stack.shape[1], -1)
-
-
-def _entropy(p: FloatArray) -> FloatArray:
-    return -(p * np.log2(np.clip(p, 1e-12, 1))).sum(-1)

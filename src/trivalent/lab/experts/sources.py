@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import RecipeError
-from trivalent.core.types import FeatureTable, Sentiment
+from trivalent.core.types import FeatureTable, Modality, Sentiment
 from trivalent.features.pooling import parse_name, pool
+from trivalent.lab.datasets.face_points import read_pictures
 from trivalent.lab.datasets.faces import extract_faces
 from trivalent.lab.datasets.ravdess import (
     CARD,
@@ -24,6 +25,7 @@ from trivalent.lab.datasets.ravdess import (
     parse_take,
 )
 from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
+from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.splits import split_by_group
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
 
@@ -90,18 +92,52 @@ def load_tabular(
 def _voices(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
     kinds = (Variant.CLEAN, *map(Variant, variants))
     data = extract_ravdess(root, names=pooling, cache=cache_folder() / "features", variants=kinds)
-    test = np.zeros(len(data), bool)
-    test[official_split(data).test] = True
-    fold_of = {f"ravdess/{actor:02d}": i for i, fold in enumerate(actor_folds()) for actor in fold}
-    return data, np.array([fold_of.get(group, -1) for group in data.groups.tolist()]), test
+    return data, *_actors(data)
 
 
 def _pictures(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
-    data = _pooled_pictures(extract_faces(root, cache=cache_folder() / "features"), pooling)
+    return _split_pictures(extract_faces(root, cache=cache_folder() / "features"), pooling, hold_out)
+
+
+def _picture_units(
+    pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool
+) -> Pooled:
+    return _split_pictures(read_pictures(root).units(), pooling, hold_out)
+
+
+def _split_pictures(data: TabularData, pooling: Sequence[str], hold_out: bool) -> Pooled:
+    data = _pooled_pictures(data, pooling)
     data = data.take(data.labels != NO_LABEL)
     test = np.zeros(len(data), bool)
     test[split_by_group(data.groups, sources=data.sources).test] = hold_out
     return data, np.where(test, -1, _hashed_folds(data, ~test)), test
+
+
+def _units(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
+    """Read means of OpenFace's columns over RAVDESS takes."""
+    takes = find_dataset("ravdess").read(root, features=False)
+    units = takes.features[Modality.FACE]
+    means = {f"{column}.mean": i for i, column in enumerate(units.columns)}
+    wrong = [name for name in pooling if name not in means]
+    if wrong:
+        raise RecipeError("training.unit_means", wrong=wrong[0])
+    data = TabularData(
+        values=units.values[:, [means[name] for name in pooling]].astype(np.float32),
+        columns=tuple(pooling),
+        labels=takes.labels,
+        groups=takes.groups,
+        sources=np.full(len(takes), "ravdess"),
+        ids=takes.ids,
+    )
+    return data, *_actors(data)
+
+
+def _actors(data: TabularData) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the fold of each RAVDESS take, -1 of the test actors, and whether it is of these."""
+    test = np.zeros(len(data), bool)
+    test[official_split(data).test] = True
+    fold_of = {f"ravdess/{actor:02d}": i for i, fold in enumerate(actor_folds()) for actor in fold}
+    return np.array([fold_of.get(group, -1) for group in data.groups.tolist()]), test
 
 
 def _pooled_pictures(data: TabularData, pooling: Sequence[str]) -> TabularData:
@@ -132,6 +168,12 @@ def _hashed_folds(data: TabularData, rows: NDArray[np.bool_], count: int = 5) ->
     return folds
 
 
+_PICTURES_CARD = {
+    "data": "face pictures of public figures and of studio volunteers, labelled by expression",
+    "licence": "weights trained on pictures for research use",
+    "limits": "still pictures, posed or newsworthy expressions; an expression is not a feeling; "
+    "disgust and fear are rare and poorly labelled",
+}
 SOURCES: Mapping[str, TrainingSource] = {
     "ravdess": TrainingSource(
         "covarep",
@@ -141,14 +183,19 @@ SOURCES: Mapping[str, TrainingSource] = {
         emotion_of=lambda name: parse_take(name.split("#")[0]).emotion,
         takes=load_takes,
     ),
-    "faces": TrainingSource(
-        "face",
+    "ravdess_units": TrainingSource(
+        "openface",
         {
-            "data": "face pictures of public figures and of studio volunteers, labelled by expression",
-            "licence": "weights trained on pictures for research use",
-            "limits": "still pictures, posed or newsworthy expressions; an expression is not a feeling; "
-            "disgust and fear are rare and poorly labelled",
+            "data": "OpenFace 2 action units of RAVDESS speech, actors 01-16 (means over takes)",
+            "licence": "weights trained on CC BY-NC-SA 4.0 data and on OpenFace's output: non-commercial "
+            "research; reading a face takes the user's own OpenFace model files",
+            "limits": "acted speech, two fixed sentences, North Americans in a studio, frontal; small or "
+            "turned faces are not measured reliably",
         },
-        _pictures,
+        _units,
+        emotions=SENTIMENTS,
+        emotion_of=lambda name: parse_take(name).emotion,
     ),
+    "faces": TrainingSource("face", _PICTURES_CARD, _pictures),
+    "face_units": TrainingSource("openface", _PICTURES_CARD, _picture_units),  # our own action units
 }

@@ -63,7 +63,7 @@ class TrainingProgress:
 
     def validated(self, metrics: Mapping[str, float]) -> None:
         """Report a validation, means over members."""
-        rounded = {k: round(v, 4) for k, v in metrics.items()}
         if self.bar and self.task is not None:
-            self.bar.update(self.task, description=f"training, validation {rounded['score']:.4f}")
-        log.log(logging.INFO if self.loud and not self.bar else logging.DEBUG, "validation %s", rounded)
+            self.bar.update(self.task, description=f"training, validation {metrics['score']:.4f}")
+        told = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        log.log(logging.INFO if self.loud and not self.bar else logging.DEBUG, "validation: %s", told)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets.entry import Entry
+from trivalent.lab.datasets.own import OwnOptions
+from trivalent.lab.datasets.own_features import OwnFeatures
+from trivalent.lab.datasets.own_training import check_classes, usable_modalities
+from trivalent.lab.datasets.recordings import FeaturePlan
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.decide.answering import AnsweringConfig
@@ -25,7 +31,12 @@ from trivalent.lab.problems.cleaning import CleaningConfig
 from trivalent.lab.problems.resampling import check_resampling
 from trivalent.lab.recipes import build
 
+log = logging.getLogger(__name__)
 KIND = "fusion"
+_OF_A_MEMBER = (
+    *("network", "network_options", "loss", "loss_options", "resampling", "resampling_options"),
+    *("modality_dropout", "mixup", "training"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,10 +50,13 @@ class FusionRecipe:
     name : str
     data : str
         A data set of `trivalent data list`, or the path of your own .csv or .pkl.
+    features, label_map : mapping
+        Of your own .csv alone: see `OwnFeatures`; what your labels mean, each to negative, neutral or
+        positive.
     protocol : str
         The data set's first one if empty.
     modalities : tuple of str
-        Those with features if empty.
+        Those with features if empty. Of your own .csv those that recordings have.
     cleaning : mapping
         See `CleaningConfig`.
     network, loss : str
@@ -53,6 +67,11 @@ class FusionRecipe:
         See `System`.
     training : mapping
         See `TrainingConfig`; what is left out is as in `PAPER_TRAINING`.
+    members : tuple of mapping
+        Systems that vote (probabilities are averaged by weight): what each has another than the recipe, of
+        network, loss, resampling, modality_dropout, mixup and training, with their options.
+    vote : tuple of float
+        Their weights; searched on validation if empty.
     seeds : tuple of int
         Their logits are averaged in the bundle.
     calibration, decision : str
@@ -68,6 +87,8 @@ class FusionRecipe:
     name: str
     data: str
     kind: str = KIND
+    features: Mapping[str, Any] = field(default_factory=dict)
+    label_map: Mapping[str, Any] = field(default_factory=dict)
     protocol: str = ""
     modalities: tuple[str, ...] = ()
     cleaning: Mapping[str, Any] = field(default_factory=dict)
@@ -80,6 +101,8 @@ class FusionRecipe:
     modality_dropout: float = 0.0
     mixup: float = 0.0
     training: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[Mapping[str, Any], ...] = ()
+    vote: tuple[float, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     calibration: str = "temperature"
     decision: str = "argmax"
@@ -99,9 +122,17 @@ class FusionRecipe:
             check_known(f"option of the network {self.network}", key, network_options(self.network))
         for key in self.loss_options:
             check_known(f"option of the loss {self.loss}", key, loss_options(self.loss))
+        for key, given in (("features", self.features), ("label_map", self.label_map)):
+            if given and not self.own:
+                raise RecipeError("recipe.own_alone", key=key, data=self.data)
         distinct = len(set(self.seeds)) == len(self.seeds) > 0
         if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in self.seeds):
             raise RecipeError("recipe.seeds", name=self.name, seeds=list(self.seeds))
+
+    @property
+    def own(self) -> bool:
+        """Whether the data are a table of your own recordings."""
+        return self.data.lower().endswith(".csv")
 
     @property
     def answering(self) -> AnsweringConfig:
@@ -131,9 +162,42 @@ class FusionRecipe:
             self.training_config(),
         )
 
+    def features_config(self) -> OwnFeatures:
+        """Return what is extracted of your own recordings."""
+        return build(OwnFeatures, self.features, where=f"features of {self.name}")
+
+    @cached_property
+    def plan(self) -> FeaturePlan:
+        """What is extracted, with the encoders that the bundle will name; nothing of other data sets."""
+        chosen = tuple(map(Modality, self.modalities)) or tuple(Modality)
+        return self.features_config().plan(chosen) if self.own else FeaturePlan(whisper="")
+
+    def systems(self) -> tuple[System, ...]:
+        """Return the members of the vote, or the one system that is trained.
+
+        Raises
+        ------
+        RecipeError
+            A member has a key that is none of a system, or weights do not fit.
+        """
+        for member in self.members:
+            for key in member:
+                check_known("key of a member", key, _OF_A_MEMBER)
+        fits = all(isinstance(w, int | float) and w >= 0 for w in self.vote) and sum(self.vote) > 0
+        if len(self.members) == 1 or (self.vote and not (fits and len(self.vote) == len(self.members))):
+            count, given = len(self.members), ", ".join(map(str, self.vote)) or "none"
+            raise RecipeError("recipe.vote", name=self.name, count=count, given=given)
+        parts = [replace(self, members=(), vote=(), **member) for member in self.members] or [self]
+        return tuple(part.system() for part in parts)
+
     def entry(self) -> Entry:
         """Return the data set."""
-        return find_dataset(self.data)
+        if not self.own:
+            return find_dataset(self.data)
+        workers = self.features_config().workers
+        return find_dataset(
+            self.data, own=OwnOptions(label_map=self.label_map, plan=self.plan, workers=workers)
+        )
 
     def problem(self, root: Path | None = None) -> Problem:
         """Read the data and split, clean and guard them.
@@ -146,14 +210,24 @@ class FusionRecipe:
         Raises
         ------
         DataError
-            The data are absent or not as known, or synthetic without `allow_synthetic`.
+            The data are absent or not as known, or synthetic without `allow_synthetic`; your own have
+            one class, or no modality that can be trained on.
         """
-        own_file = self.data.lower().endswith((".csv", ".pkl"))
-        data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
+        own_file = self.own or self.data.lower().endswith(".pkl")
+        entry, protocol = self.entry(), self.protocol or None
+        if self.own:  # before features are extracted, which may take hours
+            check_classes(entry.read(Path(), protocol, features=False))
+        data = entry.read(Path() if own_file else data_root(root), protocol)
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
-        chosen = tuple(map(Modality, self.modalities)) or None
-        return make_problem(data, modalities=chosen, cleaning=self.cleaning_config())
+        chosen = tuple(map(Modality, self.modalities))
+        if self.own:
+            for label in check_classes(data):
+                log.warning(
+                    "%s: no training sample is %s: hardly ever will the model say so", data.name, label
+                )
+            chosen = usable_modalities(data, chosen)
+        return make_problem(data, modalities=chosen or None, cleaning=self.cleaning_config())
 
 
 def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
@@ -167,5 +241,6 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     trivalent.core.errors.RecipeError: expected a key of FusionRecipe in demo, got 'lss'; ...
     """
     recipe = build(FusionRecipe, data, where=where)
-    recipe.answering, recipe.cleaning_config(), recipe.system()  # so that they are checked
+    # so that they are checked
+    recipe.answering, recipe.cleaning_config(), recipe.systems(), recipe.features_config()
     return recipe

@@ -106,7 +106,8 @@ def render_card(bundle: Bundle[Network]) -> str:
         "",
         "## Figures",
         "Epoch, calibration, decision rule and abstention were chosen on validation; test was scored once.",
-        "Intervals are 95 %: of the mean over seeds (t), of the bundle over videos or speakers.",
+        "Intervals are 95 %: of the mean over seeds (t, cut at the limits of the figure; none where it "
+        "would reach from one to the other), of the bundle over videos or speakers.",
         "",
         *_table(metrics),
         "",

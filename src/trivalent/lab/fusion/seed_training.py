@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
+from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 from trivalent.lab.problems.resampling import Resampled, check_resampling, resample
@@ -108,6 +109,10 @@ class Trained:
             found = self.members(features, present, shared=True)
         return found.double().numpy()
 
+    def networks(self) -> list[FusionNetwork]:
+        """One network for each seed, without dropout."""
+        return [cast(FusionNetwork, network).eval() for network in self.members.split()]
+
     def probabilities_of_each(self, parts: Sequence[Part]) -> NDArray[np.float64]:
         """Let each seed predict a part of its own, all of them equally long, shape (seeds, n, classes)."""
         inputs = [_tensors(part) for part in parts]
@@ -145,7 +150,7 @@ def train_system(
     RecipeError, UsageError
         An unknown network, loss, resampler or option, or rows together with a resampler.
     """
-    counts = problem.counts()
+    counts = np.maximum(problem.counts(), 1)  # the weight of a class without samples weighs nothing
     criterion = build_loss(system.loss, counts=counts, **system.loss_options)
     if rows is not None and system.resampling != "unchanged":
         raise UsageError("training.systems_rows", resampling=system.resampling)
@@ -164,9 +169,12 @@ def train_system(
         rows=drawn if rows is None else rows,
         modality_dropout=system.modality_dropout,
         mixup=system.mixup,
+        device=system.training.device,
     )
     fitted = fit(members, task, config=system.training)
-    return Trained(system, tuple(seeds), fitted.network, [member.history for member in fitted.members])
+    # What follows, small beside the training, and the export are done where the data lie.
+    trained = fitted.network.to("cpu")
+    return Trained(system, tuple(seeds), trained, [member.history for member in fitted.members])
 
 
 def _training_data(

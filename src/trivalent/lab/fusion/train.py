@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.bundle.decision import Answers
+from trivalent.bundle.decision import Answers, DecisionKind
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
 from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.bundles import write_bundle
-from trivalent.lab.decide.answering import Answering, choose_answering
+from trivalent.lab.decide.answering import Answering, AnsweringConfig, Calibration, choose_answering
 from trivalent.lab.decide.conformal_split import split_validation
 from trivalent.lab.fusion.recipe import FusionRecipe
 from trivalent.lab.fusion.results import check_drawing, write_results
 from trivalent.lab.fusion.seed_training import Trained, train_system
+from trivalent.lab.fusion.voting import Voted, train_vote
 from trivalent.lab.graphs.fusion import export_fusion
-from trivalent.lab.measure.evaluation import TITLES, figures, report
+from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
 from trivalent.lab.measure.statistics import seed_interval
-from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.encoders import encoder_of
 from trivalent.lab.problems.parts import Part
 
+log = logging.getLogger(__name__)
 ROUNDS = 1000  # of the bootstrap
+MIN_VALIDATION = 20  # samples; on fewer a calibration or a decision rule is fitted to chance
 GRAPH = "network.onnx"
 
 
@@ -39,7 +42,7 @@ class Selected:
 
     Attributes
     ----------
-    trained : Trained
+    trained : Trained or Voted
     problem : Problem
         Its validation part lacks the groups of `apart`.
     apart : Part, optional
@@ -50,7 +53,7 @@ class Selected:
         Of the mean of their logits.
     """
 
-    trained: Trained
+    trained: Trained | Voted
     problem: Problem
     apart: Part | None
     each: tuple[Answering, ...]
@@ -92,18 +95,41 @@ def select(recipe: FusionRecipe, problem: Problem) -> Selected:
     """
     val, apart = split_validation(problem.parts.val, recipe.conformal_split)
     problem = replace(problem, parts=replace(problem.parts, val=val))
-    trained = train_system(recipe.system(), problem, recipe.seeds)
+    trained = _trained(recipe, problem)
     logits = trained.logits(problem.parts.val)
     aside = None if apart is None else trained.logits(apart)
     rare = int(problem.counts().argmin())
+    config = _supported(recipe.answering, len(val), problem.name)
 
     def choose(own: FloatArray, other: FloatArray | None) -> Answering:
         pair = None if apart is None or other is None else (other, apart)
-        return choose_answering(own, problem.parts.val, config=recipe.answering, rare=rare, apart=pair)
+        return choose_answering(own, problem.parts.val, config=config, rare=rare, apart=pair)
 
     each = [choose(own, None if aside is None else aside[k]) for k, own in enumerate(logits)]
     ensemble = choose(logits.mean(0), None if aside is None else aside.mean(0))
     return Selected(trained, problem, apart, tuple(each), ensemble)
+
+
+def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfig:
+    """Leave out what so few validation samples cannot tell, and say so."""
+    plain = replace(config, calibration=Calibration.NONE, decision=DecisionKind.ARGMAX)
+    if count >= MIN_VALIDATION or plain == config:
+        return config
+    log.warning(
+        "%s: %d validation samples, fewer than %d: no calibration and no decision rule were fitted, "
+        "probabilities are the network's own",
+        name,
+        count,
+        MIN_VALIDATION,
+    )
+    return plain
+
+
+def _trained(recipe: FusionRecipe, problem: Problem) -> Trained | Voted:
+    systems = recipe.systems()
+    if len(systems) == 1:
+        return train_system(systems[0], problem, recipe.seeds)
+    return train_vote(systems, problem, recipe.seeds, weights=recipe.vote or None)
 
 
 def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -160,22 +186,29 @@ def _figures(answers: Answers) -> Callable[[IntArray, NDArray[Any]], Mapping[str
 
 
 def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    """Mean over seeds with Student's interval; no interval for one seed."""
+    """Mean over seeds with Student's interval, cut at the limits of the figure.
+
+    No interval for one seed, for seeds that are all alike, nor where it would go from one limit to
+    the other.
+    """
     means: dict[str, dict[str, float | None]] = {}
     for name in TITLES:
         values = [figures[name] for figures in seeds]
         if len(values) == 1:
             means[name] = {"mean": values[0], "low": None, "high": None}
         else:
-            interval = seed_interval(values)
-            means[name] = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+            interval = seed_interval(values, limits=limits(name))
+            bounds = (interval.low, interval.high)
+            says_nothing = interval.deviation == 0 or bounds == limits(name)
+            low, high = (None, None) if says_nothing else bounds
+            means[name] = {"mean": interval.mean, "low": low, "high": high}
     return means
 
 
 def _bundle(
     recipe: FusionRecipe, selected: Selected, metrics: dict[str, Any], *, folder: Path
 ) -> Bundle[Network]:
-    networks = [cast(FusionNetwork, network).eval() for network in selected.trained.members.split()]
+    networks = selected.trained.networks()
     problem, entry = selected.problem, recipe.entry()
     counts, parts = problem.counts(), problem.parts
     seen = [parts.train, parts.val] + ([] if selected.apart is None else [selected.apart])
@@ -188,16 +221,16 @@ def _bundle(
         tuple(sorted(map(group_digest, groups))),
         problem.synthetic,
     )
-    modalities = {
-        m: ModalitySpec(encoder_of(problem.extractors[m], problem.cleaners[m].columns), problem.cleaners[m])
-        for m in networks[0].modalities
-    }
+    encoders = {m: encoder_of(name, problem.cleaners[m].columns) for m, name in problem.extractors.items()}
+    encoders |= recipe.plan.encoders
+    modalities = {m: ModalitySpec(encoders[m], problem.cleaners[m]) for m in networks[0].modalities}
     content, answering = export_fusion(networks), selected.ensemble
+    graph = Graph(lambda: content, name=GRAPH)
     write_bundle(
         folder,
         name=recipe.name,
         experts={},
-        fusion=Network(Graph(lambda: content, name=GRAPH), modalities, answering.calibration, data),
+        fusion=Network(graph, modalities, answering.calibration, data, recipe.plan.whisper),
         decision=answering.decision,
         card=_card(recipe, selected),
         metrics=metrics,
@@ -221,13 +254,12 @@ def _card(recipe: FusionRecipe, selected: Selected) -> dict[str, Any]:
         "homepage": entry.homepage,
         "samples": {"train": len(parts.train), "validation": len(parts.val), "test": len(parts.test)},
         "sets": sets,
-        "limits": "pooled features of the extractors named here go in, not recordings; trained on one data "
-        "set, whose speakers, language and annotators it knows",
+        "limits": "trained on one data set, whose speakers, language and annotators it knows",
         "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()},
     }
 
 
-def _history(trained: Trained) -> dict[str, list[dict[str, float]]]:
+def _history(trained: Trained | Voted) -> dict[str, list[dict[str, float]]]:
     """Return validation macro-F1 by epoch, for each seed."""
     return {
         str(seed): [
@@ -245,8 +277,8 @@ def _told(bundle: Bundle[Network], out: Path) -> list[str]:
         mean, whole = metrics["mean"]["macro_f1"], metrics["ensemble"]["figures"]["macro_f1"]
         spread = "" if mean["low"] is None else f" [{mean['low']:.3f}, {mean['high']:.3f}]"
         best = max(constant["macro_f1"] for constant in metrics["ensemble"]["baselines"].values())
-        lines.append(
-            f"  {part}: macro-F1 {mean['mean']:.3f}{spread} over {len(metrics['seeds'])} seeds, "
-            f"{whole['value']:.3f} of their mean, {best:.3f} of the best constant"
-        )
+        count = len(metrics["seeds"])
+        seeds = f"{mean['mean']:.3f}{spread} over {count} seeds, {whole['value']:.3f} of their mean"
+        told = seeds if count > 1 else f"{whole['value']:.3f}"
+        lines.append(f"  {part}: macro-F1 {told}, {best:.3f} of the best constant")
     return lines

@@ -1,4 +1,4 @@
-"""`trivalent evaluate`: a fusion bundle on a data set, its own or another one. Needs no torch."""
+"""`trivalent evaluate`: a bundle on a data set, its own or another one. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.bundle.loading import Bundle, load_network
+from trivalent.bundle.fusion import Pool
+from trivalent.bundle.loading import Bundle, load_any, load_bundle
 from trivalent.bundle.network import Network, group_digest
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import Modality
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.datasets.dataset import SPLITS, Dataset
+from trivalent.lab.datasets.own import TEST_ALONE, OwnOptions
+from trivalent.lab.datasets.recordings import Cut, FeaturePlan
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.measure.evaluate_recordings import judge_recordings
 from trivalent.lab.measure.evaluation import render, report
+from trivalent.lab.measure.predictions import OK, Judged, write_predictions
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.problems.encoders import our_name
 from trivalent.lab.problems.parts import Part, Role
@@ -33,24 +38,33 @@ def evaluate(
     split: str = "test",
     modalities: Sequence[str] | None = None,
     rounds: int = 1000,
+    cut: str = Cut.WHOLE,
+    label_map: Mapping[str, str] | None = None,
+    workers: int = 1,
+    predictions: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a bundle on one split of a data set.
 
     Parameters
     ----------
     bundle_path : path
+        Folder or .zip, or the name of an installed bundle.
     data : str
-        Name of the data set.
+        Name of the data set, or your own .csv; a bundle of experts judges recordings alone.
     root : Path
         Data root.
     protocol : str, optional
         The bundle's own on its own data set, else the first of the data set.
     split : str
-        train, val or test.
+        train, val or test; your own table without a column `split` is test as a whole.
     modalities : sequence of str, optional
         Those of the bundle to use; the others count as absent. All by default.
     rounds : int
         Of the bootstrap over groups.
+    cut, label_map, workers
+        Of your own table; see `OwnFeatures` and `OwnOptions`.
+    predictions : Path, optional
+        A CSV to write, with a row for each sample; see `write_predictions`.
 
     Returns
     -------
@@ -60,32 +74,93 @@ def evaluate(
     Raises
     ------
     BundleError
-        The bundle is none or damaged.
+        The bundle is none or damaged, or your own recordings cannot give what it was trained on.
     UsageError
-        Unknown data set, protocol, split or modality.
+        Unknown data set, protocol, split or modality, or a data set where recordings are needed.
     DataError
         The data are absent, or their columns are not those of the bundle.
     """
     check_known("split", split, SPLITS)
+    check_known("cut", cut, Cut)
     if rounds < 0:
         raise UsageError("evaluate.rounds", rounds=rounds)
-    bundle = load_network(bundle_path)
+    if predictions is not None and not predictions.parent.is_dir():  # told before the work
+        raise UsageError("table.folder", path=predictions)
+    own = data.lower().endswith(".csv")
+    bundle = load_bundle(bundle_path) if own else load_any(bundle_path)
     used = _modalities(bundle, modalities)
-    entry = find_dataset(data)
+    options = OwnOptions(
+        fractions=TEST_ALONE,
+        label_map=label_map or {},
+        plan=_plan(bundle, used, Cut(cut)),
+        workers=workers,
+    )
+    if isinstance(bundle.fusion, Pool):
+        if not own:
+            raise UsageError("evaluate.recordings", name=bundle.name, data=data)
+        judged = judge_recordings(
+            bundle_path, Path(data), options=options, protocol=protocol, split=split, modalities=used
+        )
+        prior, trained_on = bundle.fusion.prior, None
+    else:
+        judged = _judge_features(
+            bundle, data, root=root, options=options, protocol=protocol, split=split, modalities=used
+        )
+        prior, trained_on = np.array(bundle.fusion.data.prior), bundle.fusion.data.name
+    content = {
+        "schema": SCHEMA,
+        "bundle": {"name": bundle.name, "sha256": bundle.sha256, "data": trained_on},
+        "data": judged.samples.name,
+        "protocol": judged.samples.protocol,
+        "split": split,
+        "modalities": [str(m) for m in used],
+    } | _scored(bundle, judged, split=split, prior=prior, rounds=rounds)
+    if predictions is not None:
+        write_predictions(judged, predictions)
+    return content
+
+
+def _plan(bundle: Bundle[Any], modalities: Sequence[Modality], cut: Cut) -> FeaturePlan:
+    """Say what is extracted of your own recordings: what the bundle was trained on."""
+    fusion = bundle.fusion
+    if isinstance(fusion, Pool):
+        return FeaturePlan(cut=cut)
+    encoders = {m: fusion.modalities[m].encoder for m in modalities}
+    return FeaturePlan({m: spec for m, spec in encoders.items() if spec.pooling}, fusion.whisper, cut)
+
+
+def _judge_features(
+    bundle: Bundle[Network],
+    data: str,
+    *,
+    root: Path,
+    options: OwnOptions,
+    protocol: str | None,
+    split: str,
+    modalities: Sequence[Modality],
+) -> Judged:
+    """Ask a network about the features of a data set."""
+    entry = find_dataset(data, own=options)
     own = entry.name == bundle.fusion.data.name
     known = {p.name for p in entry.protocols}
     if protocol is None and own and bundle.fusion.data.protocol in known:
         protocol = bundle.fusion.data.protocol
     samples = entry.read(root, protocol).part(split)
-    check_columns(bundle, samples, modalities=used)
-    return {
-        "schema": SCHEMA,
-        "bundle": {"name": bundle.name, "sha256": bundle.sha256, "data": bundle.fusion.data.name},
-        "data": samples.name,
-        "protocol": samples.protocol,
-        "split": split,
-        "modalities": [str(m) for m in used],
-    } | _scored(bundle, samples, split=split, modalities=used, rounds=rounds)
+    there = [m for m in modalities if m in samples.features or not data.lower().endswith(".csv")]
+    check_columns(bundle, samples, modalities=there)
+    features = {m: (samples.features[m].values, samples.features[m].columns) for m in there}
+    answers = bundle.decision.answer(bundle.fusion.posterior(features))
+    return Judged(samples, answers, {m: _statuses(samples, m) for m in modalities})
+
+
+def _statuses(samples: Dataset, modality: Modality) -> tuple[str, ...]:
+    block = samples.features.get(modality)
+    if block is None:
+        return ("absent",) * len(samples)
+    reasons = block.reasons or ("",) * len(samples)
+    return tuple(
+        OK if there else reason or "absent" for there, reason in zip(block.present, reasons, strict=True)
+    )
 
 
 def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequence[Modality]) -> None:
@@ -99,11 +174,12 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
     wrong = []
     for m in modalities:
         spec, block = bundle.fusion.modalities[m], data.features.get(m)
+        extractor = spec.encoder.extractor
         if block is None:
-            wrong.append(f"{m}: {spec.encoder.extractor} against no features")
+            wrong.append(f"{m}: {extractor} against no features")
             continue
-        if our_name(block.extractor) != our_name(spec.encoder.extractor):
-            wrong.append(f"{m}: {spec.encoder.extractor} against {block.extractor}")
+        if our_name(block.extractor) != our_name(extractor):
+            wrong.append(f"{m}: {extractor} against {block.extractor}")
         absent = [name for name in spec.cleaner.columns if name not in set(block.columns)]
         if absent:
             removed = [*spec.cleaner.columns, *spec.cleaner.removed]
@@ -125,30 +201,32 @@ def check_columns(bundle: Bundle[Network], data: Dataset, *, modalities: Sequenc
 def render_text(content: Mapping[str, Any]) -> str:
     """Lay an evaluation out as plain text."""
     bundle = content["bundle"]
+    trained = f", trained on {bundle['data']}" if bundle["data"] else ""
     head = (
-        f"{bundle['name']} ({bundle['sha256'][:12]}, trained on {bundle['data']}) on {content['data']}, "
+        f"{bundle['name']} ({bundle['sha256'][:12]}{trained}) on {content['data']}, "
         f"protocol {content['protocol']}, {content['split']}; {', '.join(content['modalities'])}"
     )
     return "\n".join([head, *render(content), *(f"note: {text}" for text in content["caveats"])])
 
 
-def _modalities(bundle: Bundle[Network], names: Sequence[str] | None) -> tuple[Modality, ...]:
+def _modalities(bundle: Bundle[Any], names: Sequence[str] | None) -> tuple[Modality, ...]:
+    fusion = bundle.fusion
+    available = bundle.experts if isinstance(fusion, Pool) else fusion.modalities
     if names is None:
-        return tuple(bundle.fusion.modalities)
+        return tuple(available)
     for name in names:
-        check_known(f"modality of {bundle.name}", name, bundle.fusion.modalities)
+        check_known(f"modality of {bundle.name}", name, available)
     if not names:
         raise UsageError("evaluate.modalities")
-    return tuple(m for m in bundle.fusion.modalities if m in names)
+    return tuple(m for m in available if m in names)
 
 
 def _scored(
-    bundle: Bundle[Network], data: Dataset, *, split: str, modalities: Sequence[Modality], rounds: int
+    bundle: Bundle[Any], judged: Judged, *, split: str, prior: FloatArray, rounds: int
 ) -> dict[str, Any]:
-    """Predict, then compare with the labels through the guard, once."""
-    features = {m: (data.features[m].values, data.features[m].columns) for m in modalities}
-    answers = bundle.decision.answer(bundle.fusion.posterior(features))
-    part = Part(_ROLES[split], {m: x for m, (x, _) in features.items()}, data.groups, data.labels)
+    """Compare the answers with the labels through the guard, once."""
+    samples, answers = judged.samples, judged.answers
+    part = Part(_ROLES[split], {}, samples.groups, samples.labels)
     scores = part.score(
         bundle.name,
         answers.decisions,
@@ -156,29 +234,30 @@ def _scored(
         by=lambda labels, _: report(
             labels,
             answers,
-            groups=data.groups.tolist(),
-            prior=np.array(bundle.fusion.data.prior),
+            groups=samples.groups.tolist(),
+            prior=np.asarray(prior),
             coverage=1 - bundle.decision.sets.alpha,
             rounds=rounds,
         ),
     )
-    return scores | {"synthetic": data.synthetic, "caveats": _caveats(bundle, data, split)}
+    caveats = [] if isinstance(bundle.fusion, Pool) else _caveats(bundle.fusion, samples, split)
+    return scores | {"synthetic": samples.synthetic, "caveats": caveats}
 
 
-def _caveats(bundle: Bundle[Network], data: Dataset, split: str) -> list[str]:
+def _caveats(network: Network, data: Dataset, split: str) -> list[str]:
     """Tell what makes the figures too good, or worthless."""
-    seen = np.isin([group_digest(group) for group in data.groups.tolist()], bundle.fusion.data.seen)
+    seen = np.isin([group_digest(group) for group in data.groups.tolist()], network.data.seen)
     caveats = []
     if seen.any():
         caveats.append(
             f"{seen.sum()} of {len(seen)} samples are of videos or speakers with names that occur in the "
             f"bundle's training or validation data: these figures are optimistic"
         )
-    elif split != "test" and data.name == bundle.fusion.data.name:
+    elif split != "test" and data.name == network.data.name:
         caveats.append(f"{split} is no test: the bundle was made with it")
-    if data.synthetic or bundle.fusion.data.synthetic:
+    if data.synthetic or network.data.synthetic:
         caveats.append("features drawn at random: the figures say nothing about people")
-    if data.name != bundle.fusion.data.name:
+    if data.name != network.data.name:
         caveats.append("another data set: speakers, recordings and the meaning of the labels differ")
     return caveats
 

@@ -23,6 +23,13 @@ TITLES = {
     "nll": "NLL",
     "aurc": "AURC",
 }
+# Least and greatest value of those that are no shares.
+_LIMITS = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0), "nll": (0.0, np.inf)}
+
+
+def limits(name: str) -> tuple[float, float]:
+    """Least and greatest value of a figure of `TITLES`."""
+    return _LIMITS.get(name, (0.0, 1.0))
 
 
 def figures(labels: IntArray, decisions: IntArray, *, probabilities: FloatArray) -> dict[str, float]:

@@ -55,13 +55,22 @@ class PairedTest:
     n: int
 
 
-def seed_interval(values: Sequence[float] | FloatArray, *, level: float = 0.95) -> SeedInterval:
+def seed_interval(
+    values: Sequence[float] | FloatArray,
+    *,
+    level: float = 0.95,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> SeedInterval:
     """Mean over seeds with Student's t-interval.
 
     Parameters
     ----------
     values : array, shape (n,)
         One metric, one value per seed; at least two.
+    level : float
+    limits : tuple of float
+        Least and greatest value of the metric, at which the interval is cut: Student's t does not
+        know them, and with two or three seeds reaches far beyond.
 
     Raises
     ------
@@ -75,10 +84,13 @@ def seed_interval(values: Sequence[float] | FloatArray, *, level: float = 0.95) 
     >>> found = seed_interval([0.61, 0.63, 0.65])
     >>> f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
     '0.63 (0.58 to 0.68)'
+    >>> seed_interval([0.2, 0.6], limits=(0, 1)).high
+    1.0
     """
     x = _several(values)
     mean, deviation, half = _t_half_width(x, level)
-    return SeedInterval(mean, mean - half, mean + half, deviation, len(x))
+    low, high = (float(np.clip(mean + side * half, *limits)) for side in (-1, 1))
+    return SeedInterval(mean, low, high, deviation, len(x))
 
 
 def paired_t(

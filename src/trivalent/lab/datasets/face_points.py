@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from trivalent.core.assets import cache_folder
 from trivalent.core.files import write_npz_atomic
 from trivalent.features.face import FaceExtractor
+from trivalent.features.openface.own_units import OWN_UNIT_COLUMNS, own_units
 from trivalent.lab.datasets.faces import FOLDER, cache_key, read_labels, read_picture
 from trivalent.lab.datasets.splits import split_by_group
-from trivalent.lab.datasets.tabular import NO_LABEL
+from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
 from trivalent.lab.progress import track
 
 
@@ -26,7 +27,9 @@ class Pictures:
     blendshapes, points : array, shape (n, 52) and (n, 478, 3)
     labels : int array, shape (n,)
         `Sentiment` codes or `NO_LABEL`.
-    emotions, groups, sources : array of str, shape (n,)
+    emotions, groups, sources, files : array of str, shape (n,)
+    dropped : int
+        Pictures without a face.
     """
 
     blendshapes: NDArray[np.float32]
@@ -35,6 +38,8 @@ class Pictures:
     emotions: NDArray[np.str_]
     groups: NDArray[np.str_]
     sources: NDArray[np.str_]
+    files: NDArray[np.str_]
+    dropped: int
 
     @property
     def training(self) -> NDArray[np.bool_]:
@@ -43,9 +48,27 @@ class Pictures:
         test = rows[split_by_group(self.groups[rows], sources=self.sources[rows]).test]
         return ~np.isin(self.groups, self.groups[test])
 
+    def units(self) -> TabularData:
+        """Compute our own action units of every picture."""
+        return TabularData(
+            values=own_units(self.blendshapes, self.points).astype(np.float32),
+            columns=OWN_UNIT_COLUMNS,
+            labels=self.labels,
+            groups=self.groups,
+            sources=self.sources,
+            ids=self.files,
+            dropped=self.dropped,
+        )
+
 
 def read_pictures(root: Path) -> Pictures:
-    """Look at every picture under a data root, or read what was seen from the user's cache."""
+    """Look at every picture of faces under a data root, or read what was seen from the user's cache.
+
+    Raises
+    ------
+    DataError
+        The table or a picture is absent or unreadable.
+    """
     stored = cache_folder() / "features" / f"face-points-{cache_key(root)}.npz"
     if not stored.is_file():
         _look(root, stored)
@@ -59,6 +82,8 @@ def read_pictures(root: Path) -> Pictures:
             np.array(chosen["emotion"], dtype=np.str_),
             np.array(chosen["source"] + "/" + chosen["identity"], dtype=np.str_),
             np.array(chosen["source"], dtype=np.str_),
+            np.array(chosen["file"], dtype=np.str_),
+            len(table) - len(chosen),
         )
 
 

@@ -1,0 +1,117 @@
+"""Which features of your own recordings a network is trained on: `features` of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from trivalent.bundle.encoder import GLOVE_SHA256, EncoderSpec
+from trivalent.bundle.loading import load_pool
+from trivalent.core.assets import sha256_of
+from trivalent.core.errors import UsageError
+from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import Modality
+from trivalent.features.glove import COLUMNS, GloVe
+from trivalent.features.glove import NAME as GLOVE
+from trivalent.features.minilm import COLUMNS as SENTENCE
+from trivalent.features.registry import extractor
+from trivalent.lab.datasets.recordings import Cut, FeaturePlan
+from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
+from trivalent.lab.named_choices import check_known
+
+SENTENCES = "minilm"
+TEXTS = (SENTENCES, GLOVE)
+
+
+@dataclass(frozen=True)
+class OwnFeatures:
+    """What is extracted of your own recordings, and what a sample is.
+
+    Attributes
+    ----------
+    text : str
+        minilm: sentence vectors; glove: the mean of word vectors.
+    glove_file : str
+        Word vectors as a text file; those of the installed package if empty.
+    recognize : bool
+        Whether what is said is written down where no transcript is given.
+    whisper : str
+        Size of the model that does so; sizes without `.en` tell the language, too.
+    cut : str
+        whole: a sample is a recording; utterances: an utterance with the label of its recording.
+    workers : int
+        Processes that extract.
+
+    Raises
+    ------
+    UsageError
+        An unknown choice, of which the nearest is named, fewer than one worker, or word vectors that
+        nothing uses.
+    """
+
+    text: str = SENTENCES
+    glove_file: str = ""
+    recognize: bool = True
+    whisper: str = AnalyzerOptions.whisper
+    cut: str = Cut.WHOLE
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        check_known("text of features", self.text, TEXTS)
+        check_known("cut of features", self.cut, Cut)
+        if self.workers < 1:
+            raise UsageError("dataset.cache_workers", workers=self.workers)
+        if self.glove_file and self.text != GLOVE:
+            raise UsageError("own.glove_unused", text=self.text)
+        FeaturePlan(whisper=self.whisper)  # so that the size is checked
+
+    def plan(self, modalities: Sequence[Modality] = tuple(Modality)) -> FeaturePlan:
+        """Say what is extracted for these modalities.
+
+        Raises
+        ------
+        FeatureError, AssetError
+            The word vectors cannot be read.
+        """
+        makers: dict[Modality, Callable[[], EncoderSpec]] = {
+            Modality.TEXT: self._words,
+            Modality.AUDIO: _voice,
+            Modality.FACE: _face,
+        }
+        encoders = {m: make() for m, make in makers.items() if m in modalities}
+        whisper = self.whisper if self.recognize else ""
+        return FeaturePlan(
+            encoders, whisper, Cut(self.cut), Path(self.glove_file) if self.glove_file else None
+        )
+
+    def _words(self) -> EncoderSpec:
+        if self.text == SENTENCES:
+            return _encoder(SENTENCES, _means(SENTENCE))
+        if not self.glove_file:
+            return _encoder(GLOVE, _means(COLUMNS))
+        glove = GloVe.from_text_file(self.glove_file)
+        return _encoder(GLOVE, _means(glove.columns), {GLOVE_SHA256: sha256_of(Path(self.glove_file))})
+
+
+def _means(columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{column}.mean" for column in columns)
+
+
+def _voice() -> EncoderSpec:
+    return _encoder("covarep", VOICE_POOLING)
+
+
+@cache
+def _face() -> EncoderSpec:
+    """Statistics of the default bundle's expert."""
+    spec = load_pool(AnalyzerOptions.model).experts[Modality.FACE].spec
+    return _encoder(spec.extractor, spec.pooling)
+
+
+def _encoder(name: str, pooling: tuple[str, ...], options: dict[str, str] | None = None) -> EncoderSpec:
+    return EncoderSpec(name, extractor(name).version, pooling, options or {})
+
+
+__all__ = ["OwnFeatures"]
