@@ -107,9 +107,10 @@ def recording_bundle(
     *,
     attends: bool = True,
     rule: DecisionRule | None = None,
+    whisper: str = "",
 ) -> Path:
     """Write a bundle and return its folder."""
-    network, content = recording_network(modalities, attends=attends)
+    network, content = recording_network(modalities, attends=attends, whisper=whisper)
     sets = ConformalSets(np.array([0.7, np.inf, 0.8]), 0.1, Score.LAC, False, np.array([20, 20, 20]))
     write_bundle(
         folder,

@@ -154,11 +154,7 @@ def test_a_recogniser_is_not_fetched_because_a_stranger_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:
     monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path / "cache"))
-    where = recording_bundle(tmp_path / "b")
-    manifest = json.loads((where / "bundle.json").read_text(encoding="utf-8"))
-    manifest["fusion"]["whisper"] = size
-    (where / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
-    analyzer = Analyzer(where)
+    analyzer = Analyzer(recording_bundle(tmp_path / "b", whisper=size))
     with pytest.raises(AssetError, match=f"'{size}', which 'joined' was trained with.*--whisper"):
         analyzer.analyze(DATA / "samples" / "sample.mp4")
     assert analyzer.analyze_text("I love it.").model.name == "joined"

@@ -79,7 +79,8 @@ def _of_pool(bundle: Bundle[Any], pool: Pool) -> ModelTold:
 def _of_network(bundle: Bundle[Any], network: Network) -> ModelTold:
     parts = []
     for modality, spec in network.modalities.items():
-        features = f"{spec.encoder.extractor} {spec.encoder.version}".rstrip()
+        name, version = spec.encoder.extractor, spec.encoder.version
+        features = f"{name} {version}" if spec.encoder.pooling else t("models.not_made", extractor=name)
         parts.append((wording().modality(modality), features, f"{len(spec.cleaner.columns):,}"))
     figures = [_row(t("models.together"), part, _judged(bundle.metrics, part)) for part in PARTS]
     data = network.data
