@@ -82,7 +82,10 @@ def _of_network(bundle: Bundle[Any], network: Network) -> ModelTold:
         name, version = spec.encoder.extractor, spec.encoder.version
         features = f"{name} {version}" if spec.encoder.pooling else t("models.not_made", extractor=name)
         parts.append((wording().modality(modality), features, f"{len(spec.cleaner.columns):,}"))
-    figures = [_row(t("models.together"), part, _judged(bundle.metrics, part)) for part in PARTS]
+    figures = [
+        _row(t("models.together"), t(f"models.part_{part}"), _judged(bundle.metrics, part))
+        for part in PARTS
+    ]
     data = network.data
     return ModelTold(
         (_head("modality", "extractor", "statistics"), parts),
