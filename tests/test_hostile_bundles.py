@@ -19,8 +19,11 @@ from onnx import TensorProto, helper
 
 from bundles import FACE_COLUMNS, age, linear_graph, tabular_spec, write_bundle, zip_bundle
 from fusion_bundles import features, save_small, small_network
+from recording_networks import recording_bundle
 from trivalent.bundle.loading import Expert, load_bundle, load_network
+from trivalent.bundle.trial import examine
 from trivalent.core.errors import BundleError
+from trivalent.core.types import Modality
 
 Loader = Callable[[Path], object]
 KINDS: dict[str, tuple[Callable[[Path], object], Loader]] = {
@@ -28,6 +31,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], Loader]] = {
     "network": (save_small, load_network),
     "experts, version 1": (lambda folder: age(write_bundle(folder)), load_bundle),
     "network, version 1": (lambda folder: age(save_small(folder)), load_network),
+    "recordings": (lambda folder: recording_bundle(folder, (Modality.AUDIO, Modality.FACE)), examine),
 }
 
 

@@ -11,6 +11,7 @@ from trivalent.bundle.spec import check_available, check_extractor
 from trivalent.core.errors import BundleError
 from trivalent.features.pooling import columns_of, parse_name
 
+_LONGEST = 200  # characters of a statistic
 GLOVE_SHA256 = "sha256"  # option of `glove`: of the file of vectors, which the user's own copy must have
 
 
@@ -66,8 +67,10 @@ class EncoderSpec:
         TypeError, ValueError
             A value is of a wrong kind.
         """
-        pooling = tuple(map(str, content.get("pooling", ())))
+        pooling = tuple(content.get("pooling", ()))
         for name in pooling:
+            if not isinstance(name, str) or len(name) > _LONGEST:
+                raise TypeError("statistics are short words")
             parse_name(name)
         options = dict(content.get("options", {}))
         if any(not isinstance(value, bool | int | float | str) for value in options.values()):
