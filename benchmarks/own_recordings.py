@@ -95,12 +95,17 @@ def add(
     name: str,
     clips: Sequence[Row],
     answers: dict[str, NDArray[np.float64]],
+    *,
+    shares: NDArray[np.float64],
 ) -> None:
-    """Score one system over all clips, and each source by itself; intervals over clips."""
+    """Score one system over all clips, and each source by itself; intervals over clips.
+
+    A clip of which it says nothing, as it has none of its modalities, gets the shares of the classes.
+    """
     for source in ("all", *sorted({clip["source"] for clip in clips})):
-        own = [c for c in clips if source in ("all", c["source"]) and c["file"] in answers]
+        own = [c for c in clips if source in ("all", c["source"])]
         labels = np.array([LABELS.index(c["sentiment"]) for c in own])
-        p = np.stack([answers[c["file"]] for c in own])
+        p = np.stack([answers.get(c["file"], shares) for c in own])
         metrics = {
             "macro_f1": lambda y, q: macro_f1(y, q.argmax(1)),
             "accuracy": lambda y, q: float((y == q.argmax(1)).mean()),
@@ -112,7 +117,8 @@ def add(
                 function, labels, probabilities=p, groups=[c["file"] for c in own]
             )
             found[metric] = Value(float(function(labels, p)), low, high)
-        result.add(f"{source}: {name}", **found, clips=len(own))
+        judged = sum(c["file"] in answers for c in own)
+        result.add(f"{source}: {name}", **found, clips=len(own), judged=judged)
 
 
 def main() -> None:
@@ -132,20 +138,22 @@ def main() -> None:
     result = Result("own-recordings", f"{len(clips)} talking clips, {arguments.folds} folds")
     result.seeds = list(range(arguments.seeds))
     shares = np.bincount(labels, minlength=3) / len(labels)
-    add(result, "class frequencies", clips, {clip["file"]: shares for clip in clips})
+    add(result, "class frequencies", clips, {}, shares=shares)
     with tempfile.TemporaryDirectory() as name:
         table = write_table(Path(name) / "all.csv", clips, folder, ["test"] * len(clips))
         out = Path(name) / "default.csv"
         command("evaluate", "default", "--data", str(table), "--predictions", str(out))
-        add(result, "default bundle, trained on none of them", clips, read_predictions(out))
+        answers = read_predictions(out)
+        add(result, "default bundle, trained on none of them", clips, answers, shares=shares)
     for system, settings in SYSTEMS.items():
         answers = cross_validate(clips, folder, fold, settings=settings, seeds=arguments.seeds)
-        add(result, system, clips, answers)
+        add(result, system, clips, answers, shares=shares)
     result.caveats = [
         f"Mean of {arguments.seeds} seeds; 95 % bootstrap intervals over clips. About 45 clips train each "
         "network, 15 choose its epoch and temperature: far too few for rows to be told apart.",
         "IEMOCAP's clips are of one man, who is in every fold: figures are of a known speaker.",
-        "Chinese words are not read: MER is judged by voice and face.",
+        "Chinese words are not read: MER is judged by voice and face. A clip of which a row says nothing "
+        "(`judged` counts the others) gets the class frequencies.",
     ]
     result.write()
 

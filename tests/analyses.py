@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from trivalent.core.analysis import (
     Verdict,
 )
 from trivalent.core.messages import Message
-from trivalent.core.types import Modality, Sentiment, Status
+from trivalent.core.types import LABELS, Modality, Sentiment, Status
 
 MODEL = Model("default", "1.0", "9f2c7d1ab0e84c55a1f2e3d4c5b6a798" * 2)
 NO_FACE = Message("reason.no_face", count=15)
@@ -317,6 +318,27 @@ def long(n: int = 200) -> Analysis:
 
 
 @cache
+def network() -> Analysis:
+    """The same video by an attention network of two heads, with prediction sets, one of them empty."""
+    base = video()
+    results = tuple(_by_network(u, kept=LABELS[: u.index % 4]) for u in base.utterances)
+    return replace(base, model=Model("joined", "1", MODEL.sha256), utterances=results)
+
+
+def _by_network(u: UtteranceResult, *, kept: tuple[str, ...]) -> UtteranceResult:
+    heard = [m for m in u.modalities if u.modalities[m].status is Status.OK]
+    parts = [part for size in range(2, len(heard) + 1) for part in combinations(heard, size)]
+    first = {m: 0.5 ** (i + 1) for i, m in enumerate(heard)}
+    first[heard[-1]] *= 2  # so that they sum to 1
+    return replace(
+        u,
+        verdict=replace(u.verdict, prediction_set=kept),
+        joint={"+".join(part): u.verdict.probabilities for part in parts},
+        attention={m: (share, 1 / len(heard)) for m, share in first.items()},
+    )
+
+
+@cache
 def hostile() -> Analysis:
     """Text, names and reasons that try to break out of every format."""
     base = video()
@@ -338,7 +360,7 @@ def hostile() -> Analysis:
     )
 
 
-ALL = {f.__name__: f for f in (video, audio, text, abstained, faceless, silent, long, hostile)}
+ALL = {f.__name__: f for f in (video, audio, text, abstained, faceless, silent, long, network, hostile)}
 CARD = {
     "data": ["CREMA-D voice and face clips (ODbL)", "4,000 labelled sentences (CC BY 4.0)"],
     "licence": "MIT",

@@ -36,7 +36,7 @@ def encoder(modality: Modality) -> EncoderSpec:
 
 
 def attending_graph(modalities: tuple[Modality, ...], *, attends: bool = True) -> bytes:
-    """Graph of logits = sum over modalities of present * (features @ weights), with equal attention."""
+    """Graph of logits = sum over modalities of present * (features @ weights); each head has its liking."""
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
@@ -59,15 +59,17 @@ def attending_graph(modalities: tuple[Modality, ...], *, attends: bool = True) -
     nodes.append(helper.make_node("Sum", parts, ["logits"]))
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])]
     if attends:
+        liking = rng.uniform(0.1, 1, (1, HEADS, len(modalities))).astype(np.float32)
         constants += [
-            numpy_helper.from_array(np.array([1], np.int64), "heads"),
-            numpy_helper.from_array(np.ones((1, HEADS, 1), np.float32), "ones"),
+            numpy_helper.from_array(np.array([1], np.int64), "over_heads"),
+            numpy_helper.from_array(np.array([2], np.int64), "over_modalities"),
+            numpy_helper.from_array(liking, "liking"),
         ]
         nodes += [
-            helper.make_node("ReduceSum", ["present", "heads"], ["count"], keepdims=1),
-            helper.make_node("Div", ["present", "count"], ["share"]),
-            helper.make_node("Unsqueeze", ["share", "heads"], ["wide"]),
-            helper.make_node("Mul", ["wide", "ones"], [ATTENTION]),
+            helper.make_node("Unsqueeze", ["present", "over_heads"], ["wide"]),
+            helper.make_node("Mul", ["wide", "liking"], ["liked"]),
+            helper.make_node("ReduceSum", ["liked", "over_modalities"], ["all"], keepdims=1),
+            helper.make_node("Div", ["liked", "all"], [ATTENTION]),
         ]
         outputs.append(
             helper.make_tensor_value_info(ATTENTION, TensorProto.FLOAT, ["batch", HEADS, len(modalities)])
@@ -105,9 +107,10 @@ def recording_bundle(
     *,
     attends: bool = True,
     rule: DecisionRule | None = None,
+    whisper: str = "",
 ) -> Path:
     """Write a bundle and return its folder."""
-    network, content = recording_network(modalities, attends=attends)
+    network, content = recording_network(modalities, attends=attends, whisper=whisper)
     sets = ConformalSets(np.array([0.7, np.inf, 0.8]), 0.1, Score.LAC, False, np.array([20, 20, 20]))
     write_bundle(
         folder,

@@ -17,6 +17,7 @@ pytest.importorskip("onnx", reason="needs the extra train")
 from bundles import VOICE_COLUMNS, Manifest, age, version_1, write_bundle
 from conftest import REPOSITORY
 from fusion_bundles import answers, features, save_small, small_decision
+from recording_networks import recording_bundle
 from trivalent import Analyzer
 from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.bundle.files import open_files
@@ -180,7 +181,7 @@ def test_a_network_of_version_1_that_is_malformed(tmp_path: Path, change: Any, m
         load_network(folder)
 
 
-FREE = {"card", "metrics", "files", "compressed_from", "weights", "removed", "repaired"}
+FREE = {"card", "metrics", "files", "compressed_from", "weights", "removed", "repaired", "options"}
 
 
 def keys(content: Manifest, above: str = "") -> set[str]:
@@ -204,3 +205,7 @@ def test_the_documented_keys_are_those_that_are_written(tmp_path: Path) -> None:
     assert keys(manifest(rewritten(write_bundle(tmp_path / "a"), tmp_path / "b"))) == pool
     without = {key for key in network if not key.startswith("experts.")}
     assert keys(manifest(save_small(tmp_path / "c"))) == without
+    recordings = {key for key, said in rows if said == "recordings"}
+    written = keys(manifest(recording_bundle(tmp_path / "d", whisper="base.en")))
+    assert written - without == recordings - {"fusion.modalities.M.names"}
+    assert without <= written

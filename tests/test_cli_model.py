@@ -11,8 +11,10 @@ pytest.importorskip("onnx", reason="needs the extra train")
 
 from bundles import write_bundle
 from fusion_bundles import save_small
+from recording_networks import recording_bundle
 from trivalent.bundle.loading import load_any
 from trivalent.cli.main import main
+from trivalent.features.registry import extractor
 
 
 @pytest.fixture
@@ -41,6 +43,18 @@ def test_export_and_show(
     if kind == "fusion":
         assert shown[0]["features"]["face"] == {"extractor": "openface2", "columns": 3}
         assert (shown[0]["licence"], shown[0]["data"]["name"]) == ("CC0", "made-up")
+        assert shown[0]["judges"] == "features of a data set"
+
+
+def test_show_says_what_a_network_makes_of_recordings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = recording_bundle(tmp_path / "b", whisper="base.en")
+    assert main(["model", "show", str(where)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    version = extractor("covarep").version
+    assert shown["features"]["audio"] == {"extractor": "covarep", "version": version, "columns": 4}
+    assert (shown["judges"], shown["whisper"]) == ("recordings", "base.en")
 
 
 def test_list_of_a_folder(

@@ -462,6 +462,8 @@ def test_one_class_cannot_be_learned(tmp_path: Path) -> None:
         DataError, match=r"two classes or more in my\.csv, got 2 of which all are positive; add"
     ):
         check_classes(own_entry(path).read(BARE, features=False))
+    with pytest.raises(DataError, match="two classes or more"):  # nothing here could be decoded
+        own_entry(path, OwnOptions(check=check_classes)).read(BARE)
     path = write(tmp_path, "a,neutral,train", *lines[1:], header="path,label,split")
     assert check_classes(own_entry(path).read(BARE, features=False)) == ("negative",)
 

@@ -109,7 +109,9 @@ def test_evaluation_shows_every_prediction(
 ) -> None:
     table, out = folder / "some.csv", folder / f"{bundle}.csv"
     lines = lines_of_twelve()
-    table.write_text("\n".join(["path,label,speaker", *(x.rpartition(",")[0] for x in lines[2:6])]) + "\n")
+    (folder / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
+    four = [x.rpartition(",")[0] for x in lines[2:6]]
+    table.write_text("\n".join(["path,label,speaker", *four, "broken.mp4,neutral,x"]) + "\n")
     where = str(folder / "run") if bundle == "run" else bundle
     command = ["evaluate", where, "--data", str(table), "--predictions", str(out), "--rounds", "5"]
     assert main([*command, "--json"]) == 0
@@ -129,6 +131,7 @@ def test_evaluation_shows_every_prediction(
     assert {row["text"] for row in rows} == {"ok"}
     if bundle == "run":
         assert "4 of 4 samples are of videos or speakers with names that occur" in content["caveats"][0]
+    assert content["caveats"][-1] == "left out: 1 recordings that cannot be decoded"
 
 
 def test_a_bundle_of_experts_needs_recordings(capsys: pytest.CaptureFixture[str]) -> None:

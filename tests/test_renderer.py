@@ -43,7 +43,7 @@ def app(analysis: Analysis, language: Language) -> list[str]:
     """What the page of a result says of the analysis."""
     draw = Renderer(wording(language), live=True)
     pieces = [draw.verdict(analysis), draw.warnings(analysis), draw.timeline(analysis)]
-    return said("".join([*pieces, draw.moments(analysis), transcript(analysis, draw)]))
+    return said("".join([*pieces, draw.moments(analysis), transcript(analysis, draw, explained=True)]))
 
 
 def file(analysis: Analysis, language: Language) -> list[str]:
@@ -118,3 +118,39 @@ def test_the_command_line_writes_in_the_language_of_the_user(
     assert main(command) == 0
     assert '<html lang="zh-Hans">' in target.read_text("utf-8")
     assert t("result.positive") == "Positive"  # the app's own language is another matter
+
+
+@LANGUAGES
+def test_what_a_network_read_stands_apart_from_what_decided(language: Language) -> None:
+    analysis, say = analyses.network(), Wording(language)
+    found = file(analysis, language)
+    assert found.count(say("result.attention_note")) == len(analysis.utterances)
+    first = found[found.index(say("result.attention")) :]
+    heads = [say("result.head", number=i) for i in (1, 2)]
+    channels = [say.modality(m) for m in Modality]
+    means = [say.percent(p) for p in (5 / 12, 7 / 24, 7 / 24)]
+    assert first[1] == say("result.attention_mean", count=2)
+    assert first[2:8] == [word for pair in zip(channels, means, strict=True) for word in pair]
+    rows = [[say.percent(p) for p in shares] for shares in ((0.5, 0.25, 0.25), (1 / 3,) * 3)]
+    assert first[8:21] == [
+        say("result.attention_note"),
+        say("result.attention_heads"),
+        *channels,
+        heads[0],
+        *rows[0],
+        heads[1],
+        *rows[1],
+    ]
+    assert say("result.weight_of_network") in found
+    labels = say.join([say("common.negative"), say("common.neutral")])
+    assert say("result.not_excluded", labels=labels) in found
+    assert say("result.excluded") in found
+
+
+@LANGUAGES
+def test_experts_have_no_attention_and_another_weight(language: Language) -> None:
+    say = Wording(language)
+    found = file(analyses.video(), language)
+    assert say("result.weight_of_pool") in found
+    assert say("result.attention") not in found
+    assert say("result.weight_of_pool") not in file(analyses.text(), language)

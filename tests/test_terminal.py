@@ -9,6 +9,7 @@ from rich.console import Console
 
 import analyses as factory
 from trivalent.core.outside import readable
+from trivalent.core.types import Modality
 from trivalent.report.terminal import StageProgress, print_analysis
 from trivalent.report.wording import percent
 
@@ -147,3 +148,19 @@ def test_narrow_and_wide_windows():
     assert "film-review.mp4" in shown(factory.video(), width=40)
     wide = shown(factory.video(), width=160)
     assert "Oh yes, brilliant, yet another love story that nobody asked for." in wide
+
+
+def test_a_network_tells_what_it_read_and_what_is_not_excluded():
+    text = shown(factory.network(), width=120)
+    assert "−○" in text
+    assert "none" in text
+    assert "read: attention in %" in text
+    assert "what was read, not what decided" in " ".join(text.split())
+    first, second = factory.network().utterances[0], factory.network().utterances[3]
+    assert set(first.attention) == set(Modality)
+    assert Modality.FACE not in second.attention
+    assert "42/29/29" in text
+    assert "50/50/·" in text
+    plain = shown(factory.video(), width=120)
+    assert "attention" not in plain
+    assert "share of all" not in plain

@@ -1,6 +1,8 @@
 """Make the pictures of the app in docs/images from the real app with the sample analysed.
 
-Usage: python tools/screenshots.py [FOLDER]
+Usage: python tools/screenshots.py [FOLDER [NETWORK]]
+
+NETWORK is the bundle of an attention network; without it the pictures of one are left as they are.
 
 Needs `pip install 'trivalent[app]' playwright` and a Chromium on the PATH.
 """
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +48,17 @@ SHOTS = (
     Shot("app-chinese", 1440, 1000, locale="zh-CN"),
     Shot("app-phone", 380, 820, scale=2.0),
 )
+OF_NETWORK = (Shot("app-network", 1280, 770, open_utterance=1),)
 
 
 @contextmanager
-def app(home: Path) -> Iterator[str]:
+def app(home: Path, *, model: str = "default") -> Iterator[str]:
     """Run the app on a free port; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "trivalent.cli.main", "app", "--home", str(home), "--port", str(port)]
+    command += ["--model", model]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRIVALENT_")}
     server = subprocess.Popen([*command, "--no-browser"], env=environment)
     address = f"http://127.0.0.1:{port}"
@@ -107,7 +111,12 @@ def show_moment(page: Page, shot: Shot) -> None:
     if shot.open_utterance is None:
         page.evaluate("document.querySelector('video').currentTime = 0.8")
         return
-    page.locator(".tv-u").nth(shot.open_utterance).locator("summary").click()
+    chosen = page.locator(".tv-u").nth(shot.open_utterance)
+    chosen.locator("> details > summary").click()
+    if shot in OF_NETWORK:
+        chosen.locator(".tv-heads > summary").click()
+        page.evaluate("document.querySelector('.tv-transcript').scrollIntoView({block: 'start'})")
+        return
     page.locator(".tv-word-map").first.wait_for()
     page.evaluate("document.querySelector('.tv-watch').scrollIntoView({block: 'start'})")
 
@@ -119,10 +128,18 @@ def main() -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         sys.exit("expected Chromium on the PATH, found none; install it")
-    with tempfile.TemporaryDirectory() as home, app(Path(home)) as address, sync_playwright() as driver:
+    wanted = {"default": SHOTS} | {network: OF_NETWORK for network in sys.argv[2:]}
+    for model, shots in wanted.items():
+        with tempfile.TemporaryDirectory() as home, app(Path(home), model=model) as address:
+            make(address, shots, program=program, folder=folder)
+
+
+def make(address: str, shots: Sequence[Shot], *, program: str, folder: Path) -> None:
+    """Analyse the clip with the model of an app and take its pictures."""
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=FLAGS)
         result = analyse_sample(browser, address)
-        for shot in SHOTS:
+        for shot in shots:
             take(browser, result, shot, folder)
             print(folder / f"{shot.name}.png")
         browser.close()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.bundle.network import Network
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
-from trivalent.core.errors import InputError, TextError, UsageError
+from trivalent.core.errors import AssetError, InputError, TextError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.types import Modality, Status, Utterance
@@ -127,6 +127,8 @@ class Analyzer:
         ------
         InputError
             The source is absent, unreadable or holds nothing to analyse.
+        AssetError
+            The recogniser that the bundle was trained with is not on this computer.
         UsageError
             There is no such kind.
         """
@@ -263,6 +265,8 @@ class _Journey:
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
         with self.clock.measure("decode"):
             recording = open_recording(self.path, progress=self.stages("decode"))
+        if given is None and recording.audio is not None:
+            self._check_recogniser()
         tell = self.stages(SPEECH)
         rest = READING_SHARE if any(c.stage == SPEECH for c in self.channels) else 0.0
         with self.clock.measure("speech"):
@@ -290,6 +294,14 @@ class _Journey:
             keyframes=[frame for view in views.values() for frame in view.keyframes],
             tracks=[track for view in views.values() for track in view.tracks],
         )
+
+    def _check_recogniser(self) -> None:
+        """Refuse to fetch what a bundle alone asks for: it may be a stranger's."""
+        from trivalent.speech.weights import is_present
+
+        size = self.analyzer.recognizer.model
+        if size != self.analyzer.options.whisper and not is_present(size):
+            raise AssetError("whisper.trained_absent", name=self.analyzer.bundle.name, size=size[:40])
 
     def _read(self, channel: Channel, spoken: Spoken, *, speech: Progress) -> View:
         """Have a channel read; one of the stage "speech" goes on with that stage."""

@@ -25,7 +25,9 @@ from trivalent.core.types import LABELS, FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 
 ATTENTION = "attention"  # output of a graph: (n, heads, modalities), sums to one over modalities
+MAX_HEADS = 64  # all are written into every utterance
 MIXED_ABOVE = 0.15  # conflict, in bits, from which opposed modalities are mixed signals
+_ROUNDING = 1e-4  # of shares in single precision
 _CHUNK = 4096  # rows that go through the graph at once
 Block = tuple[FloatArray, Sequence[str]]  # values (n, len(columns)), columns
 
@@ -162,9 +164,11 @@ class Network:
         if ATTENTION not in self.graph.outputs:
             return {}
         (shares,) = self.graph.run(inputs, [ATTENTION])
-        if np.ndim(shares) != 3 or np.shape(shares)[::2] != (1, len(self.modalities)):
-            raise BundleError("bundle.attention_shape", name=self.graph.name, shape=np.shape(shares))
-        return {m: tuple(map(float, shares[0, :, i])) for i, m in enumerate(self.modalities)}
+        shape = np.shape(shares)
+        fits = len(shape) == 3 and shape[::2] == (1, len(self.modalities)) and 0 < shape[1] <= MAX_HEADS
+        if not fits or not ((shares >= 0) & (shares < 1 + _ROUNDING)).all():  # nor NaN
+            raise BundleError("bundle.attention_shape", name=self.graph.name, shape=shape)
+        return {m: tuple(float(min(x, 1)) for x in shares[0, :, i]) for i, m in enumerate(self.modalities)}
 
     def posterior(self, features: Mapping[Modality, Block]) -> FloatArray:
         """Return calibrated probabilities of n samples, shape (n, 3).

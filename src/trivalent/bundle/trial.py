@@ -1,8 +1,8 @@
 """Tries a bundle of unknown origin: `python -m trivalent.bundle.trial ARCHIVE FOLDER`.
 
 The process limits its own memory and time, unpacks the archive into the folder, reads every graph for
-references to other files before onnxruntime sees it, loads the bundle and asks each expert. It prints
-one JSON object.
+references to other files before onnxruntime sees it, loads the bundle and asks each expert, or the network.
+It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trivalent.bundle.archive import unpack
 from trivalent.bundle.graphs import check_self_contained
 from trivalent.core.errors import BundleError, TrivalentError
 from trivalent.core.messages import Message
 
+if TYPE_CHECKING:
+    from trivalent.bundle.network import Network
+
 MEMORY_MB = 4096  # of addresses
 WRITABLE_MB = 1536  # as much as a child that answers for it is given
 CPU_S = 120
 MAX_STEPS = 1_500  # of an utterance of the greatest length, 15 s, at 100 a second
+MADE_UP = (0.0, 1.0, -1e4)  # pooled features that a network is asked about
 
 
 def examine(folder: Path) -> dict[str, str]:
-    """Load a bundle and ask each of its experts; return its name, version and sha256.
+    """Load a bundle and ask each of its experts, or its network; return its name, version and sha256.
 
     Raises
     ------
@@ -32,6 +36,7 @@ def examine(folder: Path) -> dict[str, str]:
         It is malformed, has files that it does not list, refers to others, or does not answer.
     """
     from trivalent.bundle.loading import load_bundle
+    from trivalent.bundle.network import Network
 
     listed = _listed(folder)
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
@@ -40,8 +45,10 @@ def examine(folder: Path) -> dict[str, str]:
     for name in listed & found:
         check_self_contained((folder / name).read_bytes(), name)
     bundle = load_bundle(folder, threads=1)
-    if not bundle.experts:
+    if not bundle.modalities:
         raise BundleError("shelf.trial_no_expert")
+    if isinstance(bundle.fusion, Network):
+        _ask_network(bundle.fusion)
     for modality, expert in bundle.experts.items():
         _ask(expert, modality)
     return {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
@@ -83,6 +90,18 @@ def _ask(expert: Any, modality: str) -> None:
     shape = np.shape(answer)
     if shape != (2, 3) or not np.isfinite(answer).all():
         raise BundleError("shelf.trial_probabilities", modality=modality, shape=shape)
+
+
+def _ask_network(network: Network) -> None:
+    """Pose made-up features of every subset of its modalities; each answer is three probabilities."""
+    import numpy as np
+
+    lengths = {m: len(spec.encoder.pooling) for m, spec in network.modalities.items()}
+    for value in MADE_UP:
+        joint = network.joint({m: np.full(n, value) for m, n in lengths.items() if n})
+        for modalities, answer in joint.probabilities.items():
+            if not np.isfinite(answer).all():
+                raise BundleError("shelf.trial_network", modalities=modalities)
 
 
 def _limit_self() -> None:

@@ -101,7 +101,10 @@ class Evidence:
     status: Status
     reason: Annotated[str | None, "why there is no opinion"]
     probabilities: Annotated[Probabilities | None, "calibrated opinion of the modality's expert alone"]
-    weight: Annotated[Share, "share of the fused log-odds, 0 when the modality was not used"]
+    weight: Annotated[
+        Share,
+        "share of the fused log-odds, of a network of all that the modalities changed; 0 when not used",
+    ]
     effect: Annotated[Effect | None, "fused probabilities minus those without it: what it changed"] = None
     reliability: Annotated[
         Share | None,

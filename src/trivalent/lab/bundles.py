@@ -14,7 +14,7 @@ from trivalent.bundle.files import MANIFEST, find_bundle, zipped
 from trivalent.bundle.fusion import Pool
 from trivalent.bundle.loading import Bundle, load_any, open_bundle
 from trivalent.bundle.manifest import FORMAT, parse
-from trivalent.bundle.network import Network
+from trivalent.bundle.network import ModalitySpec, Network
 from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import BundleError, UsageError
 from trivalent.core.files import write_bytes_atomic, write_text_atomic
@@ -85,15 +85,22 @@ def describe(bundle: Bundle[Pool] | Bundle[Network]) -> dict[str, Any]:
     return {
         "name": bundle.name,
         "kind": "fusion",
+        "version": bundle.version,
         "sha256": bundle.sha256,
-        "features": {
-            str(m): {"extractor": spec.encoder.extractor, "columns": len(spec.cleaner.columns)}
-            for m, spec in fusion.modalities.items()
-        },
+        "judges": "recordings" if fusion.reads_recordings else "features of a data set",
+        "features": {str(m): _told(spec) for m, spec in fusion.modalities.items()},
+        **({"whisper": fusion.whisper} if fusion.whisper else {}),
         "data": {"name": data.name, "protocol": data.protocol, "synthetic": data.synthetic},
         **bundle.card,
         "metrics": bundle.metrics,
     }
+
+
+def _told(spec: ModalitySpec) -> dict[str, Any]:
+    """Name the extractor of a modality, its version where it makes features here, and count these."""
+    encoder = spec.encoder
+    version = {"version": encoder.version} if encoder.pooling else {}
+    return {"extractor": encoder.extractor, **version, "columns": len(spec.cleaner.columns)}
 
 
 def find_bundles(place: Path) -> list[Path]:

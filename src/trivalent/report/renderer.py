@@ -108,9 +108,9 @@ class Renderer:
         found = view.moments(analysis, self.say)
         return self.draw("moments.html", moments=found, prefix=prefix, anchors=anchors)
 
-    def utterances(self, analysis: Analysis, *, prefix: str = "") -> Utterances:
+    def utterances(self, analysis: Analysis, *, prefix: str = "", explained: bool = False) -> Utterances:
         """Return what draws utterances of an analysis, one at a time."""
-        return Utterances(self, analysis, prefix)
+        return Utterances(self, analysis, prefix, explained=explained)
 
     def transcript(
         self, analysis: Analysis, items: Sequence[Markup], *, name: str = "", folded: str = ""
@@ -170,10 +170,12 @@ class Utterances:
     analysis : Analysis
     prefix : str
         In a file: start of the anchors.
+    explained : bool
+        Whether the app can tell what each word changed.
     """
 
-    def __init__(self, renderer: Renderer, analysis: Analysis, prefix: str) -> None:
-        self._renderer, self._prefix = renderer, prefix
+    def __init__(self, renderer: Renderer, analysis: Analysis, prefix: str, *, explained: bool) -> None:
+        self._renderer, self._prefix, self._explained = renderer, prefix, explained
         self._timed = analysis.source.kind != "text"
         self._silent = view.always_silent(analysis, renderer.say)
 
@@ -186,5 +188,7 @@ class Utterances:
         return self._draw(u, brief=True)
 
     def _draw(self, u: UtteranceResult, *, brief: bool) -> Markup:
-        told = view.utterance_view(u, self._renderer.say, timed=self._timed, silent=self._silent)
+        told = view.utterance_view(
+            u, self._renderer.say, timed=self._timed, silent=self._silent, explained=self._explained
+        )
         return self._renderer.draw("utterance.html", u=told, brief=brief, prefix=self._prefix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -21,7 +21,8 @@ from rich.text import Text
 
 from trivalent.core.analysis import Analysis, Evidence, UtteranceResult, Verdict
 from trivalent.core.outside import clean_line
-from trivalent.core.types import LABELS, Status
+from trivalent.core.types import LABELS, Modality, Status
+from trivalent.report.attention import by_network, shares_read
 from trivalent.report.wording import (
     ASCII_GLYPHS,
     COLOURS,
@@ -39,6 +40,11 @@ from trivalent.report.wording import (
 BAR_WIDTH = 24
 TITLE_WIDTH = 32  # cells of a source's name beside its progress
 SAY = Wording()  # English
+SET, READ = "set", "read"  # columns that some networks fill
+TOLD = {
+    SET: f"{SET}: labels that are not excluded",
+    READ: f"{READ}: attention in %, mean of the heads, what was read, not what decided",
+}
 MIN_TEXT = 12  # cells of an utterance's text that are shown however narrow the window is
 
 
@@ -143,20 +149,44 @@ def _table(analysis: Analysis, console: Console, signs: _Signs) -> Table:
     table.add_column("sure", justify="right", no_wrap=True, min_width=5)
     for modality in modalities:
         table.add_column(str(modality)[0].upper(), no_wrap=True, min_width=4)
+    more = _more_columns(analysis, signs)
+    for name, cells in more.items():
+        table.add_column(name, no_wrap=True, min_width=max(map(len, (name, *cells))))
     table.add_column("", no_wrap=True, width=1)
     # everything but the text has a fixed width, and every column but the outer two two blanks
     taken = max(4, *map(len, times)) + 10 + 5 + 4 * len(modalities) + 1 + 2 * (len(modalities) + 4)
+    taken += sum(2 + max(map(len, (name, *cells))) for name, cells in more.items())
     room = max(MIN_TEXT, console.width - taken)
-    for u, when in zip(analysis.utterances, times, strict=True):
+    for i, (u, when) in enumerate(zip(analysis.utterances, times, strict=True)):
         table.add_row(
             when,
             _truncated(_said(u.text, console) or "(no words)", room, signs),
             _label(u, signs),
             percent(u.verdict.confidence),
             *(_opinion(u.modalities.get(m), signs) for m in modalities),
+            *(cells[i] for cells in more.values()),
             signs.mixed if u.mixed else "",
         )
     return table
+
+
+def _more_columns(analysis: Analysis, signs: _Signs) -> dict[str, list[str]]:
+    """Say what some networks tell besides: labels that are not excluded, and shares of what was read."""
+    kept = [u.verdict.prediction_set for u in analysis.utterances]
+    columns = {
+        SET: [
+            "" if labels is None else "".join(signs.labels[k] for k in labels) or "none" for labels in kept
+        ],
+        READ: [_read(shares_read(u), modalities_of(analysis), signs) for u in analysis.utterances],
+    }
+    return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def _read(shares: Mapping[Modality, float], modalities: Sequence[Modality], signs: _Signs) -> str:
+    """Shares of the modalities in percent: `41/33/26`."""
+    if not shares:
+        return ""
+    return "/".join(f"{100 * shares[m]:.0f}" if m in shares else signs.absent for m in modalities)
 
 
 def _truncated(text: str, room: int, signs: _Signs) -> Text:
@@ -184,6 +214,10 @@ def _opinion(evidence: Evidence | None, signs: _Signs) -> Text:
 def _key(analysis: Analysis, console: Console, signs: _Signs) -> Text:
     names = ", ".join(f"{str(m)[0].upper()} {SAY.modality(m).lower()}" for m in modalities_of(analysis))
     parts = [f"{names}: own opinion and weight in %", f"{signs.absent} not used"]
+    if by_network(analysis):
+        parts.append(SAY.weight(True).rstrip(".").lower())
+    more = _more_columns(analysis, signs)
+    parts += [told for name, told in TOLD.items() if name in more]
     if any(u.verdict.abstained for u in analysis.utterances):
         parts.append(f"{UNSURE} unsure")
     if any(u.mixed for u in analysis.utterances):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from trivalent.core.analysis import Analysis, UtteranceResult
 from trivalent.core.types import LABELS, Modality, Status
+from trivalent.report.attention import by_network
 from trivalent.report.blocks import joined
 from trivalent.report.curves import Curve, curves
 from trivalent.report.wording import GLYPHS, MIXED, UNSURE, Wording, clock, modalities_of, top_label
@@ -81,7 +82,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Lanes over the recording; `notes` are (channel, why it was not used)."""
+    """Lanes over the recording; `weight` says what it is, `notes` are (channel, why it was not used)."""
 
     length: float
     density: str
@@ -90,6 +91,7 @@ class Timeline:
     curves: tuple[Curve, ...]
     ticks: tuple[Tick, ...]
     is_joined: bool
+    weight: str
     notes: tuple[tuple[str, str], ...]
 
 
@@ -110,6 +112,7 @@ def timeline(analysis: Analysis, say: Wording) -> Timeline | None:
         tuple(curves(analysis, length, say)),
         _ticks(length, MAX_TICKS * factor),
         len(blocks) < len(analysis.utterances),
+        say.weight(by_network(analysis)),
         _notes(analysis, say),
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trivalent.core.analysis import Analysis, Evidence, KeyFrame, UtteranceResult, Verdict
 from trivalent.core.types import LABELS, FloatArray, Modality, Status
+from trivalent.report.attention import Attention, attention_view
 from trivalent.report.wording import (
     GLYPHS,
     MIXED,
@@ -56,14 +57,17 @@ class VerdictView:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What the whole, or one channel, says about an utterance; `changes` are (class, points)."""
+    """What the whole, or one channel, says about an utterance; `changes` are (class, points).
+
+    `explained`: there is room for what each of its words changed.
+    """
 
     title: str
     note: str
     shares: tuple[Share, ...]
     changes: tuple[tuple[str, str], ...]
     lines: tuple[str, ...]
-    of_words: bool = False
+    explained: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class UtteranceView:
     badges: tuple[Badge, ...]
     certainty: str
     opinions: tuple[Opinion, ...]
+    attention: Attention | None
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ def always_silent(analysis: Analysis, say: Wording) -> set[Modality]:
 
 
 def utterance_view(
-    u: UtteranceResult, say: Wording, *, timed: bool, silent: Collection[Modality]
+    u: UtteranceResult, say: Wording, *, timed: bool, silent: Collection[Modality], explained: bool
 ) -> UtteranceView:
     """Tell one utterance.
 
@@ -199,12 +204,18 @@ def utterance_view(
         Whether it has a time; a sentence of a text has none, and words alone speak for it.
     silent : collection of Modality
         Channels that have nothing to say in the whole recording.
+    explained : bool
+        Whether it can be told what each word changed.
     """
     v = u.verdict
     mixed = Badge("mixed", MIXED, say("common.mixed"))
     opinions = [
-        _opinion(m, u.modalities[m], say) for m in Modality if m in u.modalities and m not in silent
+        _opinion(m, u.modalities[m], say, explained=explained and m is Modality.TEXT)
+        for m in Modality
+        if m in u.modalities and m not in silent
     ]
+    if not timed:  # what is told of the whole stands with the words, which are alone
+        opinions[:1] = [replace(o, lines=(*_kept(v, say), *o.lines)) for o in opinions[:1]]
     return UtteranceView(
         u.index,
         u.start_s,
@@ -215,12 +226,13 @@ def utterance_view(
         (*([mixed] if u.mixed else []), verdict_badge(v, say)),
         say.percent(v.confidence),
         (*([_combined(u, say)] if timed else []), *opinions),
+        attention_view(u, say),
     )
 
 
 def _combined(u: UtteranceResult, say: Wording) -> Opinion:
     """Fused probabilities, and how much the experts disagree."""
-    lines = [say.sentence(u.verdict)]
+    lines = [say.sentence(u.verdict), *_kept(u.verdict, say)]
     if sum(e.status is Status.OK for e in u.modalities.values()) > 1:
         key = "result.conflict_mixed" if u.mixed else "result.conflict"
         lines.append(say(key, conflict=f"{u.conflict:.2f}"))
@@ -229,7 +241,19 @@ def _combined(u: UtteranceResult, say: Wording) -> Opinion:
     return Opinion(say("result.combined"), span, told, (), tuple(lines))
 
 
-def _opinion(modality: Modality, e: Evidence, say: Wording) -> Opinion:
+def _kept(verdict: Verdict, say: Wording) -> list[str]:
+    """Say which labels are not excluded, where that was calibrated."""
+    kept = verdict.prediction_set
+    if kept is None:
+        return []
+    return [
+        say("result.not_excluded", labels=say.join(map(say.label, kept)))
+        if kept
+        else say("result.excluded")
+    ]
+
+
+def _opinion(modality: Modality, e: Evidence, say: Wording, *, explained: bool) -> Opinion:
     """Opinion, weight, effect and measured facts of one channel."""
     name = say.modality(modality)
     facts = [say.measured(*fact) for fact in e.quality.items()]
@@ -242,7 +266,7 @@ def _opinion(modality: Modality, e: Evidence, say: Wording) -> Opinion:
     if e.effect is not None:
         changes = [(say.label(k), signed_points(float(c))) for k, c in zip(LABELS, e.effect, strict=True)]
     told = shares(e.probabilities, say, marked=label)
-    return Opinion(name, note, told, tuple(changes), tuple(measured), of_words=modality is Modality.TEXT)
+    return Opinion(name, note, told, tuple(changes), tuple(measured), explained)
 
 
 def moments(analysis: Analysis, say: Wording) -> list[Moment]:

@@ -135,6 +135,12 @@ class Wording:
                     found.setdefault(modality, Counter())[self.silence(evidence)] += 1
         return found
 
+    def weight(self, by_network: bool | None) -> str:
+        """Say what the weight of a channel is, where channels shared it."""
+        if by_network is None:
+            return ""
+        return self("result.weight_of_network" if by_network else "result.weight_of_pool")
+
     def measured(self, name: str, number: float) -> str:
         """One measured fact about an input, such as the seconds of voiced speech.
 

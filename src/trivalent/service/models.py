@@ -42,6 +42,6 @@ def _row(service: TheService, bundle: Bundle) -> ModelRow:
         name=bundle.name,
         version=bundle.version,
         sha256=bundle.sha256,
-        modalities=list(bundle.experts),
+        modalities=list(bundle.modalities),
         default=bundle.name == service.catalogue.default_name,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,8 @@ class OwnOptions:
         Folder of the tables; below $TRIVALENT_CACHE by default.
     retry : bool
         Try extractions that failed before again.
+    check : callable, optional
+        Is given the samples before their features are extracted, which may take hours; may raise.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class OwnOptions:
     workers: int = 1
     cache: Path | None = None
     retry: bool = False
+    check: Callable[[Dataset], object] | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -137,6 +140,8 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
     usable = np.flatnonzero([row.media.is_file() for row in table.rows])
     left_out = [(row, "no such file") for i, row in enumerate(table.rows) if i not in set(usable.tolist())]
     dropped = Counter({ABSENT: len(left_out)})
+    if options.check is not None:
+        options.check(data.take(usable))
     if features and len(usable):
         takes = [_Take(table.rows[i], transcripts[i]) for i in usable]
         data, counts, more = _with_features(data.take(usable), takes, options)

@@ -193,10 +193,13 @@ class FusionRecipe:
         """Return the data set."""
         if not self.own:
             return find_dataset(self.data)
-        workers = self.features_config().workers
-        return find_dataset(
-            self.data, own=OwnOptions(label_map=self.label_map, plan=self.plan, workers=workers)
+        options = OwnOptions(
+            label_map=self.label_map,
+            plan=self.plan,
+            workers=self.features_config().workers,
+            check=check_classes,
         )
+        return find_dataset(self.data, own=options)
 
     def problem(self, root: Path | None = None) -> Problem:
         """Read the data and split, clean and guard them.
@@ -213,20 +216,15 @@ class FusionRecipe:
             one class, or no modality that can be trained on.
         """
         own_file = self.own or self.data.lower().endswith(".pkl")
-        entry, protocol = self.entry(), self.protocol or None
+        data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
         if self.features and not self.own:
-            log.warning("%s has features; those of the recipe %s are of recordings", entry.name, self.name)
-        if self.own:  # before features are extracted, which may take hours
-            check_classes(entry.read(Path(), protocol, features=False))
-        data = entry.read(Path() if own_file else data_root(root), protocol)
+            log.warning("%s has features; those of the recipe %s are of recordings", data.name, self.name)
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities))
         if self.own:
             for label in check_classes(data):
-                log.warning(
-                    "%s: no training sample is %s: hardly ever will the model say so", data.name, label
-                )
+                log.warning("%s: no training sample is %s: the model will hardly say so", data.name, label)
             chosen = usable_modalities(data, chosen)
         return make_problem(data, modalities=chosen or None, cleaning=self.cleaning_config())
 

@@ -115,6 +115,8 @@ def evaluate(
         "split": split,
         "modalities": [str(m) for m in used],
     } | _scored(bundle, judged, split=split, prior=prior, rounds=rounds)
+    if own:
+        content["caveats"] += [f"left out: {n:,} {what}" for what, n in judged.samples.dropped.items()]
     if predictions is not None:
         write_predictions(judged, predictions)
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from trivalent.bundle.decision import Answers
 from trivalent.core.analysis import Analysis, UtteranceResult, Verdict
 from trivalent.core.errors import DataError, FeatureError, InputError
 from trivalent.core.types import LABELS, Modality, Status
-from trivalent.lab.datasets.own import OwnOptions, numbered, own_entry
+from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.datasets.own import UNDECODABLE, OwnOptions, numbered, own_entry
 from trivalent.lab.datasets.recordings import Cut
 from trivalent.lab.measure.predictions import OK, Judged
 from trivalent.lab.progress import track
@@ -64,19 +66,20 @@ def judge_recordings(
     cut = Cut.WHOLE if options.plan is None else options.plan.cut
     analyzer = Analyzer(bundle_path, modalities=[str(m) for m in modalities], threads=1)
     answers: list[_Answer] = []
-    failed = ""
+    dropped, failed = Counter(data.dropped), ""
     for i, name in enumerate(track(data.ids.tolist(), "analysing", total=len(data))):
         row, transcript = rows[name]
         try:
             analysis = analyzer.analyze(row.media, kind="recording", transcript=transcript)
         except (InputError, FeatureError) as error:
+            dropped[UNDECODABLE] += 1
             failed = f"line {row.line}, {row.name}: {error}"
             log.warning("%s left out: %s", data.name, failed)
             continue
         answers += _answers(i, analysis, cut, modalities)
     if not answers:
         raise DataError("own.none_decoded", name=data.name, count=len(data), told=failed)
-    return _judged(data, answers, analyzer, cut, modalities)
+    return _judged(replace(data, dropped=dict(dropped)), answers, analyzer, cut, modalities)
 
 
 def _answers(owner: int, analysis: Analysis, cut: Cut, modalities: Sequence[Modality]) -> list[_Answer]:
@@ -98,10 +101,12 @@ def _statuses(parts: Sequence[UtteranceResult], modalities: Sequence[Modality]) 
 
 
 def _judged(
-    data: Any, answers: Sequence[_Answer], analyzer: Analyzer, cut: Cut, modalities: Sequence[Modality]
+    data: Dataset, answers: Sequence[_Answer], analyzer: Analyzer, cut: Cut, modalities: Sequence[Modality]
 ) -> Judged:
     owners = np.array([a.owner for a in answers], dtype=np.intp)
-    kept = {name: getattr(data, name)[owners] for name in ("ids", "groups", "split", "labels", "scores")}
+    kept: dict[str, Any] = {
+        name: getattr(data, name)[owners] for name in ("ids", "groups", "split", "labels", "scores")
+    }
     spans = np.array([a.span for a in answers])
     if cut is Cut.UTTERANCES:
         kept |= {"ids": numbered(kept["ids"]), "spans": spans}

@@ -75,7 +75,7 @@ class View {
     if (this.shown[name] === html) return;
     this.shown[name] = html;
     const part = this.part(name);
-    const open = new Set([...part.querySelectorAll("details[open]")].map((d) => d.closest("[data-u]").dataset.u));
+    const open = new Set([...part.querySelectorAll(".tv-u > details[open]")].map((d) => d.closest("[data-u]").dataset.u));
     part.hidden = !html;
     part.innerHTML = html;
     if (name !== "transcript") return;
@@ -103,7 +103,7 @@ class View {
     if (pick) return this.show(pick.dataset.show);
     const summary = event.target.closest("summary");
     if (summary) {
-      const item = summary.closest(".tv-u");
+      const item = summary.closest(".tv-u > details > summary")?.closest(".tv-u");
       if (item && !summary.parentElement.open) this.seek(Number(item.dataset.start));
       return;
     }
@@ -142,7 +142,7 @@ class View {
 
   toggled(event) {
     const item = event.target.closest(".tv-u");
-    if (!item || !event.target.open) return;
+    if (!item || !event.target.open || event.target.parentElement !== item) return;
     const index = item.dataset.u;
     const place = item.querySelector(".tv-words");
     if (!place || place.innerHTML || this.asked.has(index)) return;

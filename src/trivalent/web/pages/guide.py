@@ -14,6 +14,7 @@ from trivalent.report.wording import MIXED, UNSURE
 from trivalent.web import figures, state
 from trivalent.web.i18n import t, wording
 from trivalent.web.views.drawing import renderer
+from trivalent.web.views.model_told import card_words, told
 from trivalent.web.views.notices import plain
 from trivalent.web.views.tables import table
 
@@ -78,21 +79,19 @@ def _confidence(bundle: Bundle) -> None:
 
 
 def _mixed(bundle: Bundle) -> None:
-    st.markdown(t("guide.mixed", mixed_above=f"{bundle.fusion.mixed_above:g}"))
+    st.markdown(told(bundle).mixed)
 
 
 def _weights(bundle: Bundle) -> None:
-    fusion = bundle.fusion
-    said = ", ".join(f"{wording().modality(m)} {w:.2f}" for m, w in fusion.weights.items())
-    st.markdown(t("guide.weights", weights=said, beside_words=f"{fusion.beside_words:.2f}"))
+    st.markdown(told(bundle).weights)
     found = figures.result("fusion")
     if found is None or bundle.name != "default":
         return
     rows = found.rows()
     worth = {m: rows.get(f"worth: {m}", {}).get("correlation") for m in Modality}
-    told = ", ".join(f"{wording().modality(m)} {r.mean:.2f}" for m, r in worth.items() if r is not None)
-    if told:
-        st.markdown(t("guide.weights_measured", correlations=told, data=plain(found.content["data"])))
+    numbers = ", ".join(f"{wording().modality(m)} {r.mean:.2f}" for m, r in worth.items() if r is not None)
+    if numbers:
+        st.markdown(t("guide.weights_measured", correlations=numbers, data=plain(found.content["data"])))
         _origin("fusion")
 
 
@@ -139,11 +138,7 @@ def _origin(*names: str) -> None:
 
 def _limits(bundle: Bundle) -> None:
     st.markdown(t("guide.limits"))
-    limits = bundle.card.get("limits")
-    if isinstance(limits, dict):
-        known = {str(m): wording().modality(m) for m in Modality}
-        lines = [f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in limits.items()]
-        st.markdown("\n".join(lines))
+    st.markdown(card_words(bundle.card.get("limits")))
 
 
 def _privacy(_: Bundle) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -17,11 +15,10 @@ from trivalent.core.types import Modality
 from trivalent.store import Role
 from trivalent.web import figures, state
 from trivalent.web.i18n import t, wording
+from trivalent.web.views.model_told import ModelTold, card_words, told
 from trivalent.web.views.notices import plain, show_error
 from trivalent.web.views.reliability import plot
 from trivalent.web.views.tables import table
-
-_METRICS = ("macro_f1", "weighted_f1", "negative_recall", "ece")
 
 
 def show() -> None:
@@ -58,18 +55,21 @@ def _card(name: str, *, removable: bool) -> None:
             _remove_button(name)
         return
     _head(name, bundle, removable=removable)
-    summary = bundle.card.get("summary")
+    model, summary = told(bundle), bundle.card.get("summary", bundle.card.get("title"))
     if isinstance(summary, str):
         st.markdown(plain(summary))
-    _experts(bundle)
-    for key, title in (("licence", "licence"), ("limits", "limits"), ("data", "training")):
+    head, rows = model.parts
+    st.html(table(head, rows, numbers_from=2))
+    card = bundle.card
+    said = {"licence": card.get("licence"), "limits": card.get("limits"), "training": model.data}
+    for title, content in said.items():
         st.markdown(f"**{t(f'models.{title}')}**")
-        st.markdown(_said(bundle.card.get(key)))
+        st.markdown(card_words(content))
     used = name == state.chosen_model()
     with st.expander(t("models.metrics"), expanded=used, icon=":material/table_chart:"):
-        _metrics(manifest.get("metrics"))
+        _figures(model)
     with st.expander(t("models.calibration"), expanded=used, icon=":material/show_chart:"):
-        _calibration(bundle)
+        _calibration(bundle.sha256, missing=model.uncalibrated)
     with st.expander(t("models.files"), icon=":material/fingerprint:"):
         st.caption(t("models.sha256"))
         st.code(bundle.sha256, language=None, wrap_lines=True)
@@ -98,51 +98,19 @@ def _head(name: str, bundle: Bundle, *, removable: bool) -> None:
     st.caption(t("models.facts", version=plain(bundle.version), size=f"{size:.1f}", origin=origin))
 
 
-def _experts(bundle: Bundle) -> None:
-    rows = []
-    for modality, expert in bundle.experts.items():
-        spec = expert.spec
-        weight = bundle.fusion.weights.get(modality, 0.0)
-        features = f"{spec.extractor} {spec.extractor_version}"
-        rows.append((wording().modality(modality), features, f"{weight:.2f}", f"{spec.temperature:.2f}"))
-    head = [t(f"models.{c}") for c in ("modality", "extractor", "weight", "temperature")]
-    st.html(table(head, rows, numbers_from=2))
-
-
-def _metrics(metrics: Any) -> None:
-    """Tabulate whatever the bundle records that has a macro-F1, at any depth."""
-    rows = []
-    for modality in Modality:
-        recorded = metrics.get(modality) if isinstance(metrics, Mapping) else None
-        for where, scores in _scores(recorded, ()):
-            cells = [_number(scores.get(m)) for m in _METRICS]
-            count = scores.get("n")
-            items = f"{count:,.0f}" if isinstance(count, int | float) else ""
-            rows.append((wording().modality(modality), where, items, *cells))
+def _figures(model: ModelTold) -> None:
+    head, rows = model.figures
     if not rows:
         st.markdown(t("models.metrics_none"))
         return
-    head = [t(f"models.{c}") for c in ("modality", "evaluated_on", "items", *_METRICS)]
     st.html(table(head, rows, numbers_from=2))
-    st.caption(t("models.metrics_note"))
+    st.caption(model.figures_note)
 
 
-def _scores(recorded: Any, path: tuple[str, ...]) -> list[tuple[str, Mapping[str, Any]]]:
-    if not isinstance(recorded, Mapping) or len(path) > 4:
-        return []
-    if "macro_f1" in recorded:
-        return [(" ".join(path).replace("_", " "), recorded)]
-    return [found for key, value in recorded.items() for found in _scores(value, (*path, str(key)))]
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, int | float) else ""
-
-
-def _calibration(bundle: Bundle) -> None:
-    measured = figures.reliabilities(bundle.sha256)
+def _calibration(sha256: str, *, missing: str) -> None:
+    measured = figures.reliabilities(sha256)
     if not measured:
-        st.markdown(t("models.calibration_missing"))
+        st.markdown(missing)
         return
     st.caption(t("models.calibration_note"))
     for modality in Modality:
@@ -154,7 +122,7 @@ def _calibration(bundle: Bundle) -> None:
     benchmark = figures.result("reliability")
     if benchmark is not None:
         st.markdown("\n".join(f"- {plain(str(c))}" for c in benchmark.content["caveats"]))
-    if st.toggle(t("models.figures"), key=f"figures-{bundle.sha256}"):
+    if st.toggle(t("models.figures"), key=f"figures-{sha256}"):
         columns = ("test_set", "confidence_range", "answers", "mean_confidence", "axis_right")
         rows = [
             (
@@ -168,14 +136,6 @@ def _calibration(bundle: Bundle) -> None:
             for b in r.bins
         ]
         st.html(table([t(f"models.{c}") for c in columns], rows))
-
-
-def _said(card: Any) -> str:
-    """One line per modality of what a card says, in its own words."""
-    if isinstance(card, Mapping):
-        known = {str(m): wording().modality(m) for m in Modality}
-        return "\n".join(f"- **{plain(known.get(k, str(k)))}**: {plain(str(v))}" for k, v in card.items())
-    return plain(str(card)) if card else t("models.not_stated")
 
 
 def _remove_button(name: str) -> None:

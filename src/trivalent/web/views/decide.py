@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.bundle.loading import Bundle
 from trivalent.core.analysis import Analysis
 from trivalent.core.errors import TrivalentError
@@ -17,14 +18,18 @@ from trivalent.web.i18n import t, translate, wording
 from trivalent.web.views.notices import plain
 
 STEP = 0.01
+EQUAL = (1 / 3, 1 / 3, 1 / 3)  # thresholds that choose the most probable class
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user set, or the bundle's own choice."""
+    """What the user set, or the bundle's own choice.
+
+    `thresholds` are None where the bundle's own rule has others than one for each class, or none.
+    """
 
     modalities: tuple[str, ...]
-    thresholds: tuple[float, ...]
+    thresholds: tuple[float, ...] | None
     min_confidence: float
 
 
@@ -47,11 +52,13 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
     """
     usual, problem = _usual(analysis)
     if usual is None:
-        _controls(Choices(tuple(_analysed(analysis)), (1 / 3, 1 / 3, 1 / 3), 0.0), key=key, off=True)
+        _controls(Choices(tuple(_analysed(analysis)), EQUAL, 0.0), key=key, off=True)
         st.caption(plain(problem))
         return analysis, False
     bundle, first = usual
     choices = _controls(first, key=key, off=False)
+    if first.thresholds is None:
+        st.caption(plain(_own_rule(bundle.decision.rule)))
     if choices == first:
         return analysis, False
     try:
@@ -76,8 +83,17 @@ def _usual(analysis: Analysis) -> tuple[tuple[Bundle, Choices] | None, str]:
             redecide(analysis, bundle)  # says why not
     except TrivalentError as error:
         return None, capital(translate(error.message))
-    decision = bundle.decision
-    return (bundle, Choices(tuple(_analysed(analysis)), decision.rule.values, decision.min_confidence)), ""
+    rule = bundle.decision.rule
+    thresholds = rule.values if rule.kind is DecisionKind.RATIO else None
+    return (bundle, Choices(tuple(_analysed(analysis)), thresholds, bundle.decision.min_confidence)), ""
+
+
+def _own_rule(rule: DecisionRule) -> str:
+    """Say how a bundle decides without a threshold for each class, and what moving one does."""
+    if rule.kind is DecisionKind.ARGMAX:
+        return t("result.rule_argmax")
+    label, least = wording().label(LABELS[rule.of]), wording().percent(rule.values[0])
+    return t("result.rule_threshold", label=label, least=least)
 
 
 def _fits(analysis: Analysis, bundle: Bundle) -> bool:
@@ -89,7 +105,7 @@ def _with_silent(analysis: Analysis, bundle: Bundle, chosen: tuple[str, ...]) ->
     """Add the channels that had nothing to say, so that they keep telling their own reason."""
     analysed = _analysed(analysis)
     off = {str(m) for u in analysis.utterances for m, e in u.modalities.items() if e.status is Status.OFF}
-    return [str(m) for m in bundle.experts if m in chosen or (m not in analysed and m not in off)]
+    return [str(m) for m in bundle.modalities if m in chosen or (m not in analysed and m not in off)]
 
 
 def _analysed(analysis: Analysis) -> list[str]:
@@ -161,20 +177,19 @@ def _threshold(label: str, usual: float, *, key: str, off: bool) -> float:
 
 
 def _by_label(choices: Choices) -> list[tuple[str, float]]:
-    return list(zip(LABELS, choices.thresholds, strict=True))
+    return list(zip(LABELS, choices.thresholds or EQUAL, strict=True))
 
 
 def _unless_untouched(
     first: Choices, modalities: tuple[str, ...], thresholds: tuple[float, ...], confidence: float
 ) -> Choices:
-    """Keep the bundle's exact numbers where the slider stands on their rounding."""
-    kept = [
-        usual if chosen == round(usual, 2) else chosen
-        for chosen, usual in zip(thresholds, first.thresholds, strict=True)
-    ]
+    """Keep the bundle's exact numbers, or its own rule, where the sliders stand on their rounding."""
+    pairs = zip(thresholds, first.thresholds or EQUAL, strict=True)
+    exact = tuple(usual if chosen == round(usual, 2) else chosen for chosen, usual in pairs)
+    kept = first.thresholds if exact == (first.thresholds or EQUAL) else exact
     sure = first.min_confidence if confidence == round(first.min_confidence, 2) else confidence
     ordered = tuple(m for m in first.modalities if m in modalities)
-    return Choices(ordered, (kept[0], kept[1], kept[2]), sure)
+    return Choices(ordered, kept, sure)
 
 
 def reset(key: str) -> None:

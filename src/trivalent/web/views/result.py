@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from trivalent.bundle.loading import Expert
 from trivalent.core.analysis import Analysis
 from trivalent.core.errors import TrivalentError
 from trivalent.core.types import Modality
@@ -90,7 +91,7 @@ def _evidence(record: Record, analysis: Analysis, media: Path | None) -> None:
             "media": _media(media, analysis),
             "timeline": draw.timeline(analysis),
             "frames": draw.moments(analysis),
-            "transcript": transcript(analysis, draw, page=page),
+            "transcript": transcript(analysis, draw, page=page, explained=_reader(analysis) is not None),
             "words": _words(record.id, analysis),
             "reveal": st.session_state.get(f"reveal-{record.id}"),
         },
@@ -150,14 +151,22 @@ def _explain(key: str, record_id: str, analysis: Analysis) -> None:
     utterance = next((u for u in analysis.utterances if u.index == index), None)
     if utterance is None or not utterance.text.strip() or index in _explained(record_id):
         return
+    reader = _reader(analysis)
+    if reader is None:
+        return
     try:
-        bundle = state.bundle(analysis.model.name)
-        if bundle.sha256 == analysis.model.sha256 and Modality.TEXT in bundle.experts:
-            _explained(record_id)[utterance.index] = word_effects(
-                bundle.experts[Modality.TEXT], utterance.text
-            )
+        _explained(record_id)[utterance.index] = word_effects(reader, utterance.text)
     except TrivalentError as error:
         show_error(error)
+
+
+def _reader(analysis: Analysis) -> Expert | None:
+    """Find the expert that read the words; None where a network did, or where the model is gone."""
+    try:
+        bundle = state.bundle(analysis.model.name)
+    except TrivalentError:
+        return None
+    return bundle.experts.get(Modality.TEXT) if bundle.sha256 == analysis.model.sha256 else None
 
 
 def _turn_to(key: str, record_id: str, analysis: Analysis) -> None:

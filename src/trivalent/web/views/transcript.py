@@ -10,10 +10,16 @@ from trivalent.report.renderer import Renderer
 PAGE = 100  # utterances that are written out at a time
 
 
-def transcript(analysis: Analysis, draw: Renderer, *, page: int = 0) -> str:
-    """Draw one page of the utterances, with filters above."""
+def transcript(analysis: Analysis, draw: Renderer, *, page: int = 0, explained: bool = False) -> str:
+    """Draw one page of the utterances, with filters above.
+
+    Parameters
+    ----------
+    explained : bool
+        Whether it can be told what each word changed.
+    """
     shown = analysis.utterances[page * PAGE : (page + 1) * PAGE]
-    one = draw.utterances(analysis)
+    one = draw.utterances(analysis, explained=explained)
     return draw.transcript(replace(analysis, utterances=shown), [one.full(u) for u in shown])
 
 
