@@ -67,8 +67,10 @@ def content(
     } | changes
 
 
-def run(folder: Path, given: Any) -> Path:
-    folder.mkdir()
+def run(folder: Path, given: Any, *, seen: tuple[str, ...] = ("ann", "bob")) -> Path:
+    (folder / "bundle").mkdir(parents=True)
+    manifest = {"fusion": {"data": {"seen": seen}}}
+    (folder / "bundle" / "bundle.json").write_text(json.dumps(manifest))
     text = given if isinstance(given, str) else json.dumps(given)
     (folder / "metrics.json").write_text(text, encoding="utf-8")
     return folder
@@ -182,6 +184,19 @@ def test_other_samples_are_in_a_table_of_their_own(tmp_path: Path, change: Any) 
     if other["synthetic"]:
         assert "drawn at random" in markdown(found, Language.ENGLISH)
     assert "cannot be ranked" not in markdown(compare(folders), Language.ENGLISH)
+
+
+def test_tables_of_one_name_are_told_apart_by_their_speakers(tmp_path: Path) -> None:
+    one, two = run(tmp_path / "a", content("a")), run(tmp_path / "b", content("b"), seen=("bob", "cleo"))
+    assert len(compare([one, two]).tables) == 2
+    same = run(tmp_path / "c", content("c"), seen=("bob", "ann"))
+    assert len(compare([one, same]).tables) == 1
+    (two / "bundle" / "bundle.json").write_text("{}")
+    with pytest.raises(DataError, match=r"figures of a run in .*bundle.json.*KeyError 'fusion'"):
+        compare([one, two])
+    (two / "bundle" / "bundle.json").unlink()
+    with pytest.raises(DataError, match=r"found no .*bundle.json"):
+        compare([one, two])
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from trivalent.bundle.files import MANIFEST
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.outside import clean_line
@@ -21,6 +22,7 @@ from trivalent.lab.measure.result_files import Value
 from trivalent.lab.measure.statistics import paired_t
 
 METRICS = "metrics.json"
+BUNDLE = "bundle"  # its folder beside the figures
 PARTS = ("validation", "test")
 # Least and greatest value of what is shown, in this order; the last two are better when lower.
 LIMITS = {
@@ -43,6 +45,9 @@ class Run:
     label : str
         Its name, with the folder where several have it.
     data, protocol : str
+    seen : frozenset of str
+        Digests of the videos or speakers that training and validation used, which tell tables of one name
+        apart.
     synthetic : bool
     samples, groups : int
     seeds : mapping of int to (mapping of str to float)
@@ -58,6 +63,7 @@ class Run:
     label: str
     data: str
     protocol: str
+    seen: frozenset[str]
     synthetic: bool
     samples: int
     groups: int
@@ -68,11 +74,12 @@ class Run:
 
     @property
     def judged_on(self) -> tuple[Any, ...]:
-        """What two runs share whose figures can be ranked: data, protocol, samples, classes."""
+        """What two runs share whose figures can be ranked: data, protocol, videos or speakers, classes."""
         constants = [
             (name, *(round(v.mean, 9) for v in own.values())) for name, own in self.constants.items()
         ]
-        return (self.data, self.protocol, self.synthetic, self.samples, self.groups, *constants)
+        about = (self.data, self.protocol, self.seen, self.synthetic, self.samples, self.groups)
+        return (*about, *constants)
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ def compare(folders: Sequence[Path], *, part: str = "validation") -> Comparison:
     twice = [f for i, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:i]]]
     if twice or not folders:
         raise UsageError("compare.twice", folders=[str(f) for f in twice])
-    read = [_content(folder) for folder in folders]
+    read = [_content(folder / METRICS) for folder in folders]
     names = [clean_line(str(content.get("system"))) for content in read]
     labels = [
         f"{name} ({clean_line(str(folder))})" if names.count(name) > 1 else name
@@ -182,17 +189,26 @@ def _difference(name: str, first: Run, other: Run) -> Difference:
     return Difference(found.difference, max(found.low, -span), min(found.high, span), found.p_value)
 
 
-def _content(folder: Path) -> dict[str, Any]:
-    path = folder / METRICS
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError("compare.absent", folder=folder, reason=error.strerror or error) from error
+        raise DataError("compare.absent", path=path, reason=error.strerror or error) from error
     except ValueError as error:
         raise DataError("compare.damaged", path=path, reason=error) from error
     if not isinstance(content, dict):
         raise DataError("compare.damaged", path=path, reason=type(content).__name__)
     return content
+
+
+def _seen(folder: Path) -> frozenset[str]:
+    """Read what the bundle of a run says that it was trained on."""
+    path = folder / BUNDLE / MANIFEST
+    try:
+        return frozenset(map(str, _content(path)["fusion"]["data"]["seen"]))
+    except (KeyError, TypeError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise DataError("compare.damaged", path=path, reason=reason) from error
 
 
 def _run(content: Mapping[str, Any], part: str, *, label: str, folder: Path) -> Run:
@@ -203,6 +219,7 @@ def _run(content: Mapping[str, Any], part: str, *, label: str, folder: Path) -> 
             label,
             clean_line(str(content["data"])),
             clean_line(str(content["protocol"])),
+            _seen(folder),
             bool(content["synthetic"]),
             int(whole["n"]),
             int(whole["groups"]),
