@@ -94,17 +94,27 @@ class OwnFeatures:
             The word vectors cannot be read.
         """
         makers: dict[Modality, Callable[[], EncoderSpec]] = {
-            Modality.TEXT: self._words,
+            Modality.TEXT: self.words,
             Modality.AUDIO: self._voice,
             Modality.FACE: _face if self.face == BLENDSHAPES else _openface,
         }
         encoders = {m: make() for m, make in makers.items() if m in modalities}
         whisper = self.whisper if self.recognize else ""
-        return FeaturePlan(
-            encoders, whisper, Cut(self.cut), Path(self.glove_file) if self.glove_file else None
-        )
+        return FeaturePlan(encoders, whisper, Cut(self.cut), self.vectors)
 
-    def _words(self) -> EncoderSpec:
+    @property
+    def vectors(self) -> Path | None:
+        """The file of word vectors, if it is the user's own."""
+        return Path(self.glove_file) if self.glove_file else None
+
+    def words(self) -> EncoderSpec:
+        """Say how the features of words are made.
+
+        Raises
+        ------
+        FeatureError, AssetError
+            The word vectors cannot be read.
+        """
         if self.text == SENTENCES:
             return _encoder(SENTENCES, _means(SENTENCE))
         if not self.glove_file:

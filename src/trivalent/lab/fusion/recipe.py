@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets.entry import Entry
@@ -18,6 +19,7 @@ from trivalent.lab.datasets.own_training import check_classes, usable_modalities
 from trivalent.lab.datasets.recordings import FeaturePlan
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.root import data_root
+from trivalent.lab.datasets.text_features import with_text_features
 from trivalent.lab.decide.answering import AnsweringConfig
 from trivalent.lab.decide.conformal_split import ConformalSplit
 from trivalent.lab.fit.losses import LOSSES, loss_options
@@ -201,6 +203,14 @@ class FusionRecipe:
         )
         return find_dataset(self.data, own=options)
 
+    def encoders(self, problem: Problem) -> Mapping[Modality, EncoderSpec]:
+        """Return how the features of its problem were made, as far as this recipe had them made."""
+        if self.own:
+            return self.plan.encoders
+        cleaner, words = problem.cleaners.get(Modality.TEXT), self.features_config().words()
+        made = cleaner is not None and set(cleaner.columns) <= set(words.statistics)
+        return {Modality.TEXT: words} if made else {}
+
     def problem(self, root: Path | None = None) -> Problem:
         """Read the data and split, clean and guard them.
 
@@ -217,8 +227,9 @@ class FusionRecipe:
         """
         own_file = self.own or self.data.lower().endswith(".pkl")
         data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
-        if self.features and not self.own:
-            log.warning("%s has features; those of the recipe %s are of recordings", data.name, self.name)
+        if not self.own and (not self.modalities or Modality.TEXT in self.modalities):
+            config = self.features_config()
+            data = with_text_features(data, config.words(), glove_file=config.vectors)
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities))

@@ -224,7 +224,7 @@ def _bundle(
         problem.synthetic,
     )
     encoders = {m: encoder_of(name, problem.cleaners[m].columns) for m, name in problem.extractors.items()}
-    encoders |= recipe.plan.encoders
+    encoders |= recipe.encoders(problem)
     modalities = {m: ModalitySpec(encoders[m], problem.cleaners[m]) for m in networks[0].modalities}
     content, answering = export_fusion(networks), selected.ensemble
     graph = Graph(lambda: content, name=GRAPH)

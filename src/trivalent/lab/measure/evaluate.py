@@ -17,6 +17,7 @@ from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.datasets.own import TEST_ALONE, OwnOptions
 from trivalent.lab.datasets.recordings import Cut, FeaturePlan
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.datasets.text_features import with_text_features
 from trivalent.lab.measure.evaluate_recordings import judge_recordings
 from trivalent.lab.measure.evaluation import render, report
 from trivalent.lab.measure.predictions import OK, Judged, write_predictions
@@ -148,6 +149,9 @@ def _judge_features(
     if protocol is None and own and bundle.fusion.data.protocol in known:
         protocol = bundle.fusion.data.protocol
     samples = entry.read(root, protocol).part(split)
+    words = bundle.fusion.modalities.get(Modality.TEXT)
+    if Modality.TEXT in modalities and words is not None and words.encoder.pooling:
+        samples = with_text_features(samples, words.encoder)
     there = [m for m in modalities if m in samples.features or not data.lower().endswith(".csv")]
     check_columns(bundle, samples, modalities=there)
     features = {m: (samples.features[m].values, samples.features[m].columns) for m in there}
