@@ -12,7 +12,8 @@ import pytest
 from bundles import write_bundle
 from media_samples import write_media
 from trivalent import extract as extraction
-from trivalent.bundle.loading import Bundle, installed_bundles, load_bundle
+from trivalent.bundle import loading
+from trivalent.bundle.loading import Bundle, installed_bundles, load_bundle, sentence_encoder
 from trivalent.cli.main import main
 from trivalent.core.assets import DATA, find
 from trivalent.core.errors import FeatureError, InputError, MediaError, TranscriptError, UsageError
@@ -150,7 +151,8 @@ def test_glove_of_the_sample() -> None:
 
 def tiny_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modalities: Sequence[str]) -> Bundle:
     folder = write_bundle(tmp_path / "tiny", modalities=modalities)
-    monkeypatch.setattr(extraction, "load_bundle", lambda name: load_bundle(folder, threads=1))
+    monkeypatch.setattr(loading, "load_pool", lambda name: load_bundle(folder, threads=1))
+    monkeypatch.setattr(extraction, "sentence_encoder", sentence_encoder.__wrapped__)  # kept by others
     return load_bundle(folder)
 
 
