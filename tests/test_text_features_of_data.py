@@ -59,5 +59,5 @@ def test_what_has_features_or_no_texts_stays(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_other_languages_are_refused() -> None:
     chinese = replace(dataset(), texts=("我非常喜欢这部电影", "太晚了", "再也不会了", "It is late."))
-    with pytest.raises(DataError, match="expected English texts in made-up.* got 3 of 4"):
+    with pytest.raises(DataError, match=r"expected English texts in made-up.* got 3 of 4"):
         with_text_features(chinese, OwnFeatures().words())
