@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agreement import correlation
 from results_file import REPOSITORY, Result
 from trivalent.features.face.geometry import METADATA, CanonicalFace
 from trivalent.features.face.graphs import TaskArchive
@@ -127,11 +128,6 @@ def formula_errors(row: Array, camera: Camera, shape: ShapeModel) -> dict[str, f
         "gaze from eye_lmk, X to Z, pose: 1": gaze(irises, own, rotation_of(pose[3:])) - looks,
     }
     return {name: float(np.abs(difference).max()) for name, difference in found.items()}
-
-
-def correlation(a: Array, b: Array) -> float:
-    """Pearson's r."""
-    return float(np.corrcoef(a, b)[0, 1])
 
 
 def write(compared: Compared) -> None:

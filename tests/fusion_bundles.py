@@ -12,7 +12,7 @@ from trivalent.bundle.decision import Answers, Decision, DecisionRule
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle
-from trivalent.bundle.network import Block, DataSpec, ModalitySpec, Network, group_digest
+from trivalent.bundle.network import ATTENTION, Block, DataSpec, ModalitySpec, Network, group_digest
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.lab.bundles import write_bundle
@@ -28,13 +28,20 @@ def weights() -> dict[Modality, FloatArray]:
     return {m: rng.normal(size=(len(c), 3)).astype(np.float32) for m, c in COLUMNS.items()}
 
 
-def linear_graph() -> bytes:
-    """Graph of logits = sum over modalities of present * (features @ weights)."""
+def linear_graph(
+    matrices: dict[Modality, FloatArray] | None = None, *, liking: FloatArray | None = None
+) -> bytes:
+    """Graph of logits = sum over modalities of present * (features @ weights).
+
+    With `liking` of shape (1, heads, modalities) it also answers `attention`: each head reads what is
+    present by its liking.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
+    matrices = weights() if matrices is None else matrices
     nodes, parts, constants = [], [], []
-    inputs = [helper.make_tensor_value_info("present", TensorProto.FLOAT, ["batch", len(COLUMNS)])]
-    for i, (m, w) in enumerate(weights().items()):
+    inputs = [helper.make_tensor_value_info("present", TensorProto.FLOAT, ["batch", len(matrices)])]
+    for i, (m, w) in enumerate(matrices.items()):
         inputs.append(helper.make_tensor_value_info(str(m), TensorProto.FLOAT, ["batch", len(w)]))
         constants += [
             numpy_helper.from_array(w, f"w_{m}"),
@@ -47,8 +54,22 @@ def linear_graph() -> bytes:
         ]
         parts.append(f"part_{m}")
     nodes.append(helper.make_node("Sum", parts, ["logits"]))
-    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
-    graph = helper.make_graph(nodes, "linear", inputs, [output], constants)
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])]
+    if liking is not None:
+        constants += [
+            numpy_helper.from_array(np.array([1], np.int64), "over_heads"),
+            numpy_helper.from_array(np.array([2], np.int64), "over_modalities"),
+            numpy_helper.from_array(liking, "liking"),
+        ]
+        nodes += [
+            helper.make_node("Unsqueeze", ["present", "over_heads"], ["wide"]),
+            helper.make_node("Mul", ["wide", "liking"], ["liked"]),
+            helper.make_node("ReduceSum", ["liked", "over_modalities"], ["all"], keepdims=1),
+            helper.make_node("Div", ["liked", "all"], [ATTENTION]),
+        ]
+        shape = ["batch", *liking.shape[1:]]
+        outputs.append(helper.make_tensor_value_info(ATTENTION, TensorProto.FLOAT, shape))
+    graph = helper.make_graph(nodes, "linear", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return model.SerializeToString()
 

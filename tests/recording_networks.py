@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fusion_bundles import linear_graph
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.conformal import ConformalSets, Score
 from trivalent.bundle.decision import Decision, DecisionRule
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
-from trivalent.bundle.network import ATTENTION, DataSpec, ModalitySpec, Network
+from trivalent.bundle.network import DataSpec, ModalitySpec, Network
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.features.registry import extractor
@@ -36,47 +37,14 @@ def encoder(modality: Modality) -> EncoderSpec:
 
 
 def attending_graph(modalities: tuple[Modality, ...], *, attends: bool = True) -> bytes:
-    """Graph of logits = sum over modalities of present * (features @ weights); each head has its liking."""
-    from onnx import TensorProto, helper, numpy_helper
-
+    """Make a linear graph in which each head has its liking."""
     rng = np.random.default_rng(0)
-    nodes, parts, constants = [], [], []
-    inputs = [helper.make_tensor_value_info("present", TensorProto.FLOAT, ["batch", len(modalities)])]
-    for i, m in enumerate(modalities):
-        width = len(POOLING[m][1])
-        inputs.append(helper.make_tensor_value_info(str(m), TensorProto.FLOAT, ["batch", width]))
-        weights = (rng.normal(size=(width, 3)) / np.sqrt(width)).astype(np.float32)
-        constants += [
-            numpy_helper.from_array(weights, f"w_{m}"),
-            numpy_helper.from_array(np.array([i]), f"place_{m}"),
-        ]
-        nodes += [
-            helper.make_node("Gather", ["present", f"place_{m}"], [f"here_{m}"], axis=1),
-            helper.make_node("MatMul", [str(m), f"w_{m}"], [f"read_{m}"]),
-            helper.make_node("Mul", [f"read_{m}", f"here_{m}"], [f"part_{m}"]),
-        ]
-        parts.append(f"part_{m}")
-    nodes.append(helper.make_node("Sum", parts, ["logits"]))
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])]
-    if attends:
-        liking = rng.uniform(0.1, 1, (1, HEADS, len(modalities))).astype(np.float32)
-        constants += [
-            numpy_helper.from_array(np.array([1], np.int64), "over_heads"),
-            numpy_helper.from_array(np.array([2], np.int64), "over_modalities"),
-            numpy_helper.from_array(liking, "liking"),
-        ]
-        nodes += [
-            helper.make_node("Unsqueeze", ["present", "over_heads"], ["wide"]),
-            helper.make_node("Mul", ["wide", "liking"], ["liked"]),
-            helper.make_node("ReduceSum", ["liked", "over_modalities"], ["all"], keepdims=1),
-            helper.make_node("Div", ["liked", "all"], [ATTENTION]),
-        ]
-        outputs.append(
-            helper.make_tensor_value_info(ATTENTION, TensorProto.FLOAT, ["batch", HEADS, len(modalities)])
-        )
-    graph = helper.make_graph(nodes, "linear", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return model.SerializeToString()
+    widths = {m: len(POOLING[m][1]) for m in modalities}
+    matrices = {
+        m: (rng.normal(size=(width, 3)) / np.sqrt(width)).astype(np.float32) for m, width in widths.items()
+    }
+    liking = rng.uniform(0.1, 1, (1, HEADS, len(modalities))).astype(np.float32) if attends else None
+    return linear_graph(matrices, liking=liking)
 
 
 def recording_network(

@@ -28,6 +28,11 @@ _VERSION = 1  # raise it when what is stored changes while the extractors' versi
 _FOREIGN = 0.5  # share of texts that do not look English, from which none is read as English
 
 
+def lacks_features(data: Dataset) -> bool:
+    """Tell whether a data set has texts without features of them."""
+    return data.texts is not None and Modality.TEXT not in data.features
+
+
 def with_text_features(data: Dataset, spec: EncoderSpec, *, glove_file: Path | None = None) -> Dataset:
     """Add the features of the texts to a data set that has none of them.
 
@@ -46,7 +51,7 @@ def with_text_features(data: Dataset, spec: EncoderSpec, *, glove_file: Path | N
     AssetError
         Weights or word vectors are absent or damaged.
     """
-    if data.texts is None or Modality.TEXT in data.features:
+    if data.texts is None or not lacks_features(data):
         return data
     foreign = sum(not looks_english(text) for text in data.texts)
     if foreign > _FOREIGN * len(data.texts):
@@ -86,4 +91,4 @@ def _path(texts: Sequence[str], spec: EncoderSpec) -> Path:
     return cache_folder() / "features" / "texts" / f"{spec.extractor}-{digest.hexdigest()[:32]}.npz"
 
 
-__all__ = ["with_text_features"]
+__all__ = ["lacks_features", "with_text_features"]

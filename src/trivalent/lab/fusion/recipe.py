@@ -19,7 +19,7 @@ from trivalent.lab.datasets.own_training import check_classes, usable_modalities
 from trivalent.lab.datasets.recordings import FeaturePlan
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.root import data_root
-from trivalent.lab.datasets.text_features import with_text_features
+from trivalent.lab.datasets.text_features import lacks_features, with_text_features
 from trivalent.lab.decide.answering import AnsweringConfig
 from trivalent.lab.decide.conformal_split import ConformalSplit
 from trivalent.lab.fit.losses import LOSSES, loss_options
@@ -168,6 +168,11 @@ class FusionRecipe:
         return build(OwnFeatures, self.features, where=f"features of {self.name}")
 
     @cached_property
+    def words(self) -> EncoderSpec:
+        """How features of words are made; vectors of a file are read for it, once."""
+        return self.features_config().words()
+
+    @cached_property
     def plan(self) -> FeaturePlan:
         """What is extracted, with the encoders that the bundle will name; nothing of other data sets."""
         chosen = tuple(map(Modality, self.modalities)) or tuple(Modality)
@@ -207,9 +212,12 @@ class FusionRecipe:
         """Return how the features of its problem were made, as far as this recipe had them made."""
         if self.own:
             return self.plan.encoders
-        cleaner, words = problem.cleaners.get(Modality.TEXT), self.features_config().words()
-        made = cleaner is not None and set(cleaner.columns) <= set(words.statistics)
-        return {Modality.TEXT: words} if made else {}
+        cleaner = problem.cleaners.get(Modality.TEXT)
+        config = self.features_config()
+        if cleaner is None or problem.extractors[Modality.TEXT] != config.text:
+            return {}
+        made = set(cleaner.columns) <= set(self.words.statistics)
+        return {Modality.TEXT: self.words} if made else {}
 
     def problem(self, root: Path | None = None) -> Problem:
         """Read the data and split, clean and guard them.
@@ -227,9 +235,12 @@ class FusionRecipe:
         """
         own_file = self.own or self.data.lower().endswith(".pkl")
         data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
-        if not self.own and (not self.modalities or Modality.TEXT in self.modalities):
-            config = self.features_config()
-            data = with_text_features(data, config.words(), glove_file=config.vectors)
+        if (
+            not self.own
+            and (not self.modalities or Modality.TEXT in self.modalities)
+            and lacks_features(data)
+        ):
+            data = with_text_features(data, self.words, glove_file=self.features_config().vectors)
         if data.synthetic and not self.allow_synthetic:
             raise DataError("recipe.synthetic", name=data.name)
         chosen = tuple(map(Modality, self.modalities))
