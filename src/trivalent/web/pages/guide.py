@@ -16,6 +16,7 @@ from trivalent.web.i18n import t, wording
 from trivalent.web.views.drawing import renderer
 from trivalent.web.views.model_told import card_words, told
 from trivalent.web.views.notices import plain
+from trivalent.web.views.reliability import reliability_of
 from trivalent.web.views.tables import table
 
 _TESTS = {"expert-text": Modality.TEXT, "expert-voice": Modality.AUDIO, "expert-face": Modality.FACE}
@@ -61,10 +62,7 @@ def _confidence(bundle: Bundle) -> None:
     if measured:
         st.markdown(t("guide.calibration_measured"))
         head = [t("guide.column_test"), t("guide.column_count"), t("guide.column_gap")]
-        rows = [
-            (f"{wording().modality(Modality(m.modality))}, {m.corpus}", f"{m.count:,}", str(m.ece))
-            for m in measured
-        ]
+        rows = [(f"{reliability_of(m.of)}, {m.corpus}", f"{m.count:,}", str(m.ece)) for m in measured]
         st.html(table(head, rows))
         _origin("reliability")
     else:
