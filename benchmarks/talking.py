@@ -230,7 +230,7 @@ def main() -> None:
         own.extra["bundle"] = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
         own.caveats += [
             "Words are those of the recogniser (tiny.en); Chinese ones are not scored. Figures are of "
-            f"answers to whole clips, with intervals over them, ECE in {BINS} bins: that of perfect calibration on "
+            f"answers to whole clips, ECE in {BINS} bins: that of perfect calibration on "
             f"{len(recordings)} clips would be about .1 by chance.",
             "Fitted figures of a source are of a fit without it; classes are expected equally often unless "
             "told.",
