@@ -120,7 +120,7 @@ def test_a_mixed_whole_is_calm() -> None:
     seen = verdict_view(factory.tie(), Wording())
     assert (seen.kind, seen.headline) == ("mixed", "Mixed")
     assert seen.sure == "A near tie of negative 34 % and positive 34 %"
-    assert seen.valence == "Valence 0.00, from −1 (negative) to +1 (positive)."
+    assert seen.valence == "Valence 0.00 (−1 to +1)"
     parts = verdict_view(factory.mixed(), Wording())
     assert parts.sure == "50 % of it negative and 50 % positive; on the whole leaning positive at 48 %"
     html = Renderer().verdict(factory.tie())

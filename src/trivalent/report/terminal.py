@@ -121,7 +121,7 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
         text.append(signs.rail * (BAR_WIDTH - done), "dim")
         text.append(f" {percent(float(p)):>5}")
     valence = f"{round(overall.valence, 2) + 0.0:+.2f}"  # no minus zero
-    text.append(f"\n\n valence {valence}, from -1 (negative) to +1 (positive)\n", "dim")
+    text.append(f"\n\n valence {valence} (-1 to +1)\n", "dim")
     return text
 
 

@@ -142,7 +142,7 @@ def verdict_view(analysis: Analysis, say: Wording) -> VerdictView:
         say.headline(overall),
         capital(say.basis(analysis.utterances, overall)),
         say("result.valence_scale", value=signed(overall.valence)),
-        shares(overall.probabilities, say, marked=overall.label),
+        shares(overall.probabilities, say, marked=None if kind == "mixed" else overall.label),
         _tally(analysis, say),
     )
 
