@@ -12,11 +12,12 @@ from trivalent.bundle.decision import Decision, ratio
 from trivalent.bundle.fusion import Joint, Opinion, Pool, combine, is_distribution
 from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import Network
-from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
+from trivalent.core.analysis import Evidence, Overall, UtteranceResult
 from trivalent.core.errors import UsageError
 from trivalent.core.messages import Message
 from trivalent.core.types import LABELS, FloatArray, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
+from trivalent.experts.whole import heard, whole
 
 ONLY_PRIOR = Message("reason.only_prior")
 
@@ -108,16 +109,16 @@ class Judge:
             attention=_attention(joint, opinions),
         )
 
-    def overall(self, results: Sequence[UtteranceResult]) -> tuple[Verdict, tuple[str, ...]]:
+    def overall(self, results: Sequence[UtteranceResult]) -> tuple[Overall, tuple[str, ...]]:
         """Decide the whole; with warnings, should it rest on nothing."""
         if not results:
             p = self.fusion.prior
         else:
             p = combine([r.verdict.probabilities for r in results], [r.end_s - r.start_s for r in results])
         verdict = self.decision.decide(p)
-        if any(e.status is Status.OK for r in results for e in r.modalities.values()):
-            return verdict, ()
-        return replace(verdict, abstained=True), (ONLY_PRIOR,)
+        if heard(results):
+            return whole(verdict, results), ()
+        return whole(replace(verdict, abstained=True), results), (ONLY_PRIOR,)
 
     def _unused(self, modality: Modality) -> Reading:
         if modality not in self.bundle.modalities:
