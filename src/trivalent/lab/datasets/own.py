@@ -42,7 +42,7 @@ SCORES = (
 ABSENT = "recordings that are not there"
 UNDECODABLE = "recordings that cannot be decoded"
 REPEATED = "recordings with the same content as an earlier one"
-NOTHING = "samples without words, voice and face"
+NOTHING = "samples that have nothing of what is used"
 TEST_ALONE = (0.0, 0.0, 1.0)  # of a table that a finished model is judged on
 TRAIN_ALONE = (1.0, 0.0, 0.0)  # of one that is cross-validated
 _TOLD = 5  # recordings left out that are named
@@ -274,7 +274,9 @@ class _Collected:
         first = next(iter(tables.values()))
         kept = [self._sample(i, tables, failed) for i in range(len(first))]
         if not any(kept):
-            return self._without(NOTHING, "neither words nor a voice nor a face")
+            lacking = [reason for table in tables.values() for reason in table.meta["reasons"] if reason]
+            alone = len(self.plan.encoders) == 1 and lacking
+            return self._without(NOTHING, lacking[0] if alone else "neither words nor a voice nor a face")
         self.counts[NOTHING] += kept.count(False)
         return ""
 

@@ -92,7 +92,7 @@ class _FramesReader(Encoder):
     def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         p, missing = self._expert.from_table(table)
         if p is None:
-            return None, missing
+            return None, len(self.spec.pooling)
         x = self._expert.normalize_frames(frames(table, self._expert.spec.channels))
         return np.concatenate([_log(p), x.mean(0), x.std(0)]), missing
 

@@ -65,7 +65,8 @@ def _statistics(graph: GraphProto, tag: str) -> str:
 
 
 def _add(graph: GraphProto, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-    graph.node.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+    name = f"{output}_of_{len(graph.node)}"  # unlike that of a layer below
+    graph.node.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
 
 
 def _rename(graph: GraphProto, old: str, new: str) -> None:
