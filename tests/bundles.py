@@ -13,7 +13,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Pool
+from trivalent.bundle.fusion import Beside, Pool
 from trivalent.bundle.loading import FORMAT, ExpertSpec, Inputs
 from trivalent.core.types import LABELS, Modality
 from trivalent.features.frames import columns_of_channels
@@ -185,7 +185,7 @@ def write_bundle(
         "version": "7",
         "classes": list(LABELS),
         "experts": {str(m): spec.to_dict() for m, (spec, _) in chosen.items()},
-        "fusion": Pool({m: 1.0 for m in chosen}, PRIOR).to_dict(),
+        "fusion": Pool({m: Beside(0.6, 0.3) for m in chosen}, PRIOR).to_dict(),
         "decision": Decision(ratio()).to_dict(),
         "card": {"summary": "for tests"},
         "metrics": {},
@@ -198,21 +198,11 @@ def write_bundle(
 
 
 def version_1(new: Manifest) -> Manifest:
-    """Write what a manifest says as version 1 said it."""
+    """Write what a network's manifest says as version 1 said it."""
     old = {key: new[key] for key in ("name", "classes", "card", "metrics", "files")}
     fusion = {key: value for key, value in new["fusion"].items() if key != "kind"}
     decision = dict(new["decision"])
     least, sets = decision.pop("min_confidence"), decision.pop("sets")
-    if new["fusion"]["kind"] == "pool":
-        return {
-            "format": "trivalent.bundle/1",
-            **old,
-            "version": new["version"],
-            "modalities": new["experts"],
-            "fusion": fusion,
-            "thresholds": decision["values"],
-            "min_confidence": least,
-        }
     return {
         "format": "trivalent.fusion-bundle/1",
         "kind": "fusion",
@@ -229,7 +219,7 @@ def version_1(new: Manifest) -> Manifest:
 
 
 def age(folder: Path) -> Path:
-    """Make a bundle one of version 1."""
+    """Make the bundle of a network one of version 1."""
     path = folder / "bundle.json"
     path.write_text(json.dumps(version_1(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
     return folder

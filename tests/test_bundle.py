@@ -22,7 +22,7 @@ from bundles import (
     write_bundle,
     zip_bundle,
 )
-from trivalent.bundle.fusion import softmax
+from trivalent.bundle.fusion import Beside, softmax
 from trivalent.bundle.loading import Expert, ExpertSpec, installed_bundles, load_bundle
 from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, Modality
@@ -47,7 +47,7 @@ def test_round_trip_of_a_folder_and_its_zip(folder: Path, tmp_path: Path) -> Non
         assert (bundle.name, bundle.version) == ("tiny", "7")
         assert list(bundle.experts) == list(Modality)
         assert bundle.card == {"summary": "for tests"}
-        assert bundle.fusion.weights == {m: 1.0 for m in Modality}
+        assert bundle.fusion.beside == {m: Beside(0.6, 0.3) for m in Modality}
         for modality, (spec, _) in experts().items():
             loaded = bundle.experts[modality].spec
             assert loaded.to_dict() == spec.to_dict()
@@ -196,11 +196,12 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("experts/face/temperature", 0.0, "temperature > 0"),
         ("experts/face/temperature", "warm", "bad or absent key"),
         ("experts/face/model", "elsewhere.onnx", "among the hashed files"),
-        ("fusion/weights", {"text": -1.0}, "weights >= 0"),
+        ("fusion/beside", {"text": {"polar": -1.0, "neutral": -1.0}}, "0 <= neutral <= polar <= 1"),
         ("fusion/prior", [0.5, 0.5], "prior of three numbers >= 0"),
         ("fusion/prior", [0.5, 0.5, 0.5], "sum to 1"),
-        ("fusion/kappa", None, "kappa"),
-        ("fusion/weights", {"smell": 1.0}, "smell"),
+        ("fusion/mixed_above", None, "mixed_above"),
+        ("fusion/beside", {"smell": {"polar": 1.0, "neutral": 1.0}}, "smell"),
+        ("experts/face/strength", 0.0, "strength > 0"),
         ("experts/smell", {}, "expected modalities among text, audio, face .*got 'smell'"),
         ("experts/face/prior", [1.0, 0.0], "prior of three positive numbers"),
         ("experts/face/prior", [1.0, 0.0, 0.0], "prior of three positive numbers"),

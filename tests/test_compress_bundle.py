@@ -13,8 +13,9 @@ import pytest
 from bundles import write_bundle
 from conftest import REPOSITORY
 from trivalent import Analyzer
-from trivalent.bundle.fusion import Pool
+from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import INSTALLED, load_bundle
+from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import BundleError, RecipeError
 from trivalent.core.types import Modality
 
@@ -22,9 +23,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from trivalent.cli.main import main  # noqa: E402
 from trivalent.lab.compress import bundling, text, voice  # noqa: E402
-from trivalent.lab.compress.bundling import refitted_fusion  # noqa: E402
 from trivalent.lab.compress.distillation import DistillationConfig  # noqa: E402
-from trivalent.lab.compress.judging import judge_logits  # noqa: E402
 from trivalent.lab.compress.reading import read_weights  # noqa: E402
 from trivalent.lab.compress.recipe import load_compression, parse_compression  # noqa: E402
 from trivalent.lab.compress.student import StudentConfig  # noqa: E402
@@ -35,6 +34,8 @@ from trivalent.lab.datasets.ravdess_takes import TakeData  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
 from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
+from trivalent.lab.fusion.bundle_pool import PooledExperts  # noqa: E402
+from trivalent.lab.fusion.pool_fit import START, Recordings  # noqa: E402
 from trivalent.lab.graphs.experts import export_frames  # noqa: E402
 from trivalent.lab.networks.temporal import TemporalNetwork  # noqa: E402
 from trivalent.lab.recipes import build  # noqa: E402
@@ -161,8 +162,18 @@ def test_padding_of_the_teachers_is_that_of_the_student() -> None:
 # The bundle.
 
 
+def pooled(experts: dict[Modality, ExpertSpec], graphs: dict[str, bytes], *, root: Path) -> PooledExperts:
+    """Stand in for the analysis of talking clips: what two experts said of three of them."""
+    said = np.array([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7]])
+    opinions = {m: Opinion(said, np.ones(3)) for m in Modality}
+    clips = Recordings(np.arange(3), np.array(["a", "b", "b"]), np.arange(3), np.ones(3), opinions)
+    specs = {m: replace(spec, strength=START.strengths[m]) for m, spec in experts.items()}
+    return PooledExperts(specs, START, clips, said)
+
+
 @pytest.fixture
 def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundling, "pool_experts", pooled)
     monkeypatch.setattr(text, "load_corpus", corpus)
     monkeypatch.setattr(voice, "load_takes", lambda *_, **__: takes())
     monkeypatch.setattr("trivalent.lab.compress.sessions.WARM_UP", 1)
@@ -196,9 +207,10 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     assert "convolution of 1 layers, width 32" in manifest["card"]["compression"]["text"]
     assert manifest["card"]["limits"]["text"].startswith("loses ")
     assert manifest["card"]["licence"] == source.card["licence"]
-    np.testing.assert_allclose(bundle.fusion.prior, bundle.experts[Modality.TEXT].spec.prior)
-    assert bundle.fusion.weights[Modality.FACE] == source.fusion.weights[Modality.FACE]
-    assert bundle.experts[Modality.FACE].spec.to_dict() == source.experts[Modality.FACE].spec.to_dict()
+    assert bundle.fusion.beside == START.pool.beside
+    assert manifest["metrics"]["fusion"]["validation"]["b"]["n"] == 2
+    face = replace(source.experts[Modality.FACE].spec, strength=START.strengths[Modality.FACE])
+    assert bundle.experts[Modality.FACE].spec.to_dict() == face.to_dict()
     assert Analyzer(out).analyze_text("I love it").overall.label
     content = json.loads((out / "compression.json").read_text())
     sizes = {row["name"]: row["metrics"].get("size_mb") for row in content["rows"]}
@@ -233,27 +245,6 @@ def test_what_cannot_be_compressed(tmp_path: Path, capsys: pytest.CaptureFixture
         assert main(["compress", str(bundle), "-o", str(tmp_path / "o"), "--root", str(tmp_path)]) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "o" / "bundle").exists()
-
-
-def test_fusion_is_fitted_to_the_new_experts() -> None:
-    labels = np.array([0, 1, 2] * 20)
-    judged = judge_logits(
-        np.eye(3)[labels] * 2.0 + np.random.default_rng(0).normal(size=(60, 3)), labels, name="r"
-    )
-    source = load_bundle("default").experts[Modality.AUDIO].spec
-    own = bundling.Compressed(
-        replace(source, prior=judged.prior), b"", judged, judged, "distill", (1.0, 1.0), (1, 1)
-    )
-    bundle = replace(
-        load_bundle("default"),
-        fusion=Pool({Modality.TEXT: 1.0, Modality.AUDIO: 0.5}, kappa=2.0),
-        metrics={"fusion": {"information": {"audio": 0.02}}},
-    )
-    rule = refitted_fusion(bundle, {Modality.AUDIO: own})
-    assert 0 < rule.weights[Modality.AUDIO] < 0.5
-    assert (rule.weights[Modality.TEXT], rule.kappa) == (1.0, 2.0)
-    unknown = refitted_fusion(replace(bundle, metrics={}), {Modality.AUDIO: own})
-    assert unknown.weights[Modality.AUDIO] == 0.5, "without a measurement the weight stays"
 
 
 def test_recipes_are_checked_before_anything_is_computed() -> None:
@@ -292,7 +283,7 @@ def test_the_fast_bundle_is_smaller_and_complete() -> None:
     fast = json.loads((INSTALLED / "fast" / "bundle.json").read_text())
     size = {n: sum(p.stat().st_size for p in (INSTALLED / n).glob("*.onnx")) for n in ("fast", "default")}
     assert size["fast"] < size["default"] / 3
-    assert set(fast["modalities"]) == set(Modality)
+    assert set(fast["experts"]) == set(Modality)
     assert fast["compressed_from"]["sha256"] == load_bundle("default").sha256
     for key in ("licence", "limits", "validation", "data", "compression", "summary"):
         assert fast["card"][key]

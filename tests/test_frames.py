@@ -274,7 +274,10 @@ def test_silence_and_noise_have_no_voice() -> None:
         assert "voice" in (reading.reason or "") or "silen" in (reading.reason or "")
 
 
-def test_the_prior_travels() -> None:
-    (reading,) = read_voice(frames_expert(), utterances((0.0, 2.5)), audio=speech(), progress=None)
+def test_an_opinion_is_that_of_equal_classes_and_as_strong_as_its_reliability() -> None:
+    expert = frames_expert()
+    (reading,) = read_voice(expert, utterances((0.0, 2.5)), audio=speech(), progress=None)
     assert reading.opinion is not None
-    np.testing.assert_array_equal(reading.opinion.prior, PRIOR)
+    p = np.array([0.2, 0.3, 0.5])
+    said = expert.opinion(p, 0.5).probabilities
+    np.testing.assert_allclose(said, np.sqrt(p / PRIOR) / np.sqrt(p / PRIOR).sum())

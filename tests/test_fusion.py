@@ -1,4 +1,4 @@
-"""Fusion: any subset of opinions, weights, conflict, decisions."""
+"""Fusion: any subset of opinions, the rules that none may break, decisions."""
 
 from __future__ import annotations
 
@@ -11,52 +11,68 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Opinion, Pool, combine, softmax
+from trivalent.bundle.fusion import Beside, Opinion, Pool, combine, disagreement, heard, softmax
 from trivalent.core.errors import BundleError, UsageError
 from trivalent.core.types import LABELS, Modality, Sentiment
 
 TEXT, AUDIO, FACE = Modality
 UNIFORM = np.full(3, 1 / 3)
 NEGATIVE, NEUTRAL, POSITIVE = np.eye(3) * 0.85 + 0.05
-ALL = {m: 1.0 for m in Modality}
 
 
 def distributions() -> st.SearchStrategy[np.ndarray]:
     return st.lists(st.floats(0.01, 1), min_size=3, max_size=3).map(lambda p: np.array(p) / sum(p))
 
 
+def opinions() -> st.SearchStrategy[Opinion]:
+    """What experts of any prior, strength and reliability may say."""
+    return st.builds(
+        lambda p, prior, strength, reliability: heard(
+            p, prior=prior, strength=strength, reliability=reliability
+        ),
+        distributions(),
+        distributions(),
+        st.floats(0.1, 1.5),
+        st.floats(0, 1),
+    )
+
+
 def opinion_sets(least: int = 0) -> st.SearchStrategy[dict[Modality, Opinion]]:
-    opinions = st.builds(Opinion, distributions(), distributions(), st.floats(0, 1))
-    return st.dictionaries(st.sampled_from(Modality), opinions, min_size=least)
+    return st.dictionaries(st.sampled_from(Modality), opinions(), min_size=least)
 
 
+besides = st.builds(
+    lambda polar, ratio_: Beside(polar, polar * ratio_), st.floats(0.05, 1), st.floats(0, 1)
+)
 rules = st.builds(
-    Pool,
-    st.fixed_dictionaries({m: st.floats(0, 1.5) for m in Modality}),
-    distributions(),
-    st.floats(0, 1),
-    st.floats(0, 4),
-    st.floats(0, 1),
+    Pool, st.dictionaries(st.sampled_from(Modality), besides), distributions(), st.floats(0, 1)
+)
+even = st.builds(  # both poles are expected as often: as in the shipped bundles
+    lambda beside, side: Pool(beside, np.array([side, 1 - 2 * side, side])),
+    st.dictionaries(st.sampled_from(Modality), besides),
+    st.floats(0.05, 0.45),
 )
 checked = settings(max_examples=60, deadline=None)
 
 
-def say(p: np.ndarray, quality: float = 1.0) -> Opinion:
-    return Opinion(p, UNIFORM, quality)
+def say(p: np.ndarray, reliability: float = 1.0) -> Opinion:
+    return heard(p, prior=UNIFORM, reliability=reliability)
+
+
+def valence(p: np.ndarray) -> float:
+    return float(p[2] - p[0])
 
 
 @given(rules, opinion_sets())
 @checked
-def test_any_subset_gives_a_distribution(rule: Pool, opinions: dict[Modality, Opinion]) -> None:
-    fused = rule.fuse(opinions)
+def test_any_subset_gives_a_distribution(rule: Pool, said: dict[Modality, Opinion]) -> None:
+    fused = rule.fuse(said)
     assert fused.probabilities.shape == (3,)
     assert np.isclose(fused.probabilities.sum(), 1)
     assert (fused.probabilities > 0).all()
-    assert set(fused.weights) == set(fused.effects) == set(opinions)
-    total = sum(rule.weights[m] * o.reliability for m, o in opinions.items())
-    assert 0 <= fused.conflict <= np.log2(3)
-    if total > 1e-6 and (rule.beside_words > 1e-6 or TEXT not in opinions):
-        assert np.isclose(sum(fused.weights.values()), 1)
+    assert set(fused.weights) == set(fused.effects) == set(said)
+    assert 0 <= fused.conflict <= 1
+    assert sum(fused.weights.values()) == pytest.approx(1) or set(fused.weights.values()) <= {0.0}
 
 
 @given(rules)
@@ -64,132 +80,160 @@ def test_any_subset_gives_a_distribution(rule: Pool, opinions: dict[Modality, Op
 def test_no_opinion_gives_the_prior(rule: Pool) -> None:
     fused = rule.fuse({})
     np.testing.assert_allclose(fused.probabilities, rule.prior, atol=1e-9)
-    assert (fused.weights, fused.effects, fused.conflict, fused.mixed) == ({}, {}, 0.0, False)
+    assert (fused.weights, fused.effects, fused.conflict) == ({}, {}, 0.0)
 
 
-@given(rules, opinion_sets(1))
+@given(opinions(), st.sampled_from(Modality), st.dictionaries(st.sampled_from(Modality), besides))
 @checked
-def test_opinions_of_no_quality_give_the_prior(rule: Pool, opinions: dict[Modality, Opinion]) -> None:
-    mute = {m: Opinion(o.probabilities, o.prior, 0.0) for m, o in opinions.items()}
-    fused = rule.fuse(mute)
-    np.testing.assert_allclose(fused.probabilities, rule.prior, atol=1e-9)
-    assert set(fused.weights.values()) == {0.0}
-    assert not fused.mixed
+def test_one_modality_alone_gives_its_own_answer(
+    said: Opinion, modality: Modality, beside: dict[Modality, Beside]
+) -> None:
+    fused = Pool(beside).fuse({modality: said})
+    np.testing.assert_allclose(fused.probabilities, said.probabilities, atol=1e-9)
+    np.testing.assert_allclose(fused.effects[modality], said.probabilities - UNIFORM, atol=1e-9)
 
 
 @given(distributions(), distributions())
 @checked
-def test_one_trusted_expert_speaks_for_itself(p: np.ndarray, prior: np.ndarray) -> None:
-    """Under its own prior, an expert at weight 1 is passed on unchanged; else Bayes moves it."""
-    rule = Pool(ALL, prior)
-    np.testing.assert_allclose(rule.posterior({TEXT: Opinion(p, prior)}), p, atol=1e-9)
-    moved = Pool(ALL, UNIFORM).posterior({TEXT: Opinion(p, prior)})
-    np.testing.assert_allclose(moved, p / prior / (p / prior).sum(), atol=1e-9)
+def test_an_expert_is_moved_from_its_prior_by_bayes(p: np.ndarray, prior: np.ndarray) -> None:
+    said = heard(p, prior=prior)
+    np.testing.assert_allclose(said.probabilities, p / prior / (p / prior).sum(), atol=1e-9)
+    np.testing.assert_allclose(Pool(prior=prior).posterior({TEXT: said}), p, atol=1e-9)
+
+
+@given(rules, opinion_sets(), st.sampled_from(Modality))
+@checked
+def test_no_reliability_is_as_good_as_missing(
+    rule: Pool, said: dict[Modality, Opinion], modality: Modality
+) -> None:
+    without = rule.posterior({m: o for m, o in said.items() if m is not modality})
+    mute = rule.posterior({**said, modality: say(POSITIVE, 0.0)})
+    np.testing.assert_allclose(mute, without, atol=1e-9)
+
+
+@given(even, opinion_sets(1), st.booleans())
+@checked
+def test_all_that_lean_one_way_are_not_fused_the_other_way(
+    rule: Pool, said: dict[Modality, Opinion], positive: bool
+) -> None:
+    said = {m: _leaning(o, positive) for m, o in said.items()}
+    lean = valence(rule.posterior(said))
+    assert lean >= -1e-9 if positive else lean <= 1e-9
+
+
+def _leaning(opinion: Opinion, positive: bool) -> Opinion:
+    p = opinion.probabilities
+    return opinion if (valence(p) >= 0) is positive else Opinion(p[::-1], opinion.reliability)
+
+
+@given(st.dictionaries(st.sampled_from(Modality), besides), opinion_sets(1), st.sampled_from(Sentiment))
+@checked
+def test_one_label_of_all_is_the_label_unless_their_neutral_counts_little(
+    beside: dict[Modality, Beside], said: dict[Modality, Opinion], label: Sentiment
+) -> None:
+    """With equal exponents and equally frequent classes; a low `neutral` may only move neutral labels."""
+    assume(all(o.probabilities.argmax() == label for o in said.values()))
+    equal = {m: Beside(b.polar, b.polar) for m, b in beside.items()}
+    for rule in (Pool(equal), Pool(beside)) if label is not Sentiment.NEUTRAL else (Pool(equal),):
+        fused = rule.posterior(said)
+        assert fused[label] >= fused.max() - 1e-9
+
+
+@given(rules, opinion_sets(1), st.sampled_from(Sentiment), st.floats(0, 3), st.data())
+@checked
+def test_more_evidence_for_a_class_never_lowers_it(
+    rule: Pool, said: dict[Modality, Opinion], label: Sentiment, more: float, data: st.DataObject
+) -> None:
+    modality = data.draw(st.sampled_from(sorted(said)))
+    p = said[modality].probabilities * np.exp(more * (np.arange(3) == label))
+    stronger = {**said, modality: Opinion(p / p.sum(), said[modality].reliability)}
+    assert rule.posterior(stronger)[label] >= rule.posterior(said)[label] - 1e-9
+
+
+@given(even, opinion_sets(1))
+@checked
+def test_what_a_modality_changed_has_the_sign_of_what_it_said(
+    rule: Pool, said: dict[Modality, Opinion]
+) -> None:
+    """Toward the pole that it names; one that says neutral may draw a clear answer back to it."""
+    for m, effect in rule.fuse(said).effects.items():
+        p = said[m].probabilities
+        assert effect.sum() == pytest.approx(0, abs=1e-9)
+        if p.argmax() != Sentiment.NEUTRAL:
+            assert effect[p.argmax()] >= -1e-9
+
+
+def test_a_clear_face_beside_plain_words_is_not_outvoted() -> None:
+    """Where the neutral of words counts nothing, they only take part by their poles."""
+    words = np.array([0.1, 0.8, 0.1])
+    rule = Pool({TEXT: Beside(0.5, 0.0), FACE: Beside(0.7, 0.7)})
+    fused = rule.posterior({TEXT: say(words), FACE: say(POSITIVE)})
+    np.testing.assert_allclose(fused, say(POSITIVE, 0.7).probabilities, atol=1e-9)
 
 
 def test_hand_worked() -> None:
-    rule = Pool({TEXT: 1.0, FACE: 0.5}, UNIFORM, beside_words=0.5, kappa=0.0)
+    rule = Pool({TEXT: Beside(0.5, 0.25), FACE: Beside(0.8, 0.8)}, np.array([0.2, 0.5, 0.3]))
     p, q = np.array([0.2, 0.2, 0.6]), np.array([0.1, 0.4, 0.5])
-    raw = p * q ** (0.5 * 0.5 * 0.8)
-    fused = rule.fuse({TEXT: say(p), FACE: say(q, 0.8)})
+    # The face counts for .6: the words keep 1 - .6 (1 - .5) = .7 of their poles, .55 of their neutral.
+    polar = 0.7 * np.log(0.6 / 0.2) + 0.8 * 0.6 * np.log(0.5 / 0.1)
+    flat = 0.55 * np.log(0.2 / np.sqrt(0.12)) + 0.8 * 0.6 * np.log(0.4 / np.sqrt(0.05))
+    raw = rule.prior * np.exp([-polar / 2, flat, polar / 2])
+    fused = rule.fuse({TEXT: say(p), FACE: say(q, 0.6)})
     np.testing.assert_allclose(fused.probabilities, raw / raw.sum(), atol=1e-9)
-    np.testing.assert_allclose(list(fused.weights.values()), [1 / 1.2, 0.2 / 1.2])
-    # Without words the face counts at its own weight.
-    alone = q**0.4 / (q**0.4).sum()
-    np.testing.assert_allclose(rule.posterior({FACE: say(q, 0.8)}), alone, atol=1e-9)
 
 
-def test_conflict_is_the_jensen_shannon_divergence() -> None:
-    distance = pytest.importorskip("scipy.spatial.distance")
-    p, q = np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.2, 0.6])
-    fused = Pool(ALL, UNIFORM).fuse({TEXT: say(p), FACE: say(q)})
-    assert fused.conflict == pytest.approx(distance.jensenshannon(p, q, base=2) ** 2)
+def test_disagreement_is_what_the_weaker_side_says() -> None:
+    assert disagreement([]) == disagreement([say(POSITIVE)]) == 0
+    assert disagreement([say(POSITIVE), say(NEUTRAL)]) == 0
+    assert disagreement([say(POSITIVE), say(NEGATIVE)]) == pytest.approx(0.85)
+    mild = np.array([0.5, 0.3, 0.2])
+    assert disagreement([say(POSITIVE), say(mild), say(NEUTRAL)]) == pytest.approx(0.3)
+    assert disagreement([say(POSITIVE), say(NEGATIVE, 0.0)]) == pytest.approx(0)
+
+
+@given(rules, opinion_sets(2))
+@checked
+def test_mixed_is_one_rule(rule: Pool, said: dict[Modality, Opinion]) -> None:
+    fused = rule.fuse(said)
+    assert fused.conflict == disagreement(list(said.values()))
+    assert fused.mixed == (fused.conflict >= rule.mixed_above)
+
+
+def test_disagreement_lowers_confidence() -> None:
+    agreed = Pool().posterior({TEXT: say(POSITIVE), FACE: say(POSITIVE)})
+    alone = Pool().posterior({TEXT: say(POSITIVE)})
+    opposed = Pool().posterior({TEXT: say(POSITIVE), FACE: say(NEGATIVE)})
+    assert agreed.max() > alone.max() > opposed.max()
 
 
 @given(opinion_sets(2), rules)
 @checked
-def test_order_does_not_matter(opinions: dict[Modality, Opinion], rule: Pool) -> None:
-    first = rule.fuse(opinions)
-    for order in itertools.permutations(opinions):
-        other = rule.fuse({m: opinions[m] for m in order})
+def test_order_does_not_matter(said: dict[Modality, Opinion], rule: Pool) -> None:
+    first = rule.fuse(said)
+    for order in itertools.permutations(said):
+        other = rule.fuse({m: said[m] for m in order})
         np.testing.assert_allclose(other.probabilities, first.probabilities, atol=1e-9)
-        assert other.conflict == pytest.approx(first.conflict, abs=1e-9)
-        for m in opinions:
+        for m in said:
             np.testing.assert_allclose(other.effects[m], first.effects[m], atol=1e-9)
 
 
-@given(rules, opinion_sets(1))
+@given(rules, distributions())
 @checked
-def test_effect_is_the_difference(rule: Pool, opinions: dict[Modality, Opinion]) -> None:
-    fused = rule.fuse(opinions)
-    for m in opinions:
-        without = rule.fuse({k: o for k, o in opinions.items() if k != m})
-        np.testing.assert_allclose(fused.effects[m], fused.probabilities - without.probabilities, atol=1e-9)
-        assert fused.effects[m].sum() == pytest.approx(0, abs=1e-9)
-
-
-@pytest.mark.parametrize("kappa", [0.0, 1.0, 4.0])
-def test_disagreement_lowers_confidence(kappa: float) -> None:
-    rule = Pool(ALL, UNIFORM, kappa=kappa)
-    agreed = rule.fuse({TEXT: say(POSITIVE), FACE: say(POSITIVE)})
-    alone = rule.fuse({TEXT: say(POSITIVE)})
-    opposed = rule.fuse({TEXT: say(POSITIVE), FACE: say(NEGATIVE)})
-    assert agreed.conflict < 1e-9 < opposed.conflict
-    assert agreed.probabilities.max() > alone.probabilities.max() > opposed.probabilities.max()
-
-
-def test_kappa_widens_only_what_conflicts() -> None:
-    """With unequal weights the words still win, but less surely the larger kappa is."""
-    weights = {TEXT: 1.0, FACE: 0.3}
-    sure = [
-        Pool(weights, UNIFORM, kappa=k).posterior({TEXT: say(POSITIVE), FACE: say(NEGATIVE)})
-        for k in (0, 1, 4)
-    ]
-    assert [p.argmax() for p in sure] == [2, 2, 2]
-    assert sure[0][2] > sure[1][2] > sure[2][2] > 1 / 3
-    together = [
-        Pool(weights, UNIFORM, kappa=k).posterior({TEXT: say(POSITIVE), FACE: say(POSITIVE)})
-        for k in (0, 4)
-    ]
-    np.testing.assert_allclose(*together, atol=1e-9)
-
-
-@given(opinion_sets(2))
-@checked
-def test_mixed_only_for_opposed_opinions(opinions: dict[Modality, Opinion]) -> None:
-    fused = Pool(ALL, UNIFORM, mixed_above=0.0).fuse(opinions)
-    said = {int(o.probabilities.argmax()) for o in opinions.values() if o.reliability > 0}
-    assert fused.mixed == ({0, 2} <= said)
-
-
-def test_mixed_needs_conflict_and_opposition() -> None:
-    rule = Pool(ALL, UNIFORM, mixed_above=0.2)
-    assert rule.fuse({TEXT: say(POSITIVE), FACE: say(NEGATIVE)}).mixed
-    assert not rule.fuse({TEXT: say(POSITIVE), FACE: say(NEUTRAL)}).mixed
-    assert not rule.fuse({TEXT: say(POSITIVE), FACE: say(NEGATIVE, 0.0)}).mixed
-    mild = say(np.array([0.36, 0.33, 0.31])), say(np.array([0.31, 0.33, 0.36]))
-    assert not rule.fuse({TEXT: mild[0], FACE: mild[1]}).mixed
-    # An expert without weight in the bundle cannot be one side of it.
-    deaf = Pool({TEXT: 1.0, FACE: 0.0}, UNIFORM, mixed_above=0.2)
-    assert not deaf.fuse({TEXT: say(POSITIVE), FACE: say(NEGATIVE)}).mixed
-
-
-def test_different_priors_are_no_conflict() -> None:
-    """Two experts that learnt nothing, under different class mixes, do not disagree."""
-    one, two = np.array([0.7, 0.2, 0.1]), np.array([0.1, 0.2, 0.7])
-    fused = Pool(ALL, UNIFORM).fuse({TEXT: Opinion(one, one), FACE: Opinion(two, two)})
-    assert fused.conflict == pytest.approx(0, abs=1e-9)
-    np.testing.assert_allclose(fused.probabilities, UNIFORM, atol=1e-9)
+def test_an_expected_mix_moves_the_odds(rule: Pool, prior: np.ndarray) -> None:
+    said = {TEXT: say(POSITIVE), FACE: say(np.array([0.4, 0.4, 0.2]), 0.5)}
+    before, after = rule.posterior(said), rule.expecting(prior).posterior(said)
+    moved = before / rule.prior * prior
+    np.testing.assert_allclose(after, moved / moved.sum(), atol=1e-9)
 
 
 @given(rules, st.integers(1, 5))
 @checked
 def test_many_items_at_once_equal_one_by_one(rule: Pool, n: int) -> None:
     rng = np.random.default_rng(n)
-    tables = {m: rng.dirichlet(np.ones(3), size=n) for m in Modality}
-    together = rule.posterior({m: Opinion(p, UNIFORM) for m, p in tables.items()})
+    tables = {m: (rng.dirichlet(np.ones(3), size=n), rng.random(n)) for m in Modality}
+    together = rule.posterior({m: Opinion(p, r) for m, (p, r) in tables.items()})
     for i in range(n):
-        single = rule.posterior({m: Opinion(p[i], UNIFORM) for m, p in tables.items()})
+        single = rule.posterior({m: Opinion(p[i], float(r[i])) for m, (p, r) in tables.items()})
         np.testing.assert_allclose(together[i], single, atol=1e-9)
 
 
@@ -198,36 +242,45 @@ def test_many_items_at_once_equal_one_by_one(rule: Pool, n: int) -> None:
 def test_json_round_trip(rule: Pool) -> None:
     back = Pool.from_dict(json.loads(json.dumps(rule.to_dict())))
     assert back.to_dict() == rule.to_dict()
-    opinions = {TEXT: say(POSITIVE), AUDIO: say(NEGATIVE, 0.5)}
-    np.testing.assert_array_equal(back.posterior(opinions), rule.posterior(opinions))
+    said = {TEXT: say(POSITIVE), AUDIO: say(NEGATIVE, 0.5)}
+    np.testing.assert_array_equal(back.posterior(said), rule.posterior(said))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"weights": {"text": -0.1}},
-        {"weights": {"smell": 1.0}},
-        {"weights": [1.0]},
+        {"beside": {"text": {"polar": -0.1, "neutral": -0.1}}},
+        {"beside": {"text": {"polar": 1.1, "neutral": 1.0}}},
+        {"beside": {"text": {"polar": 0.5, "neutral": 0.6}}},
+        {"beside": {"text": {"polar": 0.5}}},
+        {"beside": {"smell": {"polar": 0.5, "neutral": 0.5}}},
+        {"beside": [1.0]},
         {"prior": [0.5, 0.5]},
         {"prior": [0.2, 0.2, 0.2]},
         {"prior": [1.5, -0.5, 0.0]},
-        {"kappa": None},
-        {"kappa": -1.0},
-        {"beside_words": float("nan")},
+        {"mixed_above": None},
+        {"mixed_above": -1.0},
+        {"mixed_above": float("nan")},
     ],
 )
 def test_bad_json_is_refused(change: dict[str, object]) -> None:
-    data = {**Pool(ALL, UNIFORM).to_dict(), **change}
+    data = {**Pool({TEXT: Beside(0.5, 0.2)}).to_dict(), **change}
     with pytest.raises(BundleError, match="expected"):
         Pool.from_dict(data)
 
 
-@pytest.mark.parametrize("key", ["weights", "prior", "beside_words", "kappa", "mixed_above"])
+@pytest.mark.parametrize("key", ["beside", "prior", "mixed_above"])
 def test_an_absent_key_is_refused(key: str) -> None:
-    data = Pool(ALL, UNIFORM).to_dict()
+    data = Pool().to_dict()
     del data[key]
     with pytest.raises(BundleError, match=key):
         Pool.from_dict(data)
+
+
+def test_a_pool_of_an_earlier_version_says_what_to_do() -> None:
+    earlier = {"kind": "pool", "weights": {"text": 1.0}, "prior": [0.3, 0.4, 0.3], "kappa": 2.0}
+    with pytest.raises(BundleError, match="train it again"):
+        Pool.from_dict(earlier)
 
 
 @given(distributions(), st.tuples(*[st.floats(0.05, 1)] * 3))

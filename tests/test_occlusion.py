@@ -34,7 +34,7 @@ def trained() -> Expert:
 
 
 def probabilities(expert: Expert, text: str) -> np.ndarray:
-    return expert.from_tokens(*pad(encode([text])))[0]
+    return expert.opinion(expert.from_tokens(*pad(encode([text])))[0], 1.0).probabilities
 
 
 @settings(deadline=None)
@@ -86,9 +86,9 @@ def test_an_effect_is_the_difference_to_the_text_without_the_word(expert: Expert
 
 
 @pytest.mark.parametrize("text", ["Great", " Great! ", "(Great...)", "Great \u16a0"])
-def test_the_only_word_is_compared_with_the_prior(expert: Expert, text: str) -> None:
+def test_the_only_word_is_compared_with_equal_classes(expert: Expert, text: str) -> None:
     first = word_effects(expert, text)[0]
-    np.testing.assert_allclose(first.effects, probabilities(expert, text) - expert.spec.prior, atol=1e-7)
+    np.testing.assert_allclose(first.effects, probabilities(expert, text) - 1 / 3, atol=1e-7)
 
 
 def test_words_outside_the_vocabulary_have_no_effect(expert: Expert) -> None:

@@ -179,7 +179,7 @@ def test_measures_of_unknown_frames_are_left_out() -> None:
 
 def read(**quality: float) -> Reading:
     """A reading with an opinion, of which this was measured."""
-    return Reading(Status.OK, None, Opinion(np.full(3, 1 / 3), np.full(3, 1 / 3)), quality)
+    return Reading(Status.OK, None, Opinion(np.full(3, 1 / 3)), quality)
 
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)

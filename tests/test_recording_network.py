@@ -138,7 +138,7 @@ def test_one_modality_answers_alone_and_none_leaves_the_prior(
 ) -> None:
     network, _ = recording_network()
     tables = {joint_key(part): np.array(row) / sum(row) for part, row in zip(SUBSETS, rows, strict=True)}
-    opinions = {m: Opinion(tables[m], network.prior) for m in Modality if m in shown}
+    opinions = {m: Opinion(tables[m]) for m in Modality if m in shown}
     fused = network.fuse(opinions, Joint(tables))
     expected = tables[joint_key(shown)] if shown else network.prior
     np.testing.assert_array_equal(fused.probabilities, expected)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 import analyses as factory
 from bundles import write_bundle
 from trivalent import Analyzer
-from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, Expert, load_bundle
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Track
@@ -99,7 +98,7 @@ SUBSETS = st.sets(st.sampled_from(list(Modality)))
 def reading(drawn: Any, expert: Expert) -> Reading:
     if isinstance(drawn, Status):
         return Reading.absent("nothing there", status=drawn)
-    return Reading(Status.OK, None, Opinion(drawn[0], expert.spec.prior, drawn[1]), {"words": 3.0})
+    return Reading(Status.OK, None, expert.opinion(drawn[0], drawn[1]), {"words": 3.0})
 
 
 def judged(judge: Judge, drawn: list[dict[Modality, Any]]) -> Analysis:

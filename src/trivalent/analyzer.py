@@ -70,6 +70,7 @@ class Analyzer:
         modalities: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
         min_confidence: float | None = None,
+        prior: Sequence[float] | None = None,
         whisper: str = AnalyzerOptions.whisper,
         face_rate_hz: float = AnalyzerOptions.face_rate_hz,
         threads: int = AnalyzerOptions.threads,
@@ -81,6 +82,7 @@ class Analyzer:
             modalities=None if modalities is None else tuple(modalities),
             thresholds=None if thresholds is None else tuple(thresholds),
             min_confidence=min_confidence,
+            prior=None if prior is None else tuple(prior),
             whisper=whisper,
             face_rate_hz=face_rate_hz,
             threads=threads,
@@ -88,7 +90,11 @@ class Analyzer:
         self.bundle: Bundle[Any] = load_bundle(model, threads=threads)
         self.readers = _readers(self.bundle)
         self.judge = Judge.of(
-            self.bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence
+            self.bundle,
+            modalities=modalities,
+            thresholds=thresholds,
+            min_confidence=min_confidence,
+            prior=prior,
         )
         self.modalities = self.judge.modalities
         self.recognizer = Recognizer(_whisper(self.bundle, whisper), threads=threads)

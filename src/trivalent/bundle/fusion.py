@@ -1,23 +1,32 @@
-"""From the experts' opinions to one verdict: log-linear pooling with reliability weights.
+"""From what each modality says to one verdict: log-linear pooling, and what a neutral opinion may weigh.
 
-Each expert m gives a calibrated posterior P_m under its own class prior pi_m. Its evidence
-is the log-likelihood ratio log P_m - log pi_m, and the fused posterior is
+An expert's opinion is what it says were all classes equally frequent, already as strong as its
+reliability allows. Its evidence, the logarithm of it, has two parts:
 
-    P(c)  proportional to  pi(c) * exp( sum_m w_m q_m [log P_m(c) - log pi_m(c)] / T )
+    polar    d_m = log P_m(positive) - log P_m(negative)
+    neutral  n_m = log P_m(neutral) - (log P_m(positive) + log P_m(negative)) / 2
 
-(logarithmic opinion pool: Genest & Zidek, Statistical Science 1(1), 1986). `w_m` says what the
-modality is worth on spontaneous speech, `q_m` in [0, 1] how much of it there was in this
-utterance; beside words, voice and face count less, since they partly repeat them; and
-T = 1 + kappa * conflict widens the answer when the experts disagree. A missing
-modality simply has no term: any subset works, and none gives the prior.
+and the fused posterior under the expected shares pi of the classes is
+
+    P(-), P(0), P(+)  proportional to  pi(-) exp(-D/2), pi(0) exp(N), pi(+) exp(D/2)
+    D = sum_m a_m d_m,    N = sum_m b_m n_m
+
+a logarithmic opinion pool (Genest & Zidek, Statistical Science 1(1), 1986) with two exponents each. An
+expert alone has exponents 1: its answer is passed on. Beside others they fall to `polar` and `neutral`
+of its modality, for the modalities repeat each other; `neutral` may be far lower, since plain words over
+an expressive face are an absence of evidence rather than evidence of calm. The fall is gradual, with the
+reliability of the others: an opinion of reliability 0 is one that is missing.
+
+All exponents are positive and `neutral` is at most `polar`, so that more evidence for a class never
+lowers it, and experts that lean one way are not fused the other way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -26,6 +35,7 @@ from trivalent.core.errors import BundleError
 from trivalent.core.types import FloatArray, Modality, Sentiment
 
 _FLOOR = 1e-6  # no expert may be so sure that the others cannot answer
+MIXED_ABOVE = 0.2  # disagreement from which signals are mixed, unless a bundle says otherwise
 Reading = TypeVar("Reading", contravariant=True)
 
 
@@ -48,6 +58,9 @@ class Fusion(Protocol[Reading]):
     def fuse(self, opinions: Mapping[Modality, Opinion], joint: Joint | None = None) -> Fused:
         """Make one answer about one utterance of opinions, and of what was only said of them together."""
 
+    def expecting(self, prior: FloatArray) -> Self:
+        """Return the same where classes are as frequent as told, shape (3,)."""
+
     def posterior(self, readings: Mapping[Modality, Reading], /) -> FloatArray:
         """Fuse what is there of n items, shape (n, 3); a modality that is left out is absent."""
 
@@ -57,11 +70,33 @@ class Fusion(Protocol[Reading]):
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
-    """A calibrated posterior, shape (3,), the prior it was made under, and its reliability."""
+    """What a modality says by itself, shape (3,) or (n, 3), and its reliability in [0, 1], or (n,).
+
+    The probabilities are those of equally frequent classes, and already as near to equal as a poor
+    reliability asks for: of reliability 0 they are 1/3 each. See `heard`.
+    """
 
     probabilities: FloatArray
-    prior: FloatArray
-    reliability: float = 1.0
+    reliability: FloatArray | float = 1.0
+
+
+def heard(
+    probabilities: FloatArray, *, prior: FloatArray, strength: float = 1.0, reliability: float = 1.0
+) -> Opinion:
+    """Turn an expert's calibrated posterior into an opinion.
+
+    Parameters
+    ----------
+    probabilities : array, shape (3,)
+    prior : array, shape (3,)
+        Shares of the classes under which the expert was calibrated; they are divided out.
+    strength : float
+        How much of what the expert says holds for people who talk: an exponent of its evidence.
+    reliability : float
+        How much there was to judge, in [0, 1]; likewise an exponent.
+    """
+    evidence = _log(probabilities) - _log(prior)
+    return Opinion(softmax(strength * reliability * evidence), reliability)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +119,18 @@ class Joint:
 class Fused:
     """Fused posterior and what each modality contributed.
 
-    `weights` are shares of the pooled exponents (they sum to 1 over the modalities present);
-    `effects` are the fused probabilities minus those without the modality.
+    Attributes
+    ----------
+    probabilities : array, shape (3,)
+    weights : dict of Modality to float
+        Share of each modality in the size of what was added up: they sum to 1, or are all 0 where
+        nothing was said.
+    effects : mapping of Modality to array, shape (3,)
+        What it changed: the fused probabilities minus those without its evidence.
+    conflict : float
+        See `disagreement`.
+    mixed : bool
+        The conflict is at or above the bundle's limit.
     """
 
     probabilities: FloatArray
@@ -95,91 +140,78 @@ class Fused:
     mixed: bool
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Exponents of a modality's polar and neutral evidence beside reliable others, in [0, 1]."""
+
+    polar: float = 1.0
+    neutral: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     """The parameters of the pool, kept in the bundle.
 
     Attributes
     ----------
-    weights : dict of float
-        w_m >= 0 per modality; 1 takes the expert at its word.
+    beside : dict of Modality to Beside
+        A modality that is not named counts fully.
     prior : array, shape (3,)
-        Class distribution expected in use.
-    beside_words : float
-        Factor on the weights of voice and face when there are words, which they partly repeat.
-    kappa : float
-        How much conflict widens the answer.
+        Shares of the classes that are expected in use.
     mixed_above : float
-        Conflict (Jensen-Shannon, bits) from which opposed experts are reported as mixed signals.
+        Disagreement from which signals are mixed.
     """
 
     kind: ClassVar[FusionKind] = FusionKind.POOL
-    weights: dict[Modality, float]
+    beside: dict[Modality, Beside] = field(default_factory=dict)
     prior: FloatArray = field(default_factory=lambda: np.full(3, 1 / 3))
-    beside_words: float = 1.0
-    kappa: float = 1.0
-    mixed_above: float = 0.15
+    mixed_above: float = MIXED_ABOVE
 
     def fuse(self, opinions: Mapping[Modality, Opinion], joint: Joint | None = None) -> Fused:
         """Pool any subset of opinions about one utterance; there is nothing that they say only together."""
-        exponents = self._exponents(opinions)
-        total = sum(exponents.values())
-        conflict = float(self._conflict(opinions)) + 0.0  # no minus zero
-        fused = self.posterior(opinions)
-        effects = {
-            m: fused - self.posterior({k: o for k, o in opinions.items() if k != m}) for m in opinions
-        }
+        parts = self._contributions(opinions)
+        fused = self._posterior(list(parts.values()))
+        effects = {m: fused - self._posterior([p for k, p in parts.items() if k != m]) for m in parts}
+        sizes = {m: float(np.abs(part).sum()) for m, part in parts.items()}
+        total = sum(sizes.values())
+        conflict = disagreement(list(opinions.values()))
         return Fused(
             fused,
-            {m: (e / total if total > 0 else 0.0) for m, e in exponents.items()},
+            {m: (size / total if total > 0 else 0.0) for m, size in sizes.items()},
             effects,
             conflict,
-            conflict >= self.mixed_above and opposed(self._counted(opinions)),
+            conflict >= self.mixed_above,
         )
+
+    def expecting(self, prior: FloatArray) -> Pool:
+        """Return the same pool where classes are as frequent as told."""
+        return replace(self, prior=prior)
 
     def posterior(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
         """Fused posterior; opinions may hold many items, shape (n, 3), and so does the result."""
-        evidence = np.zeros(len(Sentiment))
-        for m, exponent in self._exponents(opinions).items():
-            evidence = evidence + exponent * (_log(opinions[m].probabilities) - _log(opinions[m].prior))
-        widened = 1 + self.kappa * self._conflict(opinions)
-        return softmax(_log(self.prior) + evidence / widened[..., None])
+        return self._posterior(list(self._contributions(opinions).values()))
 
-    def _exponents(self, opinions: Mapping[Modality, Opinion]) -> dict[Modality, float]:
-        factor = self.beside_words if Modality.TEXT in opinions else 1.0
+    def _posterior(self, contributions: Sequence[FloatArray]) -> FloatArray:
+        return softmax(sum(contributions, start=_log(self.prior)))
+
+    def _contributions(self, opinions: Mapping[Modality, Opinion]) -> dict[Modality, FloatArray]:
+        """Return what each modality adds to the logits, centred, of the shape of its probabilities."""
+        reliabilities = {m: np.asarray(o.reliability, float) for m, o in opinions.items()}
         return {
-            m: self.weights.get(m, 0.0) * o.reliability * (1.0 if m is Modality.TEXT else factor)
-            for m, o in opinions.items()
+            m: _contribution(
+                _log(opinion.probabilities),
+                self.beside.get(m, Beside()),
+                sum((r for k, r in reliabilities.items() if k != m), start=np.zeros(())),
+            )
+            for m, opinion in opinions.items()
         }
-
-    def _counted(self, opinions: Mapping[Modality, Opinion]) -> list[Opinion]:
-        return [o for m, o in opinions.items() if self.weights.get(m, 0.0) * o.reliability > 0]
-
-    def _conflict(self, opinions: Mapping[Modality, Opinion]) -> FloatArray:
-        """Jensen-Shannon divergence between the experts, in bits, weighted by w_m q_m (Lin 1991).
-
-        Every expert is first moved to the common prior: two that differ only because they
-        were calibrated on different class mixes do not disagree. The factor beside words is
-        left out: a clear face against clear words is a conflict although it decides little.
-        """
-        weighted = {m: self.weights.get(m, 0.0) * o.reliability for m, o in opinions.items()}
-        counted = [m for m, weight in weighted.items() if weight > 0]
-        return divergence(
-            [
-                softmax(_log(opinions[m].probabilities) - _log(opinions[m].prior) + _log(self.prior))
-                for m in counted
-            ],
-            weights=[weighted[m] for m in counted],
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
         return {
             "kind": str(self.kind),
-            "weights": {str(m): w for m, w in self.weights.items()},
+            "beside": {str(m): dict(vars(beside)) for m, beside in self.beside.items()},
             "prior": self.prior.tolist(),
-            "beside_words": self.beside_words,
-            "kappa": self.kappa,
             "mixed_above": self.mixed_above,
         }
 
@@ -190,19 +222,54 @@ class Pool:
         Raises
         ------
         BundleError
-            A key is absent, a number is negative or the prior is not a distribution.
+            A key is absent, an exponent is outside [0, 1] or neutral above polar, or the prior is not
+            a distribution.
         """
         try:
-            weights = {Modality(m): float(w) for m, w in data["weights"].items()}
+            beside = {
+                Modality(m): Beside(float(entry["polar"]), float(entry["neutral"]))
+                for m, entry in data["beside"].items()
+            }
             prior = np.array(data["prior"], float)
-            numbers = [float(data[key]) for key in ("beside_words", "kappa", "mixed_above")]
+            mixed_above = float(data["mixed_above"])
         except MALFORMED as error:
             raise BundleError("bundle.fusion_keys", given=cut(error)) from error
-        if not all(0 <= x < np.inf for x in (*weights.values(), *numbers)):
+        if not (all(0 <= b.neutral <= b.polar <= 1 for b in beside.values()) and 0 <= mixed_above < np.inf):
             raise BundleError("bundle.fusion_weights")
-        if prior.shape != (len(Sentiment),) or not (prior >= 0).all() or not np.isclose(prior.sum(), 1):
+        if not is_distribution(prior):
             raise BundleError("bundle.fusion_prior")
-        return cls(weights, prior, *numbers)
+        return cls(beside, prior, mixed_above)
+
+
+def _contribution(evidence: FloatArray, beside: Beside, company: FloatArray) -> FloatArray:
+    """Weigh the polar and the neutral part of some evidence, (..., 3), beside others, (...)."""
+    negative, neutral, positive = np.moveaxis(evidence, -1, 0)
+    shared = np.minimum(1.0, company)
+    polar = (1 - shared * (1 - beside.polar)) * (positive - negative)
+    flat = (1 - shared * (1 - beside.neutral)) * (neutral - (positive + negative) / 2)
+    third = flat / 3  # centred: what is added to all three classes changes nothing
+    return np.stack([-polar / 2 - third, 2 * third, polar / 2 - third], axis=-1)
+
+
+def is_distribution(values: FloatArray) -> bool:
+    """Tell whether values are one probability a class."""
+    fits = values.shape == (len(Sentiment),) and bool((values >= 0).all())
+    return fits and bool(np.isclose(values.sum(), 1))
+
+
+def disagreement(opinions: Sequence[Opinion]) -> float:
+    """Say how far modalities contradict each other: 0 not at all, 1 entirely.
+
+    It is the valence (P(positive) - P(negative)) of the most positive one, or the negated valence of the
+    most negative one, whichever is less: so both sides speak at least as clearly as it says.
+
+    >>> disagreement([Opinion(np.array([0.1, 0.1, 0.8])), Opinion(np.array([0.5, 0.3, 0.2]))])
+    0.3
+    """
+    valences = [
+        float(o.probabilities[Sentiment.POSITIVE] - o.probabilities[Sentiment.NEGATIVE]) for o in opinions
+    ]
+    return max(0.0, min(max(valences), -min(valences))) if valences else 0.0
 
 
 def combine(probabilities: Sequence[FloatArray], durations: Sequence[float]) -> FloatArray:
@@ -230,27 +297,6 @@ def _log(p: FloatArray) -> FloatArray:
     return np.log(np.clip(p, _FLOOR, 1.0))
 
 
-def _entropy(p: FloatArray) -> FloatArray:
-    return -(p * np.log2(np.clip(p, 1e-12, 1))).sum(-1)
-
-
-def divergence(
-    probabilities: Sequence[FloatArray], *, weights: Sequence[float] | None = None
-) -> FloatArray:
-    """Jensen-Shannon divergence of distributions, in bits (Lin 1991); of equal weights by default.
-
-    >>> float(divergence([np.array([1., 0, 0]), np.array([0., 0, 1])]))
-    1.0
-    """
-    weights = [1.0] * len(probabilities) if weights is None else weights
-    total = sum(weights)
-    mean, entropies = np.zeros(len(Sentiment)), np.zeros(())
-    for p, weight in zip(probabilities, weights, strict=True):
-        mean = mean + weight / total * p
-        entropies = entropies + weight / total * _entropy(p)
-    return np.maximum(0.0, _entropy(mean) - entropies)
-
-
 def joint_key(modalities: Iterable[Modality]) -> str:
     """Name a set of modalities, in their own order.
 
@@ -259,9 +305,3 @@ def joint_key(modalities: Iterable[Modality]) -> str:
     """
     chosen = set(modalities)
     return "+".join(m for m in Modality if m in chosen)
-
-
-def opposed(opinions: Sequence[Opinion]) -> bool:
-    """Tell whether one expert says negative and another positive."""
-    said = {int(o.probabilities.argmax()) for o in opinions}
-    return {Sentiment.NEGATIVE, Sentiment.POSITIVE} <= said

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trivalent.bundle.decision import Decision, DecisionKind
 from trivalent.bundle.encoder import check_encoder
 from trivalent.bundle.files import MANIFEST, BundleFiles, check_hashes, cut, find_bundle, open_files
-from trivalent.bundle.fusion import Fusion, FusionKind, Pool, softmax
+from trivalent.bundle.fusion import Fusion, FusionKind, Opinion, Pool, heard, softmax
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.manifest import FORMAT, parse
 from trivalent.bundle.network import Network
@@ -49,6 +49,11 @@ class Expert:
     def calibrate(self, logits: FloatArray) -> FloatArray:
         """Turn logits (n, 3) into calibrated probabilities."""
         return softmax(np.asarray(logits, np.float64) / self.spec.temperature)
+
+    def opinion(self, probabilities: FloatArray, reliability: float) -> Opinion:
+        """Say what calibrated probabilities, shape (3,), are worth beside those of other experts."""
+        spec = self.spec
+        return heard(probabilities, prior=spec.prior, strength=spec.strength, reliability=reliability)
 
     def from_tokens(self, ids: IntArray, mask: IntArray) -> FloatArray:
         """Classify padded token ids, shape (n, tokens); returns (n, 3)."""
@@ -138,12 +143,6 @@ class Bundle(Generic[F]):
         """Those that it judges."""
         judged = self.fusion.modalities if isinstance(self.fusion, Network) else self.experts
         return tuple(m for m in Modality if m in judged)
-
-    def prior_of(self, modality: Modality) -> FloatArray:
-        """Shares of the classes that opinions of a modality start from, shape (3,)."""
-        if isinstance(self.fusion, Network):
-            return self.fusion.prior
-        return self.experts[modality].spec.prior
 
 
 def installed_bundles() -> list[str]:

@@ -1,4 +1,4 @@
-"""bundle.json of a bundle of either version and kind, read as version 2 (docs/bundles.md)."""
+"""bundle.json of a bundle of either kind, read as version 2 (docs/bundles.md)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trivalent.bundle.conformal import EVERY_LABEL
-from trivalent.bundle.decision import DecisionKind
 from trivalent.bundle.files import MANIFEST, BundleFiles, cut, read_manifest
 from trivalent.bundle.fusion import FusionKind
 from trivalent.core.errors import BundleError
 from trivalent.core.types import LABELS
 
 FORMAT = "trivalent.bundle/2"
-EXPERTS_1 = "trivalent.bundle/1"
 NETWORK_1 = "trivalent.fusion-bundle/1"
 Types = dict[str, type | tuple[type, ...]]
 _EITHER: Types = {"name": str, "classes": list, "card": dict, "files": dict}
@@ -27,14 +24,6 @@ _KEYS: dict[str, Types] = {
         "fusion": dict,
         "decision": dict,
         "metrics": dict,
-    },
-    EXPERTS_1: {
-        **_EITHER,
-        "version": str,
-        "modalities": dict,
-        "fusion": dict,
-        "thresholds": list,
-        "min_confidence": (int, float),
     },
     NETWORK_1: {
         **_EITHER,
@@ -95,25 +84,10 @@ def parse(files: BundleFiles, *, kind: FusionKind | None = None) -> dict[str, An
 
 
 def upgraded(written: Mapping[str, Any]) -> dict[str, Any]:
-    """Rewrite a manifest of version 1, of either kind, as one of version 2; whatever it holds."""
+    """Rewrite a network's manifest of version 1 as one of version 2; whatever it holds."""
     if written["format"] == FORMAT:
         return dict(written)
     common = {key: written.get(key) for key in ("name", "trivalent", "classes", "card", "files")}
-    if written["format"] == EXPERTS_1:
-        return {
-            **common,
-            "version": written.get("version"),
-            "experts": written.get("modalities"),
-            "fusion": {**_object(written, "fusion"), "kind": FusionKind.POOL},
-            "decision": {
-                "kind": DecisionKind.RATIO,
-                "values": written.get("thresholds"),
-                "of": LABELS[0],
-                "min_confidence": written.get("min_confidence"),
-                "sets": EVERY_LABEL.to_dict(),
-            },
-            "metrics": _object(written, "metrics"),
-        }
     answering, kind = _object(written, "answering"), written.get("kind")
     return {
         **common,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.files import MALFORMED, cut
-from trivalent.bundle.fusion import Fused, FusionKind, Joint, Opinion, divergence, joint_key, opposed
+from trivalent.bundle.fusion import MIXED_ABOVE, Fused, FusionKind, Joint, Opinion, disagreement, joint_key
 from trivalent.bundle.graphs import Graph
 from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.types import LABELS, FloatArray, Modality
@@ -26,7 +26,6 @@ from trivalent.features.cleaning import Cleaner
 
 ATTENTION = "attention"  # output of a graph: (n, heads, modalities), sums to one over modalities
 MAX_HEADS = 64  # all are written into every utterance
-MIXED_ABOVE = 0.15  # conflict, in bits, from which opposed modalities are mixed signals
 _ROUNDING = 1e-4  # of shares in single precision
 _CHUNK = 4096  # rows that go through the graph at once
 Block = tuple[FloatArray, Sequence[str]]  # values (n, len(columns)), columns
@@ -77,6 +76,8 @@ class Network:
     data : DataSpec
     whisper : str
         Size of the model that wrote down what was said in training; empty: whatever the user chooses.
+    expected : array, shape (3,), optional
+        Shares of the classes in use; those of the training part by default.
     """
 
     kind: ClassVar[FusionKind] = FusionKind.NETWORK
@@ -85,11 +86,16 @@ class Network:
     calibration: VectorScaling
     data: DataSpec
     whisper: str = ""
+    expected: FloatArray | None = None
 
     @property
     def prior(self) -> FloatArray:
-        """Shares of the classes in the training part: what is left without any modality."""
-        return np.array(self.data.prior)
+        """Shares of the classes in use: what is left without any modality."""
+        return np.array(self.data.prior) if self.expected is None else self.expected
+
+    def expecting(self, prior: FloatArray) -> Network:
+        """Return the same network where classes are as frequent as told."""
+        return replace(self, expected=prior)
 
     @property
     def reads_recordings(self) -> bool:
@@ -140,24 +146,31 @@ class Network:
             if not modalities:
                 return self.prior
             if len(modalities) == 1:
-                return opinions[modalities[0]].probabilities
+                return self._in_use(opinions[modalities[0]].probabilities)
             if joint_key(modalities) not in answers:
                 raise BundleError("bundle.joint_absent", modalities=joint_key(modalities))
-            return answers[joint_key(modalities)]
+            return self._in_use(answers[joint_key(modalities)])
 
         shown = [m for m in Modality if m in opinions]
         fused = said(shown)
         effects = {m: fused - said([other for other in shown if other is not m]) for m in shown}
         sizes = {m: float(np.abs(effect).sum()) for m, effect in effects.items()}
         total = sum(sizes.values())
-        conflict = float(divergence([o.probabilities for o in opinions.values()]))
+        conflict = disagreement(list(opinions.values()))
         return Fused(
             fused,
             {m: size / total if total > 0 else 1 / len(shown) for m, size in sizes.items()},
             effects,
             conflict,
-            conflict >= MIXED_ABOVE and opposed(list(opinions.values())),
+            conflict >= MIXED_ABOVE,
         )
+
+    def _in_use(self, probabilities: FloatArray) -> FloatArray:
+        """Move what was said of classes as frequent as in training to the shares in use."""
+        if self.expected is None:
+            return probabilities
+        moved = probabilities * self.expected / np.maximum(self.data.prior, 1e-6)
+        return moved / moved.sum()
 
     def _attention(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[Modality, tuple[float, ...]]:
         """Share of each modality in what the heads read of one sample; empty without attention."""

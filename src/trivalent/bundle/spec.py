@@ -41,6 +41,8 @@ class ExpertSpec:
         Normalise the statistics, or the channels.
     max_missing : float
         Share of the statistics, or of the rows, without a value above which there is no answer.
+    strength : float
+        How much of what it says holds for people who talk, see `trivalent.bundle.fusion.heard`.
     """
 
     extractor: str
@@ -56,6 +58,7 @@ class ExpertSpec:
     max_missing: float = 0.25
     inputs: Inputs = Inputs.POOLED
     channels: tuple[str, ...] = ()
+    strength: float = 1.0
 
     @property
     def takes(self) -> Inputs:
@@ -93,6 +96,7 @@ class ExpertSpec:
                 max_missing=float(data["max_missing"]),
                 inputs=Inputs(data.get("inputs", "pooled")),
                 channels=_texts(data.get("channels", [])),
+                strength=float(data.get("strength", 1.0)),
             )
         except MALFORMED as error:
             raise BundleError("bundle.spec_keys", where=where, given=cut(error)) from error
@@ -115,7 +119,8 @@ class ExpertSpec:
         shapes = {(len(named),), self.mean.shape, self.scale.shape}
         if len(shapes) > 1 or not 0 < self.temperature < np.inf:
             raise BundleError("bundle.spec_lengths", kind=kind, where=where)
-        if not 0 < self.clip < np.inf or not 0 <= self.max_missing <= 1:
+        strong = 0 < self.strength < np.inf
+        if not 0 < self.clip < np.inf or not 0 <= self.max_missing <= 1 or not strong:
             raise BundleError("bundle.spec_bounds", where=where)
         if not (np.isfinite(self.mean).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()):
             raise BundleError("bundle.spec_scales", where=where)

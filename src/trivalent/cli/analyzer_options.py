@@ -19,6 +19,9 @@ def add_analyzer_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--min-confidence", type=float, metavar="P", help="abstain below P")
     command.add_argument(
+        "--prior", metavar="LIST", help=f"expected shares of {','.join(LABELS)}, for example 0.3,0.4,0.3"
+    )
+    command.add_argument(
         "--whisper",
         default=usual.whisper,
         metavar="SIZE",
@@ -50,8 +53,9 @@ def options_from(arguments: argparse.Namespace) -> AnalyzerOptions:
     return AnalyzerOptions(
         arguments.model,
         modalities=_names(arguments.modalities),
-        thresholds=_numbers(arguments.thresholds),
+        thresholds=_numbers(arguments.thresholds, "--thresholds"),
         min_confidence=arguments.min_confidence,
+        prior=_numbers(arguments.prior, "--prior"),
         whisper=arguments.whisper,
         face_rate_hz=arguments.face_rate,
         threads=threads,
@@ -62,8 +66,8 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _numbers(text: str | None) -> tuple[float, ...] | None:
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     try:
         return None if text is None else tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError("cli.thresholds", text=text) from None
+        raise UsageError("cli.numbers", option=option, text=text) from None

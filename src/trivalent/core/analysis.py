@@ -100,12 +100,14 @@ class Evidence:
 
     status: Status
     reason: Annotated[str | None, "why there is no opinion"]
-    probabilities: Annotated[Probabilities | None, "calibrated opinion of the modality's expert alone"]
+    probabilities: Annotated[
+        Probabilities | None, "what the modality says alone, of equally frequent classes"
+    ]
     weight: Annotated[
         Share,
-        "share of the fused log-odds, of a network of all that the modalities changed; 0 when not used",
+        "share of the evidence that was added up, of a network of all that was changed; 0 when not used",
     ]
-    effect: Annotated[Effect | None, "fused probabilities minus those without it: what it changed"] = None
+    effect: Annotated[Effect | None, "what it changed: fused probabilities minus those without it"] = None
     reliability: Annotated[
         Share | None,
         Added(None),
@@ -128,8 +130,8 @@ class UtteranceResult:
     verdict: Annotated[Verdict, SPREAD]
     conflict: Annotated[
         float,
-        Number(minimum=0, unit="bits"),
-        "weighted Jensen-Shannon divergence between the experts (0 when they agree)",
+        Number(minimum=0),
+        "valence of the most positive modality or, if less, that of the most negative one without its sign",
     ] = field(default=0.0, kw_only=True)
     mixed: Annotated[bool, "so much conflict that these are mixed signals"] = field(
         default=False, kw_only=True

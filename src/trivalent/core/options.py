@@ -57,6 +57,8 @@ class AnalyzerOptions:
         Decision thresholds for negative, neutral, positive: the label is argmax p / tau.
     min_confidence : float, optional
         Abstain below this confidence.
+    prior : three floats, optional
+        Expected shares of negative, neutral, positive; the bundle's by default.
     whisper : str
         Speech recogniser, a size of `trivalent.speech.weights.SIZES`; the default comes with the package.
     face_rate_hz : float
@@ -74,6 +76,7 @@ class AnalyzerOptions:
     modalities: tuple[str, ...] | None = None
     thresholds: tuple[float, ...] | None = None
     min_confidence: float | None = None
+    prior: tuple[float, ...] | None = None
     whisper: str = "tiny.en"
     face_rate_hz: float = 5.0
     threads: int = 2
@@ -116,6 +119,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "modalities": (tuple, type(None)),
     "thresholds": (tuple, type(None)),
     "min_confidence": (Real, type(None)),
+    "prior": (tuple, type(None)),
     "whisper": (str,),
     "face_rate_hz": (Real,),
     "threads": (Integral,),

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Joint, Opinion, combine
+from trivalent.bundle.fusion import Joint, Opinion, Pool, combine, is_distribution
 from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import Network
 from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
@@ -26,12 +28,15 @@ class Judge:
     Attributes
     ----------
     bundle : Bundle
+    fusion : Pool or Network
+        The bundle's, where classes are as frequent as the user expects.
     modalities : tuple of Modality
         Those that count; the others are switched off.
     decision : Decision
     """
 
     bundle: Bundle[Any]
+    fusion: Pool | Network
     modalities: tuple[Modality, ...]
     decision: Decision
 
@@ -43,16 +48,19 @@ class Judge:
         modalities: Collection[str] | None = None,
         thresholds: Sequence[float] | None = None,
         min_confidence: float | None = None,
+        prior: Sequence[float] | None = None,
     ) -> Judge:
         """Take the bundle's own choice for everything that is None.
 
         Raises
         ------
         UsageError
-            A modality or threshold is not a valid value, or the bundle lacks the modality.
+            A modality, threshold or share is not a valid value, or the bundle lacks the modality.
         """
-        chosen = _chosen(modalities, bundle)
-        return cls(bundle, chosen, _decision(bundle.decision, thresholds, min_confidence))
+        chosen, fusion = _chosen(modalities, bundle), bundle.fusion
+        if prior is not None:
+            fusion = fusion.expecting(_prior(prior))
+        return cls(bundle, fusion, chosen, _decision(bundle.decision, thresholds, min_confidence))
 
     def utterance(
         self, utterance: Utterance, readings: Mapping[Modality, Reading], *, joint: Joint | None = None
@@ -66,12 +74,10 @@ class Judge:
         joint : Joint, optional
             What a network said before; by default it is asked about the features of the readings.
         """
-        fusion = self.bundle.fusion
+        fusion = self.fusion
         if isinstance(fusion, Network) and joint is None:
             joint = fusion.joint({m: r.features for m, r in readings.items() if r.features is not None})
-            readings = {
-                m: _with_opinion(r, joint.probabilities.get(m), fusion) for m, r in readings.items()
-            }
+            readings = {m: _with_opinion(r, joint.probabilities.get(m)) for m, r in readings.items()}
         opinions = {m: r.opinion for m, r in readings.items() if r.opinion is not None}
         fused = fusion.fuse(opinions, joint)
         verdict = self.decision.decide(fused.probabilities)
@@ -87,7 +93,7 @@ class Judge:
                 fused.weights.get(m, 0.0),
                 fused.effects.get(m),
                 reading.quality,
-                reliability=0.0 if reading.opinion is None else reading.opinion.reliability,
+                reliability=0.0 if reading.opinion is None else float(reading.opinion.reliability),
             )
         return UtteranceResult(
             utterance.index,
@@ -105,7 +111,7 @@ class Judge:
     def overall(self, results: Sequence[UtteranceResult]) -> tuple[Verdict, tuple[str, ...]]:
         """Decide the whole; with warnings, should it rest on nothing."""
         if not results:
-            p = self.bundle.fusion.prior
+            p = self.fusion.prior
         else:
             p = combine([r.verdict.probabilities for r in results], [r.end_s - r.start_s for r in results])
         verdict = self.decision.decide(p)
@@ -121,11 +127,11 @@ class Judge:
         return Reading.absent(Message("reason.source_is_text"))
 
 
-def _with_opinion(reading: Reading, probabilities: FloatArray | None, network: Network) -> Reading:
+def _with_opinion(reading: Reading, probabilities: FloatArray | None) -> Reading:
     """Have a reading hold what the network said of it alone."""
     if probabilities is None:
         return reading
-    return replace(reading, opinion=Opinion(probabilities, network.prior, reading.reliability))
+    return replace(reading, opinion=Opinion(probabilities, reading.reliability))
 
 
 def _attention(joint: Joint | None, opinions: Collection[Modality]) -> dict[Modality, tuple[float, ...]]:
@@ -144,6 +150,15 @@ def _chosen(names: Collection[str] | None, bundle: Bundle[Any]) -> tuple[Modalit
     if lacking:
         raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=",".join(lacking))
     return tuple(m for m in Modality if m in names)
+
+
+def _prior(shares: Sequence[float]) -> FloatArray:
+    prior = np.array(shares, float)
+    if not is_distribution(prior) or not prior.all():
+        raise UsageError(
+            "decision.prior", labels=",".join(LABELS), given=",".join(f"{s:g}" for s in shares)
+        )
+    return prior
 
 
 def _decision(

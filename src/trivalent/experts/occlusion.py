@@ -11,9 +11,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import numpy as np
+
 from trivalent.bundle.loading import Expert
 from trivalent.core.errors import TextError
-from trivalent.core.types import FloatArray
+from trivalent.core.types import FloatArray, Sentiment
 from trivalent.features.text import encode, has_words, pad, split_to_fit, tokenizer
 
 MAX_WORDS = 1000  # of a call: each takes one pass of the network
@@ -107,10 +109,10 @@ def _kind(character: str) -> str:
 
 
 def _opinion(expert: Expert, text: str) -> FloatArray:
-    """Probabilities, shape (3,); the prior where there is nothing to read, as in an analysis."""
+    """Probabilities as in an analysis, shape (3,); equal ones where there is nothing to read."""
     (ids,) = encode([text])
     if not has_words(text) or set(ids[1:-1]) <= {tokenizer().token_to_id("[UNK]")}:
-        return expert.spec.prior
+        return np.full(len(Sentiment), 1 / len(Sentiment))
     # Alone: a quantised graph scales its activations over the batch, so that in one the texts shift
     # each other by up to .05, more than most words do; and a batch is no faster.
-    return expert.from_tokens(*pad([ids]))[0]
+    return expert.opinion(expert.from_tokens(*pad([ids]))[0], 1.0).probabilities

@@ -55,8 +55,7 @@ def read_table(
                 features=found,
                 reliability=reliability,
             )
-        opinion = Opinion(found, reader.spec.prior, reliability)
-        return Reading(Status.OK, None, opinion, quality, missing)
+        return Reading(Status.OK, None, reader.opinion(found, reliability), quality, missing)
     if isinstance(reader, Expert) and reader.spec.inputs is Inputs.FRAMES:
         steps, needed = len(table) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
         if steps < needed:

@@ -14,7 +14,7 @@ from trivalent.bundle.fusion import Joint, Opinion
 from trivalent.bundle.loading import Bundle
 from trivalent.core.analysis import Analysis, Evidence, UtteranceResult
 from trivalent.core.errors import BundleError, InputError, UsageError
-from trivalent.core.types import FloatArray, Status, Utterance
+from trivalent.core.types import Status, Utterance
 from trivalent.experts.judge import ONLY_PRIOR, Judge
 from trivalent.experts.readings import Reading
 
@@ -26,6 +26,7 @@ def redecide(
     modalities: Collection[str] | None = None,
     thresholds: Sequence[float] | None = None,
     min_confidence: float | None = None,
+    prior: Sequence[float] | None = None,
 ) -> Analysis:
     """Fuse the stored opinions again.
 
@@ -42,6 +43,8 @@ def redecide(
         For negative, neutral, positive: the label is argmax p / tau; the bundle's by default.
     min_confidence : float, optional
         Abstain below this confidence; the bundle's by default.
+    prior : three floats, optional
+        Expected shares of negative, neutral, positive; the bundle's by default.
 
     Returns
     -------
@@ -67,7 +70,13 @@ def redecide(
             version2=bundle.version,
             sha2562=bundle.sha256[:12],
         )
-    judge = Judge.of(bundle, modalities=modalities, thresholds=thresholds, min_confidence=min_confidence)
+    judge = Judge.of(
+        bundle,
+        modalities=modalities,
+        thresholds=thresholds,
+        min_confidence=min_confidence,
+        prior=prior,
+    )
     if modalities is not None:
         _refuse_unread(analysis, judge)
     results = tuple(_again(u, judge) for u in analysis.utterances)
@@ -87,18 +96,15 @@ def _refuse_unread(analysis: Analysis, judge: Judge) -> None:
 
 
 def _again(u: UtteranceResult, judge: Judge) -> UtteranceResult:
-    bundle = judge.bundle
-    readings = {
-        m: _reading(u.modalities[m], bundle.prior_of(m)) for m in judge.modalities if m in u.modalities
-    }
+    readings = {m: _reading(u.modalities[m]) for m in judge.modalities if m in u.modalities}
     return judge.utterance(
         Utterance(u.index, u.start_s, u.end_s, u.text), readings, joint=Joint(u.joint, u.attention)
     )
 
 
-def _reading(e: Evidence, prior: FloatArray) -> Reading:
+def _reading(e: Evidence) -> Reading:
     if e.probabilities is None:
         return Reading(e.status, e.reason, None, e.quality)
     if e.reliability is None:
         raise InputError("analysis.redecide_no_reliability")
-    return Reading(e.status, e.reason, Opinion(e.probabilities, prior, e.reliability), e.quality)
+    return Reading(e.status, e.reason, Opinion(e.probabilities, e.reliability), e.quality)

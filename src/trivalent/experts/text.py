@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import Expert, sentence_encoder
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
@@ -77,7 +76,7 @@ def _classify_pieces(
         rows = owner == i
         mean = np.average(probabilities[rows], axis=0, weights=lengths[rows])
         reliability, quality = _word_reliability(utterances[i])
-        opinion = Opinion(mean, expert.spec.prior, reliability)
+        opinion = expert.opinion(mean, reliability)
         readings[i] = Reading(Status.OK, None, opinion, {**readings[i].quality, **quality})
 
 

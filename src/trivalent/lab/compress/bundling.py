@@ -34,7 +34,8 @@ from trivalent.lab.compress.text import (
 )
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
 from trivalent.lab.datasets.ravdess import SOURCE
-from trivalent.lab.fusion.pool_weights import temper_to
+from trivalent.lab.experts.assemble import card_of_pool
+from trivalent.lab.fusion.bundle_pool import pool_experts
 from trivalent.lab.graphs.experts import export_frames, export_text
 from trivalent.lab.measure.result_files import Result
 
@@ -101,7 +102,7 @@ def compress(where: str | Path, recipe: CompressionRecipe, *, root: Path, out: P
             done[m] = _voice(spec, files.read(spec.model), recipe.voice_config(), root=root, out=out)
     if not done:
         raise BundleError("compress.nothing", where=files.where)
-    _write(files, bundle, recipe, done=done, folder=out / "bundle")
+    _write(files, bundle, recipe, done=done, root=root, folder=out / "bundle")
     result = report(bundle.name, done)
     return [path.read_text(encoding="utf-8") for path in result.write(out) if path.suffix == ".md"]
 
@@ -166,40 +167,27 @@ def _write(
     recipe: CompressionRecipe,
     *,
     done: Mapping[Modality, Compressed],
+    root: Path,
     folder: Path,
 ) -> None:
-    """Write the new bundle: what was not compressed is copied."""
+    """Write the new bundle: what was not compressed is copied, the pool is fitted anew."""
     graphs = {name: files.read(name) for name in parse(files)["files"]}
+    graphs |= {expert.spec.model: expert.graph for expert in done.values()}
+    specs = {m: done[m].spec if m in done else expert.spec for m, expert in bundle.experts.items()}
+    pooled, rule = pool_experts(specs, graphs, root=root), bundle.fusion
+    metrics = {str(m): _metrics(expert) for m, expert in done.items()} | {"fusion": pooled.metrics()}
     write_bundle(
         folder,
         name=recipe.name or f"{bundle.name}-small",
         version=recipe.version,
-        experts={m: done[m].spec if m in done else expert.spec for m, expert in bundle.experts.items()},
-        fusion=refitted_fusion(bundle, done),
+        experts=pooled.experts,
+        fusion=replace(rule, beside=pooled.fitted.pool.beside),
         decision=bundle.decision,
-        card=_card(bundle, recipe, done),
-        metrics={**bundle.metrics, **{str(m): _metrics(expert) for m, expert in done.items()}},
-        graphs={**graphs, **{expert.spec.model: expert.graph for expert in done.values()}},
+        card=_card(bundle, recipe, done) | {"fusion": card_of_pool(pooled, rule.prior.tolist())},
+        metrics={**bundle.metrics, **metrics},
+        graphs=graphs,
         compressed_from={"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
     )
-
-
-def refitted_fusion(bundle: Bundle[Pool], done: Mapping[Modality, Compressed]) -> Pool:
-    """Fit anew what depends on the experts: the voice's weight and the prior of use.
-
-    As in `assemble.fusion_rule`: the voice is tempered to the information that voices carry on real
-    videos, and the prior is that of the words. The factor beside words and kappa were measured on
-    features of other extractors, and stay.
-    """
-    rule = bundle.fusion
-    if (text := done.get(Modality.TEXT)) is not None:
-        rule = replace(rule, prior=text.spec.prior)
-    voice = done.get(Modality.AUDIO)
-    information = bundle.metrics.get("fusion", {}).get("information", {}).get(Modality.AUDIO)
-    if voice is not None and information is not None:
-        weight = temper_to(voice.after.probabilities, prior=voice.spec.prior, information=information)
-        rule = replace(rule, weights={**rule.weights, Modality.AUDIO: round(weight, 4)})
-    return rule
 
 
 def _metrics(expert: Compressed) -> dict[str, Any]:

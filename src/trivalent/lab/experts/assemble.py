@@ -1,20 +1,21 @@
-"""Three trained experts and the worth of each modality to one bundle."""
+"""Trained experts, and the pool of what they say, to one bundle."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Pool
+from trivalent.bundle.fusion import MIXED_ABOVE, Beside
 from trivalent.bundle.loading import installed_bundles
-from trivalent.core.types import Modality
+from trivalent.core.types import LABELS, Modality
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.experts.trained import FILE, TrainedExpert
-from trivalent.lab.fusion.pool_weights import Worth, load_mosei_videos, measure_worth, temper_to
+from trivalent.lab.fusion.bundle_pool import PooledExperts, pool_experts
 from trivalent.lab.recipes import Recipe, build
 
 
@@ -22,36 +23,37 @@ from trivalent.lab.recipes import Recipe, build
 class BundleConfig:
     """Folders of the trained experts, or bundles that have them, and the rules that are not fitted.
 
-    `prior` of use is that of the text expert (spoken validation data) when absent.
+    `prior` are the expected shares of the classes.
     """
 
     experts: dict[str, str]
     version: str = "1"
-    mixed_above: float = 0.15
+    mixed_above: float = MIXED_ABOVE
+    prior: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
     thresholds: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
     min_confidence: float = 0.0
     summary: str = ""
 
 
 def assemble_bundle(recipe: Recipe, *, root: Path, out: Path) -> list[str]:
-    """Write bundle.json and the graphs; returns lines that tell the weights."""
+    """Write bundle.json and the graphs; returns lines that tell what each modality counts."""
     config = build(BundleConfig, recipe.task, where=recipe.name)
     experts = {Modality(m): _expert(where, m) for m, where in config.experts.items()}
-    worth = measure_worth(load_mosei_videos(root))
-    rule = fusion_rule(experts, worth, mixed_above=config.mixed_above)
+    graphs = {e.spec.model: e.graph.read_bytes() for e in experts.values()}
+    pooled = pool_experts({m: e.spec for m, e in experts.items()}, graphs, root=root)
+    pool = replace(pooled.fitted.pool, mixed_above=config.mixed_above, prior=np.array(config.prior))
     write_bundle(
         out,
         name=recipe.name,
         version=config.version,
-        experts={m: e.spec for m, e in experts.items()},
-        fusion=rule,
+        experts=pooled.experts,
+        fusion=pool,
         decision=Decision(ratio(config.thresholds), config.min_confidence),
-        card=_card(config, experts, worth),
-        metrics={**{str(m): e.metrics for m, e in experts.items()}, "fusion": worth.to_dict()},
-        graphs={e.spec.model: e.graph.read_bytes() for e in experts.values()},
+        card=_card(config, experts, pooled),
+        metrics={**{str(m): e.metrics for m, e in experts.items()}, "fusion": pooled.metrics()},
+        graphs=graphs,
     )
-    weights = ", ".join(f"{m} {w:.3f}" for m, w in rule.weights.items())
-    return [f"{out}: weights {weights}; beside words times {rule.beside_words:.3f}; kappa {rule.kappa:g}"]
+    return [f"{out}: {line}" for line in told_pool(pooled)]
 
 
 def _expert(where: str, modality: str) -> TrainedExpert:
@@ -61,36 +63,40 @@ def _expert(where: str, modality: str) -> TrainedExpert:
     return TrainedExpert.from_installed(where, modality)
 
 
-def fusion_rule(experts: dict[Modality, TrainedExpert], worth: Worth, *, mixed_above: float) -> Pool:
-    """Weights: 1 for the words, the temper for voice and face (see `fusion_fit`)."""
-    weights = {}
-    for m, expert in experts.items():
-        weights[m] = 1.0
-        if m is not Modality.TEXT and expert.weight is not None:
-            weights[m] = expert.weight
-        elif m is not Modality.TEXT:
-            temper = temper_to(
-                expert.validation_probabilities(), prior=expert.spec.prior, information=worth.information[m]
-            )
-            weights[m] = round(temper, 4)
-    prior = experts[Modality.TEXT].spec.prior if Modality.TEXT in experts else np.full(3, 1 / 3)
-    return Pool(weights, prior, round(worth.share, 4), worth.kappa, mixed_above)
+def told_pool(pooled: PooledExperts) -> list[str]:
+    """Say what each modality counts alone and beside others."""
+    return [
+        f"{m}: strength {spec.strength:g}, beside others {beside.polar:g}, where neutral {beside.neutral:g}"
+        for m, spec in pooled.experts.items()
+        for beside in [pooled.fitted.pool.beside.get(m, Beside())]
+    ]
 
 
-def _card(config: BundleConfig, experts: dict[Modality, TrainedExpert], worth: Worth) -> dict[str, Any]:
+def _card(
+    config: BundleConfig, experts: dict[Modality, TrainedExpert], pooled: PooledExperts
+) -> dict[str, Any]:
     """Tell what a reader needs to know, at most two levels deep; all figures are in `metrics`."""
-    low, high = worth.share_interval
-    correlation = ", ".join(f"{m} {r:.2f}" for m, r in worth.correlation.items())
     return {
         "summary": config.summary,
         "licence": {str(m): e.card["licence"] for m, e in experts.items()},
         "data": {str(m): e.card["data"] for m, e in experts.items()},
-        "validation": {str(m): "; ".join(_told(e.metrics)) for m, e in experts.items()},
-        "limits": {str(m): e.card["limits"] for m, e in experts.items()},
-        "fusion": {
-            "correlation with sentiment on 721 MOSEI videos": correlation,
-            "factor of voice and face beside words": f"{worth.share:.2f} [{low:.2f}, {high:.2f}]",
+        "validation": {
+            **{str(m): "; ".join(_told(e.metrics)) for m, e in experts.items()},
+            "fusion": "; ".join(_told(pooled.metrics())),
         },
+        "limits": {str(m): e.card["limits"] for m, e in experts.items()},
+        "fusion": card_of_pool(pooled, config.prior),
+    }
+
+
+def card_of_pool(pooled: PooledExperts, prior: Sequence[float]) -> dict[str, str]:
+    """Tell how the verdict comes about: data, what counts, what is expected."""
+    sources = ", ".join(np.unique(pooled.recordings.groups).tolist())
+    shares = ", ".join(f"{label} {share:.2f}" for label, share in zip(LABELS, prior, strict=True))
+    return {
+        "fitted on": f"{len(pooled.recordings)} talking clips ({sources})",
+        "what counts": "; ".join(told_pool(pooled)),
+        "expected classes (--prior)": shares,
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_pool
 from trivalent.core.errors import DataError
 from trivalent.core.files import write_npz_atomic, write_text_atomic
-from trivalent.core.types import FloatArray, IntArray, Modality
+from trivalent.core.types import FloatArray, IntArray
 
 FILE = "expert.json"
 PREDICTIONS = "validation.npz"
@@ -23,14 +23,12 @@ class TrainedExpert:
     """An expert in a folder of its own, before it joins a bundle.
 
     `metrics` holds validation figures only: the test parts are touched by the benchmarks.
-    `weight` is that of the bundle that it comes from, None if it was just trained.
     """
 
     spec: ExpertSpec
     folder: Path
     metrics: dict[str, Any]
     card: dict[str, Any]
-    weight: float | None = None
 
     @property
     def graph(self) -> Path:
@@ -71,7 +69,7 @@ class TrainedExpert:
 
     @classmethod
     def from_installed(cls, name: str, modality: str) -> TrainedExpert:
-        """Take an expert, with its weight, out of an installed bundle.
+        """Take an expert out of an installed bundle.
 
         Raises
         ------
@@ -87,5 +85,4 @@ class TrainedExpert:
             INSTALLED / name,
             bundle.metrics[modality],
             {key: bundle.card[key][modality] for key in ("data", "licence", "limits")},
-            bundle.fusion.weights[Modality(modality)],
         )

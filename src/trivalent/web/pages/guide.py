@@ -84,15 +84,10 @@ def _mixed(bundle: Bundle) -> None:
 
 def _weights(bundle: Bundle) -> None:
     st.markdown(told(bundle).weights)
-    found = figures.result("fusion")
-    if found is None or bundle.name != "default":
-        return
-    rows = found.rows()
-    worth = {m: rows.get(f"worth: {m}", {}).get("correlation") for m in Modality}
-    numbers = ", ".join(f"{wording().modality(m)} {r.mean:.2f}" for m, r in worth.items() if r is not None)
-    if numbers:
-        st.markdown(t("guide.weights_measured", correlations=numbers, data=plain(found.content["data"])))
-        _origin("fusion")
+    found = figures.result("talking")
+    if found is not None and bundle.name == "default":
+        st.markdown(t("guide.weights_fitted", data=plain(found.content["data"])))
+        _origin("talking")
 
 
 def _quality(bundle: Bundle) -> None:

@@ -57,22 +57,33 @@ def _of_pool(bundle: Bundle[Any], pool: Pool) -> ModelTold:
     for modality, expert in bundle.experts.items():
         spec = expert.spec
         features = f"{spec.extractor} {spec.extractor_version}"
-        weight = f"{pool.weights.get(modality, 0.0):.2f}"
-        parts.append((wording().modality(modality), features, weight, f"{spec.temperature:.2f}"))
+        strength = f"{spec.strength:.2f}"
+        parts.append((wording().modality(modality), features, strength, f"{spec.temperature:.2f}"))
     figures = [
         _row(wording().modality(m), where, scores)
         for m in Modality
         for where, scores in _scores(bundle.metrics.get(m), ())
     ]
-    weights = ", ".join(f"{wording().modality(m)} {w:.2f}" for m, w in pool.weights.items())
     return ModelTold(
-        (_head("modality", "extractor", "weight", "temperature"), parts),
+        (_head("modality", "extractor", "strength", "temperature"), parts),
         (_head("modality", "evaluated_on", "items", *METRICS), figures),
         t("models.metrics_note"),
         t("models.calibration_missing"),
         bundle.card.get("data"),
         t("guide.mixed", mixed_above=f"{pool.mixed_above:g}"),
-        t("guide.weights", weights=weights, beside_words=f"{pool.beside_words:.2f}"),
+        t("guide.weights", beside=_beside(pool)),
+    )
+
+
+def _beside(pool: Pool) -> str:
+    return ", ".join(
+        t(
+            "guide.beside_one",
+            channel=wording().modality(m),
+            polar=f"{beside.polar:.2f}",
+            neutral=f"{beside.neutral:.2f}",
+        )
+        for m, beside in pool.beside.items()
     )
 
 
