@@ -39,7 +39,7 @@ class Heard:
         Calibrated log-probabilities of the utterances.
     encodings : array, shape (n, width)
     owners : int array, shape (n,)
-        Recording of each utterance, 0 to m - 1, ascending.
+        Recording of each utterance, 0 to m - 1.
     shares : array, shape (n,)
         Of the utterances in their recordings; they sum to 1 in each.
     labels : int array, shape (m,)
@@ -59,11 +59,15 @@ class Heard:
             self.log_p[rows], self.encodings[rows], place, self.shares[rows], self.labels[recordings]
         )
 
+    def mean(self, p: FloatArray) -> FloatArray:
+        """Average probabilities of the utterances, shape (n, 3), over the recordings, shape (m, 3)."""
+        answers = np.zeros((len(self.labels), p.shape[1]))
+        np.add.at(answers, self.owners, self.shares[:, None] * p)
+        return answers
+
     def answers(self, logits: FloatArray) -> FloatArray:
         """Return what logits of the utterances, shape (n, 3), say of the recordings, shape (m, 3)."""
-        answers = np.zeros((len(self.labels), logits.shape[1]))
-        np.add.at(answers, self.owners, self.shares[:, None] * softmax(logits))
-        return answers
+        return self.mean(softmax(logits))
 
     def loss(self, logits: FloatArray) -> float:
         """Mean log-loss of the recordings."""

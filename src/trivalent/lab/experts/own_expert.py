@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from trivalent.bundle.decision import Answers, Decision, DecisionRule
 from trivalent.bundle.fusion import Pool
+from trivalent.bundle.fusion import heard as opinion_of
 from trivalent.bundle.loading import Bundle, load_pool, open_bundle
 from trivalent.bundle.network import group_digest
+from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import DataError, RecipeError, UsageError
 from trivalent.core.files import write_text_atomic
 from trivalent.core.types import LABELS, FloatArray, IntArray, Modality
@@ -48,6 +51,7 @@ KIND = "adapt"
 MIN_RECORDINGS = 20  # with fewer no temperature is fitted, as of networks
 _FEATURES = ("recognize", "whisper", "workers")
 _SOME = 3  # folds
+ADAPTED, PRIOR_ALONE = "adapted", "installed, expecting the classes of the table"
 
 
 @dataclass(frozen=True)
@@ -118,19 +122,24 @@ class Adapted:
         Of all of them.
     temperature : float
         Of the answers out of fold.
+    calibrated : bool
+        Whether there were enough recordings for one.
     strength : float
     strengths : list of float
         Chosen without each fold.
-    answers, before : array, shape (m, 3)
-        Of the adapted expert out of fold, and of the installed one.
+    shares : array, shape (3,)
+        Of the classes; one recording of each is added, so that none is impossible.
+    logits : array, shape (n, 3)
+        Out of fold, calibrated.
     """
 
     adapter: Adapter
     temperature: float
+    calibrated: bool
     strength: float
     strengths: list[float]
-    answers: FloatArray
-    before: FloatArray
+    shares: FloatArray
+    logits: FloatArray
 
 
 def train_adapted(content: Mapping[str, Any], *, where: str, out: Path) -> list[str]:
@@ -156,12 +165,31 @@ def train_adapted(content: Mapping[str, Any], *, where: str, out: Path) -> list[
         raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=modality)
     data = _read(recipe, modality)
     heard, recordings = hear(bundle.experts[modality], data, modality)
-    known = np.flatnonzero(recordings.split != "test")
-    adapted = adapt(heard.part(known), recordings.take(known), recipe)
-    metrics = _metrics(recipe, adapted, heard, recordings)
-    metrics["left_out"] = dict(data.dropped)
-    _write(recipe, bundle, adapted, metrics, known=recordings.take(known), out=out)
-    return _told(recipe, bundle, metrics, out)
+    known = recordings.split != "test"
+    mine = heard.part(np.flatnonzero(known))
+    adapted = adapt(mine, recordings.take(known), recipe)
+    spec = _spec(bundle.experts[modality].spec, adapted)
+    answers = _answers(bundle, modality, spec, mine, adapted.logits, adapted.shares)
+    metrics = {
+        "data": data.name,
+        "protocol": data.protocol,
+        "modality": recipe.modality,
+        "bundle": bundle.name,
+        "left_out": dict(data.dropped),
+        "shares": adapted.shares.tolist(),
+        "strength": adapted.strength,
+        "strength_without_each_fold": adapted.strengths,
+        "temperature": adapted.temperature,
+        "out_of_fold": _judged(recipe, Role.TRAIN, recordings.take(known), answers, adapted.shares),
+        "gain": _gains(recipe, recordings.take(known), answers),
+    }
+    if not known.all():
+        asked = heard.part(np.flatnonzero(~known))
+        logits = adapted.adapter.logits(asked) / adapted.temperature
+        told = _answers(bundle, modality, spec, asked, logits, adapted.shares)
+        metrics["test"] = _judged(recipe, Role.TEST, recordings.take(~known), told, adapted.shares)
+    _write(recipe, bundle, adapted, spec, metrics, answers[ADAPTED], recordings.take(known), out=out)
+    return _lines(recipe, bundle, metrics, out)
 
 
 def _read(recipe: AdaptRecipe, modality: Modality) -> Dataset:
@@ -198,10 +226,9 @@ def adapt(heard: Heard, recordings: Dataset, recipe: AdaptRecipe) -> Adapted:
         raise DataError("own.one_class", name=recordings.name, label=label, count=len(heard.labels))
     folds = stratified_folds(recordings.groups, recordings.labels, count=min(recipe.folds, groups))
     logits, chosen = cross_validate(heard, folds, recipe.strengths)
-    temperature = 1.0
-    if len(heard.labels) >= MIN_RECORDINGS:
-        temperature = temperature_of(heard, logits)
-    else:
+    calibrated = len(heard.labels) >= MIN_RECORDINGS
+    temperature = temperature_of(heard, logits) if calibrated else 1.0
+    if not calibrated:
         log.warning(
             "%s: %d recordings, fewer than %d: no temperature was fitted, and the figures are coarse",
             recordings.name,
@@ -209,43 +236,41 @@ def adapt(heard: Heard, recordings: Dataset, recipe: AdaptRecipe) -> Adapted:
             MIN_RECORDINGS,
         )
     strength = choose_strength(heard, folds, recipe.strengths)
-    return Adapted(
-        fit_adapter(heard, strength),
-        temperature,
-        strength,
-        chosen,
-        heard.answers(logits / temperature),
-        heard.answers(heard.log_p),
-    )
+    adapter, counts = fit_adapter(heard, strength), np.bincount(heard.labels, minlength=len(LABELS)) + 1
+    shares = counts / counts.sum()
+    return Adapted(adapter, temperature, calibrated, strength, chosen, shares, logits / temperature)
 
 
-def _metrics(recipe: AdaptRecipe, adapted: Adapted, heard: Heard, recordings: Dataset) -> dict[str, Any]:
-    """Judge the adapted and the installed expert out of fold, and once on the test part if there is one."""
-    test = recordings.split == "test"
-    known = recordings.take(~test)
-    prior = np.bincount(known.labels, minlength=len(LABELS)) / len(known)
-    out_of_fold = {"adapted": adapted.answers, "installed": adapted.before}
-    metrics: dict[str, Any] = {
-        "data": recordings.name,
-        "protocol": recordings.protocol,
-        "modality": recipe.modality,
-        "strength": adapted.strength,
-        "strength_without_each_fold": adapted.strengths,
-        "temperature": adapted.temperature,
-        "out_of_fold": _judged(recipe, Role.TRAIN, known, out_of_fold, prior),
-        "gain": {
-            name: {"difference": found.difference, "low": found.low, "high": found.high}
-            for name, found in _gains(recipe, known, adapted).items()
-        },
+def _spec(before: ExpertSpec, adapted: Adapted) -> ExpertSpec:
+    """Say how the adapted expert is read: what was calibrated on these people holds for them as it is."""
+    temperature = adapted.temperature * (1.0 if adapted.strength else before.temperature)
+    strength = 1.0 if adapted.calibrated else before.strength
+    return replace(before, temperature=temperature, prior=adapted.shares, strength=strength)
+
+
+def _answers(
+    bundle: Bundle[Pool],
+    modality: Modality,
+    spec: ExpertSpec,
+    heard: Heard,
+    logits: FloatArray,
+    shares: FloatArray,
+) -> dict[str, FloatArray]:
+    """Return what analyses with this modality alone would say of recordings, shape (m, 3) each.
+
+    That is the adapted expert, the one before, and that one expecting the classes of the table.
+    """
+
+    def said(one: ExpertSpec, log_p: FloatArray, pool: Pool) -> FloatArray:
+        told = opinion_of(np.exp(log_p), prior=one.prior, strength=one.strength)
+        return heard.mean(pool.posterior({modality: told}))
+
+    before, expecting = bundle.experts[modality].spec, bundle.fusion.expecting(shares)
+    return {
+        ADAPTED: said(spec, log_softmax(logits, axis=1), expecting),
+        "installed": said(before, heard.log_p, bundle.fusion),
+        PRIOR_ALONE: said(before, heard.log_p, expecting),
     }
-    if test.any():
-        asked = heard.part(np.flatnonzero(test))
-        answers = {
-            "adapted": asked.answers(adapted.adapter.logits(asked) / adapted.temperature),
-            "installed": asked.answers(asked.log_p),
-        }
-        metrics["test"] = _judged(recipe, Role.TEST, recordings.take(test), answers, prior)
-    return metrics
 
 
 def _judged(
@@ -272,8 +297,8 @@ def _judged(
     return {name: score(name, plain.answer(p)) for name, p in answers.items()}
 
 
-def _gains(recipe: AdaptRecipe, known: Dataset, adapted: Adapted) -> dict[str, Any]:
-    """Compare adapted with installed on the same recordings, resampling groups; more is better."""
+def _gains(recipe: AdaptRecipe, known: Dataset, answers: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Compare adapted with installed that expects the same classes, resampling groups; more is better."""
 
     def macro_f1(labels: IntArray, p: FloatArray) -> float:
         return measures.macro_f1(labels, p.argmax(1))
@@ -281,49 +306,49 @@ def _gains(recipe: AdaptRecipe, known: Dataset, adapted: Adapted) -> dict[str, A
     def log_score(labels: IntArray, p: FloatArray) -> float:
         return -measures.negative_log_likelihood(labels, p)
 
-    return {
-        name: paired_bootstrap(
+    gains = {}
+    for name, function in (("macro_f1", macro_f1), ("log_score", log_score)):
+        found = paired_bootstrap(
             function,
             known.labels,
-            first=adapted.answers,
-            second=adapted.before,
+            first=answers[ADAPTED],
+            second=answers[PRIOR_ALONE],
             groups=known.groups.tolist(),
             rounds=recipe.rounds,
         )
-        for name, function in (("macro_f1", macro_f1), ("log_score", log_score))
-    }
+        gains[name] = {"difference": found.difference, "low": found.low, "high": found.high}
+    return gains
 
 
 def _write(
     recipe: AdaptRecipe,
     bundle: Bundle[Pool],
     adapted: Adapted,
-    metrics: dict[str, Any],
-    *,
+    spec: ExpertSpec,
+    metrics: Mapping[str, Any],
+    answers: FloatArray,
     known: Dataset,
+    *,
     out: Path,
 ) -> None:
-    modality, files = Modality(recipe.modality), open_bundle(recipe.bundle)
+    modality, files, layer = Modality(recipe.modality), open_bundle(recipe.bundle), adapted.adapter
     before = bundle.experts[modality].spec
-    layer = adapted.adapter
     graphs = {e.spec.model: files.read(e.spec.model) for e in bundle.experts.values()}
     if adapted.strength:
-        graphs[before.model] = adapt_graph(
-            graphs[before.model],
-            before.takes,
+        graphs[spec.model] = adapt_graph(
+            graphs[spec.model],
+            spec.takes,
             slope=layer.slope / before.temperature,
             weights=layer.weights,
             bias=layer.bias,
         )
-    temperature = adapted.temperature * (1.0 if adapted.strength else before.temperature)
-    spec = replace(before, temperature=temperature, prior=adapted.answers.mean(0))
-    figures = measures.summarize(known.labels, adapted.answers)
+    figures = measures.summarize(known.labels, answers)
     seen = sorted({group_digest(group) for group in known.groups.tolist()})
     write_bundle(
         out / "bundle",
         name=recipe.name,
         experts={m: spec if m is modality else e.spec for m, e in bundle.experts.items()},
-        fusion=bundle.fusion,
+        fusion=bundle.fusion.expecting(adapted.shares),
         decision=bundle.decision,
         card=_card(bundle, modality, recordings=known, figures=figures),
         metrics=bundle.metrics | {modality: {"out_of_fold": {known.name: figures}, "seen": seen}},
@@ -352,7 +377,7 @@ def _card(
     return card
 
 
-def _told(recipe: AdaptRecipe, bundle: Bundle[Pool], metrics: Mapping[str, Any], out: Path) -> list[str]:
+def _lines(recipe: AdaptRecipe, bundle: Bundle[Pool], metrics: Mapping[str, Any], out: Path) -> list[str]:
     lines = [f"{out}: {bundle.name} with its {recipe.modality} expert adapted to {metrics['data']}"]
     for part in ("out_of_fold", "test"):
         for who, found in metrics.get(part, {}).items():
