@@ -1,6 +1,6 @@
 """Models made of one's own recordings, judged out of fold, through the commands of a user.
 
-Usage: python benchmarks/own_recordings.py [talking | ravdess | adapting] [--root DIR] [--folds 5] [--seeds 3]
+Usage: python benchmarks/own_recordings.py [talking, ravdess or adapting] [--root DIR] [--folds] [--seeds]
 
 talking: networks on the 74 clips of data/talking (films and a laboratory, with transcripts). ravdess: the
 voice alone, 192 takes of RAVDESS's actors 1 to 16, a fold being four of them. Each fold is the test part

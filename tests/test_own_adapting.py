@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,35 @@ def test_an_adapted_expert_is_analysed_with_the_others_as_they_were(
         content = json.loads(capsys.readouterr().out)
         assert content["left_out"] == {"recordings that are not there": 1}
         assert "12 of 12 samples are of videos or speakers" in content["caveats"][0]
+
+
+def test_a_pool_is_moved_from_what_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words tell all and the voice nothing: the one is believed at least as before, the other less."""
+    monkeypatch.setenv("TRIVALENT_CACHE", str(folder / "cache"))
+    start, out = folder / "tiny-text", folder / "pool"
+    if not start.is_dir():
+        assert train("own-text.yaml", folder, start, f"bundle={folder / 'tiny'}", "strengths=[1.0]") == 0
+    sets = [f"data={folder / 'mine.csv'}", f"bundle={start}", "rounds=20"]
+    options = [x for one in sets for x in ("--set", one)]
+    assert main(["train", str(RECIPES / "own-fusion.yaml"), *options, "-o", str(out)]) == 0
+    assert "out of fold, adapted: macro-F1" in capsys.readouterr().out
+    metrics = json.loads((out / "metrics.json").read_text())
+    before, after = load_pool(start), load_pool(out)
+    assert metrics["left_out"] == {"recordings that are not there": 1}
+    assert metrics["fusion"] == after.fusion.to_dict()
+    assert metrics["strengths"]["audio"] < 1
+    for m, expert in after.experts.items():
+        earlier, factor = before.experts[m].spec, metrics["strengths"].get(m, 1.0)
+        changed = replace(earlier, strength=earlier.strength * factor)
+        assert expert.spec.to_dict() == changed.to_dict()
+    nll = {who: found["figures"]["nll"]["value"] for who, found in metrics["out_of_fold"].items()}
+    assert nll["adapted"] < nll["installed, expecting the classes of the table"]
+    # The last one fitted says of a recording what an analysis by the bundle says.
+    said = parse_transcript(WORDS["negative"].encode(), name="test")
+    result = Analyzer(out).analyze(folder / "3.wav", transcript=said)
+    assert result.overall.label == "negative"
 
 
 def check_as_analysed(folder: Path, out: Path, modality: Modality, *, bundle: Path) -> None:

@@ -138,13 +138,15 @@ def test_shipped_recipes_are_complete() -> None:
     from trivalent.lab.compress.recipe import parse_compression
     from trivalent.lab.experts.assemble import BundleConfig
     from trivalent.lab.experts.frames_task import FramesTaskConfig
-    from trivalent.lab.experts.own_expert import AdaptRecipe
+    from trivalent.lab.experts.own_expert import ExpertRecipe
+    from trivalent.lab.experts.own_pool import PoolRecipe
     from trivalent.lab.experts.pooled_task import TabularTaskConfig
     from trivalent.lab.experts.text_task import TextTaskConfig
     from trivalent.lab.fit.training import TrainingConfig
     from trivalent.lab.fusion.recipe import parse_fusion
     from trivalent.lab.fusion.tuning_space import split_space
 
+    own = {"own-expert": ExpertRecipe, "own-pool": PoolRecipe}
     tasks = {
         "text": TextTaskConfig,
         "face": TabularTaskConfig,
@@ -160,8 +162,8 @@ def test_shipped_recipes_are_complete() -> None:
             parse_fusion(content, where=path.name)
             assert space
             continue
-        if content["kind"] == "adapt":
-            build(AdaptRecipe, content, where=path.name).own_features()
+        if content["kind"] in own:
+            build(own[content["kind"]], content, where=path.name).own_features()
             continue
         if content["kind"] == "compression":
             parse_compression(content, where=path.name)

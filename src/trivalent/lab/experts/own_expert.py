@@ -1,33 +1,27 @@
-"""Recipes of kind `adapt`: one expert of a bundle, adapted to your own table of recordings."""
+"""Recipes of kind `own-expert`: one expert of a bundle, adapted to your own table of recordings."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import log_softmax
 
-from trivalent.bundle.decision import Answers, Decision, DecisionRule
 from trivalent.bundle.fusion import Pool
 from trivalent.bundle.fusion import heard as opinion_of
 from trivalent.bundle.loading import Bundle, load_pool, open_bundle
-from trivalent.bundle.network import group_digest
 from trivalent.bundle.spec import ExpertSpec
-from trivalent.core.errors import DataError, RecipeError, UsageError
+from trivalent.core.errors import RecipeError, UsageError
 from trivalent.core.files import write_text_atomic
-from trivalent.core.types import LABELS, FloatArray, IntArray, Modality
+from trivalent.core.types import FloatArray, Modality
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.datasets.dataset import Dataset
-from trivalent.lab.datasets.own import TRAIN_ALONE, OwnOptions
-from trivalent.lab.datasets.own_features import OwnFeatures
-from trivalent.lab.datasets.own_training import check_classes, usable_modalities
-from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.datasets.splits import stratified_folds
+from trivalent.lab.datasets.own_training import usable_modalities
 from trivalent.lab.experts.own_adapter import (
     STRENGTHS,
     Adapter,
@@ -38,78 +32,51 @@ from trivalent.lab.experts.own_adapter import (
     temperature_of,
 )
 from trivalent.lab.experts.own_readings import hear, plan_for
+from trivalent.lab.experts.own_recipe import (
+    ADAPTED,
+    EXPECTING,
+    INSTALLED,
+    OwnRecipe,
+    gains,
+    judged,
+    lines,
+    seen,
+    shares_of,
+)
 from trivalent.lab.graphs.adapted import adapt_graph
 from trivalent.lab.measure import metrics as measures
-from trivalent.lab.measure.evaluation import report
-from trivalent.lab.measure.statistics import paired_bootstrap
 from trivalent.lab.named_choices import check_known
-from trivalent.lab.problems.parts import Part, Role
+from trivalent.lab.problems.parts import Role
 from trivalent.lab.recipes import build
 
 log = logging.getLogger(__name__)
-KIND = "adapt"
+KIND = "own-expert"
 MIN_RECORDINGS = 20  # with fewer no temperature is fitted, as of networks
-_FEATURES = ("recognize", "whisper", "workers")
-_SOME = 3  # folds
-ADAPTED, PRIOR_ALONE = "adapted", "installed, expecting the classes of the table"
 
 
-@dataclass(frozen=True)
-class AdaptRecipe:
+@dataclass(frozen=True, kw_only=True)
+class ExpertRecipe(OwnRecipe):
     """A parsed recipe.
 
     Attributes
     ----------
-    kind : str
-        adapt.
-    name : str
     modality : str
         Whose expert.
-    data : str
-        Your own .csv.
-    bundle : str
-        Installed name or path: the bundle whose expert is adapted, and whose others are kept.
-    label_map : mapping
-        What your labels mean.
-    protocol : str
-        How scores become classes; the first if empty.
-    features : mapping
-        `recognize`, `whisper` and `workers` as in `OwnFeatures`.
-    folds : int
-        Of cross-validation by speaker.
     strengths : tuple of float
         From which one is chosen by cross-validation: by how many logits an utterance may be moved.
-    rounds : int
-        Of the bootstrap.
     """
 
-    name: str
+    readable: ClassVar[tuple[str, ...]] = ("recognize", "whisper", "workers")
+
     modality: str
-    data: str
-    kind: str = KIND
-    bundle: str = "default"
-    label_map: Mapping[str, Any] = field(default_factory=dict)
-    protocol: str = ""
-    features: Mapping[str, Any] = field(default_factory=dict)
-    folds: int = 5
     strengths: tuple[float, ...] = STRENGTHS
-    rounds: int = 1000
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_known("modality", self.modality, Modality)
-        for key in self.features:
-            check_known("key of features", key, _FEATURES)
-        if not self.data.lower().endswith(".csv"):
-            raise RecipeError("recipe.own_table", name=self.name, data=self.data)
-        if self.folds < _SOME:
-            raise RecipeError("recipe.own_folds", least=_SOME, name=self.name, folds=self.folds)
         numbers = all(isinstance(s, int | float) and 0 <= s < np.inf for s in self.strengths)
         if not numbers or not self.strengths or list(self.strengths) != sorted(self.strengths):
             raise RecipeError("recipe.own_strengths", name=self.name, strengths=list(self.strengths))
-
-    def own_features(self) -> OwnFeatures:
-        """Return how words are found."""
-        return build(OwnFeatures, self.features, where=f"features of {self.name}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +109,7 @@ class Adapted:
     logits: FloatArray
 
 
-def train_adapted(content: Mapping[str, Any], *, where: str, out: Path) -> list[str]:
+def train_own_expert(content: Mapping[str, Any], *, where: str, out: Path) -> list[str]:
     """Adapt an expert and write `out`/bundle and `out`/metrics.json; returns lines that tell what came out.
 
     Parameters
@@ -158,12 +125,13 @@ def train_adapted(content: Mapping[str, Any], *, where: str, out: Path) -> list[
     TrivalentError
         The recipe, the table or the place is at fault.
     """
-    recipe = build(AdaptRecipe, content, where=where)
+    recipe = build(ExpertRecipe, content, where=where)
     modality = Modality(recipe.modality)
     bundle = load_pool(recipe.bundle, threads=1)
     if modality not in bundle.experts:
         raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=modality)
-    data = _read(recipe, modality)
+    data = recipe.read(plan_for(recipe.bundle, modality, recipe.own_features()))
+    usable_modalities(data, [modality])
     heard, recordings = hear(bundle.experts[modality], data, modality)
     known = recordings.split != "test"
     mine = heard.part(np.flatnonzero(known))
@@ -180,37 +148,20 @@ def train_adapted(content: Mapping[str, Any], *, where: str, out: Path) -> list[
         "strength": adapted.strength,
         "strength_without_each_fold": adapted.strengths,
         "temperature": adapted.temperature,
-        "out_of_fold": _judged(recipe, Role.TRAIN, recordings.take(known), answers, adapted.shares),
-        "gain": _gains(recipe, recordings.take(known), answers),
+        "out_of_fold": judged(recipe, Role.TRAIN, recordings.take(known), answers, adapted.shares),
+        "gain": gains(recipe, recordings.take(known), answers),
     }
     if not known.all():
         asked = heard.part(np.flatnonzero(~known))
         logits = adapted.adapter.logits(asked) / adapted.temperature
-        told = _answers(bundle, modality, spec, asked, logits, adapted.shares)
-        metrics["test"] = _judged(recipe, Role.TEST, recordings.take(~known), told, adapted.shares)
+        later = _answers(bundle, modality, spec, asked, logits, adapted.shares)
+        metrics["test"] = judged(recipe, Role.TEST, recordings.take(~known), later, adapted.shares)
     _write(recipe, bundle, adapted, spec, metrics, answers[ADAPTED], recordings.take(known), out=out)
-    return _lines(recipe, bundle, metrics, out)
+    told = f"{out}: {bundle.name} with its {modality} expert adapted to {data.name}"
+    return [f"{told}; strength {adapted.strength:g}", *lines(metrics)]
 
 
-def _read(recipe: AdaptRecipe, modality: Modality) -> Dataset:
-    """Read the utterances of the table; all to be cross-validated, but those that it names test."""
-    features = recipe.own_features()
-    options = OwnOptions(
-        fractions=TRAIN_ALONE,
-        label_map=recipe.label_map,
-        plan=plan_for(recipe.bundle, modality, features),
-        workers=features.workers,
-        folds=_SOME,
-        check=check_classes,
-    )
-    data = find_dataset(recipe.data, own=options).read(Path(), recipe.protocol or None)
-    for label in check_classes(data):
-        log.warning("%s: no training sample is %s: the expert will hardly say so", data.name, label)
-    usable_modalities(data, [modality])
-    return data
-
-
-def adapt(heard: Heard, recordings: Dataset, recipe: AdaptRecipe) -> Adapted:
+def adapt(heard: Heard, recordings: Dataset, recipe: ExpertRecipe) -> Adapted:
     """Choose, fit and judge by cross-validation over groups.
 
     Raises
@@ -218,13 +169,7 @@ def adapt(heard: Heard, recordings: Dataset, recipe: AdaptRecipe) -> Adapted:
     DataError
         Fewer than three groups, or one class.
     """
-    groups = len(np.unique(recordings.groups))
-    if groups < _SOME:
-        raise DataError("own.few_groups", name=recordings.name, least=_SOME, count=groups)
-    if len(np.unique(heard.labels)) < 2:
-        label = LABELS[heard.labels[0]]
-        raise DataError("own.one_class", name=recordings.name, label=label, count=len(heard.labels))
-    folds = stratified_folds(recordings.groups, recordings.labels, count=min(recipe.folds, groups))
+    folds = recipe.deal(recordings)
     logits, chosen = cross_validate(heard, folds, recipe.strengths)
     calibrated = len(heard.labels) >= MIN_RECORDINGS
     temperature = temperature_of(heard, logits) if calibrated else 1.0
@@ -236,8 +181,7 @@ def adapt(heard: Heard, recordings: Dataset, recipe: AdaptRecipe) -> Adapted:
             MIN_RECORDINGS,
         )
     strength = choose_strength(heard, folds, recipe.strengths)
-    adapter, counts = fit_adapter(heard, strength), np.bincount(heard.labels, minlength=len(LABELS)) + 1
-    shares = counts / counts.sum()
+    adapter, shares = fit_adapter(heard, strength), shares_of(heard.labels)
     return Adapted(adapter, temperature, calibrated, strength, chosen, shares, logits / temperature)
 
 
@@ -268,60 +212,13 @@ def _answers(
     before, expecting = bundle.experts[modality].spec, bundle.fusion.expecting(shares)
     return {
         ADAPTED: said(spec, log_softmax(logits, axis=1), expecting),
-        "installed": said(before, heard.log_p, bundle.fusion),
-        PRIOR_ALONE: said(before, heard.log_p, expecting),
+        INSTALLED: said(before, heard.log_p, bundle.fusion),
+        EXPECTING: said(before, heard.log_p, expecting),
     }
 
 
-def _judged(
-    recipe: AdaptRecipe, role: Role, data: Dataset, answers: Mapping[str, FloatArray], prior: FloatArray
-) -> dict[str, Any]:
-    part = Part(role, {}, data.groups, data.labels)
-
-    def score(name: str, given: Answers) -> dict[str, Any]:
-        return part.score(
-            name,
-            given.decisions,
-            seed=0,
-            by=lambda labels, _: report(
-                labels,
-                given,
-                groups=data.groups.tolist(),
-                prior=prior,
-                coverage=1.0,
-                rounds=recipe.rounds,
-            ),
-        )
-
-    plain = Decision(DecisionRule())  # the most probable class
-    return {name: score(name, plain.answer(p)) for name, p in answers.items()}
-
-
-def _gains(recipe: AdaptRecipe, known: Dataset, answers: Mapping[str, FloatArray]) -> dict[str, Any]:
-    """Compare adapted with installed that expects the same classes, resampling groups; more is better."""
-
-    def macro_f1(labels: IntArray, p: FloatArray) -> float:
-        return measures.macro_f1(labels, p.argmax(1))
-
-    def log_score(labels: IntArray, p: FloatArray) -> float:
-        return -measures.negative_log_likelihood(labels, p)
-
-    gains = {}
-    for name, function in (("macro_f1", macro_f1), ("log_score", log_score)):
-        found = paired_bootstrap(
-            function,
-            known.labels,
-            first=answers[ADAPTED],
-            second=answers[PRIOR_ALONE],
-            groups=known.groups.tolist(),
-            rounds=recipe.rounds,
-        )
-        gains[name] = {"difference": found.difference, "low": found.low, "high": found.high}
-    return gains
-
-
 def _write(
-    recipe: AdaptRecipe,
+    recipe: ExpertRecipe,
     bundle: Bundle[Pool],
     adapted: Adapted,
     spec: ExpertSpec,
@@ -343,7 +240,7 @@ def _write(
             bias=layer.bias,
         )
     figures = measures.summarize(known.labels, answers)
-    seen = sorted({group_digest(group) for group in known.groups.tolist()})
+    learnt = {"out_of_fold": {known.name: figures}, "seen": seen(known)}
     write_bundle(
         out / "bundle",
         name=recipe.name,
@@ -351,7 +248,7 @@ def _write(
         fusion=bundle.fusion.expecting(adapted.shares),
         decision=bundle.decision,
         card=_card(bundle, modality, recordings=known, figures=figures),
-        metrics=bundle.metrics | {modality: {"out_of_fold": {known.name: figures}, "seen": seen}},
+        metrics=bundle.metrics | {modality: learnt},
         graphs=graphs,
     )
     write_text_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
@@ -377,30 +274,4 @@ def _card(
     return card
 
 
-def _lines(recipe: AdaptRecipe, bundle: Bundle[Pool], metrics: Mapping[str, Any], out: Path) -> list[str]:
-    lines = [f"{out}: {bundle.name} with its {recipe.modality} expert adapted to {metrics['data']}"]
-    for part in ("out_of_fold", "test"):
-        for who, found in metrics.get(part, {}).items():
-            told = ", ".join(
-                f"{title} {value['value']:.3f}"
-                + ("" if value["low"] is None else f" [{value['low']:.3f}, {value['high']:.3f}]")
-                for title, value in (
-                    ("macro-F1", found["figures"]["macro_f1"]),
-                    ("log-loss", found["figures"]["nll"]),
-                )
-            )
-            lines.append(f"  {part.replace('_', ' ')}, {who}: {told}; {found['n']} recordings")
-    best = max(own["macro_f1"] for own in metrics["out_of_fold"]["adapted"]["baselines"].values())
-    lines.append(f"  best constant: macro-F1 {best:.3f}; strength {metrics['strength']:g}")
-    if metrics["gain"]["log_score"]["low"] <= 0:
-        log.warning(
-            "%s: out of fold the adapted %s expert is not surely better than that of %s: more recordings "
-            "would tell",
-            metrics["data"],
-            recipe.modality,
-            bundle.name,
-        )
-    return lines
-
-
-__all__ = ["KIND", "MIN_RECORDINGS", "AdaptRecipe", "Adapted", "adapt", "train_adapted"]
+__all__ = ["KIND", "MIN_RECORDINGS", "Adapted", "ExpertRecipe", "adapt", "train_own_expert"]
