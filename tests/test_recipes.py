@@ -138,12 +138,15 @@ def test_shipped_recipes_are_complete() -> None:
     from trivalent.lab.compress.recipe import parse_compression
     from trivalent.lab.experts.assemble import BundleConfig
     from trivalent.lab.experts.frames_task import FramesTaskConfig
+    from trivalent.lab.experts.own_expert import ExpertRecipe
+    from trivalent.lab.experts.own_pool import PoolRecipe
     from trivalent.lab.experts.pooled_task import TabularTaskConfig
     from trivalent.lab.experts.text_task import TextTaskConfig
     from trivalent.lab.fit.training import TrainingConfig
     from trivalent.lab.fusion.recipe import parse_fusion
     from trivalent.lab.fusion.tuning_space import split_space
 
+    own = {"own-expert": ExpertRecipe, "own-pool": PoolRecipe}
     tasks = {
         "text": TextTaskConfig,
         "face": TabularTaskConfig,
@@ -158,6 +161,9 @@ def test_shipped_recipes_are_complete() -> None:
             content, space = split_space(content, where=path.name)
             parse_fusion(content, where=path.name)
             assert space
+            continue
+        if content["kind"] in own:
+            build(own[content["kind"]], content, where=path.name).own_features()
             continue
         if content["kind"] == "compression":
             parse_compression(content, where=path.name)

@@ -84,8 +84,7 @@ class Expert:
         missing = ~np.isfinite(pooled)
         if missing.mean() > self.spec.max_missing:
             return None, int(missing.sum())
-        x, _ = self._cleaner.apply(pooled[None], self.spec.pooling)
-        return self.calibrate(self.run(np.nan_to_num(x)))[0], int(missing.sum())
+        return self.calibrate(self.run(self.normalize_pooled(pooled[None])))[0], int(missing.sum())
 
     def _from_frames(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
         x = self.normalize_frames(frames(table, self.spec.channels))
@@ -93,6 +92,10 @@ class Expert:
         if len(x) < MIN_STEPS or silent.mean() > self.spec.max_missing:
             return None, int(silent.sum())
         return self.calibrate(self.run_frames(x[None]))[0], 0
+
+    def normalize_pooled(self, values: FloatArray) -> NDArray[np.float32]:
+        """Scale and clip statistics, shape (n, len(pooling)), as in training; 0 where there is none."""
+        return np.nan_to_num(self._cleaner.apply(values, self.spec.pooling)[0])
 
     def normalize_frames(self, values: FloatArray) -> NDArray[np.float32]:
         """Scale and clip channels, shape (steps, channels), as in training."""

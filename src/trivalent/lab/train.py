@@ -10,6 +10,10 @@ from trivalent.core.errors import RecipeError
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.experts.assemble import assemble_bundle
 from trivalent.lab.experts.frames import train_frames
+from trivalent.lab.experts.own_expert import KIND as OWN_EXPERT
+from trivalent.lab.experts.own_expert import train_own_expert
+from trivalent.lab.experts.own_pool import KIND as OWN_POOL
+from trivalent.lab.experts.own_pool import train_own_pool
 from trivalent.lab.experts.pooled import train_tabular
 from trivalent.lab.experts.text import train_text
 from trivalent.lab.experts.trained import TrainedExpert
@@ -27,6 +31,10 @@ def train(
     if content.get("kind") == KIND:
         content.pop(SPACE, None)  # what a search may change; here the recipe is taken as it stands
         return train_fusion(parse_fusion(content, where=str(recipe_path)), root=root, out=out)
+    if content.get("kind") == OWN_EXPERT:
+        return train_own_expert(content, where=str(recipe_path), out=out)
+    if content.get("kind") == OWN_POOL:
+        return train_own_pool(content, where=str(recipe_path), out=out)
     recipe = build(Recipe, content, where=str(recipe_path))
     kinds: dict[str, Callable[[], list[str]]] = {
         "text": lambda: _told(train_text(recipe, root=data_root(root), out=out)),
@@ -35,7 +43,7 @@ def train(
         "bundle": lambda: assemble_bundle(recipe, root=data_root(root), out=out),
     }
     if recipe.kind not in kinds:
-        known = ", ".join([*kinds, KIND])
+        known = ", ".join([*kinds, KIND, OWN_EXPERT, OWN_POOL])
         raise RecipeError("recipe.kind", known=known, recipe_path=recipe_path, kind=recipe.kind)
     return kinds[recipe.kind]()
 

@@ -42,8 +42,9 @@ SCORES = (
 ABSENT = "recordings that are not there"
 UNDECODABLE = "recordings that cannot be decoded"
 REPEATED = "recordings with the same content as an earlier one"
-NOTHING = "samples without words, voice and face"
+NOTHING = "samples that have nothing of what is used"
 TEST_ALONE = (0.0, 0.0, 1.0)  # of a table that a finished model is judged on
+TRAIN_ALONE = (1.0, 0.0, 0.0)  # of one that is cross-validated
 _TOLD = 5  # recordings left out that are named
 
 
@@ -65,6 +66,9 @@ class OwnOptions:
         Folder of the tables; below $TRIVALENT_CACHE by default.
     retry : bool
         Try extractions that failed before again.
+    folds : int
+        In which the samples will be dealt by group: with fewer speakers they are grouped as when there are
+        too few for a split.
     check : callable, optional
         Is given the samples before their features are extracted, which may take hours; may raise.
 
@@ -81,6 +85,7 @@ class OwnOptions:
     workers: int = 1
     cache: Path | None = None
     retry: bool = False
+    folds: int = 0
     check: Callable[[Dataset], object] | None = None
 
     def __post_init__(self) -> None:
@@ -170,7 +175,8 @@ def _bare(
     strata = map_scores(values, LabelMap.SIGN) if table.scored else values.astype(np.int64)
     groups, split = table.groups, table.split
     if split is None:
-        groups = _groups(table, parts=sum(share > 0 for share in options.fractions))
+        parts_made = sum(share > 0 for share in options.fractions)
+        groups = _groups(table, parts=max(parts_made, options.folds))
         parts = stratified_split(groups, strata, seed=options.seed, fractions=options.fractions)
         split = parts.names(count)
     given = "transcript" in table.columns
@@ -268,7 +274,9 @@ class _Collected:
         first = next(iter(tables.values()))
         kept = [self._sample(i, tables, failed) for i in range(len(first))]
         if not any(kept):
-            return self._without(NOTHING, "neither words nor a voice nor a face")
+            lacking = [reason for table in tables.values() for reason in table.meta["reasons"] if reason]
+            alone = len(self.plan.encoders) == 1 and lacking
+            return self._without(NOTHING, lacking[0] if alone else "neither words nor a voice nor a face")
         self.counts[NOTHING] += kept.count(False)
         return ""
 
@@ -361,6 +369,7 @@ __all__ = [
     "REPEATED",
     "SCORES",
     "TEST_ALONE",
+    "TRAIN_ALONE",
     "UNDECODABLE",
     "OwnOptions",
     "numbered",

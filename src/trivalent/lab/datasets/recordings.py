@@ -64,6 +64,10 @@ class Extraction:
     transcript: Transcript | None = None
     glove_file: Path | None = None
 
+    def reader(self) -> Encoder:
+        """Return what makes features of the tables of utterances."""
+        return Encoder(self.encoder, glove_file=self.glove_file)
+
     def key(self, sha256: str) -> str:
         """Address of the result for a recording, 64 hexadecimal digits."""
         spec, given = self.encoder, self.transcript
@@ -140,7 +144,7 @@ class LazyRecording:
         """
         speech = self._cut(extraction)
         view = CHANNELS[extraction.modality].read(
-            Encoder(extraction.encoder, glove_file=extraction.glove_file),
+            extraction.reader(),
             Spoken(self.recording, speech),
             options=AnalyzerOptions(threads=1),
             begin=lambda: _quiet,

@@ -140,8 +140,9 @@ def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> 
     Returns
     -------
     dict
-        A JSON object: data, protocol, seeds, and for each part the figures by seed, their means with
-        95 % intervals over seeds, and the report on the mean of the seeds (see `evaluation.report`).
+        A JSON object: data, protocol, seeds, samples left out by reason, and for each part the figures by
+        seed, their means with 95 % intervals over seeds, and the report on the mean of the seeds (see
+        `evaluation.report`).
     """
     parts, problem = selected.problem.parts, selected.problem
     entry = recipe.entry()
@@ -151,6 +152,7 @@ def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> 
         "synthetic": problem.synthetic,
         "system": recipe.name,
         "seeds": list(recipe.seeds),
+        "left_out": dict(problem.dropped),
         "chosen_on": "validation",
         "validation": _score_part(recipe, selected, parts.val, rounds=rounds),
         "test": _score_part(recipe, selected, parts.test, rounds=rounds),

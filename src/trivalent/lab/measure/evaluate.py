@@ -117,6 +117,7 @@ def evaluate(
         "modalities": [str(m) for m in used],
     } | _scored(bundle, judged, split=split, prior=prior, rounds=rounds)
     if own:
+        content["left_out"] = dict(judged.samples.dropped)
         content["caveats"] += [f"left out: {n:,} {what}" for what, n in judged.samples.dropped.items()]
     if predictions is not None:
         write_predictions(judged, predictions)
@@ -246,26 +247,40 @@ def _scored(
             rounds=rounds,
         ),
     )
-    caveats = [] if isinstance(bundle.fusion, Pool) else _caveats(bundle.fusion, samples, split)
+    if isinstance(bundle.fusion, Pool):
+        caveats = _optimistic(_adapted_to(bundle), samples)
+    else:
+        caveats = _caveats(bundle.fusion, samples, split)
     return scores | {"synthetic": samples.synthetic, "caveats": caveats}
 
 
 def _caveats(network: Network, data: Dataset, split: str) -> list[str]:
     """Tell what makes the figures too good, or worthless."""
-    seen = np.isin([group_digest(group) for group in data.groups.tolist()], network.data.seen)
-    caveats = []
-    if seen.any():
-        caveats.append(
-            f"{seen.sum()} of {len(seen)} samples are of videos or speakers with names that occur in the "
-            f"bundle's training or validation data: these figures are optimistic"
-        )
-    elif split != "test" and data.name == network.data.name:
+    caveats = _optimistic(network.data.seen, data)
+    if not caveats and split != "test" and data.name == network.data.name:
         caveats.append(f"{split} is no test: the bundle was made with it")
     if data.synthetic or network.data.synthetic:
         caveats.append("features drawn at random: the figures say nothing about people")
     if data.name != network.data.name:
         caveats.append("another data set: speakers, recordings and the meaning of the labels differ")
     return caveats
+
+
+def _optimistic(known: Sequence[str], data: Dataset) -> list[str]:
+    """Tell whether samples are of groups with these digests."""
+    seen = np.isin([group_digest(group) for group in data.groups.tolist()], known)
+    if not seen.any():
+        return []
+    return [
+        f"{seen.sum()} of {len(seen)} samples are of videos or speakers with names that occur in the "
+        f"bundle's training or validation data: these figures are optimistic"
+    ]
+
+
+def _adapted_to(bundle: Bundle[Any]) -> list[str]:
+    """Digests of the groups that experts or their fusion were adapted to."""
+    told = [figures.get("seen") for figures in bundle.metrics.values() if isinstance(figures, dict)]
+    return [str(digest) for digests in told if isinstance(digests, list) for digest in digests]
 
 
 def _some(names: Sequence[str]) -> str:

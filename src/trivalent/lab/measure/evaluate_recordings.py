@@ -18,6 +18,7 @@ from trivalent.core.errors import DataError, FeatureError, InputError
 from trivalent.core.types import LABELS, Modality, Status
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.own import UNDECODABLE, OwnOptions, numbered, own_entry
+from trivalent.lab.datasets.own_table import OwnTable
 from trivalent.lab.datasets.recordings import Cut
 from trivalent.lab.measure.predictions import OK, Judged
 from trivalent.lab.progress import track
@@ -61,25 +62,41 @@ def judge_recordings(
         The table is faulty, or nothing in it can be analysed.
     """
     data = own_entry(table_path, options).read(Path(), protocol, features=False).part(split)
-    table = options.table(table_path)
-    rows = {row.name: (row, said) for row, said in zip(table.rows, table.transcripts(), strict=True)}
     cut = Cut.WHOLE if options.plan is None else options.plan.cut
     analyzer = Analyzer(bundle_path, modalities=[str(m) for m in modalities], threads=1)
-    answers: list[_Answer] = []
+    data, analyses = analyse_table(analyzer, data, options.table(table_path))
+    answers = [a for i, analysis in enumerate(analyses) for a in _answers(i, analysis, cut, modalities)]
+    return _judged(data, answers, analyzer, cut, modalities)
+
+
+def analyse_table(analyzer: Analyzer, data: Dataset, table: OwnTable) -> tuple[Dataset, list[Analysis]]:
+    """Analyse the recordings of a data set, which are rows of a table; those that cannot be are left out.
+
+    Returns
+    -------
+    data : Dataset
+        Without them; they are counted.
+    analyses : list of Analysis
+
+    Raises
+    ------
+    DataError
+        None can be analysed.
+    """
+    rows = {row.name: (row, said) for row, said in zip(table.rows, table.transcripts(), strict=True)}
+    done: dict[int, Analysis] = {}
     dropped, failed = Counter(data.dropped), ""
     for i, name in enumerate(track(data.ids.tolist(), "analysing", total=len(data))):
         row, transcript = rows[name]
         try:
-            analysis = analyzer.analyze(row.media, kind="recording", transcript=transcript)
+            done[i] = analyzer.analyze(row.media, kind="recording", transcript=transcript)
         except (InputError, FeatureError) as error:
             dropped[UNDECODABLE] += 1
             failed = f"line {row.line}, {row.name}: {error}"
             log.warning("%s left out: %s", data.name, failed)
-            continue
-        answers += _answers(i, analysis, cut, modalities)
-    if not answers:
+    if not done:
         raise DataError("own.none_decoded", name=data.name, count=len(data), told=failed)
-    return _judged(replace(data, dropped=dict(dropped)), answers, analyzer, cut, modalities)
+    return replace(data.take(np.array(list(done))), dropped=dict(dropped)), list(done.values())
 
 
 def _answers(owner: int, analysis: Analysis, cut: Cut, modalities: Sequence[Modality]) -> list[_Answer]:
@@ -122,4 +139,4 @@ def _judged(
     return Judged(samples, given, {m: tuple(a.statuses[m] for a in answers) for m in modalities})
 
 
-__all__ = ["judge_recordings"]
+__all__ = ["analyse_table", "judge_recordings"]

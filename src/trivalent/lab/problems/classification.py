@@ -35,6 +35,8 @@ class Problem:
         Feature values were drawn at random.
     extractors : mapping of Modality to str
         Who computed the features.
+    dropped : mapping of str to int
+        Samples that were left out of the data, by reason.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Problem:
     classes: int = len(Sentiment)
     synthetic: bool = False
     extractors: Mapping[Modality, str] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def widths(self) -> dict[Modality, int]:
@@ -94,7 +97,13 @@ def make_problem(
     classes = SEVEN if seven else len(Sentiment)
     extractors = {m: data.features[m].extractor for m in modalities}
     return Problem(
-        f"{data.name}, {data.protocol}", Parts(**parts), cleaners, classes, data.synthetic, extractors
+        f"{data.name}, {data.protocol}",
+        Parts(**parts),
+        cleaners,
+        classes,
+        data.synthetic,
+        extractors,
+        data.dropped,
     )
 
 

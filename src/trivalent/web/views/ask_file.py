@@ -57,14 +57,15 @@ def ask_wishes(key: str) -> Wishes | None:
     keep = st.checkbox(
         t("analyze.keep"), value=usually_kept(), key=f"{key}-keep", help=t("analyze.keep_help")
     )
+    judged = _judged()
     with st.expander(t("analyze.options"), icon=":material/tune:"):
         modalities = st.pills(
             t("analyze.modalities"),
-            list(Modality),
+            judged,
             selection_mode="multi",
-            default=list(Modality),
+            default=judged,
             format_func=wording().modality,
-            key=f"{key}-modalities",
+            key="-".join([key, "modalities", *judged]),  # another model begins with all of its own
         )
         whisper = st.selectbox(
             t("analyze.recogniser"),
@@ -83,12 +84,16 @@ def ask_wishes(key: str) -> Wishes | None:
     if not modalities:
         st.warning(t("analyze.no_modality"), icon=":material/warning:")
         return None
-    return Wishes(_unless_all(modalities), whisper, file, keep)
+    chosen = None if len(modalities) == len(judged) else [str(m) for m in judged if m in modalities]
+    return Wishes(chosen, whisper, file, keep)
 
 
-def _unless_all(modalities: list[Modality]) -> list[str] | None:
-    """All is what the bundle has, which may be less."""
-    return None if len(modalities) == len(Modality) else [str(m) for m in Modality if m in modalities]
+def _judged() -> tuple[Modality, ...]:
+    """Channels of the chosen model; of one that cannot be loaded, which the analysis will tell, all."""
+    try:
+        return state.bundle(state.chosen_model()).modalities
+    except TrivalentError:
+        return tuple(Modality)
 
 
 def usually_kept() -> bool:

@@ -1,0 +1,277 @@
+"""Recipes of kind `own-expert`: one expert of a bundle, adapted to your own table of recordings."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import log_softmax
+
+from trivalent.bundle.fusion import Pool
+from trivalent.bundle.fusion import heard as opinion_of
+from trivalent.bundle.loading import Bundle, load_pool, open_bundle
+from trivalent.bundle.spec import ExpertSpec
+from trivalent.core.errors import RecipeError, UsageError
+from trivalent.core.files import write_text_atomic
+from trivalent.core.types import FloatArray, Modality
+from trivalent.lab.bundles import write_bundle
+from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.datasets.own_training import usable_modalities
+from trivalent.lab.experts.own_adapter import (
+    STRENGTHS,
+    Adapter,
+    Heard,
+    choose_strength,
+    cross_validate,
+    fit_adapter,
+    temperature_of,
+)
+from trivalent.lab.experts.own_readings import hear, plan_for
+from trivalent.lab.experts.own_recipe import (
+    ADAPTED,
+    EXPECTING,
+    INSTALLED,
+    OwnRecipe,
+    gains,
+    judged,
+    lines,
+    seen,
+    shares_of,
+)
+from trivalent.lab.graphs.adapted import adapt_graph
+from trivalent.lab.measure import metrics as measures
+from trivalent.lab.named_choices import check_known
+from trivalent.lab.problems.parts import Role
+from trivalent.lab.recipes import build
+
+log = logging.getLogger(__name__)
+KIND = "own-expert"
+MIN_RECORDINGS = 20  # with fewer no temperature is fitted, as of networks
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertRecipe(OwnRecipe):
+    """A parsed recipe.
+
+    Attributes
+    ----------
+    modality : str
+        Whose expert.
+    strengths : tuple of float
+        From which one is chosen by cross-validation: by how many logits an utterance may be moved.
+    """
+
+    readable: ClassVar[tuple[str, ...]] = ("recognize", "whisper", "workers")
+
+    modality: str
+    strengths: tuple[float, ...] = STRENGTHS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_known("modality", self.modality, Modality)
+        numbers = all(isinstance(s, int | float) and 0 <= s < np.inf for s in self.strengths)
+        if not numbers or not self.strengths or list(self.strengths) != sorted(self.strengths):
+            raise RecipeError("recipe.own_strengths", name=self.name, strengths=list(self.strengths))
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """What came of the recordings that are not of the test part.
+
+    Attributes
+    ----------
+    adapter : Adapter
+        Of all of them.
+    temperature : float
+        Of the answers out of fold.
+    calibrated : bool
+        Whether there were enough recordings for one.
+    strength : float
+    strengths : list of float
+        Chosen without each fold.
+    shares : array, shape (3,)
+        Of the classes; one recording of each is added, so that none is impossible.
+    logits : array, shape (n, 3)
+        Out of fold, calibrated.
+    """
+
+    adapter: Adapter
+    temperature: float
+    calibrated: bool
+    strength: float
+    strengths: list[float]
+    shares: FloatArray
+    logits: FloatArray
+
+
+def train_own_expert(content: Mapping[str, Any], *, where: str, out: Path) -> list[str]:
+    """Adapt an expert and write `out`/bundle and `out`/metrics.json; returns lines that tell what came out.
+
+    Parameters
+    ----------
+    content : mapping
+        The recipe.
+    where : str
+        Its file, for messages.
+    out : Path
+
+    Raises
+    ------
+    TrivalentError
+        The recipe, the table or the place is at fault.
+    """
+    recipe = build(ExpertRecipe, content, where=where)
+    modality = Modality(recipe.modality)
+    bundle = load_pool(recipe.bundle, threads=1)
+    if modality not in bundle.experts:
+        raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=modality)
+    data = recipe.read(plan_for(recipe.bundle, modality, recipe.own_features()))
+    usable_modalities(data, [modality])
+    heard, recordings = hear(bundle.experts[modality], data, modality)
+    known = recordings.split != "test"
+    mine = heard.part(np.flatnonzero(known))
+    adapted = adapt(mine, recordings.take(known), recipe)
+    spec = _spec(bundle.experts[modality].spec, adapted)
+    answers = _answers(bundle, modality, spec, mine, adapted.logits, adapted.shares)
+    metrics = {
+        "data": data.name,
+        "protocol": data.protocol,
+        "modality": recipe.modality,
+        "bundle": bundle.name,
+        "left_out": dict(data.dropped),
+        "shares": adapted.shares.tolist(),
+        "strength": adapted.strength,
+        "strength_without_each_fold": adapted.strengths,
+        "temperature": adapted.temperature,
+        "out_of_fold": judged(recipe, Role.TRAIN, recordings.take(known), answers, adapted.shares),
+        "gain": gains(recipe, recordings.take(known), answers),
+    }
+    if not known.all():
+        asked = heard.part(np.flatnonzero(~known))
+        logits = adapted.adapter.logits(asked) / adapted.temperature
+        later = _answers(bundle, modality, spec, asked, logits, adapted.shares)
+        metrics["test"] = judged(recipe, Role.TEST, recordings.take(~known), later, adapted.shares)
+    _write(recipe, bundle, adapted, spec, metrics, answers[ADAPTED], recordings.take(known), out=out)
+    told = f"{out}: {bundle.name} with its {modality} expert adapted to {data.name}"
+    return [f"{told}; strength {adapted.strength:g}", *lines(metrics)]
+
+
+def adapt(heard: Heard, recordings: Dataset, recipe: ExpertRecipe) -> Adapted:
+    """Choose, fit and judge by cross-validation over groups.
+
+    Raises
+    ------
+    DataError
+        Fewer than three groups, or one class.
+    """
+    folds = recipe.deal(recordings)
+    logits, chosen = cross_validate(heard, folds, recipe.strengths)
+    calibrated = len(heard.labels) >= MIN_RECORDINGS
+    temperature = temperature_of(heard, logits) if calibrated else 1.0
+    if not calibrated:
+        log.warning(
+            "%s: %d recordings, fewer than %d: no temperature was fitted, and the figures are coarse",
+            recordings.name,
+            len(heard.labels),
+            MIN_RECORDINGS,
+        )
+    strength = choose_strength(heard, folds, recipe.strengths)
+    adapter, shares = fit_adapter(heard, strength), shares_of(heard.labels)
+    return Adapted(adapter, temperature, calibrated, strength, chosen, shares, logits / temperature)
+
+
+def _spec(before: ExpertSpec, adapted: Adapted) -> ExpertSpec:
+    """Say how the adapted expert is read: what was calibrated on these people holds for them as it is."""
+    temperature = adapted.temperature * (1.0 if adapted.strength else before.temperature)
+    strength = 1.0 if adapted.calibrated else before.strength
+    return replace(before, temperature=temperature, prior=adapted.shares, strength=strength)
+
+
+def _answers(
+    bundle: Bundle[Pool],
+    modality: Modality,
+    spec: ExpertSpec,
+    heard: Heard,
+    logits: FloatArray,
+    shares: FloatArray,
+) -> dict[str, FloatArray]:
+    """Return what analyses with this modality alone would say of recordings, shape (m, 3) each.
+
+    That is the adapted expert, the one before, and that one expecting the classes of the table.
+    """
+
+    def said(one: ExpertSpec, log_p: FloatArray, pool: Pool) -> FloatArray:
+        told = opinion_of(np.exp(log_p), prior=one.prior, strength=one.strength)
+        return heard.mean(pool.posterior({modality: told}))
+
+    before, expecting = bundle.experts[modality].spec, bundle.fusion.expecting(shares)
+    return {
+        ADAPTED: said(spec, log_softmax(logits, axis=1), expecting),
+        INSTALLED: said(before, heard.log_p, bundle.fusion),
+        EXPECTING: said(before, heard.log_p, expecting),
+    }
+
+
+def _write(
+    recipe: ExpertRecipe,
+    bundle: Bundle[Pool],
+    adapted: Adapted,
+    spec: ExpertSpec,
+    metrics: Mapping[str, Any],
+    answers: FloatArray,
+    known: Dataset,
+    *,
+    out: Path,
+) -> None:
+    modality, files, layer = Modality(recipe.modality), open_bundle(recipe.bundle), adapted.adapter
+    before = bundle.experts[modality].spec
+    graphs = {e.spec.model: files.read(e.spec.model) for e in bundle.experts.values()}
+    if adapted.strength:
+        graphs[spec.model] = adapt_graph(
+            graphs[spec.model],
+            spec.takes,
+            slope=layer.slope / before.temperature,
+            weights=layer.weights,
+            bias=layer.bias,
+        )
+    figures = measures.summarize(known.labels, answers)
+    learnt = {"out_of_fold": {known.name: figures}, "seen": seen(known)}
+    write_bundle(
+        out / "bundle",
+        name=recipe.name,
+        experts={m: spec if m is modality else e.spec for m, e in bundle.experts.items()},
+        fusion=bundle.fusion.expecting(adapted.shares),
+        decision=bundle.decision,
+        card=_card(bundle, modality, recordings=known, figures=figures),
+        metrics=bundle.metrics | {modality: learnt},
+        graphs=graphs,
+    )
+    write_text_atomic(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+
+
+def _card(
+    bundle: Bundle[Pool], modality: Modality, *, recordings: Dataset, figures: Mapping[str, float]
+) -> dict[str, Any]:
+    name, groups = recordings.name, len(np.unique(recordings.groups))
+    told = {
+        "data": f"adapted to {name}: {len(recordings)} recordings, {groups} speakers or videos; before: ",
+        "limits": f"adapted to the people, places and labels of {name}; ",
+    }
+    card = dict(bundle.card)
+    for key, text in told.items():
+        card[key] = {**card.get(key, {}), modality: text + card.get(key, {}).get(modality, "")}
+    told_figures = f"{name} macro-F1 {figures['macro_f1']:.3f}, ECE {figures['ece']:.3f}"
+    card["validation"] = {**card.get("validation", {}), modality: f"out of fold: {told_figures}"}
+    card["summary"] = (
+        f"{bundle.name} {bundle.version}, its {modality} expert adapted to {recordings.name}. "
+        f"{card.get('summary', '')}"
+    )
+    return card
+
+
+__all__ = ["KIND", "MIN_RECORDINGS", "Adapted", "ExpertRecipe", "adapt", "train_own_expert"]
