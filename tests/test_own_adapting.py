@@ -36,6 +36,7 @@ from trivalent.lab.datasets.own import TRAIN_ALONE, OwnOptions, own_entry  # noq
 from trivalent.lab.datasets.own_features import OwnFeatures  # noqa: E402
 from trivalent.lab.experts import own_adapter  # noqa: E402
 from trivalent.lab.experts.own_adapter import Heard, cross_validate, fit_adapter, held_out  # noqa: E402
+from trivalent.lab.experts.own_expert import alone  # noqa: E402
 from trivalent.lab.experts.own_readings import hear, plan_for  # noqa: E402
 from trivalent.lab.graphs.adapted import adapt_graph  # noqa: E402
 from trivalent.speech.transcripts import parse_transcript  # noqa: E402
@@ -264,7 +265,9 @@ def check_as_analysed(folder: Path, out: Path, modality: Modality, *, bundle: Pa
     table = folder / "mine.csv"
     plan = plan_for(str(bundle), modality, OwnFeatures(recognize=False))
     data = own_entry(table, OwnOptions(plan=plan, fractions=TRAIN_ALONE)).read(Path())
-    made, _ = hear(load_pool(bundle).experts[modality], data, modality)
+    expert = load_pool(bundle).experts[modality]
+    made, _ = hear(expert, data, modality)
+    made = alone(expert.spec, made, np.full(3, 1 / 3))
     p = softmax(fit_adapter(made, 1.0).logits(made))
     answers = load_pool(out).experts[modality].opinion(p, 1.0).probabilities
     analyzer = Analyzer(out, modalities=[modality])

@@ -19,6 +19,7 @@ from trivalent.bundle.loading import load_bundle
 from trivalent.bundle.shelf import folder_of
 from trivalent.core.analysis import Analysis, Model
 from trivalent.core.settings import Settings
+from trivalent.core.types import Modality
 from trivalent.lab.bundles import write_bundle
 from trivalent.store import Store, open_store
 from trivalent.web import state
@@ -59,9 +60,12 @@ def analysed(settings: Settings, rule: DecisionRule | None = None) -> Analysis:
 def test_a_text_is_judged_without_words_to_explain(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    recording_bundle(folder_of(settings.home) / "joined")
+    recording_bundle(folder_of(settings.home) / "joined", (Modality.TEXT, Modality.AUDIO))
     page = open_app(monkeypatch, settings)
     page.session_state["model"] = "joined"
+    page.run()
+    switches = next(g for g in page.button_group if str(g.key).startswith("file-modalities"))
+    assert switches.value == ["text", "audio"]  # those that the model has
     page.text_area(key="text").set_value("I love this, it is wonderful.")
     button(page, "analyze-text").click().run()
     assert not page.exception

@@ -1,7 +1,7 @@
 """A linear layer on an installed expert that starts as nothing and is drawn back to nothing.
 
 Dozens of recordings cannot train an expert, but they can move one. Of an utterance the expert gives
-calibrated log-probabilities l, shape (3,), and an encoding e (say, a sentence vector); adapted logits are
+log-probabilities l, shape (3,), and an encoding e (say, a sentence vector); adapted logits are
 
     z = s * l + W (e - centre) / size + b
 
@@ -36,7 +36,7 @@ class Heard:
     Attributes
     ----------
     log_p : array, shape (n, 3)
-        Calibrated log-probabilities of the utterances.
+        Log-probabilities of the utterances.
     encodings : array, shape (n, width)
     owners : int array, shape (n,)
         Recording of each utterance, 0 to m - 1.
@@ -59,15 +59,11 @@ class Heard:
             self.log_p[rows], self.encodings[rows], place, self.shares[rows], self.labels[recordings]
         )
 
-    def mean(self, p: FloatArray) -> FloatArray:
-        """Average probabilities of the utterances, shape (n, 3), over the recordings, shape (m, 3)."""
-        answers = np.zeros((len(self.labels), p.shape[1]))
-        np.add.at(answers, self.owners, self.shares[:, None] * p)
-        return answers
-
     def answers(self, logits: FloatArray) -> FloatArray:
         """Return what logits of the utterances, shape (n, 3), say of the recordings, shape (m, 3)."""
-        return self.mean(softmax(logits))
+        answers = np.zeros((len(self.labels), logits.shape[1]))
+        np.add.at(answers, self.owners, self.shares[:, None] * softmax(logits))
+        return answers
 
     def loss(self, logits: FloatArray) -> float:
         """Mean log-loss of the recordings."""

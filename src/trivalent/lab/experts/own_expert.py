@@ -13,7 +13,6 @@ import numpy as np
 from scipy.special import log_softmax
 
 from trivalent.bundle.fusion import Pool
-from trivalent.bundle.fusion import heard as opinion_of
 from trivalent.bundle.loading import Bundle, load_pool, open_bundle
 from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.errors import RecipeError, UsageError
@@ -88,24 +87,18 @@ class Adapted:
     adapter : Adapter
         Of all of them.
     temperature : float
-        Of the answers out of fold.
-    calibrated : bool
-        Whether there were enough recordings for one.
+        Of the answers out of fold; 1 for fewer than `MIN_RECORDINGS`.
     strength : float
     strengths : list of float
         Chosen without each fold.
-    shares : array, shape (3,)
-        Of the classes; one recording of each is added, so that none is impossible.
     logits : array, shape (n, 3)
         Out of fold, calibrated.
     """
 
     adapter: Adapter
     temperature: float
-    calibrated: bool
     strength: float
     strengths: list[float]
-    shares: FloatArray
     logits: FloatArray
 
 
@@ -134,29 +127,30 @@ def train_own_expert(content: Mapping[str, Any], *, where: str, out: Path) -> li
     usable_modalities(data, [modality])
     heard, recordings = hear(bundle.experts[modality], data, modality)
     known = recordings.split != "test"
+    shares = shares_of(recordings.labels[known])
+    heard = alone(bundle.experts[modality].spec, heard, shares)
     mine = heard.part(np.flatnonzero(known))
     adapted = adapt(mine, recordings.take(known), recipe)
-    spec = _spec(bundle.experts[modality].spec, adapted)
-    answers = _answers(bundle, modality, spec, mine, adapted.logits, adapted.shares)
+    answers = _answers(bundle, mine, adapted.logits, shares)
     metrics = {
         "data": data.name,
         "protocol": data.protocol,
         "modality": recipe.modality,
         "bundle": bundle.name,
         "left_out": dict(data.dropped),
-        "shares": adapted.shares.tolist(),
+        "shares": shares.tolist(),
         "strength": adapted.strength,
         "strength_without_each_fold": adapted.strengths,
         "temperature": adapted.temperature,
-        "out_of_fold": judged(recipe, Role.TRAIN, recordings.take(known), answers, adapted.shares),
+        "out_of_fold": judged(recipe, Role.TRAIN, recordings.take(known), answers, shares),
         "gain": gains(recipe, recordings.take(known), answers),
     }
     if not known.all():
         asked = heard.part(np.flatnonzero(~known))
         logits = adapted.adapter.logits(asked) / adapted.temperature
-        later = _answers(bundle, modality, spec, asked, logits, adapted.shares)
-        metrics["test"] = judged(recipe, Role.TEST, recordings.take(~known), later, adapted.shares)
-    _write(recipe, bundle, adapted, spec, metrics, answers[ADAPTED], recordings.take(known), out=out)
+        later = _answers(bundle, asked, logits, shares)
+        metrics["test"] = judged(recipe, Role.TEST, recordings.take(~known), later, shares)
+    _write(recipe, bundle, adapted, metrics, answers[ADAPTED], recordings.take(known), out=out)
     told = f"{out}: {bundle.name} with its {modality} expert adapted to {data.name}"
     return [f"{told}; strength {adapted.strength:g}", *lines(metrics)]
 
@@ -171,9 +165,10 @@ def adapt(heard: Heard, recordings: Dataset, recipe: ExpertRecipe) -> Adapted:
     """
     folds = recipe.deal(recordings)
     logits, chosen = cross_validate(heard, folds, recipe.strengths)
-    calibrated = len(heard.labels) >= MIN_RECORDINGS
-    temperature = temperature_of(heard, logits) if calibrated else 1.0
-    if not calibrated:
+    temperature = 1.0
+    if len(heard.labels) >= MIN_RECORDINGS:
+        temperature = temperature_of(heard, logits)
+    else:
         log.warning(
             "%s: %d recordings, fewer than %d: no temperature was fitted, and the figures are coarse",
             recordings.name,
@@ -181,39 +176,27 @@ def adapt(heard: Heard, recordings: Dataset, recipe: ExpertRecipe) -> Adapted:
             MIN_RECORDINGS,
         )
     strength = choose_strength(heard, folds, recipe.strengths)
-    adapter, shares = fit_adapter(heard, strength), shares_of(heard.labels)
-    return Adapted(adapter, temperature, calibrated, strength, chosen, shares, logits / temperature)
+    adapter = fit_adapter(heard, strength)
+    return Adapted(adapter, temperature, strength, chosen, logits / temperature)
 
 
-def _spec(before: ExpertSpec, adapted: Adapted) -> ExpertSpec:
-    """Say how the adapted expert is read: what was calibrated on these people holds for them as it is."""
-    temperature = adapted.temperature * (1.0 if adapted.strength else before.temperature)
-    strength = 1.0 if adapted.calibrated else before.strength
-    return replace(before, temperature=temperature, prior=adapted.shares, strength=strength)
+def alone(spec: ExpertSpec, heard: Heard, shares: FloatArray) -> Heard:
+    """Return what an analysis by this expert alone says where classes are expected as the table has them.
+
+    There the adapting begins: at the answers under other shares, and as far as the expert is believed.
+    """
+    evidence = spec.strength * (heard.log_p - np.log(spec.prior))
+    return replace(heard, log_p=log_softmax(evidence + np.log(shares), axis=1))
 
 
 def _answers(
-    bundle: Bundle[Pool],
-    modality: Modality,
-    spec: ExpertSpec,
-    heard: Heard,
-    logits: FloatArray,
-    shares: FloatArray,
+    bundle: Bundle[Pool], heard: Heard, logits: FloatArray, shares: FloatArray
 ) -> dict[str, FloatArray]:
-    """Return what analyses with this modality alone would say of recordings, shape (m, 3) each.
-
-    That is the adapted expert, the one before, and that one expecting the classes of the table.
-    """
-
-    def said(one: ExpertSpec, log_p: FloatArray, pool: Pool) -> FloatArray:
-        told = opinion_of(np.exp(log_p), prior=one.prior, strength=one.strength)
-        return heard.mean(pool.posterior({modality: told}))
-
-    before, expecting = bundle.experts[modality].spec, bundle.fusion.expecting(shares)
+    """Return what analyses with this modality alone say of recordings, shape (m, 3) each."""
     return {
-        ADAPTED: said(spec, log_softmax(logits, axis=1), expecting),
-        INSTALLED: said(before, heard.log_p, bundle.fusion),
-        EXPECTING: said(before, heard.log_p, expecting),
+        ADAPTED: heard.answers(logits),
+        INSTALLED: heard.answers(heard.log_p - np.log(shares) + np.log(bundle.fusion.prior)),
+        EXPECTING: heard.answers(heard.log_p),
     }
 
 
@@ -221,7 +204,6 @@ def _write(
     recipe: ExpertRecipe,
     bundle: Bundle[Pool],
     adapted: Adapted,
-    spec: ExpertSpec,
     metrics: Mapping[str, Any],
     answers: FloatArray,
     known: Dataset,
@@ -229,23 +211,23 @@ def _write(
     out: Path,
 ) -> None:
     modality, files, layer = Modality(recipe.modality), open_bundle(recipe.bundle), adapted.adapter
-    before = bundle.experts[modality].spec
+    before, shares = bundle.experts[modality].spec, np.array(metrics["shares"])
     graphs = {e.spec.model: files.read(e.spec.model) for e in bundle.experts.values()}
-    if adapted.strength:
-        graphs[spec.model] = adapt_graph(
-            graphs[spec.model],
-            spec.takes,
-            slope=layer.slope / before.temperature,
-            weights=layer.weights,
-            bias=layer.bias,
-        )
+    graphs[before.model] = adapt_graph(
+        graphs[before.model],
+        before.takes,
+        slope=layer.slope * before.strength / before.temperature,
+        weights=layer.weights,
+        bias=layer.bias + layer.slope * (np.log(shares) - before.strength * np.log(before.prior)),
+    )
+    spec = replace(before, temperature=adapted.temperature, prior=shares, strength=1.0)
     figures = measures.summarize(known.labels, answers)
     learnt = {"out_of_fold": {known.name: figures}, "seen": seen(known)}
     write_bundle(
         out / "bundle",
         name=recipe.name,
         experts={m: spec if m is modality else e.spec for m, e in bundle.experts.items()},
-        fusion=bundle.fusion.expecting(adapted.shares),
+        fusion=bundle.fusion.expecting(shares),
         decision=bundle.decision,
         card=_card(bundle, modality, recordings=known, figures=figures),
         metrics=bundle.metrics | {modality: learnt},
@@ -274,4 +256,4 @@ def _card(
     return card
 
 
-__all__ = ["KIND", "MIN_RECORDINGS", "Adapted", "ExpertRecipe", "adapt", "train_own_expert"]
+__all__ = ["KIND", "MIN_RECORDINGS", "Adapted", "ExpertRecipe", "adapt", "alone", "train_own_expert"]
