@@ -6,14 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Joint, Opinion, combine
+from trivalent.bundle.fusion import Joint, Opinion, combine, joint_key
 from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import Network
-from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
+from trivalent.core.analysis import Evidence, Score, UtteranceResult, Verdict
 from trivalent.core.errors import UsageError
 from trivalent.core.messages import Message
-from trivalent.core.types import LABELS, FloatArray, Modality, Status, Utterance
+from trivalent.core.types import LABELS, SCALE, FloatArray, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
 
 ONLY_PRIOR = Message("reason.only_prior")
@@ -77,6 +79,9 @@ class Judge:
         verdict = self.decision.decide(fused.probabilities)
         if not fused.weights:
             verdict = replace(verdict, abstained=True)
+        scores = {} if joint is None else dict(joint.scores)
+        if (score := scores.get(joint_key(opinions))) is not None:
+            verdict = replace(verdict, score=Score.of(score))
         modalities = {}
         for m in Modality:
             reading = readings.get(m) or self._unused(m)
@@ -99,6 +104,7 @@ class Judge:
             conflict=fused.conflict,
             mixed=fused.mixed,
             joint={} if joint is None else {k: p for k, p in joint.probabilities.items() if "+" in k},
+            joint_scores=scores,
             attention=_attention(joint, opinions),
         )
 
@@ -108,7 +114,7 @@ class Judge:
             p = self.bundle.fusion.prior
         else:
             p = combine([r.verdict.probabilities for r in results], [r.end_s - r.start_s for r in results])
-        verdict = self.decision.decide(p)
+        verdict = replace(self.decision.decide(p), score=_mean_score(results))
         if any(e.status is Status.OK for r in results for e in r.modalities.values()):
             return verdict, ()
         return replace(verdict, abstained=True), (ONLY_PRIOR,)
@@ -119,6 +125,16 @@ class Judge:
         if modality not in self.modalities:
             return Reading.absent(Message("reason.off"), status=Status.OFF)
         return Reading.absent(Message("reason.source_is_text"))
+
+
+def _mean_score(results: Sequence[UtteranceResult]) -> Score | None:
+    """Mean of the scores there are, weighted by length as the probabilities are."""
+    scored = [(r.verdict.score.value, r.end_s - r.start_s) for r in results if r.verdict.score is not None]
+    if not scored:
+        return None
+    values, lengths = zip(*scored, strict=True)
+    (mean,) = combine([np.array([value]) for value in values], lengths).tolist()
+    return Score.of(min(max(mean, -SCALE), SCALE))  # a mean of 3 and 3 may miss 3 by a rounding
 
 
 def _with_opinion(reading: Reading, probabilities: FloatArray | None, network: Network) -> Reading:

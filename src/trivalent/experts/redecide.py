@@ -92,7 +92,9 @@ def _again(u: UtteranceResult, judge: Judge) -> UtteranceResult:
         m: _reading(u.modalities[m], bundle.prior_of(m)) for m in judge.modalities if m in u.modalities
     }
     return judge.utterance(
-        Utterance(u.index, u.start_s, u.end_s, u.text), readings, joint=Joint(u.joint, u.attention)
+        Utterance(u.index, u.start_s, u.end_s, u.text),
+        readings,
+        joint=Joint(u.joint, u.attention, u.joint_scores),
     )
 
 

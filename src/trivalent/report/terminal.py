@@ -40,8 +40,9 @@ from trivalent.report.wording import (
 BAR_WIDTH = 24
 TITLE_WIDTH = 32  # cells of a source's name beside its progress
 SAY = Wording()  # English
-SET, READ = "set", "read"  # columns that some networks fill
+SCORE, SET, READ = "score", "set", "read"  # columns that some networks fill
 TOLD = {
+    SCORE: f"{SCORE}: from -3 to 3",
     SET: f"{SET}: labels that are not excluded",
     READ: f"{READ}: attention in %, mean of the heads, what was read, not what decided",
 }
@@ -117,6 +118,9 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
         text.append(signs.full * done, COLOURS[label])
         text.append(signs.rail * (BAR_WIDTH - done), "dim")
         text.append(f" {percent(float(p)):>5}")
+    if overall.score is not None:
+        value, seven = overall.score.value, overall.score.seven
+        text.append(f"\n\n score {value:+.2f} on the scale from -3 to 3, class {seven:+d} of seven")
     text.append("\n")
     return text
 
@@ -173,7 +177,9 @@ def _table(analysis: Analysis, console: Console, signs: _Signs) -> Table:
 def _more_columns(analysis: Analysis, signs: _Signs) -> dict[str, list[str]]:
     """Say what some networks tell besides: labels that are not excluded, and shares of what was read."""
     kept = [u.verdict.prediction_set for u in analysis.utterances]
+    scores = [u.verdict.score for u in analysis.utterances]
     columns = {
+        SCORE: ["" if score is None else f"{score.value:+.1f}" for score in scores],
         SET: [
             "" if labels is None else "".join(signs.labels[k] for k in labels) or "none" for labels in kept
         ],

@@ -45,12 +45,13 @@ class Badge:
 
 @dataclass(frozen=True)
 class VerdictView:
-    """Card of a verdict; `kind` is a class label or `unsure`."""
+    """Card of a verdict; `kind` is a class label or `unsure`, `score` empty of most models."""
 
     kind: str
     sign: str
     headline: str
     sure: str
+    score: str
     shares: tuple[Share, ...]
     tally: str
 
@@ -136,6 +137,7 @@ def verdict_view(analysis: Analysis, say: Wording) -> VerdictView:
         sign,
         say.headline(overall),
         capital(say.confidence(overall) if heard else say("result.no_basis")),
+        say.score(overall),
         shares(overall.probabilities, say, marked=overall.label),
         _tally(analysis, say),
     )
@@ -215,7 +217,7 @@ def utterance_view(
         if m in u.modalities and m not in silent
     ]
     if not timed:  # what is told of the whole stands with the words, which are alone
-        opinions[:1] = [replace(o, lines=(*_kept(v, say), *o.lines)) for o in opinions[:1]]
+        opinions[:1] = [replace(o, lines=(*_told(v, say), *o.lines)) for o in opinions[:1]]
     return UtteranceView(
         u.index,
         u.start_s,
@@ -232,7 +234,7 @@ def utterance_view(
 
 def _combined(u: UtteranceResult, say: Wording) -> Opinion:
     """Fused probabilities, and how much the experts disagree."""
-    lines = [say.sentence(u.verdict), *_kept(u.verdict, say)]
+    lines = [say.sentence(u.verdict), *_told(u.verdict, say)]
     if sum(e.status is Status.OK for e in u.modalities.values()) > 1:
         key = "result.conflict_mixed" if u.mixed else "result.conflict"
         lines.append(say(key, conflict=f"{u.conflict:.2f}"))
@@ -241,15 +243,16 @@ def _combined(u: UtteranceResult, say: Wording) -> Opinion:
     return Opinion(say("result.combined"), span, told, (), tuple(lines))
 
 
-def _kept(verdict: Verdict, say: Wording) -> list[str]:
-    """Say which labels are not excluded, where that was calibrated."""
-    kept = verdict.prediction_set
+def _told(verdict: Verdict, say: Wording) -> list[str]:
+    """Say the score of a network that has one, and which labels are not excluded, where that is known."""
+    score, kept = [say.score(verdict)] if verdict.score is not None else [], verdict.prediction_set
     if kept is None:
-        return []
+        return score
     return [
+        *score,
         say("result.not_excluded", labels=say.join(map(say.label, kept)))
         if kept
-        else say("result.excluded")
+        else say("result.excluded"),
     ]
 
 

@@ -93,6 +93,13 @@ class Wording:
         """Headline and confidence in one sentence."""
         return self("result.sentence", headline=self.headline(verdict), confidence=self.confidence(verdict))
 
+    def score(self, verdict: Verdict) -> str:
+        """Say the score of a network that has one, else nothing."""
+        if verdict.score is None:
+            return ""
+        value, seven = verdict.score.value, verdict.score.seven
+        return self("result.score", value=signed(f"{value:+.1f}"), seven=signed(f"{seven:+d}"))
+
     def spoken(self, probabilities: FloatArray) -> str:
         """All three probabilities, for those who hear the page."""
         pairs = zip(LABELS, probabilities, strict=True)
@@ -188,6 +195,15 @@ def signed_points(change: float) -> str:
     """
     points = round(100 * change)
     return "±0" if points == 0 else f"{'+' if points > 0 else '−'}{abs(points)}"
+
+
+def signed(number: str) -> str:
+    """Write a sign as people do, and none before zero.
+
+    >>> signed("+1.4"), signed("-0.2"), signed("-0.0"), signed("+0")
+    ('+1.4', '−0.2', '0.0', '0')
+    """
+    return number.replace("-", "−") if number.strip("+-0.") else number.lstrip("+-")
 
 
 def seconds_words(seconds: float) -> str:

@@ -15,6 +15,7 @@ from scipy import stats
 
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray, IntArray
+from trivalent.lab.measure.groups import resamples
 from trivalent.lab.measure.metrics import bootstrap_interval
 
 __all__ = [
@@ -185,11 +186,8 @@ def paired_bootstrap(
         raise DataError(
             "statistics.items", count=len(labels), count2=len(first), count3=len(second), count4=len(keys)
         )
-    rng = np.random.default_rng(seed)
-    members = _members(keys)
     values = np.empty(rounds)
-    for i in range(rounds):
-        rows = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+    for i, rows in enumerate(resamples(groups, rounds=rounds, seed=seed)):
         values[i] = metric(labels[rows], first[rows]) - metric(labels[rows], second[rows])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     # One is added, as the observed difference is itself a draw: p is never 0.
@@ -201,14 +199,8 @@ def paired_bootstrap(
         float(low),
         float(high),
         float(min(1.0, 2 * tail)),
-        len(members),
+        len(np.unique(keys)),
     )
-
-
-def _members(keys: np.ndarray) -> list[np.ndarray]:
-    """Rows of each group, by one sort instead of a scan per group."""
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
 
 
 def _t_half_width(x: FloatArray, level: float) -> tuple[float, float, float]:
