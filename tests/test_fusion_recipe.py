@@ -278,6 +278,8 @@ def test_result_folder_of_real_data(result: Path) -> None:
         "curves.json",
         "curves.png",
         "confusion.png",
+        "attention.json",
+        "attention.png",
         "card.md",
     }
     metrics = json.loads((result / "metrics.json").read_text())
@@ -286,8 +288,13 @@ def test_result_folder_of_real_data(result: Path) -> None:
     assert [metrics[p]["ensemble"]["n"] for p in ("validation", "test")] == [86, 180]
     for own in metrics["test"]["ensemble"]["figures"].values():
         assert own["low"] <= own["high"]
-    curves = json.loads((result / "curves.json").read_text())["validation"]
-    assert [step["epoch"] for step in curves["1"]] == [1.0, 2.0]
+    curves = json.loads((result / "curves.json").read_text())
+    for part in ("train", "validation"):
+        assert [step["epoch"] for step in curves[part]["1"]] == [1.0, 2.0]
+        assert all(step["loss"] > 0 and 0 <= step["macro_f1"] <= 1 for step in curves[part]["0"])
+    read = json.loads((result / "attention.json").read_text())
+    assert (read["samples"], [len(heads) for heads in read["heads"].values()]) == (86, [4, 4, 4])
+    assert np.sum(list(read["heads"].values()), axis=0) == pytest.approx(np.ones(4), abs=1e-5)
     assert all(
         (result / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in ("curves", "confusion")
     )

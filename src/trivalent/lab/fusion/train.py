@@ -15,13 +15,14 @@ from trivalent.bundle.decision import Answers, DecisionKind
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
 from trivalent.bundle.network import ATTENTION, DataSpec, ModalitySpec, Network, group_digest
-from trivalent.core.types import FloatArray, IntArray
+from trivalent.core.types import FloatArray, IntArray, LabelMap, map_scores
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.decide.answering import Answering, AnsweringConfig, Calibration, choose_answering
 from trivalent.lab.decide.conformal_split import split_validation
 from trivalent.lab.fusion.recipe import FusionRecipe
 from trivalent.lab.fusion.results import CURVES, check_drawing, write_results
 from trivalent.lab.fusion.seed_training import Trained, train_system
+from trivalent.lab.fusion.target import TargetKind
 from trivalent.lab.fusion.voting import Voted, train_vote
 from trivalent.lab.graphs.fusion import export_fusion
 from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
@@ -99,6 +100,7 @@ def select(recipe: FusionRecipe, problem: Problem, *, watched: bool = False) -> 
 
     The test part is not touched. Figures of the training part by epoch are kept if `watched`.
     """
+    _tell_other_classes(recipe, problem)
     val, apart = split_validation(problem.parts.val, recipe.conformal_split)
     problem = replace(problem, parts=replace(problem.parts, val=val))
     trained = _trained(recipe, problem, watched=watched)
@@ -114,6 +116,21 @@ def select(recipe: FusionRecipe, problem: Problem, *, watched: bool = False) -> 
     each = [choose(own, None if aside is None else aside[k]) for k, own in enumerate(logits)]
     ensemble = choose(logits.mean(0), None if aside is None else aside.mean(0))
     return Selected(trained, problem, apart, tuple(each), ensemble, recipe.target.scores)
+
+
+def _tell_other_classes(recipe: FusionRecipe, problem: Problem) -> None:
+    """Say how many labels are not what seven classes add up to."""
+    train = problem.parts.train
+    if recipe.target.target == TargetKind.SEVEN and train.scored:
+        other = train.labels_to_fit() != map_scores(train.scores_to_fit(), LabelMap.ROUND)
+        if other.any():
+            log.warning(
+                "%s: %d of %d training labels are not the class of their rounded score, which seven classes "
+                "add up to: choose a protocol that rounds",
+                problem.name,
+                other.sum(),
+                len(other),
+            )
 
 
 def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfig:
