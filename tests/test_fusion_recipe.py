@@ -171,7 +171,7 @@ def test_the_test_part_is_not_touched_by_selection(problem: Problem) -> None:
 
 def test_the_test_part_is_scored_once(problem: Problem) -> None:
     selected = select(recipe(), problem)
-    metrics = score(recipe(), selected, rounds=20)
+    metrics, said = score(recipe(), selected, rounds=20)
     with pytest.raises(LeakageError, match="one score of 'demo', seed 0, on test"):
         score(recipe(), selected, rounds=20)
     for part, n in (("validation", 60), ("test", 60)):
@@ -185,6 +185,8 @@ def test_the_test_part_is_scored_once(problem: Problem) -> None:
         assert whole["n"] == n
         assert np.sum(whole["confusion"]) == n
         assert whole["figures"]["accuracy"]["value"] == pytest.approx(np.trace(whole["confusion"]) / n)
+        own = next(rows for rows in said if rows.part == part)
+        assert np.mean(own.labels == own.decisions) == whole["figures"]["accuracy"]["value"]
         assert whole["baselines"].keys() == {"always negative", "always neutral", "always positive"}
 
 
@@ -236,7 +238,7 @@ def test_the_device_reaches_the_data(problem: Problem, monkeypatch: pytest.Monke
 
 def test_one_seed_has_no_interval(problem: Problem) -> None:
     one = recipe(seeds=[3])
-    mean = score(one, select(one, problem), rounds=0)["test"]["mean"]["macro_f1"]
+    mean = score(one, select(one, problem), rounds=0)[0]["test"]["mean"]["macro_f1"]
     assert (mean["low"], mean["high"]) == (None, None)
 
 
@@ -278,6 +280,7 @@ def test_result_folder_of_real_data(result: Path) -> None:
         "curves.json",
         "curves.png",
         "confusion.png",
+        "predictions.csv",
         "attention.json",
         "attention.png",
         "card.md",

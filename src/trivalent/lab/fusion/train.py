@@ -26,6 +26,7 @@ from trivalent.lab.fusion.target import TargetKind
 from trivalent.lab.fusion.voting import Voted, train_vote
 from trivalent.lab.graphs.fusion import export_fusion
 from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
+from trivalent.lab.measure.said import PREDICTIONS, Said, write_said
 from trivalent.lab.measure.score_report import SCORE_LIMITS, SCORE_TITLES, report_scores, score_figures
 from trivalent.lab.measure.statistics import seed_interval
 from trivalent.lab.problems.classification import Problem
@@ -74,8 +75,8 @@ def train_fusion(
     ----------
     recipe : FusionRecipe
     out : Path
-        Gets bundle/, metrics.json, curves.json, card.md, and curves.png, confusion.png and, of attention
-        networks, attention.png.
+        Gets bundle/, metrics.json, curves.json, predictions.csv, card.md and pictures: curves, confusion,
+        of attention networks attention, of networks with scores scores.
     root : Path, optional
         Data root, else $TRIVALENT_DATA.
     rounds : int
@@ -88,9 +89,10 @@ def train_fusion(
     """
     check_drawing()  # before the work, not after it
     selected = select(recipe, recipe.problem(root), watched=True)
-    metrics = score(recipe, selected, rounds=rounds)
+    metrics, said = score(recipe, selected, rounds=rounds)
     bundle = _bundle(recipe, selected, metrics, folder=out / "bundle")
     read = _read(bundle.fusion, selected.problem.parts.val)
+    write_said(said, out / PREDICTIONS)
     write_results(bundle, curves=_curves(selected.trained), read=read, out=out)
     return _told(bundle, out)
 
@@ -125,8 +127,8 @@ def _tell_other_classes(recipe: FusionRecipe, problem: Problem) -> None:
         other = train.labels_to_fit() != map_scores(train.scores_to_fit(), LabelMap.ROUND)
         if other.any():
             log.warning(
-                "%s: %d of %d training labels are not the class of their rounded score, which seven classes "
-                "add up to: choose a protocol that rounds",
+                "%s: %d of %d training labels are not the class of their rounded score, which seven "
+                "classes add up to: choose a protocol that rounds",
                 problem.name,
                 other.sum(),
                 len(other),
@@ -157,32 +159,45 @@ def _trained(recipe: FusionRecipe, problem: Problem, *, watched: bool) -> Traine
     return train_vote(systems, problem, recipe.seeds, weights=weights, watched=watched)
 
 
-def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> dict[str, Any]:
+def score(
+    recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS
+) -> tuple[dict[str, Any], list[Said]]:
     """Judge the finished system on validation and, once, on test.
 
     Returns
     -------
-    dict
+    metrics : dict
         A JSON object: data, protocol, seeds, and for each part the figures by seed, their means with
         95 % intervals over seeds, and the report on the mean of the seeds (see `evaluation.report`);
         of a network that has scores the same of them, under `scores` (see `report_scores`).
+    said : list of Said
+        Of the mean of the seeds, by part.
     """
     parts, problem = selected.problem.parts, selected.problem
-    entry = recipe.entry()
-    return {
+    entry, said = recipe.entry(), []
+    content = {
         "data": entry.name,
         "protocol": entry.protocol(recipe.protocol or None).name,
         "synthetic": problem.synthetic,
         "system": recipe.name,
         "seeds": list(recipe.seeds),
         "chosen_on": "validation",
-        "validation": _score_part(recipe, selected, parts.val, rounds=rounds),
-        "test": _score_part(recipe, selected, parts.test, rounds=rounds),
     }
+    for name, part in (("validation", parts.val), ("test", parts.test)):
+        content[name], own = _score_part(recipe, selected, part, rounds=rounds)
+        said.append(Said(name, part.groups, *own))
+    return content, said
 
 
-def _score_part(recipe: FusionRecipe, selected: Selected, part: Part, *, rounds: int) -> dict[str, Any]:
-    """Score every seed and the mean of the seeds, each once; the guard counts."""
+def _score_part(
+    recipe: FusionRecipe, selected: Selected, part: Part, *, rounds: int
+) -> tuple[dict[str, Any], tuple[IntArray, IntArray, FloatArray]]:
+    """Score every seed and the mean of the seeds, each once; the guard counts.
+
+    Returns
+    -------
+    metrics, (labels, decisions, probabilities) of the mean
+    """
     logits = selected.trained.logits(part)
     counts = selected.problem.counts()
     seeds = []
@@ -191,23 +206,29 @@ def _score_part(recipe: FusionRecipe, selected: Selected, part: Part, *, rounds:
         found = part.score(recipe.name, answers.decisions, seed=seed, by=_figures(answers))
         seeds.append({"seed": seed} | found)
     answers = selected.ensemble.answer(logits.mean(0))
-    whole = part.score(
-        f"{recipe.name}, mean of the logits of {len(recipe.seeds)} seeds",
-        answers.decisions,
-        seed=recipe.seeds[0],
-        by=lambda labels, _: report(
+    known: list[IntArray] = []
+
+    def judged(labels: IntArray, _: NDArray[Any]) -> Mapping[str, Any]:
+        known.append(labels)
+        return report(
             labels,
             answers,
             groups=part.groups.tolist(),
             prior=counts / counts.sum(),
             coverage=recipe.coverage,
             rounds=rounds,
-        ),
+        )
+
+    whole = part.score(
+        f"{recipe.name}, mean of the logits of {len(recipe.seeds)} seeds",
+        answers.decisions,
+        seed=recipe.seeds[0],
+        by=judged,
     )
     found = {"seeds": seeds, "mean": _means(seeds), "ensemble": whole}
     if (scores := selected.trained.scores(part)) is not None:
         found["scores"] = _score_scores(recipe, selected, part, scores, rounds=rounds)
-    return found
+    return found, (known[0], answers.decisions, answers.probabilities)
 
 
 def _score_scores(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -145,11 +146,11 @@ def wilcoxon(first: Sequence[float] | FloatArray, second: Sequence[float] | Floa
 
 
 def paired_bootstrap(
-    metric: Callable[[IntArray, FloatArray], float],
+    metric: Callable[[IntArray, Any], float],
     labels: IntArray,
     *,
-    first: FloatArray,
-    second: FloatArray,
+    first: FloatArray | IntArray,
+    second: FloatArray | IntArray,
     groups: Sequence[str],
     rounds: int = 1000,
     level: float = 0.95,
@@ -163,9 +164,9 @@ def paired_bootstrap(
     Parameters
     ----------
     metric : callable
-        (labels (n,), probabilities (n, classes)) to float, higher is better.
-    first, second : array, shape (n, classes)
-        Probabilities of the two systems.
+        (labels (n,), what a system said) to float, higher is better.
+    first, second : array, shape (n, ...)
+        What the two systems said: probabilities or decisions.
     groups : sequence of str, length n
         Video or speaker of each item.
 
@@ -180,19 +181,19 @@ def paired_bootstrap(
     DataError
         Lengths differ or nothing was given.
     """
-    labels, first, second = np.asarray(labels), np.asarray(first), np.asarray(second)
+    labels, one, two = np.asarray(labels), np.asarray(first), np.asarray(second)
     keys = np.asarray(groups)
-    if not len(labels) or not len(labels) == len(first) == len(second) == len(keys):
+    if not len(labels) or not len(labels) == len(one) == len(two) == len(keys):
         raise DataError(
-            "statistics.items", count=len(labels), count2=len(first), count3=len(second), count4=len(keys)
+            "statistics.items", count=len(labels), count2=len(one), count3=len(two), count4=len(keys)
         )
     values = np.empty(rounds)
     for i, rows in enumerate(resamples(groups, rounds=rounds, seed=seed)):
-        values[i] = metric(labels[rows], first[rows]) - metric(labels[rows], second[rows])
+        values[i] = metric(labels[rows], one[rows]) - metric(labels[rows], two[rows])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     # One is added, as the observed difference is itself a draw: p is never 0.
     tail = (1 + min((values <= 0).sum(), (values >= 0).sum())) / (1 + rounds)
-    difference = metric(labels, first) - metric(labels, second)
+    difference = metric(labels, one) - metric(labels, two)
     return PairedTest(
         "paired bootstrap by group",
         float(difference),
