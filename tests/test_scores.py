@@ -247,8 +247,11 @@ def test_the_result_tells_the_score(folder: Path) -> None:
     console = Console(width=100, file=io.StringIO())
     print_analysis(analysis, console=console)
     printed = console.file.getvalue()
-    assert f"score {analysis.overall.score.value:+.2f} on the scale from -3 to 3" in printed
+    assert f"score {analysis.overall.score.value:+.2f} on the scale from -3 to 3, class " in printed
     assert f" {first.verdict.score.value:+.1f} " in printed
+    none = replace(analysis, overall=replace(analysis.overall, score=Score.of(-0.001)))
+    print_analysis(none, console=console)
+    assert "score 0.00 on the scale from -3 to 3, class 0 of seven" in console.file.getvalue()
     for language, words in ((Language.ENGLISH, "on the scale from −3 to +3"), (Language.CHINESE, "七级")):
         assert to_html([analysis], say=Wording(language)).count(words) == 3
 

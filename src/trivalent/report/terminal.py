@@ -34,6 +34,7 @@ from trivalent.report.wording import (
     modalities_of,
     percent,
     seconds_words,
+    signed,
     top_label,
 )
 
@@ -119,10 +120,15 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
         text.append(signs.rail * (BAR_WIDTH - done), "dim")
         text.append(f" {percent(float(p)):>5}")
     if overall.score is not None:
-        value, seven = overall.score.value, overall.score.seven
-        text.append(f"\n\n score {value:+.2f} on the scale from -3 to 3, class {seven:+d} of seven")
+        value, seven = _step(f"{overall.score.value:+.2f}"), _step(f"{overall.score.seven:+d}")
+        text.append(f"\n\n score {value} on the scale from -3 to 3, class {seven} of seven")
     text.append("\n")
     return text
+
+
+def _step(number: str) -> str:
+    """Write a signed number in characters that every terminal has."""
+    return signed(number).replace("−", "-")
 
 
 def _source(analysis: Analysis) -> str:
@@ -179,7 +185,7 @@ def _more_columns(analysis: Analysis, signs: _Signs) -> dict[str, list[str]]:
     kept = [u.verdict.prediction_set for u in analysis.utterances]
     scores = [u.verdict.score for u in analysis.utterances]
     columns = {
-        SCORE: ["" if score is None else f"{score.value:+.1f}" for score in scores],
+        SCORE: ["" if score is None else _step(f"{score.value:+.1f}") for score in scores],
         SET: [
             "" if labels is None else "".join(signs.labels[k] for k in labels) or "none" for labels in kept
         ],
