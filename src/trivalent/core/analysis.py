@@ -30,7 +30,7 @@ from trivalent.core.schema import (
     Text,
     json_schema,
 )
-from trivalent.core.types import LABELS, FloatArray, Modality, Sentiment, Status
+from trivalent.core.types import LABELS, SCALE, FloatArray, Modality, Sentiment, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,27 @@ class Model:
     sha256: Annotated[str, "of the whole bundle"]
 
 
+@dataclass(frozen=True)
+class Score:
+    """Sentiment on the scale of the annotators of MOSI and MOSEI."""
+
+    value: Annotated[float, Number(minimum=-SCALE, maximum=SCALE), "-3 very negative, 3 very positive"]
+    seven: Annotated[
+        int,
+        Number(minimum=-SCALE, maximum=SCALE, whole=True),
+        "its class of seven: the nearest whole number",
+    ]
+
+    @classmethod
+    def of(cls, value: float) -> Score:
+        """Round, ties to even.
+
+        >>> Score.of(-1.6).seven, Score.of(2.5).seven
+        (-2, 2)
+        """
+        return cls(value, round(value))
+
+
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """A label with its probability; `abstained` tells that it should not be relied on."""
@@ -108,6 +129,11 @@ class Verdict:
         tuple[str, ...] | None,
         Added(None, left_out=True),
         "labels that are not excluded, of a model with calibrated prediction sets",
+    ] = field(default=None, kw_only=True)
+    score: Annotated[
+        Score | None,
+        Added(None, left_out=True),
+        "of a network that was trained on scores; of the whole the mean of the utterances",
     ] = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -185,6 +211,11 @@ class UtteranceResult:
         dict[str, Probabilities],
         Added({}, left_out=True),
         "of a network: its answers to several modalities together, by their names joined with +",
+    ] = field(default_factory=dict, kw_only=True)
+    joint_scores: Annotated[
+        dict[str, Annotated[float, Number(minimum=-SCALE, maximum=SCALE)]],
+        Added({}, left_out=True),
+        "of a network with scores: those for one modality and for several, named like `joint`",
     ] = field(default_factory=dict, kw_only=True)
     attention: Annotated[
         dict[Modality, tuple[Share, ...]],

@@ -37,13 +37,15 @@ from trivalent.report.wording import (
     percent,
     seconds_words,
     top_label,
+    typeset,
 )
 
 BAR_WIDTH = 24
 TITLE_WIDTH = 32  # cells of a source's name beside its progress
 SAY = Wording()  # English
-SET, READ = "set", "read"  # columns that some networks fill
+SCORE, SET, READ = "score", "set", "read"  # columns that some networks fill
 TOLD = {
+    SCORE: f"{SCORE}: from -3 to 3",
     SET: f"{SET}: labels that are not excluded",
     READ: f"{READ}: attention in %, mean of the heads, what was read, not what decided",
 }
@@ -122,7 +124,15 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
         text.append(f" {percent(float(p)):>5}")
     valence = f"{round(overall.valence, 2) + 0.0:+.2f}"  # no minus zero
     text.append(f"\n\n valence {valence} (-1 to +1)\n", "dim")
+    if overall.score is not None:
+        value, seven = _step(f"{overall.score.value:+.2f}"), _step(f"{overall.score.seven:+d}")
+        text.append(f"\n score {value} on the scale from -3 to 3, class {seven} of seven\n")
     return text
+
+
+def _step(number: str) -> str:
+    """Write a signed number in characters that every terminal has."""
+    return typeset(number).replace("−", "-")
 
 
 def _source(analysis: Analysis) -> str:
@@ -178,7 +188,9 @@ def _table(analysis: Analysis, console: Console, signs: _Signs) -> Table:
 def _more_columns(analysis: Analysis, signs: _Signs) -> dict[str, list[str]]:
     """Say what some networks tell besides: labels that are not excluded, and shares of what was read."""
     kept = [u.verdict.prediction_set for u in analysis.utterances]
+    scores = [u.verdict.score for u in analysis.utterances]
     columns = {
+        SCORE: ["" if score is None else _step(f"{score.value:+.1f}") for score in scores],
         SET: [
             "" if labels is None else "".join(signs.labels[k] for k in labels) or "none" for labels in kept
         ],

@@ -49,13 +49,14 @@ class Badge:
 
 @dataclass(frozen=True)
 class VerdictView:
-    """Card of a verdict; `kind` is a class label, `mixed` or `unsure`."""
+    """Card of a verdict; `kind` is a class label, `mixed` or `unsure`, `score` empty of most models."""
 
     kind: str
     sign: str
     headline: str
     sure: str
     valence: str
+    score: str
     shares: tuple[Share, ...]
     tally: str
 
@@ -142,6 +143,7 @@ def verdict_view(analysis: Analysis, say: Wording) -> VerdictView:
         say.headline(overall),
         capital(say.basis(analysis.utterances, overall)),
         say("result.valence_scale", value=signed(overall.valence)),
+        say.score(overall),
         shares(overall.probabilities, say, marked=None if kind == "mixed" else overall.label),
         _tally(analysis, say),
     )
@@ -243,8 +245,10 @@ def _combined(u: UtteranceResult, say: Wording) -> Opinion:
 
 
 def _told(verdict: Verdict, say: Wording) -> list[str]:
-    """Say the valence and, where that was calibrated, which labels are not excluded."""
+    """Say the valence, the score of a network that has one, and where that was calibrated the labels left."""
     lines, kept = [say("result.valence_scale", value=signed(verdict.valence))], verdict.prediction_set
+    if verdict.score is not None:
+        lines.append(say.score(verdict))
     if kept:
         lines.append(say("result.not_excluded", labels=say.join(map(say.label, kept))))
     elif kept is not None:

@@ -119,6 +119,13 @@ class Wording:
         said = self.basis([u], u.verdict)
         return self("result.sentence", headline=self.headline(u.verdict), confidence=said)
 
+    def score(self, verdict: Verdict) -> str:
+        """Say the score of a network that has one, else nothing."""
+        if verdict.score is None:
+            return ""
+        value, seven = verdict.score.value, verdict.score.seven
+        return self("result.score", value=typeset(f"{value:+.1f}"), seven=typeset(f"{seven:+d}"))
+
     def spoken(self, probabilities: FloatArray) -> str:
         """All three probabilities, for those who hear the page."""
         pairs = zip(LABELS, probabilities, strict=True)
@@ -230,6 +237,15 @@ def signed_points(change: float) -> str:
     """
     points = round(100 * change)
     return "±0" if points == 0 else f"{'+' if points > 0 else '−'}{abs(points)}"
+
+
+def typeset(number: str) -> str:
+    """Write a sign as people do, and none before zero.
+
+    >>> typeset("+1.4"), typeset("-0.2"), typeset("-0.0"), typeset("+0")
+    ('+1.4', '−0.2', '0.0', '0')
+    """
+    return number.replace("-", "−") if number.strip("+-0.") else number.lstrip("+-")
 
 
 def seconds_words(seconds: float) -> str:
