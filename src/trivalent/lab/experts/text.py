@@ -96,6 +96,8 @@ def _greedy_soup(
     Runs that share their start lie in one basin, so that their mean costs nothing and is
     often better than each ("model soup", Wortsman et al., ICML 2022).
     """
+    if len(runs) == 1:
+        return runs[0]
 
     def score(weights: dict[str, Tensor]) -> float:
         network.load_state_dict(weights)

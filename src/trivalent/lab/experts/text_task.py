@@ -34,6 +34,7 @@ from trivalent.lab.networks.text import TextClassifier
 _PUNCTUATION = re.compile(r"[^\w\s'’@#]+")
 _SENTENCE_END = re.compile(r"[.!]+(?=\s|$)|(?<=[\w'’])$")
 _MARKS = ("", ".", "!")  # between which a recogniser chooses by its mood
+_VALIDATION = 1200  # texts of a corpus at most
 _EVERYDAY = 3  # words up to which two people say the same by chance
 MASK_TOKEN = 103  # [MASK] of the vocabulary
 
@@ -112,7 +113,7 @@ class TextTask:
         if held_out is not None:
             fold, folds = held_out
             self.train = {n: d.take(fold_of(d.groups, folds) != fold) for n, d in self.train.items()}
-        self.val = {name: load_corpus(name, "val", root=root) for name in config.corpora}
+        self.val = {name: _judging(name, root) for name in config.corpora}
         self.class_weights = {
             name: class_weights(np.bincount(d.labels, minlength=3), config.class_weights)
             for name, d in self.train.items()
@@ -238,6 +239,12 @@ def _teaching(name: str, root: Path) -> TextData:
         if other == "meld" or plain.count(" ") >= _EVERYDAY
     }
     return without_texts(load_corpus(name, "train", root=root), held_out)
+
+
+def _judging(name: str, root: Path) -> TextData:
+    """Read a validation part, of a large one every second text, every third, ..."""
+    data = load_corpus(name, "val", root=root)
+    return data.take(np.arange(len(data))[:: -(-len(data) // _VALIDATION)])
 
 
 @torch.inference_mode()
