@@ -17,7 +17,7 @@ from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
 
-FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
+FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
 
 
 def read_texts(
@@ -110,7 +110,8 @@ def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
     if not known:
         return 1.0, {}
     mean = float(np.mean(known))
-    return min(1.0, mean / FULL_WORD_PROBABILITY), {"word_probability": mean}
+    # Squared: half of the words misheard leaves less than half of the meaning.
+    return min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {"word_probability": mean}
 
 
 def language_problem(utterances: Sequence[Utterance], language: str | None) -> Message | None:
