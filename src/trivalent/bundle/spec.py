@@ -41,6 +41,9 @@ class ExpertSpec:
         Normalise the statistics, or the channels.
     max_missing : float
         Share of the statistics, or of the rows, without a value above which there is no answer.
+    seen : tuple of str
+        Data sets and parts ("meld train") that it was trained, chosen or calibrated on; empty if the
+        bundle does not say.
     """
 
     extractor: str
@@ -56,6 +59,7 @@ class ExpertSpec:
     max_missing: float = 0.25
     inputs: Inputs = Inputs.POOLED
     channels: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
     @property
     def takes(self) -> Inputs:
@@ -93,6 +97,7 @@ class ExpertSpec:
                 max_missing=float(data["max_missing"]),
                 inputs=Inputs(data.get("inputs", "pooled")),
                 channels=_texts(data.get("channels", [])),
+                seen=_texts(data.get("seen", [])),
             )
         except MALFORMED as error:
             raise BundleError("bundle.spec_keys", where=where, given=cut(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,9 @@ from trivalent.features.extractor import Material
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
 
 FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
+
+_SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
+_ASKED = re.compile(r"\?[.!?…]+")
 
 
 def read_texts(
@@ -36,7 +40,7 @@ def read_texts(
     unknown = tokenizer().token_to_id("[UNK]")
     for i, utterance in enumerate(utterances):
         quality = {"words": float(len(utterance.text.split()))}
-        ids = encode(split_to_fit(normalize(utterance.text))) if has_words(utterance.text) else []
+        ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
         content = [t for piece in ids for t in piece[1:-1]]
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))
@@ -53,6 +57,23 @@ def read_texts(
             reader, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
         )
     return readings
+
+
+def as_heard(utterance: Utterance) -> str:
+    """Return the words with one full stop for every end that a recogniser gave a sentence.
+
+    It cannot hear an exclamation mark; what a person typed stays as it is. So does a question mark:
+    questions are heard by their words.
+
+    >>> from trivalent.core.types import Word
+    >>> as_heard(Utterance(0, 0, 1, "Stop! Now", (Word("Stop!", 0, 0.5, 0.9), Word("Now", 0.5, 1, 0.8))))
+    'Stop. Now.'
+    >>> as_heard(Utterance(0, 0, 1, "Stop! Now"))
+    'Stop! Now'
+    """
+    if all(word.probability is None for word in utterance.words):
+        return utterance.text
+    return _SENTENCE_END.sub(".", _ASKED.sub("?", utterance.text.strip()))
 
 
 def _classify_pieces(

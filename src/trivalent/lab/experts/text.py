@@ -21,7 +21,7 @@ from trivalent.features.text import TOKENS, encode, pad
 from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.datasets.unlabelled import UNLABELLED
 from trivalent.lab.decide.calibration import fit_temperature
-from trivalent.lab.experts.text_corpora import licence_of, spoken_of, validation_scores
+from trivalent.lab.experts.text_corpora import licence_of, seen_of, spoken_of, validation_scores
 from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
 from trivalent.lab.experts.text_teachers import ask_teachers, teachers_of
 from trivalent.lab.experts.trained import TrainedExpert
@@ -150,7 +150,7 @@ def _calibrated(
     if taught:
         metrics["teachers"] = taught
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
-    spec = ExpertSpec(*named, temperature, prior)
+    spec = ExpertSpec(*named, temperature, prior, seen=seen_of(task.train))
     expert = TrainedExpert(spec, path.parent, metrics, card)
     expert.save(probabilities=softmax(pooled / temperature), labels=spoken.labels)
     return expert

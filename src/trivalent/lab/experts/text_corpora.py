@@ -64,6 +64,15 @@ def spoken_of(names: Collection[str]) -> list[str]:
     return [name for name, corpus in CORPORA.items() if corpus.spoken and name in names] or list(names)
 
 
+def seen_of(names: Collection[str]) -> tuple[str, ...]:
+    """Name the parts that teach an expert, or choose its epoch and temperature.
+
+    >>> seen_of(["meld", "sst5"])
+    ('sst5 train', 'sst5 val', 'meld train', 'meld val')
+    """
+    return tuple(f"{name} {part}" for name in CORPORA if name in names for part in ("train", "val"))
+
+
 def licence_of(names: Collection[str]) -> str:
     """Tell under what licences an expert was trained.
 
