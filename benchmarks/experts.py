@@ -100,8 +100,8 @@ def text(expert: Expert, root: Path) -> None:
         "was made on validation data.",
         "The tenth of TweetEval's train file is validation data: it took part in choosing the epoch. It is "
         "there since the dev file is the harder one, for the untuned baseline as well.",
-        "MOSEI: all 2,478 segments with text, which are of the official test fold; none was learnt. Version 3 "
-        "of the expert had seen 80 % of them; see words.md. MOSI test transcripts are not available.",
+        "MOSEI: all 2,478 segments with text, which are of the official test fold; none was learnt. "
+        "Version 3 of the expert had seen 80 % of them; see words.md. MOSI has no test transcripts.",
     ]
     result.write()
 

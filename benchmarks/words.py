@@ -75,7 +75,7 @@ def one_hot(compound: FloatArray) -> FloatArray:
 
 
 def talk(result: Result, judges: dict[str, Judge], root: Path) -> None:
-    """Validation and test parts."""
+    """Score validation and test parts."""
     for corpus, part in PARTS:
         data = load_corpus(corpus, part, root=root)
         groups = np.array(data.groups)
@@ -124,7 +124,7 @@ def correlation(a: FloatArray, b: FloatArray) -> Value:
 
 
 def marks(result: Result, judges: dict[str, Judge]) -> None:
-    """What a final mark moves in plain sentences, as typed and as recognised."""
+    """Tell what a final mark moves in plain sentences, as typed and as recognised."""
     for name, judge in judges.items():
         p = {mark: judge([text + mark for text in PLAIN]) for mark in ("", ".", "!", "?")}
         heard = {mark: judge([recognized(text + mark) for text in PLAIN]) for mark in p}
@@ -144,7 +144,7 @@ def marks(result: Result, judges: dict[str, Judge]) -> None:
 
 
 def recognized(text: str) -> str:
-    """The text as the expert reads it when a recogniser made it."""
+    """Return the text as the expert reads it when a recogniser made it."""
     return as_heard(Utterance(0, 0.0, 1.0, text, (Word(text, 0.0, 1.0, 0.9),)))
 
 
@@ -174,7 +174,7 @@ def main() -> None:
     result.caveats += [
         BOOTSTRAP,
         "Validation parts chose the epoch and the temperature of each expert.",
-        "MOSEI: 2,478 texts, all of the official test fold. Version 3 and before were trained on 65 % of them "
+        "MOSEI: 2,478 texts, all of the official test fold. Versions up to 3 were trained on 65 % of them "
         "and chosen with another 15 %: their MOSEI figures are no test. The text expert has seen none.",
         "MELD test, SST-5 test and TweetEval's dev file were scored with versions 1 to 3, too; the rows "
         "compare, and nothing was chosen by them.",

@@ -109,11 +109,11 @@ class TextTask:
         answers: Mapping[str, FloatArray] | None = None,
     ) -> None:
         self.config, self.batch_size, self.answers = config, batch_size, answers or {}
-        self.train = {name: _teaching(name, root) for name in config.corpora}
+        self.train = {name: load_teaching(name, root=root) for name in config.corpora}
         if held_out is not None:
             fold, folds = held_out
             self.train = {n: d.take(fold_of(d.groups, folds) != fold) for n, d in self.train.items()}
-        self.val = {name: _judging(name, root) for name in config.corpora}
+        self.val = {name: load_judging(name, root=root) for name in config.corpora}
         self.class_weights = {
             name: class_weights(np.bincount(d.labels, minlength=3), config.class_weights)
             for name, d in self.train.items()
@@ -224,7 +224,7 @@ class TextTask:
         )
 
 
-def _teaching(name: str, root: Path) -> TextData:
+def load_teaching(name: str, *, root: Path) -> TextData:
     """Read a training part without the texts by which another corpus is judged.
 
     Series and tweets are in several corpora. What anybody says ("I don't know.") stays, but for the
@@ -241,7 +241,7 @@ def _teaching(name: str, root: Path) -> TextData:
     return without_texts(load_corpus(name, "train", root=root), held_out)
 
 
-def _judging(name: str, root: Path) -> TextData:
+def load_judging(name: str, *, root: Path) -> TextData:
     """Read a validation part, of a large one every second text, every third, ..."""
     data = load_corpus(name, "val", root=root)
     return data.take(np.arange(len(data))[:: -(-len(data) // _VALIDATION)])

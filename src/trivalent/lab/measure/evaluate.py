@@ -265,10 +265,11 @@ def _seen_by_experts(bundle: Bundle[Any], data: Dataset) -> list[str]:
         seen = expert.spec.seen
         known = sorted({name for name in (entry.partition(" ")[0] for entry in seen) if name in words})
         if known:
+            named = ", ".join(known)
+            theirs = ", ".join(entry for entry in seen if entry.partition(" ")[0] in known)
             caveats.append(
-                f"the table is named after {', '.join(known)}, on which the {m} expert was trained, chosen or "
-                f"calibrated ({', '.join(e for e in seen if e.partition(' ')[0] in known)}): unless all "
-                "recordings are of other parts, these figures are optimistic"
+                f"the table is named after {named}, and the {m} expert has seen {theirs}: unless "
+                "all recordings are of other parts, these figures are optimistic"
             )
         elif seen:
             caveats.append(
