@@ -42,13 +42,13 @@ def test_a_mark_that_nobody_heard_changes_nothing(expert: Expert, mark: str) -> 
 
 
 @given(
-    st.lists(st.sampled_from(["so", "why", "3.5", "don't"]), min_size=1), st.sampled_from(["!", "?", "."])
+    st.lists(st.sampled_from(["so", "why", "3.5", "table"]), min_size=1), st.sampled_from(["!", "?", "."])
 )
 def test_reading_marks_again_changes_nothing(words: list[str], mark: str) -> None:
     once = as_heard(heard(" ".join(words) + mark))
     assert as_heard(heard(once)) == once
     assert once.split()[:-1] == words[:-1]
-    assert once.endswith("?" if mark == "?" else ".")
+    assert once.endswith("?" if mark == "?" and "why" in words else ".")
 
 
 def test_what_a_person_wrote_is_read_as_it_stands() -> None:

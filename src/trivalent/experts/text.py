@@ -21,7 +21,14 @@ from trivalent.features.text import encode, has_words, normalize, pad, split_to_
 FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
 
 _SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
-_ASKED = re.compile(r"\?[.!?…]+")
+_QUESTION = re.compile(r"([^.!?…]+)\?[.!?…]*")
+_ASKING = re.compile(  # a question word, or a verb before its subject, where a clause begins
+    r"\b(what|who|whom|whose|where|when|why|how|which)\b|(^|,)\s*(huh|eh|right|really|okay|ok)$"
+    r"|(^\s*|, ?|\b(so|and|but|or|well|oh|hey|wait|then) )"
+    r"(do|does|did|is|are|am|was|were|have|has|had|can|could|will|would|shall|should|may|might|must"
+    r"|(don|doesn|didn|isn|aren|wasn|weren|haven|hasn|hadn|can|couldn|won|wouldn|shouldn)['’]t)\b",
+    re.IGNORECASE,
+)
 
 
 def read_texts(
@@ -62,18 +69,25 @@ def read_texts(
 def as_heard(utterance: Utterance) -> str:
     """Return the words with one full stop for every end that a recogniser gave a sentence.
 
-    It cannot hear an exclamation mark; what a person typed stays as it is. So does a question mark:
-    questions are heard by their words.
+    It cannot hear an exclamation mark; what a person typed stays as it is. A question mark stays where
+    the words ask.
 
     >>> from trivalent.core.types import Word
     >>> as_heard(Utterance(0, 0, 1, "Stop! Now", (Word("Stop!", 0, 0.5, 0.9), Word("Now", 0.5, 1, 0.8))))
     'Stop. Now.'
+    >>> as_heard(Utterance(0, 0, 1, "It's red? Is it?", (Word("It's red? Is it?", 0, 1, 0.9),)))
+    "It's red. Is it?"
     >>> as_heard(Utterance(0, 0, 1, "Stop! Now"))
     'Stop! Now'
     """
     if all(word.probability is None for word in utterance.words):
         return utterance.text
-    return _SENTENCE_END.sub(".", _ASKED.sub("?", utterance.text.strip()))
+    text = _QUESTION.sub(_asked_or_told, utterance.text.strip())
+    return _SENTENCE_END.sub(".", text)
+
+
+def _asked_or_told(sentence: re.Match[str]) -> str:
+    return f"{sentence[1]}{'?' if _ASKING.search(sentence[1]) else '.'}"
 
 
 def _classify_pieces(
