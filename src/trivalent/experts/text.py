@@ -21,7 +21,7 @@ from trivalent.features.text import encode, has_words, normalize, pad, split_to_
 FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
 
 _SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
-_QUESTION = re.compile(r"([^.!?…]+)\?[.!?…]*")
+_QUESTION = re.compile(r"((?:[^.!?…]|\.(?=\w))+)\?[.!?…]*")
 _ASKING = re.compile(  # a question word, or a verb before its subject, where a clause begins
     r"\b(what|who|whom|whose|where|when|why|how|which)\b|(^|,)\s*(huh|eh|right|really|okay|ok)$"
     r"|(^\s*|, ?|\b(so|and|but|or|well|oh|hey|wait|then) )"
