@@ -202,10 +202,11 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     manifest = json.loads((out / "bundle" / "bundle.json").read_text())
     assert (bundle.name, manifest["compressed_from"]["sha256"]) == ("mine", source.sha256)
     assert manifest["metrics"]["text"]["size_bytes"]["after"] < 1e6
-    assert manifest["metrics"]["text"]["validation"]["mosei"]["n"] == 3
+    assert manifest["metrics"]["text"]["validation"]["semaine"]["n"] == 3
     assert manifest["metrics"]["audio"]["out_of_fold"]["ravdess"]["n"] == 112
     assert "convolution of 1 layers, width 32" in manifest["card"]["compression"]["text"]
     assert manifest["card"]["limits"]["text"].startswith("loses ")
+    assert {"sst5 train", "semaine val"} <= set(manifest["experts"]["text"]["seen"])
     assert manifest["card"]["licence"] == source.card["licence"]
     assert bundle.fusion.beside == START.pool.beside
     assert manifest["metrics"]["fusion"]["validation"]["b"]["n"] == 2
@@ -215,7 +216,7 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     content = json.loads((out / "compression.json").read_text())
     sizes = {row["name"]: row["metrics"].get("size_mb") for row in content["rows"]}
     assert sizes["text after: graph"]["mean"] < sizes["text before: graph"]["mean"] / 20
-    assert "sst5, tweeteval, meld, mosi, mosei" in content["data"]
+    assert "sst5, tweeteval, meld, mosi, semaine" in content["data"]
 
 
 @pytest.mark.usefixtures("small_world")
