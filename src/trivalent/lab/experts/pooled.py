@@ -25,10 +25,7 @@ from trivalent.lab.recipes import Recipe, build
 
 
 def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> TrainedExpert:
-    """Cross-fit an ensemble over folds of people and export it.
-
-    The prior is what members expect under the weights that they were trained with.
-    """
+    """Cross-fit an ensemble over folds of people and export it; copies are judged where asked."""
     config = build(TabularTaskConfig, recipe.task, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
     source = find_source(config.dataset)
@@ -84,7 +81,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
         columns_of(config.pooling),
         f"{modality}.onnx",
         fitted.temperature,
-        np.average(fitted.probabilities, axis=0, weights=weights[judged]),
+        fitted.prior,
         tuple(config.pooling),
         mean.astype(float),
         scale.astype(float),
