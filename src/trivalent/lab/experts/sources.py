@@ -13,8 +13,9 @@ from trivalent.core.assets import cache_folder
 from trivalent.core.errors import RecipeError
 from trivalent.core.types import FeatureTable, Modality, Sentiment
 from trivalent.features.pooling import parse_name, pool
+from trivalent.lab.datasets.altered_faces import extract_faces
+from trivalent.lab.datasets.face_alterations import Alteration
 from trivalent.lab.datasets.face_points import read_pictures
-from trivalent.lab.datasets.faces import extract_faces
 from trivalent.lab.datasets.ravdess import (
     CARD,
     SENTIMENTS,
@@ -96,7 +97,16 @@ def _voices(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold
 
 
 def _pictures(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
-    return _split_pictures(extract_faces(root, cache=cache_folder() / "features"), pooling, hold_out)
+    cache = cache_folder() / "features"
+    data, folds, test = _split_pictures(extract_faces(root, cache=cache), pooling, hold_out)
+    parts_of = dict(zip(data.groups.tolist(), zip(folds.tolist(), test.tolist(), strict=True), strict=True))
+    copies = [extract_faces(root, how, cache=cache) for how in map(Alteration, variants)]
+    copies = [own.take(np.isin(own.groups, data.groups)) for own in copies]
+    everything = _stacked([data, *(_pooled_pictures(own, pooling) for own in copies)])
+    folds, test = map(
+        np.array, zip(*[parts_of[group] for group in everything.groups.tolist()], strict=True)
+    )
+    return everything, folds, test
 
 
 def _picture_units(
@@ -111,6 +121,18 @@ def _split_pictures(data: TabularData, pooling: Sequence[str], hold_out: bool) -
     test = np.zeros(len(data), bool)
     test[split_by_group(data.groups, sources=data.sources).test] = hold_out
     return data, np.where(test, -1, _hashed_folds(data, ~test)), test
+
+
+def _stacked(parts: Sequence[TabularData]) -> TabularData:
+    """Put samples of the same columns below each other."""
+    return replace(
+        parts[0],
+        values=np.concatenate([part.values for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        groups=np.concatenate([part.groups for part in parts]),
+        sources=np.concatenate([part.sources for part in parts]),
+        ids=np.concatenate([part.ids for part in parts]),
+    )
 
 
 def _units(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
