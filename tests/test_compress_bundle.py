@@ -31,8 +31,8 @@ from trivalent.lab.compress.student import StudentConfig  # noqa: E402
 from trivalent.lab.compress.transfer import TransferConfig  # noqa: E402
 from trivalent.lab.compress.voice import DistilledFrames, read_members  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E402
-from trivalent.lab.datasets.ravdess_takes import TakeData  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
+from trivalent.lab.datasets.voice_takes import TakeData  # noqa: E402
 from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
 from trivalent.lab.graphs.experts import export_frames  # noqa: E402
@@ -59,9 +59,17 @@ def takes() -> TakeData:
             copies.append([x.astype(np.float32)])
             emotions.append(emotion)
             actors.append(actor)
-    labels = np.array(EMOTIONS)[emotions]
-    ids = [f"{a}-{e}" for a, e in zip(actors, emotions, strict=True)]
-    return TakeData(copies, labels, np.array(emotions), np.array(actors), ids)
+    return TakeData(
+        copies=copies,
+        levels=np.zeros((len(copies), 24)),
+        voiced=np.full(len(copies), 50.0),
+        labels=np.array(EMOTIONS)[emotions],
+        emotions=np.array(emotions),
+        speakers=np.array([f"ravdess/{actor:02d}" for actor in actors]),
+        sources=np.full(len(copies), "ravdess"),
+        folds=(np.array(actors) - 1) // 2 % 4,
+        ids=[f"{a}-{e}" for a, e in zip(actors, emotions, strict=True)],
+    )
 
 
 def corpus(name: str, split: str, *, root: Path) -> TextData:
@@ -102,10 +110,8 @@ def voice_task(data: TakeData, teachers: list[TemporalNetwork], **changes: Any) 
         FramesTaskConfig("ravdess", width=8, mixup_rate=1.0),
         teachers=teachers,
         **{"temperature": 2.0, "hard": 0.25, **changes},
-        train=data.copies,
-        labels=data.labels,
-        emotions=data.emotions,
-        val=(data.clean(np.arange(5)), data.labels[:5]),
+        train=data,
+        val=data.take(np.arange(5)),
         batch_size=8,
     )
 
@@ -132,7 +138,7 @@ def test_students_of_the_voice_are_cross_fitted(tmp_path: Path, monkeypatch: pyt
     data, seen = takes(), []
     spec = load_bundle("default", threads=1).experts[Modality.AUDIO].spec
     members = [TemporalNetwork(24, width=8, dropout=0.0, sentiments=EMOTIONS).eval() for _ in range(8)]
-    monkeypatch.setattr(voice, "load_takes", lambda *_, **__: data)
+    monkeypatch.setattr(voice, "find_takes", lambda _: lambda *_, **__: data)
 
     class Watched(DistilledFrames):
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -164,7 +170,7 @@ def test_padding_of_the_teachers_is_that_of_the_student() -> None:
 @pytest.fixture
 def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "load_corpus", corpus)
-    monkeypatch.setattr(voice, "load_takes", lambda *_, **__: takes())
+    monkeypatch.setattr(voice, "find_takes", lambda _: lambda *_, **__: takes())
     monkeypatch.setattr("trivalent.lab.compress.sessions.WARM_UP", 1)
 
 

@@ -19,8 +19,9 @@ from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS
-from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
+from trivalent.lab.datasets.voice_takes import TakeData
 from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
+from trivalent.lab.experts.sources import find_takes
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import build
@@ -185,7 +186,7 @@ def distill_voice(
     """
     task = build(FramesTaskConfig, {**config.task, "channels": list(spec.channels)}, where="voice.task")
     training = build(TrainingConfig, config.training, where="voice.training")
-    data = load_takes(task.channels, root=root, variants=task.variants).normalized(
+    data = find_takes(task.dataset)(task.channels, root=root, variants=task.variants).normalized(
         np.asarray(spec.mean, np.float64), np.asarray(spec.scale, np.float64), spec.clip
     )
     folds = data.folds
@@ -197,10 +198,10 @@ def distill_voice(
     for fold in range(folds.max() + 1):
         own = members[fold * per_fold : (fold + 1) * per_fold]
         held = np.flatnonzero(folds == fold)
-        teacher_logits[held] = np.mean([logits_of_takes(m, data.clean(held)) for m in own], 0)
+        teacher_logits[held] = np.mean([logits_of_takes(m, data.with_speaker(held)) for m in own], 0)
         how = replace(training, seed=100 * config.seed + fold)
         student = _fit(data, folds != fold, own, (config, task, how), out / f"voice-{mark}-fold{fold}.pt")
-        logits[held] = logits_of_takes(student, data.clean(held))
+        logits[held] = logits_of_takes(student, data.with_speaker(held))
     how = replace(training, seed=100 * config.seed + 99)
     everybody = np.ones(len(data), bool)
     network = _fit(data, everybody, members, (config, task, how), out / f"voice-{mark}-all.pt")
@@ -221,11 +222,8 @@ def _fit(
         teachers=teachers,
         temperature=config.temperature,
         hard=config.hard,
-        train=[data.copies[i] for i in train.tolist()],
-        labels=data.labels[train],
-        emotions=data.emotions[train],
-        # No epoch is chosen: what is validated on only shows in the log.
-        val=(data.clean(train[:50]), data.labels[train[:50]]),
+        train=data.take(train),
+        val=data.take(train[:50]),  # no epoch is chosen: what is validated on only shows in the log
         batch_size=training.batch_size,
     )
     torch.manual_seed(training.seed)

@@ -1,0 +1,288 @@
+"""The voice on collections that it was not trained on: every candidate, collection by collection.
+
+Usage: OMP_NUM_THREADS=1 python benchmarks/voice_corpora.py FOLDER [--before BUNDLE] [--root DIR]
+
+FOLDER is what `trivalent train recipes/voice.yaml -o FOLDER` left: each of its members leaves one
+collection out, which it is judged by here. BUNDLE is the installed one whose voice it is compared with.
+Talking clips are judged by all members; nothing is chosen or fitted by them here. Writes
+results/voice-corpora.*
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results_file import Result, Value
+from trivalent.bundle.fusion import softmax
+from trivalent.bundle.loading import Expert
+from trivalent.bundle.spec import ExpertSpec
+from trivalent.core.assets import cache_folder
+from trivalent.core.types import FeatureTable, Sentiment
+from trivalent.experts.audio import MIN_VOICED_S, voice_level, voiced_seconds
+from trivalent.features.frames import frames
+from trivalent.lab.compress.reading import read_weights
+from trivalent.lab.compress.voice import read_members
+from trivalent.lab.datasets.root import data_root
+from trivalent.lab.datasets.speech import CORPORA, list_speech
+from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
+from trivalent.lab.datasets.voice_tables import voice_tables
+from trivalent.lab.datasets.voice_takes import Frames, TakeData, load_speech, load_takes
+from trivalent.lab.experts.cross_fit import cell_weights
+from trivalent.lab.experts.frames_task import logits_of_takes
+from trivalent.lab.experts.sources import load_tabular
+from trivalent.lab.experts.trained import TrainedExpert
+from trivalent.lab.measure.metrics import (
+    bootstrap_interval,
+    expected_calibration_error,
+    macro_f1,
+    macro_recall,
+)
+from trivalent.lab.networks.temporal import TemporalNetwork
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+PENALTY = 0.003  # C of the logistic regressions
+SHORT_S = (0.1, 0.15, 0.25, 0.4, 0.6, 1.0)  # of voiced speech
+SHORT_IN = ("emovo_it", "tess_en")
+VOICED = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """An expert over frames: its specification and its graph."""
+
+    spec: ExpertSpec
+    graph: Path
+
+    def members(self, data: TakeData) -> list[list[TemporalNetwork]]:
+        """Return the members that left each fold of the data out."""
+        found = read_members(
+            read_weights(self.graph.read_bytes(), where=self.spec.model), where=self.spec.model
+        )
+        each = len(found) // (int(data.folds.max()) + 1)
+        return [found[i : i + each] for i in range(0, len(found), each)]
+
+    def scaled(self, data: TakeData) -> TakeData:
+        """Scale frames as in training."""
+        return data.normalized(self.spec.mean, self.spec.scale, self.spec.clip)
+
+    def says(self, members: Sequence[TemporalNetwork], takes: Sequence[Frames]) -> Array:
+        """Return probabilities where classes are equally frequent, shape (takes, 3)."""
+        logits = np.mean([logits_of_takes(member, takes) for member in members], axis=0)
+        return even(softmax(logits.astype(float) / self.spec.temperature), self.spec.prior)
+
+
+def even(p: Array, prior: Array) -> Array:
+    """Divide the prior out."""
+    odds = p / prior
+    return odds / odds.sum(1, keepdims=True)
+
+
+def scored(labels: Rows, p: Array, groups: NDArray[np.str_]) -> dict[str, Value | float]:
+    """Measure probabilities; intervals are over groups."""
+    weight = cell_weights(np.full(len(labels), ""), labels)
+    own = np.maximum(p[np.arange(len(labels)), labels], 1e-9)
+    figures: dict[str, Value | float] = {"n": float(len(labels))}
+    for metric in (macro_f1, macro_recall):
+        chosen = partial(_chosen, metric)
+        interval = bootstrap_interval(chosen, labels, probabilities=p, groups=groups.tolist(), rounds=500)
+        figures[metric.__name__] = Value(chosen(labels, p), *interval)
+    figures["log_loss"] = float(np.average(-np.log(own), weights=weight))
+    figures["called_negative"] = float(np.average(p.argmax(1) == Sentiment.NEGATIVE, weights=weight))
+    figures["ece"] = expected_calibration_error(labels, p)
+    return figures
+
+
+def _chosen(metric: Callable[[Rows, Rows], float], labels: Rows, p: Array) -> float:
+    return metric(labels, p.argmax(1))
+
+
+def held_out(data: TakeData, voice: Voice) -> dict[str, Array]:
+    """Judge every take by the members that left its collection out, alone and among its speaker's."""
+    scaled = voice.scaled(data)
+    alone, among = np.zeros((2, len(data), 3))
+    for fold, members in enumerate(voice.members(data)):
+        rows = np.flatnonzero(data.folds == fold)
+        alone[rows] = voice.says(members, scaled.clean(rows))
+        among[rows] = voice.says(members, scaled.with_speaker(rows))
+    return {"network, alone": alone, "network, among the speaker's others": among}
+
+
+def before_on(data: TakeData, voice: Voice, root: Path) -> Array:
+    """Judge by the earlier network; RAVDESS by those of its members that left the actors out."""
+    scaled = voice.scaled(data)
+    actors = load_takes(voice.spec.channels, root=root)
+    fold_of = dict(zip(actors.ids, actors.folds.tolist(), strict=True))
+    folds = np.array([fold_of.get(name, -1) for name in data.ids])
+    by_fold = voice.members(actors)
+    out = np.zeros((len(data), 3))
+    for fold in np.unique(folds).tolist():
+        rows = np.flatnonzero(folds == fold)
+        members = [m for own in by_fold for m in own] if fold < 0 else by_fold[fold]
+        out[rows] = voice.says(members, scaled.clean(rows))
+    return out
+
+
+def regressions(data: TakeData, root: Path) -> dict[str, Array]:
+    """Logistic regressions on pooled statistics without the collection that each judges."""
+    from sklearn.linear_model import LogisticRegression
+
+    pooled, _, test = load_tabular("speech", pooling=VOICE_POOLING, root=root)
+    rows = {name: i for i, name in enumerate(pooled.ids.tolist()) if not test[i]}
+    x = pooled.values[[rows[name] for name in data.ids]].astype(float)
+    x = np.where(np.isfinite(x), x, np.nanmean(x, axis=0))
+    relative = x.copy()
+    for speaker in np.unique(data.speakers):
+        own = data.speakers == speaker
+        relative[own] -= relative[own].mean(0)
+    said = {}
+    for name, values in (("statistics", x), ("statistics less the speaker's mean", relative)):
+        p = np.zeros((len(data), 3))
+        for fold in np.unique(data.folds):
+            train = data.folds != fold
+            mean, scale = values[train].mean(0), values[train].std(0) + 1e-9
+            z = np.clip((values - mean) / scale, -4, 4)
+            weight = cell_weights(data.sources[train], data.labels[train])
+            fitted = LogisticRegression(C=PENALTY, max_iter=500).fit(
+                z[train], data.labels[train], sample_weight=weight
+            )
+            p[~train] = fitted.predict_proba(z[~train])
+        said[name] = p
+    return said
+
+
+def clips(root: Path, columns: Sequence[str]) -> tuple[list[dict[str, str]], list[FeatureTable]]:
+    """Read the talking clips with enough of a voice."""
+    with (root / "talking" / "labels.csv").open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    tables = _tables("talking", [root / "talking" / row["file"] for row in listed], columns)
+    kept = [i for i, table in enumerate(tables) if voiced_seconds(table) >= MIN_VOICED_S]
+    return [listed[i] for i in kept], [tables[i] for i in kept]
+
+
+def judged_clips(
+    voice: Voice, rows: list[dict[str, str]], tables: list[FeatureTable], *, together: bool
+) -> Array:
+    """Judge clips by all members, each alone or the clips of a speaker as one recording."""
+    expert, said = Expert(voice.spec, voice.graph.read_bytes, threads=1), []
+    for row, table in zip(rows, tables, strict=True):
+        same = [t for r, t in zip(rows, tables, strict=True) if r["speaker"] == row["speaker"] != ""]
+        level = voice_level(expert, same) if together and same else None
+        said.append(expert.from_table(table, level)[0])
+    return even(np.array(said, dtype=float), voice.spec.prior)
+
+
+def by_length(voice: Voice, data: TakeData, root: Path, corpus: str) -> dict[float, tuple[Array, Rows]]:
+    """Judge stretches out of the middle of a collection left out, by seconds of voiced speech."""
+    takes = [take for take in list_speech(root, corpus) if not take.test]
+    paths = [take.path for take in list_speech(root, corpus)]
+    tables = dict(zip(paths, _tables(corpus, paths, voice.spec.columns), strict=True))
+    expert = Expert(voice.spec, voice.graph.read_bytes, threads=1)
+    members = voice.members(data)[int(data.folds[data.sources == corpus][0])]
+    out = {}
+    for seconds in SHORT_S:
+        parts = [middle(tables[take.path], seconds) for take in takes]
+        cut = [expert.normalize_frames(frames(part, voice.spec.channels)) for part in parts if len(part)]
+        labels = np.array([int(t.label) for t, part in zip(takes, parts, strict=True) if len(part)])
+        out[seconds] = (voice.says(members, cut), labels)
+    return out
+
+
+def middle(table: FeatureTable, seconds: float) -> FeatureTable:
+    """Cut the stretch around the middle that has so many voiced seconds; nothing if there is less."""
+    voiced = np.flatnonzero(table.column("VUV") > VOICED)
+    count = round(100 * seconds)
+    if len(voiced) < count:
+        return table.between(0, 0)
+    first = (len(voiced) - count) // 2
+    start, end = table.times[voiced[first]], table.times[voiced[first + count - 1]]
+    return table.between(start - 0.005, end + 0.005)
+
+
+def _tables(source: str, paths: list[Path], columns: Sequence[str]) -> list[FeatureTable]:
+    return voice_tables(source, paths, columns=columns, cache=cache_folder() / "features")
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("expert", type=Path)
+    parser.add_argument("--before", default="default")
+    parser.add_argument("--root", type=Path)
+    given = parser.parse_args()
+    root = data_root(given.root)
+    new, old = TrainedExpert.load(given.expert), TrainedExpert.from_installed(given.before, "audio")
+    voice, before = Voice(new.spec, new.graph), Voice(old.spec, old.graph)
+    data = load_speech(voice.spec.channels, root=root)
+    candidates = {
+        **held_out(data, voice),
+        **{f"regression, {name}": p for name, p in regressions(data, root).items()},
+        "RAVDESS network": before_on(load_speech(before.spec.channels, root=root), before, root),
+        "constant": np.full((len(data), 3), 1 / 3),
+    }
+    result = Result(
+        "voice-corpora",
+        f"{len(data)} utterances by {len(np.unique(data.speakers))} people of RAVDESS and "
+        f"{', '.join(CORPORA)}, each left out in turn; talking clips",
+    )
+    for name, p in candidates.items():
+        rows = [
+            scored(data.labels[data.sources == s], p[data.sources == s], data.speakers[data.sources == s])
+            for s in np.unique(data.sources)
+        ]
+        for source, figures in zip(np.unique(data.sources), rows, strict=True):
+            result.add(f"{source}: {name}", **figures)
+        result.add(f"mean of {len(rows)}: {name}", **_mean(rows))
+    listed, tables = clips(root, voice.spec.columns)
+    truth = np.array([int(Sentiment[row["sentiment"].upper()]) for row in listed])
+    said = {
+        "network, alone": judged_clips(voice, listed, tables, together=False),
+        "network, among the speaker's others": judged_clips(voice, listed, tables, together=True),
+        "RAVDESS network": judged_clips(before, listed, tables, together=False),
+        "constant": np.full((len(listed), 3), 1 / 3),
+    }
+    sources = np.array([row["source"] for row in listed])
+    for source in np.unique(sources):
+        here = sources == source
+        names = np.array([row["file"] for row in listed])[here]
+        for name, p in said.items():
+            result.add(f"talking, {source}: {name}", **scored(truth[here], p[here], names))
+    for corpus in SHORT_IN:
+        for seconds, (p, labels) in by_length(voice, data, root, corpus).items():
+            result.add(
+                f"{corpus}, {seconds:g} s voiced",
+                n=float(len(labels)),
+                macro_recall=macro_recall(labels, p.argmax(1)),
+            )
+    result.caveats = [
+        "A collection is judged by the members that left it out, each by one seed less the others: single "
+        "networks, where a user hears the mean of all. Regressions: pooled COVAREP statistics.",
+        "Probabilities are those of equally frequent classes (the prior divided out); macro-recall, "
+        "log-loss and called_negative (true: a third) weigh the classes alike, macro-F1 and ECE do not. "
+        "Intervals are over speakers, of talking clips over clips.",
+        f"{data.dropped} utterances without two rows of features are left out; test speakers are not among "
+        "these. The temperature was fitted on these very logits, one number for all collections.",
+        "RAVDESS network: the voice of the bundle before; on RAVDESS by members that left the actors out. "
+        "Talking clips of IEMOCAP are by one man, so that all of them are a recording at one level; those "
+        "of MER are of unknown people.",
+        "By voiced seconds: stretches from the middle of utterances of that collection; from "
+        f"{MIN_VOICED_S:g} s on the analysis takes an utterance for spoken.",
+    ]
+    result.write()
+
+
+def _mean(rows: list[dict[str, Value | float]]) -> dict[str, float]:
+    plain = [{k: v.mean if isinstance(v, Value) else v for k, v in row.items()} for row in rows]
+    return {k: float(np.mean([row[k] for row in plain])) for k in plain[0] if k != "n"}
+
+
+if __name__ == "__main__":
+    main()
