@@ -191,14 +191,14 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     sets = [word for override in SMALL for word in ("--set", override)]
     assert main(["compress", "default", "-o", str(out), "--root", str(tmp_path), *sets]) == 0
     told = capsys.readouterr().out
-    for row in ("text before: graph", "text after: meld", "audio before: ravdess", "audio after: graph"):
+    for row in ("text before: graph", "text after: meld", "audio before: speech", "audio after: graph"):
         assert f"| {row} |" in told
     bundle, source = load_bundle(out, threads=1), load_bundle("default", threads=1)
     manifest = json.loads((out / "bundle" / "bundle.json").read_text())
     assert (bundle.name, manifest["compressed_from"]["sha256"]) == ("mine", source.sha256)
     assert manifest["metrics"]["text"]["size_bytes"]["after"] < 1e6
     assert manifest["metrics"]["text"]["validation"]["mosei"]["n"] == 3
-    assert manifest["metrics"]["audio"]["out_of_fold"]["ravdess"]["n"] == 112
+    assert manifest["metrics"]["audio"]["out_of_fold"]["speech"]["n"] == 112
     assert "convolution of 1 layers, width 32" in manifest["card"]["compression"]["text"]
     assert manifest["card"]["limits"]["text"].startswith("loses ")
     assert manifest["card"]["licence"] == source.card["licence"]

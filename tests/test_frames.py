@@ -18,7 +18,14 @@ from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.types import FeatureTable, Modality, Status, Utterance
 from trivalent.experts.audio import read_voice
 from trivalent.features.covarep import covarep
-from trivalent.features.frames import CHANNELS, Level, columns_of_channels, frames, spoken
+from trivalent.features.frames import (
+    CHANNELS,
+    columns_of_channels,
+    frames,
+    level_of_frames,
+    spoken,
+)
+from trivalent.features.levels import Level
 from trivalent.media.recording import open_recording
 from trivalent.media.sound import SAMPLE_RATE, AudioTrack
 
@@ -126,7 +133,7 @@ def test_levels_tell_an_utterance_from_the_rest_of_its_recording() -> None:
     values[:, 3:] += np.arange(13)
     tense = table_of(np.concatenate([values, values]))  # and twice as long
     channels = ("F0.height", "F0.level", "MCEP_0.level", "MCEP_12.level", "peakSlope.level")
-    levels = [Level.of(table, channels) for table in (calm, tense)]
+    levels = [level_of_frames(table, channels) for table in (calm, tense)]
     recording = Level.mean(levels)
     low, high = (frames(table, channels, level=recording) for table in (calm, tense))
     assert low[:, 1:] == pytest.approx(np.tile([-2 * 2 / 3, 0, -8, 0], (30, 1)), abs=1e-4)

@@ -1,4 +1,4 @@
-"""Corpora of emotional speech: which utterances, classes and speakers are read, and from how many tables."""
+"""Corpora of emotional speech: which utterances, classes and speakers are read, and from which tables."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_corpus_is_read_by_one_list_of_emotions(small_root: Path) -> None:
 def test_an_unknown_sentiment_is_named(small_root: Path) -> None:
     table = small_root / "speech" / "tess_en" / "labels.csv"
     table.write_text(table.read_text().replace("neutral", "bored"))
-    with pytest.raises(DataError, match="negative.*neutral.*positive.*'bored'"):
+    with pytest.raises(DataError, match=r"negative.*neutral.*positive.*'bored'"):
         list_speech(small_root, "tess_en")
 
 

@@ -29,8 +29,9 @@ from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, FloatArray, IntArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.features.extractor import Encoder
-from trivalent.features.frames import Level, frames, spoken
-from trivalent.features.pooling import pool
+from trivalent.features.frames import frames, level_of_frames, spoken
+from trivalent.features.levels import Level
+from trivalent.features.pooling import level_of_statistics, pool
 
 INSTALLED = DATA / "bundles"
 MIN_STEPS = 8  # of 20 ms: a graph over frames says nothing about less
@@ -62,7 +63,7 @@ class Expert:
         return vectors
 
     def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
-        """Classify the table of one utterance, pooled or as frames; these in a recording of that level.
+        """Classify the table of one utterance, pooled or as frames, in a recording of that level.
 
         Returns
         -------
@@ -75,12 +76,18 @@ class Expert:
         """
         if self.spec.inputs is Inputs.FRAMES:
             return self._from_frames(table, level)
-        pooled = pool(table, self.spec.pooling)
+        pooled = pool(table, self.spec.pooling, level=level)
         missing = ~np.isfinite(pooled)
         if missing.mean() > self.spec.max_missing:
             return None, int(missing.sum())
         x, _ = self._cleaner.apply(pooled[None], self.spec.pooling)
         return self.calibrate(self.run(np.nan_to_num(x)))[0], int(missing.sum())
+
+    def level(self, table: FeatureTable) -> Level:
+        """Measure the level of one utterance; the mean over a recording is what `from_table` takes."""
+        if self.spec.inputs is Inputs.FRAMES:
+            return level_of_frames(table, self.spec.channels)
+        return level_of_statistics(table, self.spec.pooling)
 
     def _from_frames(self, table: FeatureTable, level: Level | None) -> tuple[FloatArray | None, int]:
         x = self.normalize_frames(frames(table, self.spec.channels, level=level))

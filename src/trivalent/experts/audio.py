@@ -14,8 +14,8 @@ from trivalent.experts.channel import Begin, Channel, Progress, QualityLimit, Sp
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.quality import Span, speech_to_noise
 from trivalent.experts.readings import Reader, Reading, read_table
-from trivalent.features.extractor import Inputs, Material
-from trivalent.features.frames import Level
+from trivalent.features.extractor import Material
+from trivalent.features.levels import Level
 from trivalent.features.registry import extractor
 from trivalent.media.sound import AudioTrack
 
@@ -59,11 +59,11 @@ def read_voice(
 
 
 def voice_level(reader: Reader, tables: Sequence[FeatureTable]) -> Level | None:
-    """Measure the level of the voice in all utterances that have one; None if the expert asks for none."""
-    if isinstance(reader, Encoder) or reader.spec.inputs is not Inputs.FRAMES:
+    """Measure the level of the voice in all utterances that have one; None if an expert is not asked."""
+    if isinstance(reader, Encoder):
         return None
     heard = [t for t in tables if t.status is Status.OK and voiced_seconds(t) >= MIN_VOICED_S]
-    return Level.mean([Level.of(t, reader.spec.channels) for t in heard]) if heard else None
+    return Level.mean([reader.level(table) for table in heard]) if heard else None
 
 
 def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:

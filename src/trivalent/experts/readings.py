@@ -13,7 +13,8 @@ from trivalent.bundle.loading import MIN_STEPS, Expert, Inputs
 from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, FloatArray, Status
 from trivalent.experts.encoder import Encoder
-from trivalent.features.frames import ROWS_PER_STEP, STEP_S, Level
+from trivalent.features.frames import ROWS_PER_STEP, STEP_S
+from trivalent.features.levels import Level
 
 Reader = Expert | Encoder
 
@@ -51,9 +52,12 @@ def read_table(
 ) -> Reading:
     """Read one utterance, of which there was enough to be of this reliability.
 
-    `level` is that of the voice in the whole recording, for experts over frames.
+    `level` is that of the voice in the whole recording.
     """
-    found, missing = reader.from_table(table) if level is None else reader.from_table(table, level)
+    if isinstance(reader, Expert):
+        found, missing = reader.from_table(table, level)
+    else:
+        found, missing = reader.from_table(table)
     if found is not None:
         if isinstance(reader, Encoder):
             return Reading(

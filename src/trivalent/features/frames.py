@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import FeatureError
 from trivalent.core.types import FeatureTable
+from trivalent.features.levels import Level
 
 Array = NDArray[np.float64]
 
@@ -78,38 +79,11 @@ def columns_of_channels(channels: Sequence[str]) -> tuple[str, ...]:
     return (*ordered, *(name for name in needed if name not in ordered))
 
 
-@dataclass(frozen=True, eq=False)
-class Level:
-    """Where voices lie: the pitch and spectrum of voiced speech.
-
-    Attributes
-    ----------
-    values : array, shape (channels,)
-        In the units of the channels; 0 for channels that are no levels.
-    voiced : float
-        Rows of voiced speech.
-    """
-
-    values: Array
-    voiced: float
-
-    @classmethod
-    def of(cls, table: FeatureTable, channels: Sequence[str]) -> Level:
-        """Measure an utterance."""
-        voice = _Voice(spoken(table))
-        values = [voice.level(name.partition(".")[0]) if name in LEVELS else 0.0 for name in channels]
-        return cls(np.array(values), float(voice.voiced.sum()))
-
-    @classmethod
-    def mean(cls, levels: Sequence[Level]) -> Level:
-        """Sum up a recording: the mean over its voiced speech.
-
-        >>> Level.mean([Level(np.array([1.0]), 10), Level(np.array([4.0]), 20)])
-        Level(values=array([3.]), voiced=30)
-        """
-        voiced = sum(one.voiced for one in levels)
-        total = sum((one.voiced * one.values for one in levels), start=np.zeros_like(levels[0].values))
-        return cls(total / max(voiced, 1.0), voiced)
+def level_of_frames(table: FeatureTable, channels: Sequence[str]) -> Level:
+    """Measure an utterance in the units of the channels; 0 for channels that are no levels."""
+    voice = _Voice(spoken(table))
+    values = [voice.level(name.partition(".")[0]) if name in LEVELS else 0.0 for name in channels]
+    return Level(np.array(values), float(voice.voiced.sum()))
 
 
 def frames(
@@ -152,7 +126,7 @@ def frames(
     rows = np.stack([voice.channel(name) for name in channels], axis=1)
     paired = rows[: steps * ROWS_PER_STEP].reshape(steps, ROWS_PER_STEP, len(channels)).mean(1)
     if level is not None:
-        paired += Level.of(table, channels).values - level.values
+        paired += level_of_frames(table, channels).values - level.values
     return paired.astype(np.float32)
 
 

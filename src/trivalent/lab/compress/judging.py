@@ -38,6 +38,8 @@ class Judged:
         Metrics by corpus.
     scores : dict of str to float
         Among them `score`, which chooses; empty where nothing is chosen.
+    weights : array, shape (n,), optional
+        How much an item counts in the calibration; equal if None.
     """
 
     temperature: float
@@ -45,11 +47,12 @@ class Judged:
     labels: IntArray
     parts: dict[str, dict[str, float]]
     scores: dict[str, float]
+    weights: FloatArray | None = None
 
     @property
     def prior(self) -> FloatArray:
-        """Mean of the calibrated probabilities."""
-        return self.probabilities.mean(0)
+        """Mean of the calibrated probabilities, over weighted items."""
+        return np.average(self.probabilities, axis=0, weights=self.weights)
 
     def to_metrics(self) -> dict[str, Any]:
         """Render for bundle.json."""
@@ -79,11 +82,13 @@ def judge_text(graph: bytes, val: Mapping[str, TextData]) -> Judged:
     )
 
 
-def judge_logits(logits: FloatArray, labels: IntArray, *, name: str) -> Judged:
+def judge_logits(
+    logits: FloatArray, labels: IntArray, *, name: str, weights: FloatArray | None = None
+) -> Judged:
     """Calibrate out-of-fold logits and judge them."""
-    temperature = fit_temperature(logits, labels)
+    temperature = fit_temperature(logits, labels, weights=weights)
     probabilities = softmax(np.asarray(logits, float) / temperature)
-    return Judged(temperature, probabilities, labels, {name: summarize(labels, probabilities)}, {})
+    return Judged(temperature, probabilities, labels, {name: summarize(labels, probabilities)}, {}, weights)
 
 
 def text_latency_ms(graph: bytes) -> float:

@@ -20,6 +20,7 @@ from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS
 from trivalent.lab.datasets.voice_takes import TakeData
+from trivalent.lab.experts.cross_fit import cell_weights
 from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
 from trivalent.lab.experts.sources import find_takes
 from trivalent.lab.fit.training import TrainingConfig, fit
@@ -28,14 +29,14 @@ from trivalent.lab.recipes import build
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "keep")
-TASK = {"dataset": "ravdess", "variants": ("noise", "channel", "telephone", "slow", "fast")}
+TASK = {"dataset": "speech", "balance": True, "draws": 2048, "class_weights": "none", "smoothing": 0.1}
 TRAINING = {
-    "epochs": 50,
-    "batch_size": 32,
+    "epochs": 12,
+    "batch_size": 64,
     "learning_rate": 2e-3,
     "weight_decay": 0.05,
     "warmup": 0.15,
-    "averaging": 0.99,
+    "averaging": 0.98,
     "clip": 2.0,
     "validations_per_epoch": 0,
 }
@@ -144,12 +145,12 @@ def read_members(weights: Weights, *, where: str) -> list[TemporalNetwork]:
 
 @dataclass(frozen=True, eq=False)
 class DistilledVoice:
-    """A student and what it says to takes of actors whom neither it nor its teachers had heard.
+    """A student and what it says to takes of folds that neither it nor its teachers had heard.
 
     Attributes
     ----------
     network : TemporalNetwork
-        Trained on all training actors, by all members.
+        Trained on all folds, by all members.
     logits, teacher_logits : array, shape (takes, 3)
         Out of fold.
     labels : int array, shape (takes,)
@@ -165,7 +166,7 @@ class DistilledVoice:
 def distill_voice(
     members: Sequence[TemporalNetwork], spec: ExpertSpec, *, config: VoiceConfig, root: Path, out: Path
 ) -> DistilledVoice:
-    """Train a student for each fold of actors by the members that had not heard them, and one by all.
+    """Train a student for each fold by the members that had not heard it, and one by all.
 
     Parameters
     ----------
@@ -205,7 +206,8 @@ def distill_voice(
     how = replace(training, seed=100 * config.seed + 99)
     everybody = np.ones(len(data), bool)
     network = _fit(data, everybody, members, (config, task, how), out / f"voice-{mark}-all.pt")
-    return DistilledVoice(network, logits, teacher_logits, data.labels)
+    weights = cell_weights(data.sources, data.labels) if task.balance else None
+    return DistilledVoice(network, logits, teacher_logits, data.labels, weights)
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from trivalent.core.assets import cache_folder
 from trivalent.core.errors import DataError
 from trivalent.core.types import FeatureTable, FloatArray, IntArray
-from trivalent.features.frames import Level, columns_of_channels, frames
-from trivalent.features.pooling import columns_of, pool
+from trivalent.features.frames import columns_of_channels, frames, level_of_frames
+from trivalent.features.levels import Level
+from trivalent.features.pooling import ABOVE, beside, columns_of, level_of_statistics
 from trivalent.lab.datasets.ravdess import (
     SENTIMENTS,
     SOURCE,
@@ -24,7 +26,7 @@ from trivalent.lab.datasets.ravdess import (
 )
 from trivalent.lab.datasets.speech import CORPORA, SpokenTake, list_speech
 from trivalent.lab.datasets.tabular import TabularData
-from trivalent.lab.datasets.voice_tables import Variant, voice_tables
+from trivalent.lab.datasets.voice_tables import VOICE, Variant, voice_tables
 
 Frames = NDArray[np.float32]  # (steps, channels)
 
@@ -39,7 +41,7 @@ class TakeData:
         Of each take: the clean one first, then those of the variants. Channels that tell a take's level
         among others are 0; see `levels`.
     levels : array, shape (takes, channels)
-        Of the clean take (`trivalent.features.frames.Level`).
+        Of the clean take (`trivalent.features.frames.level_of_frames`).
     voiced : array, shape (takes,)
         Rows of voiced speech in it.
     labels, emotions : int array, shape (takes,)
@@ -108,6 +110,8 @@ class TakeData:
         return replace(self, copies=copies, levels=self.levels / scale, clip=clip)
 
 
+COMPANY = {"": 12, "few": 4, "alone": 0}  # takes of a speaker that a take is pooled among
+_TABULAR = ("values", "labels", "groups", "sources", "ids")
 _ROWWISE = ("levels", "voiced", "labels", "emotions", "speakers", "sources", "folds")
 
 
@@ -156,7 +160,8 @@ def load_speech(
         parts.append(_read(takes, [take.test == test for take in takes], channels, variants))
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWWISE}
     columns["folds"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return TakeData(
+    return replace(
+        parts[0],
         copies=[copies for part in parts for copies in part.copies],
         ids=[name for part in parts for name in part.ids],
         dropped=sum(part.dropped for part in parts),
@@ -167,29 +172,63 @@ def load_speech(
 def pool_speech(names: Sequence[str], *, root: Path, variants: Sequence[str] = ()) -> TabularData:
     """Pool the voice columns of the same takes, those of the test speakers among them.
 
-    Altered copies have ids that end in "#VARIANT"; takes without any features are counted in `dropped`.
+    Where statistics ask for the level of a recording, a take is heard among up to a dozen others of its
+    speaker, and copies of it among up to four, and alone. Copies, and altered takes, have ids that end in
+    "#NAME"; takes without any features are counted in `dropped`. The result is kept in the cache.
     """
-    rows: list[FloatArray] = []
-    ids: list[str] = []
-    found: list[SpokenTake] = []
-    dropped = 0
-    for takes in (_ravdess(root), *(list_speech(root, corpus) for corpus in CORPORA)):
+    listed = [_ravdess(root), *(list_speech(root, corpus) for corpus in CORPORA)]
+    told = [VOICE.version, *names, *variants, *(f"{t.id}@{t.emotion}" for takes in listed for t in takes)]
+    key = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+    stored = cache_folder() / "features" / f"speech-pooled-{key}.npz"
+    if not stored.is_file():
+        _pool_takes(listed, names, variants).save(stored)
+    return TabularData.load(stored)
+
+
+def _pool_takes(
+    listed: Sequence[Sequence[SpokenTake]], names: Sequence[str], variants: Sequence[str]
+) -> TabularData:
+    company = COMPANY if any(name.endswith(ABOVE) for name in names) else {"": 0}
+    parts: list[TabularData] = []
+    for takes in listed:
         for kind in (Variant.CLEAN, *map(Variant, variants)):
-            for take, table in zip(takes, _tables(takes, columns_of(names), kind), strict=True):
-                if not len(table):
-                    dropped += 1
-                    continue
-                rows.append(pool(table, names))
-                ids.append(take.id if kind is Variant.CLEAN else f"{take.id}#{kind}")
-                found.append(take)
+            tables = _tables(takes, columns_of(names), kind)
+            heard = {i: level_of_statistics(table, names) for i, table in enumerate(tables) if len(table)}
+            for mark, others in company.items():
+                levels = _recordings([takes[i].speaker for i in heard], list(heard.values()), others)
+                marks = [mark] * bool(mark) + [str(kind)] * (kind is not Variant.CLEAN)
+                values = [
+                    beside(own.values, names, level=level)
+                    for own, level in zip(heard.values(), levels, strict=True)
+                ]
+                parts.append(_tabular([takes[i] for i in heard], values, names, "#".join(["", *marks])))
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _TABULAR}
+    found = sum(1 for name in columns["ids"].tolist() if "#" not in name)
+    return TabularData(columns=tuple(names), dropped=sum(map(len, listed)) - found, **columns)
+
+
+def _recordings(speakers: Sequence[str], levels: Sequence[Level], others: int) -> list[Level]:
+    """Put each take into a recording of it and up to so many others of its speaker, drawn by chance."""
+    rng = np.random.default_rng(others)
+    own = {who: np.flatnonzero(np.array(speakers) == who) for who in dict.fromkeys(speakers)}
+    recordings = []
+    for i, who in enumerate(speakers):
+        rest = own[who][own[who] != i]
+        drawn = rng.choice(rest, min(others, len(rest)), replace=False)
+        recordings.append(Level.mean([levels[i], *(levels[j] for j in drawn.tolist())]))
+    return recordings
+
+
+def _tabular(
+    takes: Sequence[SpokenTake], values: Sequence[FloatArray], names: Sequence[str], mark: str
+) -> TabularData:
     return TabularData(
-        values=np.array(rows, np.float32).reshape(len(rows), len(names)),
+        values=np.array(values, np.float32).reshape(len(takes), len(names)),
         columns=tuple(names),
-        labels=np.array([int(take.label) for take in found], np.int64),
-        groups=np.array([take.speaker for take in found], np.str_),
-        sources=np.array([take.corpus for take in found], np.str_),
-        ids=np.array(ids, np.str_),
-        dropped=dropped,
+        labels=np.array([int(take.label) for take in takes], np.int64),
+        groups=np.array([take.speaker for take in takes], np.str_),
+        sources=np.array([take.corpus for take in takes], np.str_),
+        ids=np.array([f"{take.id}@{take.emotion}{mark}" for take in takes], np.str_),
     )
 
 
@@ -224,15 +263,16 @@ def _read(
     levels: dict[int, Level] = {}
     for kind in (Variant.CLEAN, *map(Variant, variants)):
         for i, table in enumerate(_tables(takes, columns_of_channels(channels), kind)):
-            values = frames(table, channels) if kept[i] else ()
-            if len(values) and (kind is Variant.CLEAN or i in copies):
+            if not kept[i] or (kind is not Variant.CLEAN and i not in copies):
+                continue
+            if len(values := frames(table, channels)):
                 copies.setdefault(i, []).append(values)
-                levels.setdefault(i, Level.of(table, channels))
+                levels.setdefault(i, level_of_frames(table, channels))
     found = [takes[i] for i in copies]
     return TakeData(
         copies=list(copies.values()),
         levels=np.array([level.values for level in levels.values()]).reshape(len(found), len(channels)),
-        voiced=np.array([level.voiced for level in levels.values()]),
+        voiced=np.array([level.weight for level in levels.values()]),
         labels=np.array([int(take.label) for take in found], np.int64),
         emotions=np.array([list(SENTIMENTS).index(take.emotion) for take in found], np.int64),
         speakers=np.array([take.speaker for take in found], np.str_),

@@ -223,6 +223,7 @@ SOURCES: Mapping[str, TrainingSource] = {
         },
         _spoken,
         emotions=SENTIMENTS,
+        emotion_of=lambda name: name.split("#")[0].partition("@")[2],
         takes=load_speech,
     ),
     "ravdess_units": TrainingSource(
