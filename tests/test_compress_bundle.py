@@ -138,7 +138,7 @@ def test_students_of_the_voice_are_cross_fitted(tmp_path: Path, monkeypatch: pyt
     data, seen = takes(), []
     spec = load_bundle("default", threads=1).experts[Modality.AUDIO].spec
     members = [TemporalNetwork(24, width=8, dropout=0.0, sentiments=EMOTIONS).eval() for _ in range(8)]
-    monkeypatch.setattr(voice, "find_takes", lambda _: lambda *_, **__: data)
+    monkeypatch.setattr(voice, "load_takes", lambda *_, **__: data)
 
     class Watched(DistilledFrames):
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -170,7 +170,7 @@ def test_padding_of_the_teachers_is_that_of_the_student() -> None:
 @pytest.fixture
 def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "load_corpus", corpus)
-    monkeypatch.setattr(voice, "find_takes", lambda _: lambda *_, **__: takes())
+    monkeypatch.setattr(voice, "load_takes", lambda *_, **__: takes())
     monkeypatch.setattr("trivalent.lab.compress.sessions.WARM_UP", 1)
 
 
@@ -191,14 +191,14 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     sets = [word for override in SMALL for word in ("--set", override)]
     assert main(["compress", "default", "-o", str(out), "--root", str(tmp_path), *sets]) == 0
     told = capsys.readouterr().out
-    for row in ("text before: graph", "text after: meld", "audio before: speech", "audio after: graph"):
+    for row in ("text before: graph", "text after: meld", "audio before: ravdess", "audio after: graph"):
         assert f"| {row} |" in told
     bundle, source = load_bundle(out, threads=1), load_bundle("default", threads=1)
     manifest = json.loads((out / "bundle" / "bundle.json").read_text())
     assert (bundle.name, manifest["compressed_from"]["sha256"]) == ("mine", source.sha256)
     assert manifest["metrics"]["text"]["size_bytes"]["after"] < 1e6
     assert manifest["metrics"]["text"]["validation"]["mosei"]["n"] == 3
-    assert manifest["metrics"]["audio"]["out_of_fold"]["speech"]["n"] == 112
+    assert manifest["metrics"]["audio"]["out_of_fold"]["ravdess"]["n"] == 112
     assert "convolution of 1 layers, width 32" in manifest["card"]["compression"]["text"]
     assert manifest["card"]["limits"]["text"].startswith("loses ")
     assert manifest["card"]["licence"] == source.card["licence"]

@@ -33,6 +33,7 @@ from trivalent.lab.compress.text import (
     prune_text,
 )
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
+from trivalent.lab.datasets.ravdess import SOURCE
 from trivalent.lab.fusion.pool_weights import temper_to
 from trivalent.lab.graphs.experts import export_frames, export_text
 from trivalent.lab.measure.result_files import Result
@@ -145,10 +146,8 @@ def _voice(spec: ExpertSpec, graph: bytes, config: VoiceConfig, *, root: Path, o
     path.parent.mkdir(parents=True, exist_ok=True)
     export_frames([student.network], path, channels=len(spec.channels))
     new = path.read_bytes()
-    before, after = (
-        judge_logits(z, student.labels, name=config.task["dataset"], weights=student.weights)
-        for z in (student.teacher_logits, student.logits)
-    )
+    before = judge_logits(student.teacher_logits, student.labels, name=SOURCE)
+    after = judge_logits(student.logits, student.labels, name=SOURCE)
     channels = len(spec.channels)
     return Compressed(
         replace(spec, temperature=after.temperature, prior=after.prior),

@@ -38,8 +38,6 @@ class Judged:
         Metrics by corpus.
     scores : dict of str to float
         Among them `score`, which chooses; empty where nothing is chosen.
-    weights : array, shape (n,), optional
-        How much an item counts in the calibration; equal if None.
     """
 
     temperature: float
@@ -47,12 +45,11 @@ class Judged:
     labels: IntArray
     parts: dict[str, dict[str, float]]
     scores: dict[str, float]
-    weights: FloatArray | None = None
 
     @property
     def prior(self) -> FloatArray:
-        """Mean of the calibrated probabilities, over weighted items."""
-        return np.average(self.probabilities, axis=0, weights=self.weights)
+        """Mean of the calibrated probabilities."""
+        return self.probabilities.mean(0)
 
     def to_metrics(self) -> dict[str, Any]:
         """Render for bundle.json."""
@@ -82,13 +79,11 @@ def judge_text(graph: bytes, val: Mapping[str, TextData]) -> Judged:
     )
 
 
-def judge_logits(
-    logits: FloatArray, labels: IntArray, *, name: str, weights: FloatArray | None = None
-) -> Judged:
+def judge_logits(logits: FloatArray, labels: IntArray, *, name: str) -> Judged:
     """Calibrate out-of-fold logits and judge them."""
-    temperature = fit_temperature(logits, labels, weights=weights)
+    temperature = fit_temperature(logits, labels)
     probabilities = softmax(np.asarray(logits, float) / temperature)
-    return Judged(temperature, probabilities, labels, {name: summarize(labels, probabilities)}, {}, weights)
+    return Judged(temperature, probabilities, labels, {name: summarize(labels, probabilities)}, {})
 
 
 def text_latency_ms(graph: bytes) -> float:

@@ -19,24 +19,22 @@ from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS
-from trivalent.lab.datasets.voice_takes import TakeData
-from trivalent.lab.experts.cross_fit import cell_weights
+from trivalent.lab.datasets.voice_takes import TakeData, load_takes
 from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
-from trivalent.lab.experts.sources import find_takes
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.networks.temporal import TemporalNetwork
 from trivalent.lab.recipes import build
 
 log = logging.getLogger(__name__)
 TECHNIQUES = ("distill", "keep")
-TASK = {"dataset": "speech", "balance": True, "draws": 2048, "class_weights": "none", "smoothing": 0.1}
+TASK = {"dataset": "ravdess", "variants": ("noise", "channel", "telephone", "slow", "fast")}
 TRAINING = {
-    "epochs": 12,
-    "batch_size": 64,
+    "epochs": 50,
+    "batch_size": 32,
     "learning_rate": 2e-3,
     "weight_decay": 0.05,
     "warmup": 0.15,
-    "averaging": 0.98,
+    "averaging": 0.99,
     "clip": 2.0,
     "validations_per_epoch": 0,
 }
@@ -145,12 +143,12 @@ def read_members(weights: Weights, *, where: str) -> list[TemporalNetwork]:
 
 @dataclass(frozen=True, eq=False)
 class DistilledVoice:
-    """A student and what it says to takes of folds that neither it nor its teachers had heard.
+    """A student and what it says to takes of actors whom neither it nor its teachers had heard.
 
     Attributes
     ----------
     network : TemporalNetwork
-        Trained on all folds, by all members.
+        Trained on all training actors, by all members.
     logits, teacher_logits : array, shape (takes, 3)
         Out of fold.
     labels : int array, shape (takes,)
@@ -166,7 +164,7 @@ class DistilledVoice:
 def distill_voice(
     members: Sequence[TemporalNetwork], spec: ExpertSpec, *, config: VoiceConfig, root: Path, out: Path
 ) -> DistilledVoice:
-    """Train a student for each fold by the members that had not heard it, and one by all.
+    """Train a student for each fold of actors by the members that had not heard them, and one by all.
 
     Parameters
     ----------
@@ -187,7 +185,7 @@ def distill_voice(
     """
     task = build(FramesTaskConfig, {**config.task, "channels": list(spec.channels)}, where="voice.task")
     training = build(TrainingConfig, config.training, where="voice.training")
-    data = find_takes(task.dataset)(task.channels, root=root, variants=task.variants).normalized(
+    data = load_takes(task.channels, root=root, variants=task.variants).normalized(
         np.asarray(spec.mean, np.float64), np.asarray(spec.scale, np.float64), spec.clip
     )
     folds = data.folds
@@ -199,15 +197,14 @@ def distill_voice(
     for fold in range(folds.max() + 1):
         own = members[fold * per_fold : (fold + 1) * per_fold]
         held = np.flatnonzero(folds == fold)
-        teacher_logits[held] = np.mean([logits_of_takes(m, data.with_speaker(held)) for m in own], 0)
+        teacher_logits[held] = np.mean([logits_of_takes(m, data.clean(held)) for m in own], 0)
         how = replace(training, seed=100 * config.seed + fold)
         student = _fit(data, folds != fold, own, (config, task, how), out / f"voice-{mark}-fold{fold}.pt")
-        logits[held] = logits_of_takes(student, data.with_speaker(held))
+        logits[held] = logits_of_takes(student, data.clean(held))
     how = replace(training, seed=100 * config.seed + 99)
     everybody = np.ones(len(data), bool)
     network = _fit(data, everybody, members, (config, task, how), out / f"voice-{mark}-all.pt")
-    weights = cell_weights(data.sources, data.labels) if task.balance else None
-    return DistilledVoice(network, logits, teacher_logits, data.labels, weights)
+    return DistilledVoice(network, logits, teacher_logits, data.labels)
 
 
 def _fit(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +159,9 @@ def load_speech(
     for corpus in CORPORA:
         takes = list_speech(root, corpus)
         parts.append(_read(takes, [take.test == test for take in takes], channels, variants))
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWWISE}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWWISE
+    }
     columns["folds"] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return replace(
         parts[0],
@@ -198,7 +201,7 @@ def _pool_takes(
                 levels = _recordings([takes[i].speaker for i in heard], list(heard.values()), others)
                 marks = [mark] * bool(mark) + [str(kind)] * (kind is not Variant.CLEAN)
                 values = [
-                    beside(own.values, names, level=level)
+                    beside(own.values.astype(np.float64), names, level=level)
                     for own, level in zip(heard.values(), levels, strict=True)
                 ]
                 parts.append(_tabular([takes[i] for i in heard], values, names, "#".join(["", *marks])))
