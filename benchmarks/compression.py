@@ -39,9 +39,9 @@ from trivalent.lab.compress.text import TextConfig, TextParts, distill_text, pru
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.compress.voice import distill_voice, read_members
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
-from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
+from trivalent.lab.datasets.voice_takes import load_takes
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.graphs.experts import export_frames, export_text, quantize
 from trivalent.lab.measure import metrics

@@ -30,8 +30,8 @@ from trivalent.lab.compress.student import StudentConfig  # noqa: E402
 from trivalent.lab.compress.transfer import TransferConfig  # noqa: E402
 from trivalent.lab.compress.voice import DistilledFrames, read_members  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E402
-from trivalent.lab.datasets.ravdess_takes import TakeData  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
+from trivalent.lab.datasets.voice_takes import TakeData  # noqa: E402
 from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
 from trivalent.lab.fusion.bundle_pool import PooledExperts  # noqa: E402
@@ -60,9 +60,17 @@ def takes() -> TakeData:
             copies.append([x.astype(np.float32)])
             emotions.append(emotion)
             actors.append(actor)
-    labels = np.array(EMOTIONS)[emotions]
-    ids = [f"{a}-{e}" for a, e in zip(actors, emotions, strict=True)]
-    return TakeData(copies, labels, np.array(emotions), np.array(actors), ids)
+    return TakeData(
+        copies=copies,
+        levels=np.zeros((len(copies), 24)),
+        voiced=np.full(len(copies), 50.0),
+        labels=np.array(EMOTIONS)[emotions],
+        emotions=np.array(emotions),
+        speakers=np.array([f"ravdess/{actor:02d}" for actor in actors]),
+        sources=np.full(len(copies), "ravdess"),
+        folds=(np.array(actors) - 1) // 2 % 4,
+        ids=[f"{a}-{e}" for a, e in zip(actors, emotions, strict=True)],
+    )
 
 
 def corpus(name: str, split: str, *, root: Path) -> TextData:
@@ -103,10 +111,8 @@ def voice_task(data: TakeData, teachers: list[TemporalNetwork], **changes: Any) 
         FramesTaskConfig("ravdess", width=8, mixup_rate=1.0),
         teachers=teachers,
         **{"temperature": 2.0, "hard": 0.25, **changes},
-        train=data.copies,
-        labels=data.labels,
-        emotions=data.emotions,
-        val=(data.clean(np.arange(5)), data.labels[:5]),
+        train=data,
+        val=data.take(np.arange(5)),
         batch_size=8,
     )
 

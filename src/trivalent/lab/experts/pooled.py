@@ -44,7 +44,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     scale = np.where(scale > 1e-9, scale, 1.0)
     x = np.clip(np.nan_to_num((data.values - mean) / scale, nan=0.0), -CLIP, CLIP)
     outputs, sentiments = _outputs(data, config, source)
-    weights = _item_weights(data, judged, config.balance_sources)
+    weights = _item_weights(data, judged, config)
 
     def fit_member(fold: int, seed: int) -> TabularNetwork:
         train, val = ~test & (folds != fold), judged & (folds == fold)
@@ -73,6 +73,7 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
         labels=data.labels,
         sources=data.sources,
         seeds=recipe.seeds,
+        weights=weights if config.balance else None,
     )
     out.mkdir(parents=True, exist_ok=True)
     spec = ExpertSpec(
@@ -113,18 +114,19 @@ def _outputs(
     return np.array(emotions), [int(s) for s in source.emotions.values()]
 
 
-def _item_weights(data: TabularData, judged: NDArray[np.bool_], balance: bool) -> FloatArray:
-    """Square-root weights of every (source, class) cell, mean 1.
+def _item_weights(data: TabularData, judged: NDArray[np.bool_], config: TabularTaskConfig) -> FloatArray:
+    """Weights of (source, class) cells, mean 1: those of a square root, or such that all count alike.
 
     A large collection must not decide alone, and a class that is rare in one collection
     (neutral in the studio) but common in another counts as rare there.
     """
     weights = np.ones(len(data))
-    if balance:
+    if config.balance_sources or config.balance:
         for source in np.unique(data.sources):
             for label in Sentiment:
                 cell = (data.sources == source) & (data.labels == label)
-                weights[cell] = np.sqrt(judged.sum() / max(1, (judged & cell).sum()))
+                rarity = judged.sum() / max(1, (judged & cell).sum())
+                weights[cell] = rarity if config.balance else np.sqrt(rarity)
         weights /= weights[judged].mean()
     return weights
 

@@ -49,6 +49,8 @@ class TabularTaskConfig:
         Keep the test people out; without, every person is tested out of fold.
     balance_sources : bool
         Weight every (source, class) cell by the square root of its rarity.
+    balance : bool
+        Weight every (source, class) cell alike, in the calibration, too.
     """
 
     dataset: str
@@ -67,6 +69,7 @@ class TabularTaskConfig:
     mix_rate: float = 0.0
     mirror: float = 0.0
     balance_sources: bool = False
+    balance: bool = False
     hold_out: bool = True
 
 

@@ -19,16 +19,18 @@ from trivalent.lab.datasets.face_points import read_pictures
 from trivalent.lab.datasets.ravdess import (
     CARD,
     SENTIMENTS,
-    Variant,
+    TEST_ACTORS,
     actor_folds,
     extract_ravdess,
     official_split,
     parse_take,
 )
-from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.datasets.speech import CORPORA
 from trivalent.lab.datasets.splits import split_by_group
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
+from trivalent.lab.datasets.voice_tables import Variant
+from trivalent.lab.datasets.voice_takes import TakeData, load_speech, load_takes, pool_speech
 
 Pooled = tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]
 
@@ -74,6 +76,21 @@ def find_source(name: str) -> TrainingSource:
     return SOURCES[name]
 
 
+def find_takes(name: str) -> Callable[..., TakeData]:
+    """Return what reads frames of a data set; see `TrainingSource.takes`.
+
+    Raises
+    ------
+    RecipeError
+        There is no such data set, or it has none.
+    """
+    takes = find_source(name).takes
+    if takes is None:
+        framed = " or ".join(name for name, source in SOURCES.items() if source.takes)
+        raise RecipeError("training.sources", sources=framed, name=name)
+    return takes
+
+
 def load_tabular(
     dataset: str,
     *,
@@ -94,6 +111,16 @@ def _voices(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold
     kinds = (Variant.CLEAN, *map(Variant, variants))
     data = extract_ravdess(root, names=pooling, cache=cache_folder() / "features", variants=kinds)
     return data, *_actors(data)
+
+
+def _spoken(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
+    """Leave one collection out in each fold."""
+    data = pool_speech(pooling, root=root, variants=variants)
+    official = [f"{corpus}/{name}" for corpus, known in CORPORA.items() for name in known.test]
+    official += [f"ravdess/{actor:02d}" for actor in TEST_ACTORS]
+    test = np.array([group.startswith(tuple(official)) for group in data.groups.tolist()])
+    folds = np.unique(data.sources, return_inverse=True)[1]
+    return data, np.where(test, -1, folds), test
 
 
 def _pictures(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
@@ -204,6 +231,22 @@ SOURCES: Mapping[str, TrainingSource] = {
         emotions=SENTIMENTS,
         emotion_of=lambda name: parse_take(name.split("#")[0]).emotion,
         takes=load_takes,
+    ),
+    "speech": TrainingSource(
+        "covarep",
+        {
+            "data": "speech of RAVDESS (North American English, 16 actors), "
+            + "; ".join(f"{name} ({corpus.spoken})" for name, corpus in CORPORA.items()),
+            "licence": "weights trained on data for non-commercial research: RAVDESS, nEMO and Indian "
+            "EmoSpeech CC BY-NC-SA 4.0, TESS CC BY-NC-ND 4.0, EMOVO and CASIA for research",
+            "limits": "mostly acted speech of few sentences; on spontaneous speech the voice says much "
+            "less. How somebody sounds this time is told from the level of all utterances of a recording, "
+            "whoever speaks",
+        },
+        _spoken,
+        emotions=SENTIMENTS,
+        emotion_of=lambda name: name.split("#")[0].partition("@")[2],
+        takes=load_speech,
     ),
     "ravdess_units": TrainingSource(
         "openface",
