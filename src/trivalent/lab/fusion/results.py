@@ -68,7 +68,7 @@ def write_results(bundle: Bundle[Network], *, curves: Curves, read: Read | None,
 
 
 def draw_curves(curves: Curves) -> Figure:
-    """Draw each figure against epochs: thin lines for seeds, thick ones for means; kept epochs are marked."""
+    """Draw each figure against epochs: thin lines for seeds, thick ones for means, kept epochs marked."""
     seeds = curves["validation"].values()
     names = [name for name in CURVES if all(name in step for steps in seeds for step in steps)]
     figure = _figure(4.2 * len(names), 3.6)
