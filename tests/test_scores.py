@@ -124,6 +124,16 @@ def test_data_without_scores_and_made_samples_are_refused(problem: Problem) -> N
         select(recipe(task={"target": "seven"}, resampling="smote"), whole)
 
 
+def test_a_table_of_classes_is_refused_before_it_is_extracted(tmp_path: Path) -> None:
+    labels = ("negative", "positive") * 6
+    lines = ["path,label,speaker", *(f"{i}.wav,{label},s{i // 2}" for i, label in enumerate(labels))]
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    for i in range(len(labels)):
+        (tmp_path / f"{i}.wav").write_bytes(b"no sound")
+    with pytest.raises(DataError, match=r"12 samples of mine.csv, got 12 without; choose data with scores"):
+        recipe(data=str(tmp_path / "mine.csv"), task={"target": "score"}).problem()
+
+
 # --- a run
 
 

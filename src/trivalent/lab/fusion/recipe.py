@@ -9,9 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import Modality
+from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.own import OwnOptions
 from trivalent.lab.datasets.own_features import OwnFeatures
@@ -214,9 +217,16 @@ class FusionRecipe:
             label_map=self.label_map,
             plan=self.plan,
             workers=self.features_config().workers,
-            check=check_classes,
+            check=self._check_own,
         )
         return find_dataset(self.data, own=options)
+
+    def _check_own(self, data: Dataset) -> None:
+        """Refuse before hours of extraction what cannot be trained on."""
+        check_classes(data)
+        lacking = int((~np.isfinite(data.scores)).sum())
+        if self.target.scores and lacking:
+            raise DataError("training.no_scores", lacking=lacking, count=len(data), role=data.name)
 
     def encoders(self, problem: Problem) -> Mapping[Modality, EncoderSpec]:
         """Return how the features of its problem were made, as far as this recipe had them made."""

@@ -68,17 +68,14 @@ def write_results(bundle: Bundle[Network], *, curves: Curves, read: Read | None,
 
 
 def draw_curves(curves: Curves) -> Figure:
-    """Draw each figure against epochs: thin lines for seeds, thick ones for their means, the best marked.
-
-    The best epoch is that of the validation figure that epochs are chosen by.
-    """
+    """Draw each figure against epochs: thin lines for seeds, thick ones for means, kept epochs marked."""
     seeds = curves["validation"].values()
     names = [name for name in CURVES if all(name in step for steps in seeds for step in steps)]
     figure = _figure(4.2 * len(names), 3.6)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for part, colour in COLOURS.items():
             _draw_part(axes, curves[part], name, part=part, colour=colour)
-        if name == names[-1] or len(names) == 1:
+        if name != "loss":
             _mark_best(axes, seeds, name)
         axes.set(xlabel="epoch", ylabel=CURVES[name])
         axes.grid(alpha=0.3)
@@ -96,9 +93,8 @@ def _draw_part(axes: Axes, seeds: Seeds, name: str, *, part: str, colour: str) -
 
 
 def _mark_best(axes: Axes, seeds: Iterable[Sequence[Mapping[str, float]]], name: str) -> None:
-    """Mark the epoch that was kept of each seed: the first with the best figure."""
-    sign = -1 if name == "mae" else 1
-    kept = [max(steps, key=lambda step: sign * step[name]) for steps in seeds]
+    """Mark the epoch that was kept of each seed: the first with the best macro-F1, less the error."""
+    kept = [max(steps, key=lambda step: step["macro_f1"] - step.get("mae", 0.0)) for steps in seeds]
     x, y = [step["epoch"] for step in kept], [step[name] for step in kept]
     axes.plot(x, y, "o", color=COLOURS["validation"], markersize=5, label="epoch kept")
 
