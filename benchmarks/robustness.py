@@ -15,7 +15,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from robustness_parts import (
     voices,
 )
 from robustness_speech import SYNTHESIZER, recognized
-from trivalent.bundle.fusion import Opinion
+from trivalent.bundle.fusion import heard
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.types import Modality, Utterance
 from trivalent.experts.text import read_texts
@@ -44,7 +44,7 @@ from trivalent.lab.datasets.ravdess import TEST_ACTORS, TRAIN_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.experts.sources import load_tabular
-from trivalent.lab.fusion.pool_weights import load_mosei_videos, out_of_fold
+from trivalent.lab.fusion.mosei_posteriors import load_mosei_videos, out_of_fold
 
 log = logging.getLogger("robustness")
 SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0)
@@ -196,11 +196,9 @@ def modalities(study: Study) -> None:
     known, opinions = out_of_fold(videos)
     labels, groups = videos.labels[known], np.arange(known.sum())
     prior = np.bincount(labels, minlength=3) / len(labels)
-    # The bundle's small weights undo what experts trained on acted data claim too much; these
-    # discriminants are calibrated on the very videos.
-    rule = replace(study.bundle.fusion, weights=dict.fromkeys(Modality, 1.0), prior=prior)
+    rule = study.bundle.fusion.expecting(prior)
     for subset in subsets():
-        p = rule.posterior({m: Opinion(opinions[m], prior) for m in subset})
+        p = rule.posterior({m: heard(opinions[m], prior=prior) for m in subset})
         study.add(f"modalities: {' + '.join(subset)}", ScoredAnswers(labels, p, groups))
     names = [f"modalities: {' + '.join(subset)}" for subset in subsets()]
     study.curve("modalities", "", "", [(name.partition(": ")[2], name) for name in names])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from robustness_parts import (
     together,
     voices,
 )
-from trivalent.bundle.fusion import Opinion, Pool
+from trivalent.bundle.fusion import Opinion, softmax
 from trivalent.bundle.loading import Bundle, Expert, open_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.experts.channels import CHANNELS
@@ -224,14 +223,10 @@ def _lowered(result: Result, fact: str, found: ScoredAnswers, bundle: Bundle, mo
         return
     falling = 1 - (least - values) / RAMP_DB if fact == "snr_db" else values / least
     prior = bundle.experts[modality].spec.prior
-    rule = replace(bundle.fusion, prior=prior)
+    rule = bundle.fusion.expecting(prior)
     for name, factor in (("as it is", np.ones(len(values))), ("lowered", np.clip(falling, 0, 1))):
-        p = np.array(
-            [
-                _pooled(rule, modality, found.probabilities[i], found.quality[i] * factor[i], prior)
-                for i in rows
-            ]
-        )
+        said = Opinion(softmax(factor[rows, None] * np.log(np.clip(found.probabilities[rows], 1e-6, 1))))
+        p = rule.posterior({modality: said})
         y = found.labels[rows]
         result.add(
             f"below the limit of {fact}: reliability {name}",
@@ -239,7 +234,3 @@ def _lowered(result: Result, fact: str, found: ScoredAnswers, bundle: Bundle, mo
             nll=negative_log_likelihood(y, p),
             ece=expected_calibration_error(y, p),
         )
-
-
-def _pooled(rule: Pool, modality: Modality, p: FloatArray, quality: float, prior: FloatArray) -> FloatArray:
-    return rule.posterior({modality: Opinion(p, prior, quality)})

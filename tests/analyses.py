@@ -15,6 +15,7 @@ from trivalent.core.analysis import (
     Evidence,
     KeyFrame,
     Model,
+    Overall,
     Source,
     Timing,
     UtteranceResult,
@@ -22,6 +23,7 @@ from trivalent.core.analysis import (
 )
 from trivalent.core.messages import Message
 from trivalent.core.types import LABELS, Modality, Sentiment, Status
+from trivalent.experts.whole import shares_of
 
 MODEL = Model("default", "1.0", "9f2c7d1ab0e84c55a1f2e3d4c5b6a798" * 2)
 NO_FACE = Message("reason.no_face", count=15)
@@ -96,6 +98,13 @@ def verdict(p: np.ndarray | tuple[float, ...], *, minimum: float = 0.0) -> Verdi
     p = np.asarray(p, dtype=np.float64)
     best = int(p.argmax())
     return Verdict(Sentiment(best).label, float(p[best]), p, abstained=bool(p[best] < minimum))
+
+
+def whole(p: tuple[float, ...], results: tuple[UtteranceResult, ...], *, minimum: float = 0.0) -> Overall:
+    """The verdict of the whole, which speaks for all of it."""
+    v = verdict(p, minimum=minimum)
+    shares = shares_of(results)
+    return Overall(v.label, v.confidence, v.probabilities, abstained=v.abstained, shares=shares)
 
 
 def evidence(
@@ -188,7 +197,7 @@ def video() -> Analysis:
     return Analysis(
         Source("film-review.mp4", "video", 31.2),
         MODEL,
-        verdict((0.11, 0.18, 0.71)),
+        whole((0.11, 0.18, 0.71), results),
         results,
         ("utterance 4 was recognised with a low word probability (0.41)",),
         timing(0.12, 1.24, 0.02, 0.41, 1.92, 0.01, 3.72, 0.119),
@@ -213,7 +222,7 @@ def audio() -> Analysis:
     return Analysis(
         Source("phone-call.wav", "audio", 31.2),
         MODEL,
-        verdict((0.58, 0.3, 0.12)),
+        whole((0.58, 0.3, 0.12), results),
         results,
         (),
         timing(0.03, 1.2, 0.02, 0.4, 0.0, 0.01, 1.66, 0.053),
@@ -230,11 +239,31 @@ def text() -> Analysis:
     return Analysis(
         Source("text", "text", None),
         MODEL,
-        verdict((0.2, 0.3, 0.5)),
+        whole((0.2, 0.3, 0.5), results),
         results,
         (),
         Timing({"text": 0.06}, total_s=0.06),
     )
+
+
+@cache
+def mixed() -> Analysis:
+    """Praise and complaint take turns."""
+    base = video()
+    results = tuple(
+        replace(u, verdict=verdict((0.8, 0.1, 0.1) if u.index % 2 else (0.1, 0.1, 0.8)))
+        for u in base.utterances
+    )
+    overall = replace(whole((0.42, 0.1, 0.48), results), mixed_by="parts")
+    return replace(base, overall=overall, utterances=results)
+
+
+@cache
+def tie() -> Analysis:
+    """A text whose two most probable labels are nearly as probable."""
+    base = text()
+    overall = replace(whole((0.34, 0.32, 0.34), base.utterances), mixed_by="tie")
+    return replace(base, overall=overall)
 
 
 @cache
@@ -245,7 +274,7 @@ def abstained() -> Analysis:
     return Analysis(
         Source("mumble.mp4", "video", 8.4),
         MODEL,
-        verdict((0.33, 0.36, 0.31), minimum=0.5),
+        whole((0.33, 0.36, 0.31), results, minimum=0.5),
         results,
         ("every utterance lies below the confidence of 0.5 that was asked for",),
         Timing(total_s=1.0, realtime_factor=0.119),
@@ -284,7 +313,9 @@ def silent() -> Analysis:
         )
         for i in range(7)
     )
-    return Analysis(Source("waiting-room.mkv", "video", 4200.0), MODEL, verdict((0.2, 0.6, 0.2)), results)
+    return Analysis(
+        Source("waiting-room.mkv", "video", 4200.0), MODEL, whole((0.2, 0.6, 0.2), results), results
+    )
 
 
 @cache
@@ -310,7 +341,7 @@ def long(n: int = 200) -> Analysis:
     return Analysis(
         Source("lecture.mp4", "video", 4.0 * n),
         MODEL,
-        verdict((0.2, 0.45, 0.35), minimum=0.5),
+        whole((0.2, 0.45, 0.35), tuple(results), minimum=0.5),
         tuple(results),
         (),
         timing(2.0, 40.0, 3.0, 20.0, 50.0, 0.2, 115.2, 0.144),
@@ -360,7 +391,8 @@ def hostile() -> Analysis:
     )
 
 
-ALL = {f.__name__: f for f in (video, audio, text, abstained, faceless, silent, long, network, hostile)}
+_MADE = (video, audio, text, mixed, tie, abstained, faceless, silent, long, network, hostile)
+ALL = {f.__name__: f for f in _MADE}
 CARD = {
     "data": ["CREMA-D voice and face clips (ODbL)", "4,000 labelled sentences (CC BY 4.0)"],
     "licence": "MIT",

@@ -12,7 +12,7 @@ from trivalent.bundle.decision import Answers, Decision, DecisionRule
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle
-from trivalent.bundle.network import ATTENTION, Block, DataSpec, ModalitySpec, Network, group_digest
+from trivalent.bundle.network import ATTENTION, SCORE, Block, DataSpec, ModalitySpec, Network, group_digest
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.lab.bundles import write_bundle
@@ -29,9 +29,14 @@ def weights() -> dict[Modality, FloatArray]:
 
 
 def linear_graph(
-    matrices: dict[Modality, FloatArray] | None = None, *, liking: FloatArray | None = None
+    matrices: dict[Modality, FloatArray] | None = None,
+    *,
+    liking: FloatArray | None = None,
+    scale: float | None = None,
 ) -> bytes:
     """Graph of logits = sum over modalities of present * (features @ weights).
+
+    With `scale` it also answers `score`, the positive minus the negative logit within that limit.
 
     With `liking` of shape (1, heads, modalities) it also answers `attention`: each head reads what is
     present by its liking.
@@ -55,6 +60,17 @@ def linear_graph(
         parts.append(f"part_{m}")
     nodes.append(helper.make_node("Sum", parts, ["logits"]))
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])]
+    if scale is not None:
+        constants += [
+            numpy_helper.from_array(np.array([-1, 0, 1], np.float32), "signs"),
+            numpy_helper.from_array(np.array(-scale, np.float32), "least"),
+            numpy_helper.from_array(np.array(scale, np.float32), "greatest"),
+        ]
+        nodes += [
+            helper.make_node("MatMul", ["logits", "signs"], ["free"]),
+            helper.make_node("Clip", ["free", "least", "greatest"], [SCORE]),
+        ]
+        outputs.append(helper.make_tensor_value_info(SCORE, TensorProto.FLOAT, ["batch"]))
     if liking is not None:
         constants += [
             numpy_helper.from_array(np.array([1], np.int64), "over_heads"),
@@ -118,9 +134,10 @@ def small_bundle(**changes) -> Bundle[Network]:
 
 
 def save_small(folder: Path, **changes) -> Path:
-    """Write `small_bundle` into a folder."""
+    """Write `small_bundle` into a folder, with the graph `graph` if it is given."""
+    graph = changes.pop("graph", None) or linear_graph()
     content = {k: v for k, v in vars(small_bundle(**changes)).items() if k != "sha256"}
-    write_bundle(folder, **content, graphs={GRAPH: linear_graph()})
+    write_bundle(folder, **content, graphs={GRAPH: graph})
     return folder
 
 

@@ -36,22 +36,28 @@ def encoder(modality: Modality) -> EncoderSpec:
     return EncoderSpec(name, extractor(name).version, pooling)
 
 
-def attending_graph(modalities: tuple[Modality, ...], *, attends: bool = True) -> bytes:
-    """Make a linear graph in which each head has its liking."""
+def attending_graph(
+    modalities: tuple[Modality, ...], *, attends: bool = True, scale: float | None = None
+) -> bytes:
+    """Make a linear graph in which each head has its liking; see `linear_graph`."""
     rng = np.random.default_rng(0)
     widths = {m: len(POOLING[m][1]) for m in modalities}
     matrices = {
         m: (rng.normal(size=(width, 3)) / np.sqrt(width)).astype(np.float32) for m, width in widths.items()
     }
     liking = rng.uniform(0.1, 1, (1, HEADS, len(modalities))).astype(np.float32) if attends else None
-    return linear_graph(matrices, liking=liking)
+    return linear_graph(matrices, liking=liking, scale=scale)
 
 
 def recording_network(
-    modalities: tuple[Modality, ...] = tuple(Modality), *, attends: bool = True, whisper: str = ""
+    modalities: tuple[Modality, ...] = tuple(Modality),
+    *,
+    attends: bool = True,
+    whisper: str = "",
+    scale: float | None = None,
 ) -> tuple[Network, bytes]:
     """Return a network and its graph."""
-    content = attending_graph(modalities, attends=attends)
+    content = attending_graph(modalities, attends=attends, scale=scale)
     specs = {}
     for m in modalities:
         names = POOLING[m][1]
@@ -76,9 +82,10 @@ def recording_bundle(
     attends: bool = True,
     rule: DecisionRule | None = None,
     whisper: str = "",
+    scale: float | None = None,
 ) -> Path:
     """Write a bundle and return its folder."""
-    network, content = recording_network(modalities, attends=attends, whisper=whisper)
+    network, content = recording_network(modalities, attends=attends, whisper=whisper, scale=scale)
     sets = ConformalSets(np.array([0.7, np.inf, 0.8]), 0.1, Score.LAC, False, np.array([20, 20, 20]))
     write_bundle(
         folder,

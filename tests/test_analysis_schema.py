@@ -21,6 +21,7 @@ from conftest import REPOSITORY
 from trivalent.core.analysis import (
     EXTRAS,
     KINDS,
+    MIXED_BY,
     ROW_TYPES,
     STAGES,
     SUMMARY,
@@ -28,6 +29,7 @@ from trivalent.core.analysis import (
     Evidence,
     KeyFrame,
     Model,
+    Overall,
     Source,
     Timing,
     Track,
@@ -63,6 +65,15 @@ def vectors(low: float) -> st.SearchStrategy[np.ndarray]:
 
 
 VERDICTS = st.builds(Verdict, st.sampled_from(LABELS), SHARES, vectors(0), abstained=st.booleans())
+OVERALL = st.builds(
+    Overall,
+    st.sampled_from(LABELS),
+    SHARES,
+    vectors(0),
+    abstained=st.booleans(),
+    shares=st.none() | vectors(0),
+    mixed_by=st.none() | st.sampled_from(MIXED_BY),
+)
 EVIDENCE = st.builds(
     Evidence,
     st.sampled_from(Status),
@@ -95,7 +106,7 @@ ANALYSES = st.builds(
     Analysis,
     st.builds(Source, WORDS, st.sampled_from(KINDS), st.none() | FINITE),
     st.builds(Model, WORDS, WORDS, WORDS),
-    VERDICTS,
+    OVERALL,
     st.lists(UTTERANCES, max_size=2).map(tuple),
     st.lists(WORDS, max_size=2).map(tuple),
     TIMINGS,
@@ -218,11 +229,16 @@ def test_documents_of_other_versions_are_read() -> None:
     """An older one lacks what was added since; a newer one has keys that nobody here knows."""
     document = factory.video().to_dict()
     older, newer = copy.deepcopy(document), copy.deepcopy(document)
+    for key in ("valence", "shares", "mixed", "mixed_by"):
+        del older["overall"][key]
     for utterance in older["utterances"]:
+        del utterance["valence"]
         for evidence in utterance["modalities"].values():
             del evidence["reliability"]
-    read = Analysis.from_dict(older).utterances[0].modalities[Modality.TEXT]
-    assert read.reliability is None
+    read = Analysis.from_dict(older)
+    assert read.utterances[0].modalities[Modality.TEXT].reliability is None
+    assert read.overall.valence == pytest.approx(0.6)  # follows from what was kept
+    assert (read.overall.shares, read.overall.mixed) == (None, False)
     for path in places(document):
         parent: Any = newer
         for key in path:
@@ -265,7 +281,7 @@ def test_both_schemas_are_valid() -> None:
 
 def test_the_service_describes_what_is_defined() -> None:
     described = components()
-    assert set(described) >= {"AnalysisDocument", "UtteranceOut", "EvidenceOut", "VerdictOut", "SourceOut"}
+    assert set(described) >= {"AnalysisDocument", "UtteranceOut", "EvidenceOut", "OverallOut", "SourceOut"}
     whole = {"$ref": "#/components/schemas/AnalysisDocument", "components": {"schemas": described}}
     validator = jsonschema.Draft202012Validator(whole)
     for make in factory.ALL.values():
@@ -303,5 +319,5 @@ def test_the_database_keeps_what_is_listed_as_it_is_defined() -> None:
     for name, kind in KEPT.types.items():
         expected = JSON if name == "probabilities" else types.get(kind)
         assert expected is None or isinstance(columns[name].type, expected)
-        assert columns[name].nullable == (name == "duration_s")
+        assert columns[name].nullable == (name in ("duration_s", "mixed_by"))
     assert set(KEPT.places) < {f.name for f in fields(Record)} == set(RecordOut.model_fields)

@@ -21,6 +21,8 @@ from trivalent.core.texts import Language
 from trivalent.lab.measure.comparison import LIMITS, Comparison, Difference, compare
 from trivalent.lab.measure.comparison_files import csv_text, latex, markdown
 from trivalent.lab.measure.evaluation import TITLES, baselines, figures
+from trivalent.lab.measure.metrics import macro_f1
+from trivalent.lab.measure.said import PREDICTIONS, Said, read_said, write_said
 from trivalent.lab.measure.statistics import paired_t, seed_interval
 
 LABELS = np.repeat([0, 1, 2], [20, 50, 30])
@@ -124,6 +126,40 @@ def test_the_first_run_is_paired_with_those_of_the_same_seeds(three: list[Path])
     turned = {(row["run"], row["figure"]): row["verdict"] for row in rows(compare(three[1::-1]))}
     assert turned["second", "accuracy"] == "worse"
     assert turned["second", "nll"] == "worse"
+
+
+def keep(folder: Path, right: float, *, groups: int = 25, seed: int = 0) -> None:
+    """Write answers of which a share is right, in videos of four samples."""
+    rng = np.random.default_rng(seed)
+    decisions = np.where(rng.random(100) < right, LABELS, (LABELS + 1) % 3)
+    names = np.array([f"v{i % groups}" for i in range(100)])
+    parts = [Said(part, names, LABELS, decisions, np.eye(3)[decisions]) for part in ("validation", "test")]
+    write_said(parts, folder / PREDICTIONS)
+
+
+def test_runs_that_kept_what_they_said_are_paired_over_groups(three: list[Path]) -> None:
+    plain = markdown(compare(three), Language.ENGLISH)
+    assert "Not tested over videos or speakers: predictions.csv" in plain
+    for folder, right in zip(three, (0.9, 0.3, 0.9), strict=True):
+        keep(folder, right)
+    text = (three[0] / PREDICTIONS).read_text()
+    assert "v1" not in text
+    second, third = compare(three).tables[0].pairs
+    found = second.over_groups["macro_f1"]
+    labels, one, two = (LABELS, *(read_said(f / PREDICTIONS, "validation").decisions for f in three[:2]))
+    assert found.difference == pytest.approx(macro_f1(labels, one) - macro_f1(labels, two))
+    assert found.low > 0
+    assert third.over_groups["accuracy"] == Difference(0.0, 0.0, 0.0, 1.0)  # also without common seeds
+    told = [row for row in rows(compare(three)) if row["row"] == "difference over groups"]
+    assert [(row["figure"], row["verdict"]) for row in told[:1]] == [("macro_f1", "better")]
+    for text in (markdown(compare(three), Language.ENGLISH), latex(compare(three), Language.ENGLISH)):
+        assert "paired over videos or speakers (bootstrap)" in text
+    keep(three[1], 0.3, groups=20)
+    with pytest.raises(DataError, match=r"same samples in predictions.csv of first and second, got others"):
+        compare(three)
+    (three[1] / PREDICTIONS).write_text("part,group\nvalidation,x\n")
+    with pytest.raises(DataError, match=r"figures of a run in .*predictions.csv"):
+        compare(three)
 
 
 def test_seeds_are_paired_by_their_number(tmp_path: Path) -> None:
@@ -312,3 +348,5 @@ def test_runs_that_were_trained(real_data: Path, tmp_path: Path) -> None:
     assert [r.label for r in table.runs] == ["concatenation", "attention"]
     assert (table.runs[0].samples, table.runs[0].data) == (86, "mosei-922")
     assert table.pairs[0].differences.keys() == LIMITS.keys()
+    one, two = (own.ensemble["macro_f1"].mean for own in table.runs)
+    assert table.pairs[0].over_groups["macro_f1"].difference == pytest.approx(one - two)

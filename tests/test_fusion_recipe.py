@@ -171,7 +171,7 @@ def test_the_test_part_is_not_touched_by_selection(problem: Problem) -> None:
 
 def test_the_test_part_is_scored_once(problem: Problem) -> None:
     selected = select(recipe(), problem)
-    metrics = score(recipe(), selected, rounds=20)
+    metrics, said = score(recipe(), selected, rounds=20)
     with pytest.raises(LeakageError, match="one score of 'demo', seed 0, on test"):
         score(recipe(), selected, rounds=20)
     for part, n in (("validation", 60), ("test", 60)):
@@ -185,6 +185,8 @@ def test_the_test_part_is_scored_once(problem: Problem) -> None:
         assert whole["n"] == n
         assert np.sum(whole["confusion"]) == n
         assert whole["figures"]["accuracy"]["value"] == pytest.approx(np.trace(whole["confusion"]) / n)
+        own = next(rows for rows in said if rows.part == part)
+        assert np.mean(own.labels == own.decisions) == whole["figures"]["accuracy"]["value"]
         assert whole["baselines"].keys() == {"always negative", "always neutral", "always positive"}
 
 
@@ -236,7 +238,7 @@ def test_the_device_reaches_the_data(problem: Problem, monkeypatch: pytest.Monke
 
 def test_one_seed_has_no_interval(problem: Problem) -> None:
     one = recipe(seeds=[3])
-    mean = score(one, select(one, problem), rounds=0)["test"]["mean"]["macro_f1"]
+    mean = score(one, select(one, problem), rounds=0)[0]["test"]["mean"]["macro_f1"]
     assert (mean["low"], mean["high"]) == (None, None)
 
 
@@ -278,6 +280,9 @@ def test_result_folder_of_real_data(result: Path) -> None:
         "curves.json",
         "curves.png",
         "confusion.png",
+        "predictions.csv",
+        "attention.json",
+        "attention.png",
         "card.md",
     }
     metrics = json.loads((result / "metrics.json").read_text())
@@ -286,8 +291,13 @@ def test_result_folder_of_real_data(result: Path) -> None:
     assert [metrics[p]["ensemble"]["n"] for p in ("validation", "test")] == [86, 180]
     for own in metrics["test"]["ensemble"]["figures"].values():
         assert own["low"] <= own["high"]
-    curves = json.loads((result / "curves.json").read_text())["validation"]
-    assert [step["epoch"] for step in curves["1"]] == [1.0, 2.0]
+    curves = json.loads((result / "curves.json").read_text())
+    for part in ("train", "validation"):
+        assert [step["epoch"] for step in curves[part]["1"]] == [1.0, 2.0]
+        assert all(step["loss"] > 0 and 0 <= step["macro_f1"] <= 1 for step in curves[part]["0"])
+    read = json.loads((result / "attention.json").read_text())
+    assert (read["samples"], [len(heads) for heads in read["heads"].values()]) == (86, [4, 4, 4])
+    assert np.sum(list(read["heads"].values()), axis=0) == pytest.approx(np.ones(4), abs=1e-5)
     assert all(
         (result / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in ("curves", "confusion")
     )

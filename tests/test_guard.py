@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from trivalent.core.errors import LeakageError
+from trivalent.core.errors import DataError, LeakageError
 from trivalent.core.types import Modality
 from trivalent.lab.decide.answering import AnsweringConfig, choose_answering
 from trivalent.lab.measure.metrics import accuracy
-from trivalent.lab.problems.parts import Part, Parts, Role
+from trivalent.lab.problems.parts import Part, Parts, Role, Truth
 
 
 def part(role: Role, *, groups: str, n: int = 30, seed: int = 0) -> Part:
@@ -37,6 +39,36 @@ def test_validation_labels_are_for_selection_only() -> None:
     assert len(val.labels_to_select()) == 30
     with pytest.raises(LeakageError, match="expected train data for fitting, got the val part"):
         val.labels_to_fit()
+
+
+def test_scores_are_guarded_as_labels_are() -> None:
+    scores = np.linspace(-3, 3, 6)
+
+    def part_of(role: Role) -> Part:
+        return part(role, groups="a", n=6)
+
+    test, val, train = (
+        replace(part_of(role), _scores=scores) for role in (Role.TEST, Role.VAL, Role.TRAIN)
+    )
+    with pytest.raises(LeakageError, match="for selection, got the test part"):
+        test.scores_to_select()
+    with pytest.raises(LeakageError, match="for fitting, got the val part"):
+        val.scores_to_fit()
+    assert val.scores_to_select() is train.scores_to_fit() is scores
+    error = {"error": 0.0}
+    for of in Truth:  # one of each
+        assert test.score("a", scores, seed=0, by=lambda *_: error, of=of) == error
+        with pytest.raises(LeakageError, match="got a second"):
+            test.score("a", scores, seed=0, by=lambda *_: error, of=of)
+    with pytest.raises(DataError, match="each of the 6 samples of train, got 6 without"):
+        part_of(Role.TRAIN).scores_to_fit()
+    with pytest.raises(LeakageError):
+        test.take(np.array([0]))
+    with pytest.raises(LeakageError):
+        val.take(np.array([0]), Role.TRAIN)
+    taken = train.take(np.array([4, 1]), Role.VAL)
+    assert taken.scores_to_select().tolist() == scores[[4, 1]].tolist()
+    assert taken.labels_to_select().tolist() == train.labels_to_fit()[[4, 1]].tolist()
 
 
 def test_training_labels_are_for_both() -> None:

@@ -103,13 +103,13 @@ def mean_gap_of_classes(y: np.ndarray, p: np.ndarray, bins: int) -> float:
     return float(np.mean([gap(p[:, c], y == c, bins) for c in CLASSES]))
 
 
-def accuracy7(rule: str) -> Callable[..., float]:
-    """Clip to [-3, 3] and round exactly; Decimal's HALF_UP is away from zero."""
+def in_steps(metric: Callable[..., float], rule: str, limit: float) -> Callable[..., float]:
+    """Clip and round exactly; Decimal's HALF_UP is away from zero."""
 
     def rounded(x: float) -> int:
-        return int(Decimal(min(3.0, max(-3.0, float(x)))).quantize(Decimal(1), rounding=rule))
+        return int(Decimal(min(limit, max(-limit, float(x)))).quantize(Decimal(1), rounding=rule))
 
-    return lambda t, p: float(np.mean([rounded(a) == rounded(b) for a, b in zip(t, p, strict=True)]))
+    return lambda t, p: metric([*map(rounded, t)], [*map(rounded, p)])
 
 
 def without_zero(metric: Callable[..., float]) -> Callable[..., float]:
@@ -159,6 +159,7 @@ class Metric(NamedTuple):
 
 EVERY_BINS = tuple({"bins": b} for b in BINS)
 LEVELS = tuple({"level": x} for x in (0.8, 0.95, 0.99))
+ACCURACY = by_sklearn("accuracy_score")
 F1_2 = by_sklearn("f1_score", average="weighted", zero_division=0)
 METRICS = {
     "confusion_matrix": Metric(CODES, by_sklearn("confusion_matrix", labels=CLASSES)),
@@ -174,8 +175,12 @@ METRICS = {
     "expected_calibration_error": Metric(BINNED, top_label_gap, options=EVERY_BINS),
     "mean_absolute_error": Metric(SCORES, by_sklearn("mean_absolute_error")),
     "pearson_correlation": Metric(VARYING, lambda t, p: stats.pearsonr(t, p).statistic),
-    "accuracy7_half_even": Metric(SCORES, accuracy7(ROUND_HALF_EVEN)),
-    "accuracy7_half_away": Metric(SCORES, accuracy7(ROUND_HALF_UP)),
+    "accuracy7_half_even": Metric(SCORES, in_steps(ACCURACY, ROUND_HALF_EVEN, 3.0)),
+    "accuracy7_half_away": Metric(SCORES, in_steps(ACCURACY, ROUND_HALF_UP, 3.0)),
+    "accuracy5_half_even": Metric(SCORES, in_steps(ACCURACY, ROUND_HALF_EVEN, 2.0)),
+    "accuracy5_half_away": Metric(SCORES, in_steps(ACCURACY, ROUND_HALF_UP, 2.0)),
+    "f1_7": Metric(SCORES, in_steps(F1_2, ROUND_HALF_EVEN, 3.0)),
+    "f1_5": Metric(SCORES, in_steps(F1_2, ROUND_HALF_EVEN, 2.0)),
     "accuracy2_non_negative": Metric(SCORES, non_negative(by_sklearn("accuracy_score"))),
     "accuracy2_without_zero": Metric(NOT_ALL_ZERO, without_zero(by_sklearn("accuracy_score"))),
     "f1_2_non_negative": Metric(SCORES, non_negative(F1_2)),

@@ -51,7 +51,7 @@ def test_answers_are_means_of_utterances(seed: int) -> None:
 
 def test_a_modality_that_guesses_loses_its_say() -> None:
     fitted = fit_pool(recordings(0, sharpness={TEXT: 2.0, FACE: 2.0}))
-    assert fitted.strengths[AUDIO] < 0.5 * START.strengths[AUDIO]
+    assert fitted.strengths[AUDIO] < 0.7 * START.strengths[AUDIO]
     assert fitted.strengths[FACE] > fitted.strengths[AUDIO]
     again = fit_pool(recordings(0, sharpness={TEXT: 2.0, FACE: 2.0}))
     assert again.pool.to_dict() == fitted.pool.to_dict()

@@ -280,7 +280,7 @@ def test_every_number_comes_from_the_analysis():
 def test_abstention_is_said_and_shown():
     page = Page(report.to_html([factory.abstained()]))
     assert page.texts[("p", "tv-headline")] == ["Unsure"]
-    assert "Leaning neutral at 36 %, below the confidence asked for" in page.everything()
+    assert "Leaning neutral at 36 %, below the confidence required" in page.everything()
 
 
 def test_card_is_shown_whole():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from trivalent.core.assets import DATA
 from trivalent.core.errors import AssetError, TranscriptError, UsageError
 from trivalent.core.types import Word
 from trivalent.media.recording import SAMPLE_RATE, AudioTrack, open_recording
@@ -17,9 +18,17 @@ from trivalent.speech import weights as whisper_models
 from trivalent.speech.activity import PACK_S, Pack, find_speech, merge, pack_speech
 from trivalent.speech.recognizer import Recognizer
 from trivalent.speech.transcripts import Cue, Transcript
-from trivalent.speech.utterances import MAX_S, MIN_S, cut_utterances, spread_sentences, windows
+from trivalent.speech.utterances import (
+    APART_S,
+    MAX_S,
+    MIN_S,
+    cut_utterances,
+    spread_sentences,
+    windows,
+)
 from trivalent.speech.whisper import Heard, doubtful
 
+TAKES_S = (2.51, 2.66, 2.87, 2.64)  # lengths of the sample's takes with the pauses between them
 SILENCE = AudioTrack(np.zeros(10 * SAMPLE_RATE, dtype=np.int16))
 
 
@@ -43,7 +52,7 @@ def spoken(draw):
         st.lists(
             st.tuples(
                 st.sampled_from(["so", "well,", "no.", "yes!", "Mr.", "indeed"]),
-                st.sampled_from([0.0, 0.05, 0.4, 0.9, 3.0]),
+                st.sampled_from([0.0, 0.05, 0.4, 0.9, 1.4, 3.0]),
                 st.floats(0.05, 2.0),
             ),
             max_size=60,
@@ -83,6 +92,16 @@ def test_short_utterances_are_alone_or_between_long_ones(words):
         joins = [v for v in utterances[max(0, i - 1) : i + 2] if v is not u]
         # Short only where a join would pass the limit; then there is no silence to take either.
         assert room < MIN_S or all(v.duration_s + u.duration_s > MAX_S - 2 for v in joins)
+
+
+@given(st.sampled_from([0.0, 0.3, 0.9, 1.1, 1.9, 2.5]), st.sampled_from([1, 2]), st.sampled_from("., "))
+def test_short_sentences_far_apart_stay_apart(pause_s, words, sign):
+    """A fragment joins what is near; a sentence of several words only what follows at once."""
+    left = [Word("won", 0.1, 0.3), Word(f"it{sign.strip()}", 0.3, 0.5)][-words:]
+    right = [Word("so", 0.5 + pause_s, 0.7 + pause_s), Word("there", 0.7 + pause_s, 0.9 + pause_s)]
+    sentences = sign == "." and words > 1
+    apart = pause_s > (APART_S if sentences else 2.0)
+    assert len(cut_utterances([*left, *right])) == (2 if apart else 1)
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(-5, 50)), max_size=20))
@@ -178,6 +197,16 @@ def test_real_speech(takes, recognizer):
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert speech == recognizer.recognize(takes, duration_s=takes.duration_s)
+
+
+def test_every_take_of_the_sample_is_an_utterance(recognizer):
+    """One of them lasts less than a second, and its neighbour ends 1.6 s before."""
+    recording = open_recording(DATA / "samples" / "sample.mp4")
+    speech = recognizer.recognize(recording.audio, duration_s=recording.duration_s)
+    assert [u.text for u in speech.utterances] == ["Don't forget a jacket."] * 4
+    takes = np.cumsum([0.0, *TAKES_S])
+    for u, low, high in zip(speech.utterances, takes, takes[1:], strict=False):
+        assert low <= u.start_s < u.end_s <= high
 
 
 def test_silence_gives_windows(recognizer):

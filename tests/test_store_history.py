@@ -67,6 +67,7 @@ def test_a_record_tells_what_it_was(history: History) -> None:
         label="positive",
         confidence=0.71,
         abstained=False,
+        mixed_by=None,
         probabilities={"negative": 0.11, "neutral": 0.18, "positive": 0.71},
         model_name="default",
         model_version="1.0",

@@ -61,7 +61,7 @@ def test_video_in_words():
 
 
 def test_abstention_is_unsure():
-    assert " ? Unsure   leaning neutral at 36 %, below the confidence asked for\n" in shown(
+    assert " ? Unsure   leaning neutral at 36 %, below the confidence required\n" in shown(
         factory.abstained()
     )
 

@@ -109,10 +109,13 @@ class Joint:
         By `joint_key`.
     attention : dict of Modality to tuple of float
         Share of each modality in what each head read, where all were shown; empty without attention.
+    scores : dict of str to float
+        From -3 to 3, by `joint_key`; empty of a network that was trained on classes alone.
     """
 
     probabilities: Mapping[str, FloatArray] = field(default_factory=dict)
     attention: Mapping[Modality, tuple[float, ...]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

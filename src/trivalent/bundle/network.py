@@ -7,7 +7,7 @@ data set judges those alone: `trivalent evaluate` asks it, `trivalent analyze` d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, ClassVar
@@ -21,10 +21,11 @@ from trivalent.bundle.files import MALFORMED, cut
 from trivalent.bundle.fusion import MIXED_ABOVE, Fused, FusionKind, Joint, Opinion, disagreement, joint_key
 from trivalent.bundle.graphs import Graph
 from trivalent.core.errors import BundleError, FeatureError
-from trivalent.core.types import LABELS, FloatArray, Modality
+from trivalent.core.types import LABELS, SCALE, FloatArray, Modality
 from trivalent.features.cleaning import Cleaner
 
 ATTENTION = "attention"  # output of a graph: (n, heads, modalities), sums to one over modalities
+SCORE = "score"  # output of a graph: (n,), from -3 to 3
 MAX_HEADS = 64  # all are written into every utterance
 _ROUNDING = 1e-4  # of shares in single precision
 _CHUNK = 4096  # rows that go through the graph at once
@@ -52,6 +53,9 @@ class DataSpec:
         First 16 hexadecimal digits of the sha256 of every group (video, speaker) of the training
         and validation parts: so an evaluation can tell whether it meets them again.
     synthetic : bool
+    constants : tuple of float
+        Mean and median of the annotated scores of the training part, which an evaluation judges beside a
+        network that was trained on scores; empty of any other.
     """
 
     name: str
@@ -60,6 +64,12 @@ class DataSpec:
     prior: tuple[float, ...]
     seen: tuple[str, ...] = ()
     synthetic: bool = False
+    constants: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Render for bundle.json."""
+        content = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
+        return {k: v for k, v in content.items() if k != "constants" or v}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +79,8 @@ class Network:
     Attributes
     ----------
     graph : Graph
-        `present` (n, modalities) and the cleaned features by modality to `logits` (n, 3).
+        `present` (n, modalities) and the cleaned features by modality to `logits` (n, 3); maybe `score`
+        (n,) and `attention`.
     modalities : dict of Modality to ModalitySpec
         In the order of the columns of `present`.
     calibration : VectorScaling
@@ -127,9 +138,11 @@ class Network:
         inputs = self._cleaned(blocks)
         probabilities = self.calibration.probabilities(self.graph.logits(inputs).astype(np.float64))
         attention = self._attention({name: x[-1:] for name, x in inputs.items()})
+        scores = self._scores(inputs)
         return Joint(
             {joint_key(part): probabilities[i] for i, part in enumerate(parts)},
             {m: attention[m] for m in shown if m in attention},
+            {} if scores is None else dict(zip(map(joint_key, parts), scores.tolist(), strict=True)),
         )
 
     def fuse(self, opinions: Mapping[Modality, Opinion], joint: Joint | None = None) -> Fused:
@@ -183,6 +196,26 @@ class Network:
             raise BundleError("bundle.attention_shape", name=self.graph.name, shape=shape)
         return {m: tuple(float(min(x, 1)) for x in shares[0, :, i]) for i, m in enumerate(self.modalities)}
 
+    def _scores(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64] | None:
+        """Score of each row; None of a network that has none."""
+        if SCORE not in self.graph.outputs:
+            return None
+        (scores,) = self.graph.run(inputs, [SCORE])
+        shape = np.shape(scores)
+        fits = shape == (len(next(iter(inputs.values()))),)
+        if not fits or not (np.abs(scores) <= SCALE).all():  # nor NaN
+            raise BundleError("bundle.score_shape", name=self.graph.name, shape=shape)
+        return scores.astype(np.float64)
+
+    def scores(self, features: Mapping[Modality, Block]) -> NDArray[np.float64] | None:
+        """Return scores of n samples, shape (n,), within [-3, 3]; None of a network that has none.
+
+        Takes and raises what `posterior` does.
+        """
+        found = [self._scores(inputs) for inputs in self._chunks(features)]
+        each = [scores for scores in found if scores is not None]
+        return np.concatenate(each) if each else None
+
     def posterior(self, features: Mapping[Modality, Block]) -> FloatArray:
         """Return calibrated probabilities of n samples, shape (n, 3).
 
@@ -200,12 +233,15 @@ class Network:
         FeatureError
             There is no modality of the bundle, numbers of samples differ, or a column is absent.
         """
-        blocks = self._cleaned(features)
         found = [np.zeros((0, len(LABELS)))]
-        for start in range(0, len(next(iter(blocks.values()))), _CHUNK):
-            inputs = {m: x[start : start + _CHUNK] for m, x in blocks.items()}
-            found.append(self.graph.logits(inputs).astype(np.float64))
+        found += [self.graph.logits(inputs).astype(np.float64) for inputs in self._chunks(features)]
         return self.calibration.probabilities(np.concatenate(found))
+
+    def _chunks(self, features: Mapping[Modality, Block]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Cut the inputs of the graph, so that memory is bounded."""
+        blocks = self._cleaned(features)
+        for start in range(0, len(blocks["present"]), _CHUNK):
+            yield {m: x[start : start + _CHUNK] for m, x in blocks.items()}
 
     def _cleaned(self, features: Mapping[Modality, Block]) -> dict[str, NDArray[np.float32]]:
         """Return the inputs of the graph by name."""
@@ -238,7 +274,7 @@ class Network:
             },
             **({"whisper": self.whisper} if self.whisper else {}),
             "calibration": self.calibration.to_dict(),
-            "data": vars(self.data) | {"prior": list(self.data.prior), "seen": list(self.data.seen)},
+            "data": self.data.to_dict(),
         }
 
     @classmethod
@@ -278,11 +314,14 @@ def _data_spec(content: Mapping[str, Any], where: str) -> DataSpec:
         spec = DataSpec(**content)
         prior = tuple(map(float, spec.prior))
         named = (str(spec.name), str(spec.protocol), str(spec.licence))
-        found = DataSpec(*named, prior, tuple(map(str, spec.seen)), bool(spec.synthetic))
+        constants = tuple(map(float, spec.constants))
+        found = DataSpec(*named, prior, tuple(map(str, spec.seen)), bool(spec.synthetic), constants)
     except MALFORMED as error:
         raise BundleError("bundle.network_data", where=where, given=cut(error)) from error
     if len(prior) != len(LABELS) or not np.isclose(sum(prior), 1) or min(prior) < 0:
         raise BundleError("bundle.network_prior", where=where, prior=prior)
+    if len(constants) not in (0, 2) or not all(abs(x) <= SCALE for x in constants):
+        raise BundleError("bundle.network_constants", where=where, given=constants[:3])
     return found
 
 

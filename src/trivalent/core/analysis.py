@@ -19,6 +19,7 @@ from trivalent.core.columns import Columns
 from trivalent.core.errors import MissingExtraError
 from trivalent.core.messages import Message
 from trivalent.core.schema import (
+    DERIVED,
     SPREAD,
     Added,
     Curve,
@@ -29,13 +30,14 @@ from trivalent.core.schema import (
     Text,
     json_schema,
 )
-from trivalent.core.types import LABELS, FloatArray, Modality, Status
+from trivalent.core.types import LABELS, SCALE, FloatArray, Modality, Sentiment, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "trivalent.analysis/1"
 KINDS = ("video", "audio", "text")  # of sources
+MIXED_BY = ("parts", "tie")  # why a whole is called mixed
 STAGES = ("decode", "speech", *map(str, Modality), "fusion")  # of an analysis, as they are timed
 
 _SPENT = Number(minimum=0, unit="s")
@@ -55,6 +57,15 @@ Effect = Annotated[
     FloatArray,
     Labelled(
         "Effect", "Three differences that sum to 0.", labels=LABELS, inner=Number(minimum=-1, maximum=1)
+    ),
+]
+Shares = Annotated[
+    FloatArray,
+    Labelled(
+        "Shares",
+        "Shares of the time by the labels of its utterances; what they lack to 1 is unsure.",
+        labels=LABELS,
+        inner=Number(minimum=0, maximum=1),
     ),
 ]
 
@@ -77,6 +88,27 @@ class Model:
     sha256: Annotated[str, "of the whole bundle"]
 
 
+@dataclass(frozen=True)
+class Score:
+    """Sentiment on the scale of the annotators of MOSI and MOSEI."""
+
+    value: Annotated[float, Number(minimum=-SCALE, maximum=SCALE), "-3 very negative, 3 very positive"]
+    seven: Annotated[
+        int,
+        Number(minimum=-SCALE, maximum=SCALE, whole=True),
+        "its class of seven: the nearest whole number",
+    ]
+
+    @classmethod
+    def of(cls, value: float) -> Score:
+        """Round, ties to even.
+
+        >>> Score.of(-1.6).seven, Score.of(2.5).seven
+        (-2, 2)
+        """
+        return cls(value, round(value))
+
+
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """A label with its probability; `abstained` tells that it should not be relied on."""
@@ -87,11 +119,50 @@ class Verdict:
         default=False, kw_only=True
     )
     probabilities: Probabilities
+    valence: Annotated[
+        float,
+        Number(minimum=-1, maximum=1),
+        DERIVED,
+        "probability of positive minus that of negative",
+    ] = field(init=False)
     prediction_set: Annotated[
         tuple[str, ...] | None,
         Added(None, left_out=True),
         "labels that are not excluded, of a model with calibrated prediction sets",
     ] = field(default=None, kw_only=True)
+    score: Annotated[
+        Score | None,
+        Added(None, left_out=True),
+        "of a network that was trained on scores; of the whole the mean of the utterances",
+    ] = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        p = self.probabilities
+        object.__setattr__(self, "valence", float(p[Sentiment.POSITIVE] - p[Sentiment.NEGATIVE]))
+
+
+@dataclass(frozen=True, eq=False)
+class Overall(Verdict):
+    """The verdict of the whole, and whether its label can stand for all of it."""
+
+    shares: Annotated[
+        Shares | None,
+        Added(None),
+        "of the time, by the labels of the utterances; null in documents written before it was kept",
+    ] = field(default=None, kw_only=True)
+    mixed: Annotated[bool, DERIVED, "the label does not stand for the whole, which `mixed_by` explains"] = (
+        field(init=False)
+    )
+    mixed_by: Annotated[
+        Annotated[str, Text(*MIXED_BY)] | None,
+        Added(None),
+        "parts: some of the time is negative and some positive; tie: the two most probable labels are "
+        "nearly as probable",
+    ] = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "mixed", self.mixed_by is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +212,11 @@ class UtteranceResult:
         Added({}, left_out=True),
         "of a network: its answers to several modalities together, by their names joined with +",
     ] = field(default_factory=dict, kw_only=True)
+    joint_scores: Annotated[
+        dict[str, Annotated[float, Number(minimum=-SCALE, maximum=SCALE)]],
+        Added({}, left_out=True),
+        "of a network with scores: those for one modality and for several, named like `joint`",
+    ] = field(default_factory=dict, kw_only=True)
     attention: Annotated[
         dict[Modality, tuple[Share, ...]],
         Added({}, left_out=True),
@@ -189,7 +265,7 @@ class Analysis:
 
     source: Source
     model: Model
-    overall: Annotated[Verdict, "of the whole: the mean of the utterances, weighted by their length"]
+    overall: Annotated[Overall, "of the whole: the mean of the utterances, weighted by their length"]
     utterances: tuple[UtteranceResult, ...]
     warnings: Annotated[tuple[str, ...], "what to know before relying on it"] = ()
     timing: Timing = field(default_factory=Timing)
@@ -268,7 +344,7 @@ _APART = ("keyframes", "tracks")
 DOCUMENT = Object(Analysis, keep=lambda name: name not in _APART, constants={"schema": SCHEMA})
 EXTRAS = Object(Analysis, title="Extras", keep=lambda name: name in _APART)
 
-_VERDICT = ("label", "confidence", "abstained")
+_VERDICT = ("label", "confidence", "abstained", "valence")
 #: An analysis in one row: what tables of files hold.
 SUMMARY = Columns(
     DOCUMENT,
@@ -277,6 +353,9 @@ SUMMARY = Columns(
         "duration_s": "source.duration_s",
         **{name: f"overall.{name}" for name in _VERDICT},
         **{label: f"overall.probabilities.{label}" for label in LABELS},
+        "mixed": "overall.mixed",
+        "mixed_by": "overall.mixed_by",
+        **{f"share_{label}": f"overall.shares.{label}" for label in LABELS},
         "utterances": "utterances",
         "warnings": "warnings",
         "model": "model.name",

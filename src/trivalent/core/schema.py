@@ -2,8 +2,8 @@
 
 The annotations alone give what is written, what is read and refused, the JSON Schema, and the columns of
 tables (`core.columns`). Besides its type a field may be annotated with a description (a string), a `Form`
-where the type does not say enough, `Added` where older documents lack it, and `SPREAD` where its keys
-stand among those of its parent.
+where the type does not say enough, `Added` where older documents lack it, `SPREAD` where its keys stand
+among those of its parent, and `DERIVED` where it follows from the others.
 
 >>> @dataclass(frozen=True)
 ... class Clip:
@@ -41,6 +41,8 @@ from trivalent.core.types import FloatArray
 Json = dict[str, Any]
 #: Marks a field whose keys stand among those of its parent.
 SPREAD = object()
+#: Marks a field that follows from the others: it is written, and checked where it stands, but not taken.
+DERIVED = object()
 
 
 @dataclass(frozen=True)
@@ -358,12 +360,13 @@ class _Field:
     description: str
     spread: bool
     added: Added | None
+    derived: bool
 
     def read(self, data: Json, path: str) -> Any:
         if self.spread:
             return self.form.read(data, path)
-        if self.added and self.name not in data:
-            return self.added.before
+        if self.name not in data and (self.added or self.derived):
+            return self.added.before if self.added else None
         return self.form.read(_get(data, self.name, path), _join(path, self.name))
 
     def schema(self, parts: Json) -> Json:
@@ -425,7 +428,8 @@ class Object(Form):
             if _get(data, key, path) != expected:
                 raise _misfit(repr(expected), data[key], _join(path, key))
         rest = {k: v for k, v in data.items() if k not in self._own} if self._spread else {}
-        return {f.name: f.read(rest if f.spread else data, path) for f in self._fields}
+        values = {f.name: f.read(rest if f.spread else data, path) for f in self._fields}
+        return {f.name: values[f.name] for f in self._fields if not f.derived}
 
     def schema(self, parts: Json) -> Json:
         """Refer to the definition."""
@@ -445,7 +449,7 @@ class Object(Form):
                 patterns |= inner.get("patternProperties", {})
             else:
                 properties[f.name] = f.schema(parts)
-                required += [] if f.added else [f.name]
+                required += [] if f.added or f.derived else [f.name]
         return {
             "additionalProperties": True,
             "description": inspect.getdoc(self.kind),
@@ -503,7 +507,7 @@ def _field(name: str, hint: Any) -> _Field:
     notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     description = next((n for n in notes if isinstance(n, str)), "")
     added = next((n for n in notes if isinstance(n, Added)), None)
-    return _Field(name, _form_of(hint), description, SPREAD in notes, added)
+    return _Field(name, _form_of(hint), description, SPREAD in notes, added, DERIVED in notes)
 
 
 def _object(data: Any, path: str) -> Any:

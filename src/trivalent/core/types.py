@@ -37,6 +37,7 @@ class Sentiment(IntEnum):
 
 
 LABELS: tuple[str, ...] = tuple(s.label for s in Sentiment)
+SCALE = 3.0  # annotated sentiment lies in [-3, 3]
 FLOOR_DB = -90.0  # of a track's energy: about one step of 16-bit sound; digital silence has none
 
 
@@ -97,8 +98,8 @@ def map_scores(scores: FloatArray | Sequence[float], rule: LabelMap | str) -> ND
     """
     rule = LabelMap(rule)
     values = np.asarray(scores, dtype=np.float64)
-    if not np.isfinite(values).all() or (np.abs(values) > 3).any():
-        bad = values[~(np.abs(values) <= 3)][0]
+    if not np.isfinite(values).all() or (np.abs(values) > SCALE).any():
+        bad = values[~(np.abs(values) <= SCALE)][0]
         raise UsageError("dataset.score_range", bad=bad)
     if rule is LabelMap.SEVEN:
         return np.rint(values).astype(np.int64) + 3

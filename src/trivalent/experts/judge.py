@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Joint, Opinion, Pool, combine, is_distribution
+from trivalent.bundle.fusion import Joint, Opinion, Pool, combine, is_distribution, joint_key
 from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import Network
-from trivalent.core.analysis import Evidence, UtteranceResult, Verdict
+from trivalent.core.analysis import Evidence, Overall, Score, UtteranceResult
 from trivalent.core.errors import UsageError
 from trivalent.core.messages import Message
-from trivalent.core.types import LABELS, FloatArray, Modality, Status, Utterance
+from trivalent.core.types import LABELS, SCALE, FloatArray, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
+from trivalent.experts.whole import heard, whole
 
 ONLY_PRIOR = Message("reason.only_prior")
 
@@ -83,6 +84,9 @@ class Judge:
         verdict = self.decision.decide(fused.probabilities)
         if not fused.weights:
             verdict = replace(verdict, abstained=True)
+        scores = {} if joint is None else dict(joint.scores)
+        if (score := scores.get(joint_key(opinions))) is not None:
+            verdict = replace(verdict, score=Score.of(score))
         modalities = {}
         for m in Modality:
             reading = readings.get(m) or self._unused(m)
@@ -105,19 +109,20 @@ class Judge:
             conflict=fused.conflict,
             mixed=fused.mixed,
             joint={} if joint is None else {k: p for k, p in joint.probabilities.items() if "+" in k},
+            joint_scores=scores,
             attention=_attention(joint, opinions),
         )
 
-    def overall(self, results: Sequence[UtteranceResult]) -> tuple[Verdict, tuple[str, ...]]:
+    def overall(self, results: Sequence[UtteranceResult]) -> tuple[Overall, tuple[str, ...]]:
         """Decide the whole; with warnings, should it rest on nothing."""
         if not results:
             p = self.fusion.prior
         else:
             p = combine([r.verdict.probabilities for r in results], [r.end_s - r.start_s for r in results])
-        verdict = self.decision.decide(p)
-        if any(e.status is Status.OK for r in results for e in r.modalities.values()):
-            return verdict, ()
-        return replace(verdict, abstained=True), (ONLY_PRIOR,)
+        verdict = replace(self.decision.decide(p), score=_mean_score(results))
+        if heard(results):
+            return whole(verdict, results), ()
+        return whole(replace(verdict, abstained=True), results), (ONLY_PRIOR,)
 
     def _unused(self, modality: Modality) -> Reading:
         if modality not in self.bundle.modalities:
@@ -125,6 +130,16 @@ class Judge:
         if modality not in self.modalities:
             return Reading.absent(Message("reason.off"), status=Status.OFF)
         return Reading.absent(Message("reason.source_is_text"))
+
+
+def _mean_score(results: Sequence[UtteranceResult]) -> Score | None:
+    """Mean of the scores there are, weighted by length as the probabilities are."""
+    scored = [(r.verdict.score.value, r.end_s - r.start_s) for r in results if r.verdict.score is not None]
+    if not scored:
+        return None
+    values, lengths = zip(*scored, strict=True)
+    (mean,) = combine([np.array([value]) for value in values], lengths).tolist()
+    return Score.of(min(max(mean, -SCALE), SCALE))  # a mean of 3 and 3 may miss 3 by a rounding
 
 
 def _with_opinion(reading: Reading, probabilities: FloatArray | None) -> Reading:

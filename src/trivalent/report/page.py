@@ -18,7 +18,7 @@ from markupsafe import Markup
 from trivalent.core.analysis import Analysis, Timing, UtteranceResult
 from trivalent.report.fold import LONGEST, Fold, fold
 from trivalent.report.renderer import Renderer
-from trivalent.report.wording import Wording, seconds_words
+from trivalent.report.wording import Wording, kind_of, seconds_words
 
 _HIDDEN = {"name", "version", "sha256"}  # of a model card: they are told by the analysis
 
@@ -85,12 +85,11 @@ def report_page(
 
 
 def _title(analysis: Analysis, say: Wording) -> str:
-    return say(
-        "report.title",
-        name=analysis.source.name,
-        headline=say.headline(analysis.overall),
-        share=say.percent(analysis.overall.confidence),
-    )
+    overall = analysis.overall
+    told = say.headline(overall)
+    if kind_of(overall) != "mixed":  # whose label has a share that says little
+        told = f"{told} {say.percent(overall.confidence)}"
+    return say("report.title", name=analysis.source.name, told=told)
 
 
 def _source(analysis: Analysis, draw: Renderer, *, name: str) -> dict[str, Any]:

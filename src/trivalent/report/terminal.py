@@ -29,19 +29,23 @@ from trivalent.report.wording import (
     GLYPHS,
     MIXED,
     UNSURE,
+    WHOLE_MIXED,
     Wording,
     clock,
+    kind_of,
     modalities_of,
     percent,
     seconds_words,
     top_label,
+    typeset,
 )
 
 BAR_WIDTH = 24
 TITLE_WIDTH = 32  # cells of a source's name beside its progress
 SAY = Wording()  # English
-SET, READ = "set", "read"  # columns that some networks fill
+SCORE, SET, READ = "score", "set", "read"  # columns that some networks fill
 TOLD = {
+    SCORE: f"{SCORE}: from -3 to 3",
     SET: f"{SET}: labels that are not excluded",
     READ: f"{READ}: attention in %, mean of the heads, what was read, not what decided",
 }
@@ -54,14 +58,15 @@ class _Signs:
 
     labels: dict[str, str]
     mixed: str
+    whole_mixed: str
     absent: str
     ellipsis: str
     full: str
     rail: str
 
 
-_UNICODE = _Signs(GLYPHS, MIXED, "·", "…", "█", "░")
-_ASCII = _Signs(ASCII_GLYPHS, "!", ".", "...", "#", ".")
+_UNICODE = _Signs(GLYPHS, MIXED, WHOLE_MIXED, "·", "…", "█", "░")
+_ASCII = _Signs(ASCII_GLYPHS, "!", "~", ".", "...", "#", ".")
 
 
 def print_analysis(analysis: Analysis, *, console: Console) -> None:
@@ -110,15 +115,24 @@ def _header(analysis: Analysis, console: Console, signs: _Signs) -> Text:
     text.append(_said(analysis.source.name, console), "bold")
     text.append(f"  {_source(analysis)}\n\n", "dim")
     text.append(f" {_sign(overall, signs)} {SAY.headline(overall)} ", _fill(overall))
-    text.append(f"  {SAY.confidence(overall)}\n")
+    text.append(f"  {SAY.basis(analysis.utterances, overall)}\n")
     for label, p in zip(LABELS, overall.probabilities, strict=True):
         done = round(BAR_WIDTH * float(p))
         text.append(f"\n {signs.labels[label]} {label:<9}")
         text.append(signs.full * done, COLOURS[label])
         text.append(signs.rail * (BAR_WIDTH - done), "dim")
         text.append(f" {percent(float(p)):>5}")
-    text.append("\n")
+    valence = f"{round(overall.valence, 2) + 0.0:+.2f}"  # no minus zero
+    text.append(f"\n\n valence {valence} (-1 to +1)\n", "dim")
+    if overall.score is not None:
+        value, seven = _step(f"{overall.score.value:+.2f}"), _step(f"{overall.score.seven:+d}")
+        text.append(f"\n score {value} on the scale from -3 to 3, class {seven} of seven\n")
     return text
+
+
+def _step(number: str) -> str:
+    """Write a signed number in characters that every terminal has."""
+    return typeset(number).replace("−", "-")
 
 
 def _source(analysis: Analysis) -> str:
@@ -130,12 +144,13 @@ def _source(analysis: Analysis) -> str:
 
 
 def _sign(verdict: Verdict, signs: _Signs) -> str:
-    return UNSURE if verdict.abstained else signs.labels[verdict.label]
+    return {**signs.labels, "unsure": UNSURE, "mixed": signs.whole_mixed}[kind_of(verdict)]
 
 
 def _fill(verdict: Verdict) -> str:
     # dark text on the colour: grey or green text alone is unreadable on many themes
-    return "bold reverse" if verdict.abstained else f"bold black on {COLOURS[verdict.label]}"
+    colour = COLOURS.get(kind_of(verdict))
+    return f"bold black on {colour}" if colour else "bold reverse"
 
 
 def _table(analysis: Analysis, console: Console, signs: _Signs) -> Table:
@@ -173,7 +188,9 @@ def _table(analysis: Analysis, console: Console, signs: _Signs) -> Table:
 def _more_columns(analysis: Analysis, signs: _Signs) -> dict[str, list[str]]:
     """Say what some networks tell besides: labels that are not excluded, and shares of what was read."""
     kept = [u.verdict.prediction_set for u in analysis.utterances]
+    scores = [u.verdict.score for u in analysis.utterances]
     columns = {
+        SCORE: ["" if score is None else _step(f"{score.value:+.1f}") for score in scores],
         SET: [
             "" if labels is None else "".join(signs.labels[k] for k in labels) or "none" for labels in kept
         ],

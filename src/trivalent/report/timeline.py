@@ -15,7 +15,16 @@ from trivalent.core.types import LABELS, Modality, Status
 from trivalent.report.attention import by_network
 from trivalent.report.blocks import joined
 from trivalent.report.curves import Curve, curves
-from trivalent.report.wording import GLYPHS, MIXED, UNSURE, Wording, clock, modalities_of, top_label
+from trivalent.report.wording import (
+    GLYPHS,
+    MIXED,
+    UNSURE,
+    Wording,
+    capital,
+    clock,
+    modalities_of,
+    top_label,
+)
 
 FUSED_TOP, FUSED, OPINION = 18, 52, 28  # px: marks, stacked probabilities below them, a channel's lane
 THIN, THICK = 8, 16  # px: a block is thin + weight * thick high
@@ -140,7 +149,7 @@ def _combined(u: UtteranceResult, length: float, say: Wording) -> Block:
     if marks:
         signs.append(Sign(middle, f"{FUSED_TOP / 2:.0f}", marks, mark=True))
     mixed = say("result.mixed_sentence") if u.mixed else ""
-    said = (_times(u, say), say.sentence(u.verdict), mixed, u.text)
+    said = (_times(u, say), say.sentence(u), capital(say.valence(u.verdict)), mixed, u.text)
     title = "\n".join(_shorten(words) for words in said if words)
     return Block(u.index, u.start_s, u.end_s, title, tuple(rects), tuple(signs))
 

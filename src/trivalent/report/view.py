@@ -12,10 +12,14 @@ from trivalent.report.attention import Attention, attention_view
 from trivalent.report.wording import (
     GLYPHS,
     MIXED,
+    SIGNS,
     UNSURE,
+    WHOLE_MIXED,
     Wording,
     capital,
     clock,
+    kind_of,
+    signed,
     signed_points,
     top_label,
 )
@@ -36,7 +40,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Badge:
-    """A sign and a word; `kind` is a class label, `mixed`, or `lean LABEL`."""
+    """A sign and a word; `kind` is a class label, `mixed` (signals, or a whole), or `lean LABEL`."""
 
     kind: str
     sign: str
@@ -45,12 +49,14 @@ class Badge:
 
 @dataclass(frozen=True)
 class VerdictView:
-    """Card of a verdict; `kind` is a class label or `unsure`."""
+    """Card of a verdict; `kind` is a class label, `mixed` or `unsure`, `score` empty of most models."""
 
     kind: str
     sign: str
     headline: str
     sure: str
+    valence: str
+    score: str
     shares: tuple[Share, ...]
     tally: str
 
@@ -122,28 +128,25 @@ def badge(label: str, say: Wording) -> Badge:
 def verdict_badge(verdict: Verdict, say: Wording) -> Badge:
     """Name the class of a verdict, or where it leans: a label that should not be relied on is no fill."""
     if not verdict.abstained:
-        return badge(verdict.label, say)
+        whole = Badge("mixed", WHOLE_MIXED, say("common.mixed_whole"))
+        return whole if kind_of(verdict) == "mixed" else badge(verdict.label, say)
     return Badge(f"lean {verdict.label}", UNSURE, say("result.leans", label=say.label(verdict.label)))
 
 
 def verdict_view(analysis: Analysis, say: Wording) -> VerdictView:
     """Say what was found, how sure it is, and how the utterances were counted."""
     overall = analysis.overall
-    heard = any(e.weight > 0 for u in analysis.utterances for e in u.modalities.values())
-    kind, sign = seal(overall)
+    kind = kind_of(overall)
     return VerdictView(
         kind,
-        sign,
+        SIGNS[kind],
         say.headline(overall),
-        capital(say.confidence(overall) if heard else say("result.no_basis")),
-        shares(overall.probabilities, say, marked=overall.label),
+        capital(say.basis(analysis.utterances, overall)),
+        say("result.valence_scale", value=signed(overall.valence)),
+        say.score(overall),
+        shares(overall.probabilities, say, marked=None if kind == "mixed" else overall.label),
         _tally(analysis, say),
     )
-
-
-def seal(verdict: Verdict) -> tuple[str, str]:
-    """Kind and sign of a verdict."""
-    return ("unsure", UNSURE) if verdict.abstained else (verdict.label, GLYPHS[verdict.label])
 
 
 def _tally(analysis: Analysis, say: Wording) -> str:
@@ -215,7 +218,7 @@ def utterance_view(
         if m in u.modalities and m not in silent
     ]
     if not timed:  # what is told of the whole stands with the words, which are alone
-        opinions[:1] = [replace(o, lines=(*_kept(v, say), *o.lines)) for o in opinions[:1]]
+        opinions[:1] = [replace(o, lines=(*_told(v, say), *o.lines)) for o in opinions[:1]]
     return UtteranceView(
         u.index,
         u.start_s,
@@ -232,7 +235,7 @@ def utterance_view(
 
 def _combined(u: UtteranceResult, say: Wording) -> Opinion:
     """Fused probabilities, and how much the experts disagree."""
-    lines = [say.sentence(u.verdict), *_kept(u.verdict, say)]
+    lines = [say.sentence(u), *_told(u.verdict, say)]
     if sum(e.status is Status.OK for e in u.modalities.values()) > 1:
         key = "result.conflict_mixed" if u.mixed else "result.conflict"
         lines.append(say(key, conflict=f"{u.conflict:.2f}"))
@@ -241,16 +244,16 @@ def _combined(u: UtteranceResult, say: Wording) -> Opinion:
     return Opinion(say("result.combined"), span, told, (), tuple(lines))
 
 
-def _kept(verdict: Verdict, say: Wording) -> list[str]:
-    """Say which labels are not excluded, where that was calibrated."""
-    kept = verdict.prediction_set
-    if kept is None:
-        return []
-    return [
-        say("result.not_excluded", labels=say.join(map(say.label, kept)))
-        if kept
-        else say("result.excluded")
-    ]
+def _told(verdict: Verdict, say: Wording) -> list[str]:
+    """Say the valence, the score of a network that has one, and where that was calibrated the labels left."""
+    lines, kept = [say("result.valence_scale", value=signed(verdict.valence))], verdict.prediction_set
+    if verdict.score is not None:
+        lines.append(say.score(verdict))
+    if kept:
+        lines.append(say("result.not_excluded", labels=say.join(map(say.label, kept))))
+    elif kept is not None:
+        lines.append(say("result.excluded"))
+    return lines
 
 
 def _opinion(modality: Modality, e: Evidence, say: Wording, *, explained: bool) -> Opinion:

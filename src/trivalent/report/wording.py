@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from trivalent.core.analysis import Analysis, Evidence, UtteranceResult, Verdict
+import numpy as np
+
+from trivalent.core.analysis import Analysis, Evidence, Overall, UtteranceResult, Verdict
 from trivalent.core.messages import said
 from trivalent.core.texts import Language, Text, in_language, read_texts
 from trivalent.core.types import LABELS, FloatArray, Modality, Sentiment, Status
@@ -32,7 +34,8 @@ COLOURS: dict[str, str] = {
     Sentiment.NEUTRAL.label: "#95A5A6",
     Sentiment.POSITIVE.label: "#2ECC71",
 }
-MIXED, UNSURE = "≠", "?"
+MIXED, UNSURE, WHOLE_MIXED = "≠", "?", "±"  # signals of an utterance, a verdict, a whole recording
+SIGNS: dict[str, str] = {**GLYPHS, "unsure": UNSURE, "mixed": WHOLE_MIXED}  # by `kind_of` a verdict
 
 
 @cache
@@ -81,17 +84,47 @@ class Wording:
         return self(f"common.{modality}")
 
     def headline(self, verdict: Verdict) -> str:
-        """Verdict in one or two words: the label, or `Unsure`."""
-        return self("result.unsure" if verdict.abstained else f"result.{verdict.label}")
+        """Verdict in one or two words: the label, `Unsure`, or `Mixed` of a whole."""
+        return self(f"result.{kind_of(verdict)}")
 
     def confidence(self, verdict: Verdict) -> str:
-        """Say after the headline how sure the verdict is, or where it leans."""
+        """Say after the headline how sure the verdict is, where it leans, or why it is mixed."""
+        if isinstance(verdict, Overall) and kind_of(verdict) == "mixed":
+            return self._why_mixed(verdict)
         key = "result.leaning" if verdict.abstained else "result.confidence"
         return self(key, label=self.label(verdict.label), share=self.percent(verdict.confidence))
 
-    def sentence(self, verdict: Verdict) -> str:
-        """Headline and confidence in one sentence."""
-        return self("result.sentence", headline=self.headline(verdict), confidence=self.confidence(verdict))
+    def _why_mixed(self, overall: Overall) -> str:
+        if overall.mixed_by == "parts" and overall.shares is not None:
+            negative, _, positive = (self.percent(float(share)) for share in overall.shares)
+            label, share = self.label(overall.label), self.percent(overall.confidence)
+            return self(
+                "result.mixed_parts", negative=negative, positive=positive, label=label, share=share
+            )
+        p = overall.probabilities
+        first, second, _ = (f"{self.label(LABELS[i])} {self.percent(float(p[i]))}" for i in np.argsort(-p))
+        return self("result.mixed_tie", first=first, second=second)
+
+    def basis(self, utterances: Iterable[UtteranceResult], verdict: Verdict) -> str:
+        """Say how sure a verdict on utterances is, or that no channel had anything to say."""
+        heard = any(e.weight > 0 for u in utterances for e in u.modalities.values())
+        return self.confidence(verdict) if heard else self("result.no_basis")
+
+    def valence(self, verdict: Verdict) -> str:
+        """Say the valence of a verdict."""
+        return self("result.valence", value=signed(verdict.valence))
+
+    def sentence(self, u: UtteranceResult) -> str:
+        """Headline and confidence of an utterance in one sentence."""
+        said = self.basis([u], u.verdict)
+        return self("result.sentence", headline=self.headline(u.verdict), confidence=said)
+
+    def score(self, verdict: Verdict) -> str:
+        """Say the score of a network that has one, else nothing."""
+        if verdict.score is None:
+            return ""
+        value, seven = verdict.score.value, verdict.score.seven
+        return self("result.score", value=typeset(f"{value:+.1f}"), seven=typeset(f"{seven:+d}"))
 
     def spoken(self, probabilities: FloatArray) -> str:
         """All three probabilities, for those who hear the page."""
@@ -122,9 +155,8 @@ class Wording:
     def silence(self, evidence: Evidence) -> str:
         """Why a modality was not used: `missing: no face in 15 sampled frames`."""
         words = self(f"result.status_{evidence.status}")
-        if not evidence.reason:
-            return words
-        return self("result.because", words=words, reason=self.message(evidence.reason))
+        reason = self.message(evidence.reason) if evidence.reason else words
+        return words if reason == words else self("result.because", words=words, reason=reason)
 
     def silences(self, analysis: Analysis) -> dict[Modality, Counter[str]]:
         """How often, and why, each modality was not used, over the utterances."""
@@ -154,6 +186,23 @@ class Wording:
         """Movement of the face, by its blendshape's name without the side."""
         key = f"expressions.{movement}"
         return self(key) if key in texts() else spaced(movement)
+
+
+def kind_of(verdict: Verdict) -> str:
+    """Class of a verdict that can be relied on, else `unsure`, or `mixed` of a whole."""
+    if verdict.abstained:
+        return "unsure"
+    return "mixed" if isinstance(verdict, Overall) and verdict.mixed else verdict.label
+
+
+def signed(valence: float) -> str:
+    """Valence with its sign.
+
+    >>> signed(0.424), signed(-0.3), signed(-0.001)
+    ('+0.42', '−0.30', '0.00')
+    """
+    rounded = f"{abs(valence):.2f}"
+    return rounded if rounded == "0.00" else f"{'+' if valence > 0 else '−'}{rounded}"
 
 
 def clock(seconds: float) -> str:
@@ -188,6 +237,15 @@ def signed_points(change: float) -> str:
     """
     points = round(100 * change)
     return "±0" if points == 0 else f"{'+' if points > 0 else '−'}{abs(points)}"
+
+
+def typeset(number: str) -> str:
+    """Write a sign as people do, and none before zero.
+
+    >>> typeset("+1.4"), typeset("-0.2"), typeset("-0.0"), typeset("+0")
+    ('+1.4', '−0.2', '0.0', '0')
+    """
+    return number.replace("-", "−") if number.strip("+-0.") else number.lstrip("+-")
 
 
 def seconds_words(seconds: float) -> str:

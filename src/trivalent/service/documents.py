@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from pydantic import RootModel
 
-from trivalent.core.analysis import KINDS, Analysis
+from trivalent.core.analysis import KINDS, MIXED_BY, Analysis
 from trivalent.core.types import LABELS
 
 Kind = Literal[KINDS]  # type: ignore[valid-type] # spelled where an analysis is defined
 Label = Literal[LABELS]  # type: ignore[valid-type]
+MixedBy = Literal[MIXED_BY]  # type: ignore[valid-type]
 
 
 class AnalysisDocument(RootModel[dict[str, Any]]):
@@ -25,7 +26,7 @@ class Probabilities(RootModel[dict[str, float]]):
 
 def components() -> dict[str, Any]:
     """Describe the document and its parts, by the names that clients know."""
-    names = {name: f"{name}Out" for name in ("Verdict", "Evidence", "Source", "Model", "Timing")}
+    names = {name: f"{name}Out" for name in ("Overall", "Evidence", "Source", "Model", "Timing")}
     names |= {"Analysis": "AnalysisDocument", "UtteranceResult": "UtteranceOut"}
 
     def named(found: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from trivalent.analyzer import MAX_TEXT_CHARACTERS, STAGES
 from trivalent.core.options import FACE_RATES_HZ
 from trivalent.core.outside import clean_line
 from trivalent.core.types import Modality
-from trivalent.service.documents import AnalysisDocument, Kind, Label, Probabilities
+from trivalent.service.documents import AnalysisDocument, Kind, Label, MixedBy, Probabilities
 from trivalent.speech.weights import SIZES
 from trivalent.store import JobState, Role
 from trivalent.store.mapping import NAME_LIMIT, TAG_LIMIT, TAGS_LIMIT
@@ -119,6 +119,7 @@ class RecordOut(BaseModel):
     label: Label
     confidence: float
     abstained: bool
+    mixed_by: MixedBy | None
     probabilities: Probabilities
     model_name: str
     model_version: str

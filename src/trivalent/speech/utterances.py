@@ -15,6 +15,9 @@ MIN_S = 1.0
 MAX_S = 15.0
 PAUSE_S = 0.7  # a silence that speakers make between thoughts rather than between words
 JOIN_S = 2.0  # a fragment further away than this stays alone
+# Within their turns people rarely pause for a second (Campione & Veronis, Speech Prosody 2002): sentences
+# that are further apart are of different takes, turns or moods, however short they are.
+APART_S = 1.0
 WINDOW_S = 4.0
 
 Piece = list[Word]
@@ -35,8 +38,9 @@ def cut_utterances(
     words : sequence of Word
         In the order spoken. Times that run backwards or overlap are moved forward.
     min_s, max_s : float
-        Shorter pieces join a neighbour not further than 2 s away or grow into the silence
-        around; longer ones are split at their longest pauses, unless a single word is longer.
+        Shorter pieces join a neighbour not further than 2 s away (whole sentences of several words:
+        1 s) or grow into the silence around; longer ones are split at their longest pauses, unless a
+        single word is longer.
     pause_s : float
         A silence at least this long ends an utterance.
     end_s : float or None
@@ -216,7 +220,10 @@ def _gap(left: Piece, right: Piece) -> float:
 
 
 def _fits(left: Piece, right: Piece, max_s: float) -> bool:
-    return _gap(left, right) <= JOIN_S and right[-1].end_s - left[0].start_s <= max_s
+    # a word alone says too little to stand by itself, whatever its sign
+    sentences = ends_sentence(left[-1].text) and len(left) > 1 and len(right) > 1
+    near_s = APART_S if sentences else JOIN_S
+    return _gap(left, right) <= near_s and right[-1].end_s - left[0].start_s <= max_s
 
 
 def _grow(pieces: list[Piece], min_s: float, end_s: float | None) -> list[tuple[float, float]]:

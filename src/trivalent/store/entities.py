@@ -150,6 +150,7 @@ class Record:
     label: str
     confidence: float
     abstained: bool
+    mixed_by: str | None
     probabilities: dict[str, float]
     model_name: str
     model_version: str

@@ -32,6 +32,7 @@ KEPT = Columns(
         "label": "overall.label",
         "confidence": "overall.confidence",
         "abstained": "overall.abstained",
+        "mixed_by": "overall.mixed_by",
         "probabilities": "overall.probabilities",
         "model_name": "model.name",
         "model_version": "model.version",

@@ -189,6 +189,7 @@ class AnalysisRow(Owned, Base):
     label: Mapped[str] = mapped_column(Word)
     confidence: Mapped[float] = mapped_column(Double)
     abstained: Mapped[bool]
+    mixed_by: Mapped[str | None] = mapped_column(Word)
     probabilities: Mapped[dict[str, float]] = mapped_column(JSON)
     model_name: Mapped[str] = mapped_column(Text)
     model_version: Mapped[str] = mapped_column(Text)

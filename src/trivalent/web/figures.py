@@ -137,11 +137,14 @@ class Bin:
     right: float
 
 
+FUSED = "fused"
+
+
 @dataclass(frozen=True)
 class Reliability:
-    """How often one expert is right, by its confidence, on one test set."""
+    """How often an expert, or all of them together (`FUSED`), is right by its confidence."""
 
-    modality: str
+    of: str
     corpus: str
     count: int
     ece: Figure
@@ -149,7 +152,7 @@ class Reliability:
 
 
 def reliabilities(sha256: str) -> list[Reliability]:
-    """Measured reliability of a bundle's experts; empty unless measured for exactly this bundle."""
+    """Measured reliability of a bundle and its experts; empty unless measured for exactly this bundle."""
     found = result("reliability")
     if found is None or found.content.get("bundle", {}).get("sha256") != sha256:
         return []
@@ -161,10 +164,10 @@ def reliabilities(sha256: str) -> list[Reliability]:
 
 
 def _reliability(part: str, rows: dict[str, dict[str, Figure]]) -> Reliability:
-    modality, corpus = part.split(", ")
+    of, corpus = part.split(", ")
     bins = []
     for span, m in rows.items():
         if span != "all":
             low, high = (float(x) for x in span.split(" to "))
             bins.append(Bin(low, high, int(m["n"].mean), m["confidence"].mean, m["right"].mean))
-    return Reliability(modality, corpus, int(rows["all"]["n"].mean), rows["all"]["ece"], tuple(bins))
+    return Reliability(of, corpus, int(rows["all"]["n"].mean), rows["all"]["ece"], tuple(bins))

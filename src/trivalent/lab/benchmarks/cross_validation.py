@@ -67,14 +67,12 @@ def joined(problem: Problem) -> Part:
     """Join training and validation samples as a training part; the guard refuses a test part."""
     train, val = problem.parts.train, problem.parts.val
     features = {m: np.concatenate([x, val.features[m]]) for m, x in train.features.items()}
+    groups = np.concatenate([train.groups, val.groups])
     labels = np.concatenate([train.labels_to_fit(), val.labels_to_select()])
-    return Part(Role.TRAIN, features, np.concatenate([train.groups, val.groups]), labels)
-
-
-def rows_of(part: Part, rows: NDArray[np.bool_], role: Role) -> Part:
-    """Take rows of a training part as a part of another role."""
-    labels = part.labels_to_fit()[rows]
-    return Part(role, {m: x[rows] for m, x in part.features.items()}, part.groups[rows], labels)
+    scores = None
+    if train.scored and val.scored:
+        scores = np.concatenate([train.scores_to_fit(), val.scores_to_select()])
+    return Part(Role.TRAIN, features, groups, labels, scores)
 
 
 def cross_validate(
@@ -93,7 +91,7 @@ def cross_validate(
     held = {name: np.zeros((len(seeds), len(labels), problem.classes)) for name in candidates}
     for fold in range(FOLDS):
         out = folds == fold
-        inner = rows_of(everything, ~out, Role.TRAIN), rows_of(everything, out, Role.VAL)
+        inner = everything.take(~out), everything.take(out, Role.VAL)
         split = replace(problem, parts=Parts(*inner, problem.parts.test))
         for name, candidate in candidates.items():
             held[name][:, out] = candidate.probabilities(split, inner[1], seeds)

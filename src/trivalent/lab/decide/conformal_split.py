@@ -11,7 +11,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
 from trivalent.lab.datasets.splits import split_by_group
@@ -58,7 +57,7 @@ def split_validation(part: Part, how: ConformalSplit | str) -> tuple[Part, Part 
     if how is ConformalSplit.NEVER:
         return part, None
     split = split_by_group(part.groups, fractions=(0.5, 0.5, 0.0))
-    halves = [_rows(part, rows) for rows in (split.train, split.validation)]
+    halves = [part.take(rows) for rows in (split.train, split.validation)]
     if how is ConformalSplit.AUTO and not all(map(_is_large, halves)):
         return part, None
     if not all(map(len, halves)):
@@ -68,8 +67,3 @@ def split_validation(part: Part, how: ConformalSplit | str) -> tuple[Part, Part 
 
 def _is_large(half: Part) -> bool:
     return len(half) >= MIN_SAMPLES and len(np.unique(half.groups)) >= MIN_GROUPS
-
-
-def _rows(part: Part, rows: NDArray[np.intp]) -> Part:
-    features = {m: x[rows] for m, x in part.features.items()}
-    return Part(part.role, features, part.groups[rows], part.labels_to_select()[rows])

@@ -23,7 +23,7 @@ from trivalent.core.analysis import Analysis
 from trivalent.core.types import LABELS, FloatArray, IntArray, Modality
 from trivalent.lab.measure.metrics import negative_log_likelihood
 
-SPREAD = 0.5  # standard deviation of the prior, of logarithms
+SPREAD = 0.25  # standard deviation of the prior, of logarithms: the least log-loss of sources left out
 ALONE = 0.5  # weight of what a modality answers alone, beside what all answer together
 _UNIFORM = 1 / len(LABELS)
 
@@ -43,6 +43,8 @@ class Recordings:
         Of the duration of its recording; they sum to 1 for each that has any.
     opinions : dict of Modality to Opinion
         Of all utterances, (utterances, 3) and (utterances,); of reliability 0 where there is none.
+    prior : array, shape (3,)
+        Shares of the classes that are expected where they are judged.
     """
 
     labels: IntArray
@@ -50,6 +52,7 @@ class Recordings:
     owner: IntArray
     share: FloatArray
     opinions: dict[Modality, Opinion]
+    prior: FloatArray = field(default_factory=lambda: np.full(len(LABELS), _UNIFORM))
 
     @classmethod
     def of(cls, analyses: Sequence[Analysis], labels: IntArray, *, groups: Sequence[str]) -> Recordings:
@@ -74,15 +77,13 @@ class Recordings:
         """Return some of the recordings."""
         kept = rows[self.owner]
         place = np.cumsum(rows) - 1
-        return Recordings(
-            self.labels[rows],
-            self.groups[rows],
-            place[self.owner[kept]],
-            self.share[kept],
-            {
-                m: Opinion(o.probabilities[kept], np.asarray(o.reliability)[kept])
-                for m, o in self.opinions.items()
-            },
+        return replace(
+            self,
+            labels=self.labels[rows],
+            groups=self.groups[rows],
+            owner=place[self.owner[kept]],
+            share=self.share[kept],
+            opinions={m: _kept(opinion, kept) for m, opinion in self.opinions.items()},
         )
 
     def only(self, modalities: Collection[Modality]) -> Recordings:
@@ -106,7 +107,8 @@ class Recordings:
 
     def answers(self, pool: Pool) -> FloatArray:
         """Return what a pool answers to each recording, shape (n, 3)."""
-        return self.mean(np.broadcast_to(pool.posterior(self.opinions), (len(self.owner), len(LABELS))))
+        said = pool.expecting(self.prior).posterior(self.opinions)
+        return self.mean(np.broadcast_to(said, (len(self.owner), len(LABELS))))
 
 
 def _kept(opinion: Opinion, rows: NDArray[np.bool_]) -> Opinion:
@@ -139,13 +141,22 @@ START = FittedPool(
 )
 
 
-def fit_pool(recordings: Recordings, *, start: FittedPool = START, spread: float = SPREAD) -> FittedPool:
+def fit_pool(
+    recordings: Recordings,
+    *,
+    monologues: Recordings | None = None,
+    start: FittedPool = START,
+    spread: float = SPREAD,
+) -> FittedPool:
     """Fit strengths of voice and face and all exponents; the words keep their strength.
 
     Parameters
     ----------
     recordings : Recordings
         With opinions of strength 1, as `heard` gives them by default.
+    monologues : Recordings, optional
+        Further recordings of which other experts spoke: they tell what modalities count beside each
+        other, not how strong our experts are. In all they count as much as `recordings`.
     start : FittedPool
         Centre of the prior.
     spread : float
@@ -160,6 +171,8 @@ def fit_pool(recordings: Recordings, *, start: FittedPool = START, spread: float
         for m in (Modality.AUDIO, Modality.FACE):
             alone = negative_log_likelihood(recordings.labels, heard.only([m]).answers(fitted.pool))
             total += ALONE * alone
+        if monologues is not None:
+            total += negative_log_likelihood(monologues.labels, monologues.answers(fitted.pool))
         return total * len(recordings) + float(x @ x) / (2 * spread**2)
 
     size = 2 + len(Modality) + 1

@@ -25,6 +25,7 @@ from trivalent.lab.decide.conformal_split import ConformalSplit
 from trivalent.lab.fit.losses import LOSSES, loss_options
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.fusion.target import Target
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.networks import NETWORKS
 from trivalent.lab.networks.registry import network_options
@@ -67,6 +68,8 @@ class FusionRecipe:
     resampling_options : mapping
     modality_dropout, mixup : float
         See `System`.
+    task : mapping
+        See `Target`: three classes, a score from -3 to 3, or seven classes of it.
     training : mapping
         See `TrainingConfig`; what is left out is as in `PAPER_TRAINING`.
     members : tuple of mapping
@@ -102,6 +105,7 @@ class FusionRecipe:
     resampling_options: Mapping[str, Any] = field(default_factory=dict)
     modality_dropout: float = 0.0
     mixup: float = 0.0
+    task: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Mapping[str, Any], ...] = ()
     vote: tuple[float, ...] = ()
@@ -149,6 +153,11 @@ class FusionRecipe:
         content = asdict(PAPER_TRAINING) | dict(self.training)
         return build(TrainingConfig, content, where=f"training of {self.name}")
 
+    @property
+    def target(self) -> Target:
+        """What the network learns to tell."""
+        return build(Target, self.task, where=f"task of {self.name}")
+
     def system(self) -> System:
         """Return what is trained."""
         return System(
@@ -161,6 +170,7 @@ class FusionRecipe:
             self.modality_dropout,
             self.mixup,
             self.training_config(),
+            self.target,
         )
 
     def features_config(self) -> OwnFeatures:

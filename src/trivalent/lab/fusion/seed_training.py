@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
-from trivalent.core.errors import UsageError
+from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import IntArray, Modality
 from trivalent.lab.fit.losses import build_loss
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig, fit
+from trivalent.lab.fusion.target import THREE, Target
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
 from trivalent.lab.networks.base import FusionNetwork
@@ -55,6 +56,8 @@ class System:
     modality_dropout, mixup : float
         See `FusionTask`.
     training : TrainingConfig
+    target : Target
+        What it learns to tell.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class System:
     modality_dropout: float = 0.0
     mixup: float = 0.0
     training: TrainingConfig = PAPER_TRAINING
+    target: Target = THREE
 
     def __post_init__(self) -> None:
         check_resampling(self.resampling, self.resampling_options)
@@ -86,7 +90,7 @@ class Trained:
     seeds : tuple of int
     members : Members
     history : list of dict
-        Validation macro-F1 by epoch, for each member.
+        What `FusionTask.validate` found by epoch, for each member.
     """
 
     system: System
@@ -103,11 +107,20 @@ class Trained:
         absent : sequence of Modality
             Taken away from every sample, as if the recording lacked them.
         """
+        logits = self.system.target.logits(self._outputs(part, absent))
+        return logits.double().numpy()
+
+    def scores(self, part: Part) -> NDArray[np.float64] | None:
+        """Predict scores from -3 to 3, shape (seeds, n); None of a system that was trained on classes."""
+        target = self.system.target
+        return target.score(self._outputs(part)).double().numpy() if target.scores else None
+
+    def _outputs(self, part: Part, absent: Sequence[Modality] = ()) -> torch.Tensor:
         features, present = _tensors(part, absent)
         self.members.eval()
         with torch.inference_mode():
-            found = self.members(features, present, shared=True)
-        return found.double().numpy()
+            outputs: torch.Tensor = self.members(features, present, shared=True)
+        return outputs
 
     def networks(self) -> list[FusionNetwork]:
         """One network for each seed, without dropout."""
@@ -121,8 +134,8 @@ class Trained:
         )
         self.members.eval()
         with torch.inference_mode():
-            logits = self.members(features, present).double().numpy()
-        return np.asarray(softmax(logits))
+            outputs = self.members(features, present)
+        return np.asarray(softmax(self.system.target.logits(outputs).double().numpy()))
 
     def probabilities(self, part: Part, *, absent: Sequence[Modality] = ()) -> NDArray[np.float64]:
         """Softmax of `logits`, shape (seeds, n, classes)."""
@@ -130,7 +143,12 @@ class Trained:
 
 
 def train_system(
-    system: System, problem: Problem, seeds: Sequence[int], *, rows: Sequence[IntArray] | None = None
+    system: System,
+    problem: Problem,
+    seeds: Sequence[int],
+    *,
+    rows: Sequence[IntArray] | None = None,
+    watched: bool = False,
 ) -> Trained:
     """Train all seeds together on the training part; epochs are chosen on the validation part.
 
@@ -142,33 +160,42 @@ def train_system(
     rows : sequence of int arrays, optional
         Samples of the training part that each seed sees, equally many for all; by default, all samples.
         Class weights still come from the whole training part.
+    watched : bool
+        Keep loss and macro-F1 of the training part in the history, too; costs a pass for each epoch.
 
     Raises
     ------
     DataError
-        Samples are to be interpolated where some lack a modality.
+        Samples are to be interpolated where some lack a modality or a score, or scores are learned where
+        some samples have none.
     RecipeError, UsageError
         An unknown network, loss, resampler or option, or rows together with a resampler.
     """
-    counts = np.maximum(problem.counts(), 1)  # the weight of a class without samples weighs nothing
-    criterion = build_loss(system.loss, counts=counts, **system.loss_options)
+    target = system.target
+    counts = target.counts(problem.parts.train, classes=problem.classes)
+    # the weight of a class without samples weighs nothing
+    criterion = build_loss(system.loss, counts=np.maximum(counts, 1), **system.loss_options)
     if rows is not None and system.resampling != "unchanged":
         raise UsageError("training.systems_rows", resampling=system.resampling)
     train, drawn = _training_data(system, problem, seeds)
-    options = {"classes": problem.classes, **system.options}
+    options = {"classes": target.outputs(problem.classes), **system.options}
     if system.network == "single" and "modality" not in options:
         options["modality"] = next(iter(problem.widths))
     members = Members.build(
         lambda: build_network(system.network, widths=problem.widths, **options), list(seeds)
     )
+    val = problem.parts.val
+    known = val.scores_to_select() if target.scores else None
     task = FusionTask(
         train,
-        _fusion_data(problem.parts.val, problem.parts.val.labels_to_select()),
+        _fusion_data(val, val.labels_to_select(), known),
         batch_size=system.training.batch_size,
-        loss=criterion,
+        loss=target.loss(criterion),
         rows=drawn if rows is None else rows,
         modality_dropout=system.modality_dropout,
         mixup=system.mixup,
+        target=target,
+        watched=_known(system, problem.parts.train) if watched else None,
         device=system.training.device,
     )
     fitted = fit(members, task, config=system.training)
@@ -177,12 +204,17 @@ def train_system(
     return Trained(system, tuple(seeds), trained, [member.history for member in fitted.members])
 
 
+def _known(system: System, part: Part) -> FusionData:
+    """Return the real samples of the training part."""
+    scores = part.scores_to_fit() if system.target.scores else None
+    return _fusion_data(part, part.labels_to_fit(), scores)
+
+
 def _training_data(
     system: System, problem: Problem, seeds: Sequence[int]
 ) -> tuple[FusionData, list[IntArray] | None]:
     part = problem.parts.train
-    labels = part.labels_to_fit()
-    data = _fusion_data(part, labels)
+    data, labels = _known(system, part), part.labels_to_fit()
     if system.resampling == "unchanged":
         return data, None
     # NaN marks an absent modality, here as in the parts.
@@ -223,6 +255,8 @@ def _with_made(
         made_w.append(resampled.weights[made])
     if end == count:
         return data, rows
+    if data.scores is not None:
+        raise DataError("training.made_scores", made=end - count)
     cuts = np.cumsum([values.shape[1] for values in data.features.values()])[:-1]
     blocks = np.split(np.concatenate(made_x), cuts, axis=1)
     features, present = {}, {}
@@ -236,8 +270,11 @@ def _with_made(
     return FusionData(features, present, labels, weights), rows
 
 
-def _fusion_data(part: Part, labels: NDArray[np.int64]) -> FusionData:
-    return FusionData(*_tensors(part), torch.from_numpy(labels))
+def _fusion_data(
+    part: Part, labels: NDArray[np.int64], scores: NDArray[np.float64] | None = None
+) -> FusionData:
+    known = None if scores is None else torch.from_numpy(scores).float()
+    return FusionData(*_tensors(part), torch.from_numpy(labels), scores=known)
 
 
 def _tensors(

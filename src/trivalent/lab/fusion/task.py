@@ -17,6 +17,7 @@ from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.fit.loss_functions import weighted_mean
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig
+from trivalent.lab.fusion.target import THREE, Target
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.networks.presence import drop_modalities
 
@@ -44,6 +45,8 @@ class FusionData:
     labels : int64 Tensor, shape (n,)
     weights : float Tensor, shape (n,), optional
         What a sample counts in the loss.
+    scores : float Tensor, shape (n,), optional
+        Annotated, in [-3, 3].
 
     Raises
     ------
@@ -55,6 +58,7 @@ class FusionData:
     present: Inputs
     labels: Tensor
     weights: Tensor | None = None
+    scores: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.features or self.features.keys() != self.present.keys():
@@ -64,6 +68,7 @@ class FusionData:
                 present=", ".join(self.present) or "none",
             )
         columns = {**{f"{m} features": x for m, x in self.features.items()}, "weights": self.weights}
+        columns["scores"] = self.scores
         columns |= {f"{m} presence": x for m, x in self.present.items()}
         for name, x in columns.items():
             if x is not None and len(x) != len(self.labels):
@@ -74,6 +79,11 @@ class FusionData:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def truth(self) -> tuple[Tensor, ...]:
+        """What a loss is given beside the outputs: labels, and scores and weights where there are any."""
+        return tuple(x for x in (self.labels, self.scores, self.weights) if x is not None)
+
     def to(self, device: str) -> FusionData:
         """Move all tensors."""
         return replace(
@@ -82,6 +92,7 @@ class FusionData:
             present={m: x.to(device) for m, x in self.present.items()},
             labels=self.labels.to(device),
             weights=None if self.weights is None else self.weights.to(device),
+            scores=None if self.scores is None else self.scores.to(device),
         )
 
 
@@ -119,17 +130,17 @@ class _Chance(NamedTuple):
 
 
 class FusionTask:
-    """Three-way classification of multimodal features by `Members`.
+    """Sentiment of multimodal features by `Members`: three classes, or what a `Target` makes of them.
 
     All that is random for member k comes from its own generator, so that a member learns what it
     would learn alone. A network is called with
-    (features, present) and returns logits (batch, 3); the own losses of a `FusionNetwork` count.
+    (features, present) and returns outputs (batch, n); the own losses of a `FusionNetwork` count.
 
     Parameters
     ----------
     train, val : FusionData
     batch_size : int
-    loss : callable of (logits, labels), and of the weights if `train` has them
+    loss : callable of (outputs, labels), and of the scores and weights if `train` has them
         Returns a scalar or one loss per sample; must run under `torch.func.vmap`. See
         `trivalent.lab.fit.losses.build_loss`.
     rows : sequence of int arrays, optional
@@ -141,6 +152,10 @@ class FusionTask:
     mixup : float
         Parameter of the Beta distribution of mixup (Zhang et al., ICLR 2018, algorithm 1), 0 is off. Only
         modalities that both samples have are mixed.
+    target : Target
+        How outputs are read. The epoch is chosen by macro-F1, with scores by their mean absolute error.
+    watched : FusionData, optional
+        Training samples whose loss and macro-F1 are told at every validation, for curves.
     device : str
         That of the `TrainingConfig`; the data is moved there once.
 
@@ -160,8 +175,11 @@ class FusionTask:
         rows: Sequence[IntArray] | None = None,
         modality_dropout: float = 0.0,
         mixup: float = 0.0,
+        target: Target = THREE,
+        watched: FusionData | None = None,
         device: str = "cpu",
     ) -> None:
+        self.target, self.watched = target, None if watched is None else watched.to(device)
         self.train, self.val = train.to(device), val.to(device)
         self.batch_size, self.criterion, self.device = batch_size, loss, device
         self.modality_dropout, self.mixup = modality_dropout, mixup
@@ -208,17 +226,18 @@ class FusionTask:
         features = {m: _take(x, rows) for m, x in self.train.features.items()}
         if batch.shares is not None:
             features, present = mix_samples(features, present, shares=batch.shares)
-        logits, own = _outputs(network, features, present)
-        truth = [_take(x, rows) for x in (self.train.labels, self.train.weights) if x is not None]
-        losses = self._losses(logits, truth)
+        outputs, own = _outputs(network, features, present)
+        truth = [_take(x, rows) for x in self.train.truth]
+        losses = self._losses(outputs, truth)
         if batch.shares is not None:
-            others = self._losses(logits, [partner(x) for x in truth])
+            others = self._losses(outputs, [partner(x) for x in truth])
             losses = batch.shares * losses + (1 - batch.shares) * others
         return (losses + own).sum()
 
-    def _losses(self, logits: Tensor, truth: Sequence[Tensor]) -> Tensor:
-        """Return losses (members,) of logits (members, batch, 3), given labels and perhaps weights."""
-        losses = vmap(self.criterion)(logits, *truth)
+    def _losses(self, outputs: Tensor, truth: Sequence[Tensor], *, shared: bool = False) -> Tensor:
+        """Return losses (members,) of outputs (members, batch, n), given `FusionData.truth`."""
+        places = (0, *(None if shared else 0 for _ in truth))
+        losses = vmap(self.criterion, in_dims=places)(outputs, *truth)
         return losses if losses.dim() == 1 else losses.mean(1)
 
     def _draw(self, network: Members, batch: FusionBatch) -> _Chance:
@@ -249,10 +268,22 @@ class FusionTask:
         ]
 
     def validate(self, network: Members) -> Mapping[str, Any]:
-        """Macro-F1 of each member, shape (members,)."""
-        logits, _ = _outputs(network, self.val.features, self.val.present, shared=True)
-        scores = member_macro_f1(self.val.labels, logits.argmax(-1), classes=logits.shape[-1]).cpu().numpy()
-        return {"score": scores}
+        """Loss and macro-F1 of each member, shape (members,), and the error of its scores."""
+        found = self._judge(network, self.val)
+        if self.watched is not None:
+            found |= {f"train_{name}": value for name, value in self._judge(network, self.watched).items()}
+        return found | {"score": -found["mae"] if self.target.scores else found["macro_f1"]}
+
+    def _judge(self, network: Members, data: FusionData) -> dict[str, FloatArray]:
+        outputs, _ = _outputs(network, data.features, data.present, shared=True)
+        logits = self.target.logits(outputs)
+        found = {
+            "macro_f1": member_macro_f1(data.labels, logits.argmax(-1), classes=logits.shape[-1]),
+            "loss": self._losses(outputs, data.truth, shared=True),
+        }
+        if data.scores is not None:
+            found["mae"] = (self.target.score(outputs) - data.scores).abs().mean(-1)
+        return {name: value.double().cpu().numpy() for name, value in found.items()}
 
 
 def mix_samples(features: Inputs, present: Inputs, *, shares: Tensor) -> tuple[Inputs, Inputs]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,24 @@ from numpy.typing import NDArray
 from trivalent.bundle.decision import Answers, DecisionKind
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
-from trivalent.bundle.network import DataSpec, ModalitySpec, Network, group_digest
-from trivalent.core.types import FloatArray, IntArray
+from trivalent.bundle.network import ATTENTION, DataSpec, ModalitySpec, Network, group_digest
+from trivalent.core.types import FloatArray, IntArray, LabelMap, map_scores
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.decide.answering import Answering, AnsweringConfig, Calibration, choose_answering
 from trivalent.lab.decide.conformal_split import split_validation
 from trivalent.lab.fusion.recipe import FusionRecipe
-from trivalent.lab.fusion.results import check_drawing, write_results
+from trivalent.lab.fusion.results import CURVES, check_drawing, write_results
 from trivalent.lab.fusion.seed_training import Trained, train_system
+from trivalent.lab.fusion.target import TargetKind
 from trivalent.lab.fusion.voting import Voted, train_vote
 from trivalent.lab.graphs.fusion import export_fusion
 from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
+from trivalent.lab.measure.said import PREDICTIONS, Said, write_said
+from trivalent.lab.measure.score_report import SCORE_LIMITS, SCORE_TITLES, report_scores, score_figures
 from trivalent.lab.measure.statistics import seed_interval
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.encoders import encoder_of
-from trivalent.lab.problems.parts import Part
+from trivalent.lab.problems.parts import Part, Truth
 
 log = logging.getLogger(__name__)
 ROUNDS = 1000  # of the bootstrap
@@ -51,6 +54,8 @@ class Selected:
         Of every seed alone.
     ensemble : Answering
         Of the mean of their logits.
+    scores : bool
+        Whether it has scores, too.
     """
 
     trained: Trained | Voted
@@ -58,6 +63,7 @@ class Selected:
     apart: Part | None
     each: tuple[Answering, ...]
     ensemble: Answering
+    scores: bool = False
 
 
 def train_fusion(
@@ -69,7 +75,8 @@ def train_fusion(
     ----------
     recipe : FusionRecipe
     out : Path
-        Gets bundle/, metrics.json, curves.json, curves.png, confusion.png and card.md.
+        Gets bundle/, metrics.json, curves.json, predictions.csv, card.md and pictures: curves, confusion,
+        of attention networks attention, of networks with scores scores.
     root : Path, optional
         Data root, else $TRIVALENT_DATA.
     rounds : int
@@ -81,21 +88,24 @@ def train_fusion(
         The recipe, the data or the place is at fault.
     """
     check_drawing()  # before the work, not after it
-    selected = select(recipe, recipe.problem(root))
-    metrics = score(recipe, selected, rounds=rounds)
+    selected = select(recipe, recipe.problem(root), watched=True)
+    metrics, said = score(recipe, selected, rounds=rounds)
     bundle = _bundle(recipe, selected, metrics, folder=out / "bundle")
-    write_results(bundle, history=_history(selected.trained), out=out)
+    read = _read(bundle.fusion, selected.problem.parts.val)
+    write_said(said, out / PREDICTIONS)
+    write_results(bundle, curves=_curves(selected.trained), read=read, out=out)
     return _told(bundle, out)
 
 
-def select(recipe: FusionRecipe, problem: Problem) -> Selected:
+def select(recipe: FusionRecipe, problem: Problem, *, watched: bool = False) -> Selected:
     """Train on the training part and choose everything else on the validation part.
 
-    The test part is not touched.
+    The test part is not touched. Figures of the training part by epoch are kept if `watched`.
     """
+    _tell_other_classes(recipe, problem)
     val, apart = split_validation(problem.parts.val, recipe.conformal_split)
     problem = replace(problem, parts=replace(problem.parts, val=val))
-    trained = _trained(recipe, problem)
+    trained = _trained(recipe, problem, watched=watched)
     logits = trained.logits(problem.parts.val)
     aside = None if apart is None else trained.logits(apart)
     rare = int(problem.counts().argmin())
@@ -107,7 +117,22 @@ def select(recipe: FusionRecipe, problem: Problem) -> Selected:
 
     each = [choose(own, None if aside is None else aside[k]) for k, own in enumerate(logits)]
     ensemble = choose(logits.mean(0), None if aside is None else aside.mean(0))
-    return Selected(trained, problem, apart, tuple(each), ensemble)
+    return Selected(trained, problem, apart, tuple(each), ensemble, recipe.target.scores)
+
+
+def _tell_other_classes(recipe: FusionRecipe, problem: Problem) -> None:
+    """Say how many labels are not what seven classes add up to."""
+    train = problem.parts.train
+    if recipe.target.target == TargetKind.SEVEN and train.scored:
+        other = train.labels_to_fit() != map_scores(train.scores_to_fit(), LabelMap.ROUND)
+        if other.any():
+            log.warning(
+                "%s: %d of %d training labels are not the class of their rounded score, which seven "
+                "classes add up to: choose a protocol that rounds",
+                problem.name,
+                other.sum(),
+                len(other),
+            )
 
 
 def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfig:
@@ -125,28 +150,33 @@ def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfi
     return plain
 
 
-def _trained(recipe: FusionRecipe, problem: Problem) -> Trained | Voted:
+def _trained(recipe: FusionRecipe, problem: Problem, *, watched: bool) -> Trained | Voted:
     systems = recipe.systems()
     if len(systems) == 1:
-        return train_system(systems[0], problem, recipe.seeds)
+        return train_system(systems[0], problem, recipe.seeds, watched=watched)
     few = len(problem.parts.val) < MIN_VALIDATION  # all votes alike, then
     weights = recipe.vote or ((1.0,) * len(systems) if few else None)
-    return train_vote(systems, problem, recipe.seeds, weights=weights)
+    return train_vote(systems, problem, recipe.seeds, weights=weights, watched=watched)
 
 
-def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> dict[str, Any]:
+def score(
+    recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS
+) -> tuple[dict[str, Any], list[Said]]:
     """Judge the finished system on validation and, once, on test.
 
     Returns
     -------
-    dict
+    metrics : dict
         A JSON object: data, protocol, seeds, samples left out by reason, and for each part the figures by
         seed, their means with 95 % intervals over seeds, and the report on the mean of the seeds (see
-        `evaluation.report`).
+        `evaluation.report`); of a network that has scores the same of them, under `scores` (see
+        `report_scores`).
+    said : list of Said
+        Of the mean of the seeds, by part.
     """
     parts, problem = selected.problem.parts, selected.problem
-    entry = recipe.entry()
-    return {
+    entry, said = recipe.entry(), []
+    content = {
         "data": entry.name,
         "protocol": entry.protocol(recipe.protocol or None).name,
         "synthetic": problem.synthetic,
@@ -154,13 +184,22 @@ def score(recipe: FusionRecipe, selected: Selected, *, rounds: int = ROUNDS) -> 
         "seeds": list(recipe.seeds),
         "left_out": dict(problem.dropped),
         "chosen_on": "validation",
-        "validation": _score_part(recipe, selected, parts.val, rounds=rounds),
-        "test": _score_part(recipe, selected, parts.test, rounds=rounds),
     }
+    for name, part in (("validation", parts.val), ("test", parts.test)):
+        content[name], own = _score_part(recipe, selected, part, rounds=rounds)
+        said.append(Said(name, part.groups, *own))
+    return content, said
 
 
-def _score_part(recipe: FusionRecipe, selected: Selected, part: Part, *, rounds: int) -> dict[str, Any]:
-    """Score every seed and the mean of the seeds, each once; the guard counts."""
+def _score_part(
+    recipe: FusionRecipe, selected: Selected, part: Part, *, rounds: int
+) -> tuple[dict[str, Any], tuple[IntArray, IntArray, FloatArray]]:
+    """Score every seed and the mean of the seeds, each once; the guard counts.
+
+    Returns
+    -------
+    metrics, (labels, decisions, probabilities) of the mean
+    """
     logits = selected.trained.logits(part)
     counts = selected.problem.counts()
     seeds = []
@@ -169,36 +208,85 @@ def _score_part(recipe: FusionRecipe, selected: Selected, part: Part, *, rounds:
         found = part.score(recipe.name, answers.decisions, seed=seed, by=_figures(answers))
         seeds.append({"seed": seed} | found)
     answers = selected.ensemble.answer(logits.mean(0))
-    whole = part.score(
-        f"{recipe.name}, mean of the logits of {len(recipe.seeds)} seeds",
-        answers.decisions,
-        seed=recipe.seeds[0],
-        by=lambda labels, _: report(
+    known: list[IntArray] = []
+
+    def judged(labels: IntArray, _: NDArray[Any]) -> Mapping[str, Any]:
+        known.append(labels)
+        return report(
             labels,
             answers,
             groups=part.groups.tolist(),
             prior=counts / counts.sum(),
             coverage=recipe.coverage,
             rounds=rounds,
-        ),
+        )
+
+    whole = part.score(
+        f"{recipe.name}, mean of the logits of {len(recipe.seeds)} seeds",
+        answers.decisions,
+        seed=recipe.seeds[0],
+        by=judged,
     )
-    return {"seeds": seeds, "mean": _means(seeds), "ensemble": whole}
+    found = {"seeds": seeds, "mean": _means(seeds), "ensemble": whole}
+    if (scores := selected.trained.scores(part)) is not None:
+        found["scores"] = _score_scores(recipe, selected, part, scores, rounds=rounds)
+    return found, (known[0], answers.decisions, answers.probabilities)
+
+
+def _score_scores(
+    recipe: FusionRecipe, selected: Selected, part: Part, scores: FloatArray, *, rounds: int
+) -> dict[str, Any]:
+    """Score every seed's scores, shape (seeds, n), and the mean of the seeds', each once."""
+    seeds = [
+        {"seed": seed} | part.score(recipe.name, own, seed=seed, by=score_figures, of=Truth.SCORES)
+        for own, seed in zip(scores, recipe.seeds, strict=True)
+    ]
+    whole = part.score(
+        f"{recipe.name}, mean of {len(recipe.seeds)} seeds",
+        scores.mean(0),
+        seed=recipe.seeds[0],
+        by=lambda truth, found: report_scores(
+            truth,
+            found,
+            groups=part.groups.tolist(),
+            constants=_constants(selected),
+            rounds=rounds,
+        ),
+        of=Truth.SCORES,
+    )
+    means = _means(seeds, names=SCORE_TITLES, limits=lambda name: SCORE_LIMITS.get(name, (0.0, 1.0)))
+    return {"seeds": seeds, "mean": means, "ensemble": whole}
+
+
+def _constants(selected: Selected) -> tuple[float, ...]:
+    """Mean and median of the scores of the training part; nothing where none are learned."""
+    if not selected.scores:
+        return ()
+    known = selected.problem.parts.train.scores_to_fit()
+    return float(known.mean()), float(np.median(known))
 
 
 def _figures(answers: Answers) -> Callable[[IntArray, NDArray[Any]], Mapping[str, Any]]:
     return lambda labels, decisions: figures(labels, decisions, probabilities=answers.probabilities)
 
 
-def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+def _means(
+    seeds: Sequence[Mapping[str, Any]],
+    *,
+    names: Iterable[str] = TITLES,
+    limits: Callable[[str], tuple[float, float]] = limits,
+) -> dict[str, dict[str, float | None]]:
     """Mean over seeds with Student's interval, cut at the limits of the figure.
 
     No interval for one seed, for seeds that are all alike, nor where it would go from one limit to
-    the other.
+    the other. No mean of what a seed leaves undefined.
     """
     means: dict[str, dict[str, float | None]] = {}
-    for name in TITLES:
+    for name in names:
         values = [figures[name] for figures in seeds]
-        if len(values) == 1:
+        if None in values:
+            means[name] = {"mean": None, "low": None, "high": None}
+        elif len(values) == 1:
             means[name] = {"mean": values[0], "low": None, "high": None}
         else:
             interval = seed_interval(values, limits=limits(name))
@@ -224,11 +312,12 @@ def _bundle(
         tuple((counts / counts.sum()).tolist()),
         tuple(sorted(map(group_digest, groups))),
         problem.synthetic,
+        _constants(selected),
     )
     encoders = {m: encoder_of(name, problem.cleaners[m].columns) for m, name in problem.extractors.items()}
     encoders |= recipe.encoders(problem)
     modalities = {m: ModalitySpec(encoders[m], problem.cleaners[m]) for m in networks[0].modalities}
-    content, answering = export_fusion(networks), selected.ensemble
+    content, answering = export_fusion(networks, target=recipe.target), selected.ensemble
     graph = Graph(lambda: content, name=GRAPH)
     write_bundle(
         folder,
@@ -263,14 +352,31 @@ def _card(recipe: FusionRecipe, selected: Selected) -> dict[str, Any]:
     }
 
 
-def _history(trained: Trained | Voted) -> dict[str, list[dict[str, float]]]:
-    """Return validation macro-F1 by epoch, for each seed."""
-    return {
-        str(seed): [
-            {"epoch": validation["epoch"], "macro_f1": validation["score"]} for validation in history
-        ]
-        for seed, history in zip(trained.seeds, trained.history, strict=True)
-    }
+def _curves(trained: Trained | Voted) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """Return what was found by epoch, by part and seed."""
+    curves: dict[str, dict[str, list[dict[str, float]]]] = {"train": {}, "validation": {}}
+    for seed, history in zip(trained.seeds, trained.history, strict=True):
+        for part, prefix in (("train", "train_"), ("validation", "")):
+            curves[part][str(seed)] = [
+                {"epoch": found["epoch"]}
+                | {name: found[prefix + name] for name in CURVES if prefix + name in found}
+                for found in history
+            ]
+    return curves
+
+
+def _read(network: Network, part: Part) -> dict[str, Any] | None:
+    """Return what attention heads read, on average over the samples with all modalities; else None."""
+    names = list(network.modalities)
+    present = np.stack([part.present[m] for m in names], axis=1)
+    rows = present.all(axis=1)
+    if ATTENTION not in network.graph.outputs or len(names) < 2 or not rows.any():
+        return None
+    inputs = {str(m): np.nan_to_num(part.features[m][rows]).astype(np.float32) for m in names}
+    (shares,) = network.graph.run({"present": present[rows].astype(np.float32)} | inputs, [ATTENTION])
+    means = shares.mean(0)  # (heads, modalities)
+    heads = {str(m): means[:, i].astype(float).tolist() for i, m in enumerate(names)}
+    return {"part": "validation", "samples": int(rows.sum()), "heads": heads}
 
 
 def _told(bundle: Bundle[Network], out: Path) -> list[str]:
@@ -285,4 +391,17 @@ def _told(bundle: Bundle[Network], out: Path) -> list[str]:
         seeds = f"{mean['mean']:.3f}{spread} over {count} seeds, {whole['value']:.3f} of their mean"
         told = seeds if count > 1 else f"{whole['value']:.3f}"
         lines.append(f"  {part}: macro-F1 {told}, {best:.3f} of the best constant")
+        lines += [f"  {part}: {_told_scores(metrics['scores'])}"] if "scores" in metrics else []
     return lines
+
+
+def _told_scores(metrics: Mapping[str, Any]) -> str:
+    found = {name: own["value"] for name, own in metrics["ensemble"]["figures"].items()}
+    constants = metrics["ensemble"]["constants"].values()
+    r = "undefined" if found["pearson"] is None else f"{found['pearson']:.3f}"
+    return (
+        f"scores of {len(metrics['seeds'])} seeds' mean: MAE {found['mae']:.3f}, "
+        f"{min(own['mae'] for own in constants):.3f} of the best constant; r {r}; "
+        f"Acc-2 {found['accuracy2_non_negative']:.3f}, Acc-7 {found['accuracy7_half_even']:.3f}, "
+        f"{max(own['accuracy7_half_even'] for own in constants):.3f} of the best constant"
+    )

@@ -24,7 +24,7 @@ import torch
 from trivalent.core.errors import DataError, MissingExtraError, RecipeError, TrivalentError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.types import FloatArray, IntArray
-from trivalent.lab.benchmarks.cross_validation import joined, rows_of
+from trivalent.lab.benchmarks.cross_validation import joined
 from trivalent.lab.datasets.splits import stratified_folds
 from trivalent.lab.fusion.recipe import KIND, FusionRecipe, parse_fusion
 from trivalent.lab.fusion.results import check_drawing
@@ -247,7 +247,7 @@ def judged(recipe: FusionRecipe, problem: Problem, *, folds: int = 0) -> FloatAr
     found = np.zeros((len(recipe.seeds), len(labels)), np.int64)
     for fold in range(folds):
         out = held_out == fold
-        inner = rows_of(everything, ~out, Role.TRAIN), rows_of(everything, out, Role.VAL)
+        inner = everything.take(~out), everything.take(out, Role.VAL)
         found[:, out] = decided(recipe, replace(problem, parts=Parts(*inner, problem.parts.test)))
     return np.array([macro_f1(labels, own) for own in found])
 
@@ -264,7 +264,7 @@ def decided(recipe: FusionRecipe, problem: Problem) -> IntArray:
     if len(np.unique(train.groups)) < FOLDS:
         raise DataError("tune.groups", folds=FOLDS, count=len(np.unique(train.groups)), name=problem.name)
     apart = stratified_folds(train.groups, train.labels_to_fit(), count=FOLDS) == 0
-    parts = Parts(rows_of(train, ~apart, Role.TRAIN), rows_of(train, apart, Role.VAL), problem.parts.test)
+    parts = Parts(train.take(~apart), train.take(apart, Role.VAL), problem.parts.test)
     selected = select(replace(recipe, conformal_split="never"), replace(problem, parts=parts))
     logits = selected.trained.logits(val)
     if not np.isfinite(logits).all():

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trivalent.bundle.fusion import softmax
-from trivalent.core.types import FloatArray
+from trivalent.core.types import SCALE, FloatArray
 from trivalent.lab.decide.ensembles import search_weights, soft_vote
 from trivalent.lab.fusion.seed_training import System, Trained, train_system
+from trivalent.lab.fusion.target import THREE, Target, TargetKind
 from trivalent.lab.networks.base import Features, FusionNetwork, Present
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
@@ -23,7 +24,7 @@ STEP = 0.05  # of the weights that are searched
 
 
 class Vote(FusionNetwork):
-    """The weighted mean of the probabilities of several networks.
+    """The weighted mean of the probabilities of several networks, and of their scores.
 
     Parameters
     ----------
@@ -31,20 +32,29 @@ class Vote(FusionNetwork):
         Over the same features.
     weights : array, shape (networks,)
         They sum to one.
+    target : Target
+        Of all of them.
     """
 
     weights: Tensor
 
-    def __init__(self, networks: Sequence[FusionNetwork], weights: FloatArray) -> None:
+    def __init__(
+        self, networks: Sequence[FusionNetwork], weights: FloatArray, target: Target = THREE
+    ) -> None:
         super().__init__(networks[0].widths)
+        self.target = target
         self.networks = nn.ModuleList(networks)
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
 
     def forward(self, features: Features, present: Present) -> Tensor:
-        """Return the logarithm of the mean, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
+        """Return outputs that the target reads as those means; arguments as of `FusionNetwork.forward`."""
         answers = torch.stack([network(features, present) for network in self.networks])
-        mean = (self.weights[:, None, None] * torch.softmax(answers, -1)).sum(0)
-        return mean.clamp(min=_FLOOR).log()
+        weights = self.weights[:, None, None]
+        if self.target.target != TargetKind.SCORE:
+            return (weights * torch.softmax(answers, -1)).sum(0).clamp(min=_FLOOR).log()
+        mean = (weights * torch.softmax(self.target.logits(answers), -1)).sum(0)
+        score = (weights * self.target.score(answers)[..., None]).sum(0)
+        return torch.cat([mean.clamp(min=_FLOOR).log(), score], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +78,7 @@ class Voted:
 
     @property
     def history(self) -> list[list[dict[str, float]]]:
-        """Validation macro-F1 by epoch of the first system, for each seed."""
+        """What was found by epoch of the first system, for each seed."""
         return self.systems[0].history
 
     def logits(self, part: Part) -> NDArray[np.float64]:
@@ -77,10 +87,19 @@ class Voted:
         votes = [soft_vote(own, weights=self.weights) for own in stack.swapaxes(0, 1)]
         return np.asarray(np.log(np.clip(votes, _FLOOR, 1)))
 
+    def scores(self, part: Part) -> NDArray[np.float64] | None:
+        """Weighted means of the scores, shape (seeds, n); None of systems that were trained on classes."""
+        found = [trained.scores(part) for trained in self.systems]
+        each = [scores for scores in found if scores is not None]
+        if not each:
+            return None
+        return np.clip(np.tensordot(self.weights, np.stack(each), axes=1), -SCALE, SCALE)
+
     def networks(self) -> list[FusionNetwork]:
         """One vote for each seed."""
         members = [trained.networks() for trained in self.systems]
-        return [Vote(own, self.weights) for own in zip(*members, strict=True)]
+        target = self.systems[0].system.target
+        return [Vote(own, self.weights, target) for own in zip(*members, strict=True)]
 
 
 def train_vote(
@@ -89,6 +108,7 @@ def train_vote(
     seeds: Sequence[int],
     *,
     weights: Sequence[float] | None = None,
+    watched: bool = False,
 ) -> Voted:
     """Train systems and find the weights of their votes on the validation part.
 
@@ -99,8 +119,10 @@ def train_vote(
     seeds : sequence of int
     weights : sequence of float, optional
         Of the votes; by default the best on validation, of equally good ones the most even.
+    watched : bool
+        See `train_system`.
     """
-    trained = tuple(train_system(system, problem, seeds) for system in systems)
+    trained = tuple(train_system(system, problem, seeds, watched=watched) for system in systems)
     if weights is not None:
         given = np.array(weights, np.float64)
         return Voted(trained, given / given.sum())

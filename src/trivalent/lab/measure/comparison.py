@@ -1,14 +1,14 @@
 """Runs of `trivalent train` beside each other: their own figures, and what a difference is worth.
 
-Nothing is computed anew but the paired tests over seeds: all figures are those that a run wrote when it
-was finished, and test figures stay what they were, one score.
+Nothing is computed anew but the paired tests, over seeds and over videos or speakers: all figures are
+those that a run wrote when it was finished, and test figures stay what they were, one score.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from trivalent.bundle.files import MANIFEST
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.outside import clean_line
+from trivalent.lab.measure.metrics import accuracy, macro_f1, weighted_f1
 from trivalent.lab.measure.result_files import Value
-from trivalent.lab.measure.statistics import paired_t
+from trivalent.lab.measure.said import PREDICTIONS, Said, read_said
+from trivalent.lab.measure.statistics import paired_bootstrap, paired_t
 
 METRICS = "metrics.json"
 BUNDLE = "bundle"  # its folder beside the figures
@@ -33,6 +35,8 @@ LIMITS = {
     "nll": (0.0, np.inf),
 }
 LOWER_IS_BETTER = ("ece", "nll")
+GROUPED = {"macro_f1": macro_f1, "accuracy": accuracy, "weighted_f1": weighted_f1}  # of decisions
+ROUNDS = 1000  # of the bootstrap over groups
 Values = Mapping[str, Value]
 
 
@@ -58,6 +62,8 @@ class Run:
         Of the bundle, which averages the seeds' logits; intervals over videos or speakers.
     constants : mapping of str to (mapping of str to Value)
         Each class always.
+    said : Said, optional
+        Of each sample, by the bundle; None of a run that did not keep it.
     """
 
     label: str
@@ -71,6 +77,7 @@ class Run:
     mean: Values
     ensemble: Values
     constants: Mapping[str, Values]
+    said: Said | None = None
 
     @property
     def judged_on(self) -> tuple[Any, ...]:
@@ -84,7 +91,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of one run minus that of another, paired over seeds; the interval is 95 %."""
+    """A figure of one run minus that of another, paired; the interval is 95 %."""
 
     difference: float
     low: float
@@ -106,14 +113,17 @@ class Pair:
     run : Run
         The other one.
     differences : mapping of str to Difference
-        First minus other; empty without a test.
+        First minus other, over seeds; empty without a test.
     reason : Message or None
         Why there is none.
+    over_groups : mapping of str to Difference
+        Of the ensembles, over videos or speakers; empty where a run did not keep what it said.
     """
 
     run: Run
     differences: Mapping[str, Difference]
     reason: Message | None = None
+    over_groups: Mapping[str, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,32 @@ def compare(folders: Sequence[Path], *, part: str = "validation") -> Comparison:
 
 
 def pair(first: Run, other: Run) -> Pair:
-    """Test the figures of two runs on the same samples by Student's paired t over seeds."""
+    """Test two runs on the same samples: by Student's paired t over seeds, by the bootstrap over groups."""
+    return replace(_over_seeds(first, other), over_groups=_over_groups(first, other))
+
+
+def _over_groups(first: Run, other: Run) -> dict[str, Difference]:
+    one, two = first.said, other.said
+    if one is None or two is None:
+        return {}
+    alike = np.array_equal(one.groups, two.groups) and np.array_equal(one.labels, two.labels)
+    if not alike or not len(one.labels):
+        raise DataError("compare.other_rows", first=first.label, other=other.label)
+    found = {
+        name: paired_bootstrap(
+            metric,
+            one.labels,
+            first=one.decisions,
+            second=two.decisions,
+            groups=one.groups.tolist(),
+            rounds=ROUNDS,
+        )
+        for name, metric in GROUPED.items()
+    }
+    return {name: Difference(t.difference, t.low, t.high, t.p_value) for name, t in found.items()}
+
+
+def _over_seeds(first: Run, other: Run) -> Pair:
     if first.seeds.keys() != other.seeds.keys():
         mine, theirs = (", ".join(map(str, sorted(run.seeds))) for run in (first, other))
         return Pair(other, {}, Message("compare.other_seeds", first=mine, other=theirs))
@@ -230,6 +265,7 @@ def _run(content: Mapping[str, Any], part: str, *, label: str, folder: Path) -> 
                 clean_line(str(constant)): {name: Value(_finite(own[name])) for name in LIMITS}
                 for constant, own in whole["baselines"].items()
             },
+            read_said(folder / PREDICTIONS, part) if (folder / PREDICTIONS).exists() else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{part}: {type(error).__name__} {error}"

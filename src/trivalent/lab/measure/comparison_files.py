@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from trivalent.core.errors import UsageError
@@ -75,6 +75,7 @@ def markdown(comparison: Comparison, language: Language) -> str:
             parts += [_plain(words(_against(table)))]
             parts += [_marked([_test_heads(table, words), *_tests(table, words)])]
             parts += [words(Message("compare.what_it_tells"))]
+            parts += _marked_groups(table, words)
     return "\n\n".join(parts) + "\n"
 
 
@@ -97,6 +98,7 @@ def latex(comparison: Comparison, language: Language) -> str:
             tests = [_test_heads(table, words), *_tests(table, words)]
             lines += ["", "\\medskip", _tex(words(_against(table))), "", *_tabular(tests, left=2)]
             lines += ["", "\\medskip", _tex(words(Message("compare.what_it_tells")))]
+            lines += _tabular_groups(table, words)
         lines += ["\\end{table}", ""]
     return "\n".join(lines)
 
@@ -132,6 +134,10 @@ def _plain_rows(table: Table) -> Iterator[Cells]:
             yield [*head, seeds, name, *numbers, _verdict(name, own)]
         if pair.reason is not None:
             yield [*head, "", "", "", "", "", "", "not tested"]
+        head[1] = "difference over groups"
+        for name, own in pair.over_groups.items():
+            numbers = [*_numbers(Value(own.difference, own.low, own.high)), f"{own.p_value:.6g}"]
+            yield [*head, "", name, *numbers, _verdict(name, own)]
 
 
 def _numbers(value: Value) -> Cells:
@@ -193,11 +199,42 @@ def _tests(table: Table, words: Words) -> Iterator[Cells]:
     for pair in table.pairs:
         if pair.reason is not None:
             yield [pair.run.label, "", "", "", "", words(pair.reason)]
-        for name, own in pair.differences.items():
-            interval = f"[{_signed(own.low)}, {_signed(own.high)}]"
-            verdict = words(Message(f"compare.verdict_{_verdict(name, own)}"))
-            title = _TITLES[name]
-            yield [pair.run.label, title, _signed(own.difference), interval, _p(own.p_value), verdict]
+        yield from _test_rows(pair.run, pair.differences, words)
+
+
+def _marked_groups(table: Table, words: Words) -> list[str]:
+    """Tell the tests over videos or speakers in Markdown, or that no two runs kept what they said."""
+    rows = _group_tests(table, words)
+    if not rows:
+        return [words(Message("compare.no_groups"))]
+    told = words(Message("compare.what_groups_tell"))
+    return [
+        _plain(words(Message("compare.against_groups", first=table.runs[0].label))),
+        _marked([_test_heads(table, words), *rows]),
+        told,
+    ]
+
+
+def _tabular_groups(table: Table, words: Words) -> list[str]:
+    """Do the same in LaTeX."""
+    rows = _group_tests(table, words)
+    if not rows:
+        return ["", "\\medskip", _tex(words(Message("compare.no_groups")))]
+    head = _tex(words(Message("compare.against_groups", first=table.runs[0].label)))
+    lines = ["", "\\medskip", head, "", *_tabular([_test_heads(table, words), *rows], left=2)]
+    return [*lines, "", "\\medskip", _tex(words(Message("compare.what_groups_tell")))]
+
+
+def _group_tests(table: Table, words: Words) -> list[Cells]:
+    return [row for pair in table.pairs for row in _test_rows(pair.run, pair.over_groups, words)]
+
+
+def _test_rows(run: Run, differences: Mapping[str, Difference], words: Words) -> Iterator[Cells]:
+    for name, own in differences.items():
+        interval = f"[{_signed(own.low)}, {_signed(own.high)}]"
+        verdict = words(Message(f"compare.verdict_{_verdict(name, own)}"))
+        title = _TITLES[name]
+        yield [run.label, title, _signed(own.difference), interval, _p(own.p_value), verdict]
 
 
 def _verdict(name: str, difference: Difference) -> str:

@@ -21,9 +21,10 @@ from trivalent.lab.datasets.text_features import with_text_features
 from trivalent.lab.measure.evaluate_recordings import judge_recordings
 from trivalent.lab.measure.evaluation import render, report
 from trivalent.lab.measure.predictions import OK, Judged, write_predictions
+from trivalent.lab.measure.score_report import render_scores, report_scores
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.problems.encoders import our_name
-from trivalent.lab.problems.parts import Part, Role
+from trivalent.lab.problems.parts import Part, Role, Truth
 
 SCHEMA = "trivalent.evaluation/1"
 _ROLES = dict(zip(SPLITS, Role, strict=True))
@@ -70,7 +71,8 @@ def evaluate(
     Returns
     -------
     dict
-        A JSON object: bundle, data, what `evaluation.report` tells, and caveats.
+        A JSON object: bundle, data, what `evaluation.report` tells, caveats, and of a network with scores
+        on data that have some `scores`, what `report_scores` tells.
 
     Raises
     ------
@@ -157,7 +159,8 @@ def _judge_features(
     check_columns(bundle, samples, modalities=there)
     features = {m: (samples.features[m].values, samples.features[m].columns) for m in there}
     answers = bundle.decision.answer(bundle.fusion.posterior(features))
-    return Judged(samples, answers, {m: _statuses(samples, m) for m in modalities})
+    statuses = {m: _statuses(samples, m) for m in modalities}
+    return Judged(samples, answers, statuses, bundle.fusion.scores(features))
 
 
 def _statuses(samples: Dataset, modality: Modality) -> tuple[str, ...]:
@@ -213,7 +216,8 @@ def render_text(content: Mapping[str, Any]) -> str:
         f"{bundle['name']} ({bundle['sha256'][:12]}{trained}) on {content['data']}, "
         f"protocol {content['protocol']}, {content['split']}; {', '.join(content['modalities'])}"
     )
-    return "\n".join([head, *render(content), *(f"note: {text}" for text in content["caveats"])])
+    scores = render_scores(content["scores"]) if "scores" in content else []
+    return "\n".join([head, *render(content), *scores, *(f"note: {text}" for text in content["caveats"])])
 
 
 def _modalities(bundle: Bundle[Any], names: Sequence[str] | None) -> tuple[Modality, ...]:
@@ -233,7 +237,7 @@ def _scored(
 ) -> dict[str, Any]:
     """Compare the answers with the labels through the guard, once."""
     samples, answers = judged.samples, judged.answers
-    part = Part(_ROLES[split], {}, samples.groups, samples.labels)
+    part = Part(_ROLES[split], {}, samples.groups, samples.labels, samples.scores)
     scores = part.score(
         bundle.name,
         answers.decisions,
@@ -251,7 +255,27 @@ def _scored(
         caveats = _optimistic(_adapted_to(bundle), samples)
     else:
         caveats = _caveats(bundle.fusion, samples, split)
-    return scores | {"synthetic": samples.synthetic, "caveats": caveats}
+    found = scores | {"synthetic": samples.synthetic, "caveats": caveats}
+    if judged.scores is None:
+        return found
+    if not part.scored:
+        caveats.append("not every sample has an annotated score: those of the network were not judged")
+        return found
+    return found | {
+        "scores": part.score(
+            bundle.name,
+            judged.scores,
+            seed=0,
+            by=lambda truth, said: report_scores(
+                truth,
+                said,
+                groups=samples.groups.tolist(),
+                constants=bundle.fusion.data.constants,
+                rounds=rounds,
+            ),
+            of=Truth.SCORES,
+        )
+    }
 
 
 def _caveats(network: Network, data: Dataset, split: str) -> list[str]:

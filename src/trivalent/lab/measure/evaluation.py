@@ -10,6 +10,7 @@ import numpy as np
 from trivalent.bundle.decision import Answers
 from trivalent.core.types import LABELS, FloatArray, IntArray, Sentiment
 from trivalent.lab.measure import metrics
+from trivalent.lab.measure.groups import resamples
 from trivalent.lab.measure.uncertainty import risk_coverage
 
 TITLES = {
@@ -70,12 +71,8 @@ def intervals(
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals of all figures, resampling whole groups as `bootstrap_interval` does."""
-    rng = np.random.default_rng(seed)
-    _, inverse, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
     drawn = []
-    for _ in range(rounds):
-        rows = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+    for rows in resamples(groups, rounds=rounds, seed=seed):
         found = figures(labels[rows], decisions[rows], probabilities=probabilities[rows])
         drawn.append(list(found.values()))
     low, high = np.percentile(np.array(drawn), [2.5, 97.5], axis=0)

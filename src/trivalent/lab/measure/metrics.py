@@ -11,6 +11,7 @@ import numpy as np
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray, IntArray, Sentiment
+from trivalent.lab.measure.groups import resamples
 
 
 def confusion_matrix(labels: IntArray, predicted: IntArray, *, classes: int = len(Sentiment)) -> IntArray:
@@ -40,13 +41,15 @@ def accuracy(labels: IntArray, predicted: IntArray) -> float:
     return float(np.mean(np.asarray(labels) == np.asarray(predicted)))
 
 
-def class_scores(labels: IntArray, predicted: IntArray) -> dict[str, FloatArray]:
+def class_scores(
+    labels: IntArray, predicted: IntArray, *, classes: int = len(Sentiment)
+) -> dict[str, FloatArray]:
     """Precision, recall, F1 and support per class, 0 where undefined.
 
     >>> class_scores(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1]))["recall"].tolist()
     [1.0, 1.0, 0.5]
     """
-    matrix = confusion_matrix(labels, predicted).astype(float)
+    matrix = confusion_matrix(labels, predicted, classes=classes).astype(float)
     hits = np.diag(matrix)
     predicted_n, support = matrix.sum(0), matrix.sum(1)
     precision = np.divide(hits, predicted_n, out=np.zeros_like(hits), where=predicted_n > 0)
@@ -158,12 +161,7 @@ def bootstrap_interval(
     Items of one video are not independent; resampling single items would give an
     interval that is too narrow.
     """
-    rng = np.random.default_rng(seed)
-    names = np.unique(np.asarray(groups))
-    members = [np.flatnonzero(np.asarray(groups) == name) for name in names]
-    values = []
-    for _ in range(rounds):
-        rows = np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
-        values.append(metric(labels[rows], probabilities[rows]))
+    drawn = resamples(groups, rounds=rounds, seed=seed)
+    values = [metric(labels[rows], probabilities[rows]) for rows in drawn]
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from trivalent.core.errors import DataError, UsageError
 from trivalent.core.types import FloatArray, IntArray
+from trivalent.lab.measure.groups import resamples
 from trivalent.lab.measure.metrics import bootstrap_interval
 
 __all__ = [
@@ -144,11 +146,11 @@ def wilcoxon(first: Sequence[float] | FloatArray, second: Sequence[float] | Floa
 
 
 def paired_bootstrap(
-    metric: Callable[[IntArray, FloatArray], float],
+    metric: Callable[[IntArray, Any], float],
     labels: IntArray,
     *,
-    first: FloatArray,
-    second: FloatArray,
+    first: FloatArray | IntArray,
+    second: FloatArray | IntArray,
     groups: Sequence[str],
     rounds: int = 1000,
     level: float = 0.95,
@@ -162,9 +164,9 @@ def paired_bootstrap(
     Parameters
     ----------
     metric : callable
-        (labels (n,), probabilities (n, classes)) to float, higher is better.
-    first, second : array, shape (n, classes)
-        Probabilities of the two systems.
+        (labels (n,), what a system said) to float, higher is better.
+    first, second : array, shape (n, ...)
+        What the two systems said: probabilities or decisions.
     groups : sequence of str, length n
         Video or speaker of each item.
 
@@ -179,36 +181,27 @@ def paired_bootstrap(
     DataError
         Lengths differ or nothing was given.
     """
-    labels, first, second = np.asarray(labels), np.asarray(first), np.asarray(second)
+    labels, one, two = np.asarray(labels), np.asarray(first), np.asarray(second)
     keys = np.asarray(groups)
-    if not len(labels) or not len(labels) == len(first) == len(second) == len(keys):
+    if not len(labels) or not len(labels) == len(one) == len(two) == len(keys):
         raise DataError(
-            "statistics.items", count=len(labels), count2=len(first), count3=len(second), count4=len(keys)
+            "statistics.items", count=len(labels), count2=len(one), count3=len(two), count4=len(keys)
         )
-    rng = np.random.default_rng(seed)
-    members = _members(keys)
     values = np.empty(rounds)
-    for i in range(rounds):
-        rows = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
-        values[i] = metric(labels[rows], first[rows]) - metric(labels[rows], second[rows])
+    for i, rows in enumerate(resamples(groups, rounds=rounds, seed=seed)):
+        values[i] = metric(labels[rows], one[rows]) - metric(labels[rows], two[rows])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     # One is added, as the observed difference is itself a draw: p is never 0.
     tail = (1 + min((values <= 0).sum(), (values >= 0).sum())) / (1 + rounds)
-    difference = metric(labels, first) - metric(labels, second)
+    difference = metric(labels, one) - metric(labels, two)
     return PairedTest(
         "paired bootstrap by group",
         float(difference),
         float(low),
         float(high),
         float(min(1.0, 2 * tail)),
-        len(members),
+        len(np.unique(keys)),
     )
-
-
-def _members(keys: np.ndarray) -> list[np.ndarray]:
-    """Rows of each group, by one sort instead of a scan per group."""
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
 
 
 def _t_half_width(x: FloatArray, level: float) -> tuple[float, float, float]:

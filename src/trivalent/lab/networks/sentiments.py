@@ -15,14 +15,14 @@ def sum_to_sentiments(fine: Tensor, sentiments: Sequence[int]) -> Tensor:
 
     Parameters
     ----------
-    fine : float, shape (batch, outputs)
+    fine : float, shape (..., outputs)
         Logits.
     sentiments : sequence of int
         The sentiment of each output.
 
     Returns
     -------
-    Tensor, shape (batch, 3)
+    Tensor, shape (..., 3)
 
     Examples
     --------
@@ -30,4 +30,4 @@ def sum_to_sentiments(fine: Tensor, sentiments: Sequence[int]) -> Tensor:
     [[0.5, 0.25, 0.25]]
     """
     outputs = [[i for i, s in enumerate(sentiments) if s == sentiment] for sentiment in Sentiment]
-    return torch.stack([torch.logsumexp(fine[:, own], -1) for own in outputs], -1)
+    return torch.stack([torch.logsumexp(fine[..., own], -1) for own in outputs], -1)

@@ -113,4 +113,4 @@ def _part(data: Dataset, role: Role, cleaners: Mapping[Modality, Cleaner], seven
         for m, cleaner in cleaners.items()
     }
     labels = map_scores(data.scores, LabelMap.SEVEN) if seven else data.labels
-    return Part(role, features, data.groups, labels)
+    return Part(role, features, data.groups, labels, data.scores)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.core.errors import LeakageError
-from trivalent.core.types import FloatArray, IntArray, Modality
-from trivalent.lab.datasets.dataset import check_no_overlap
+from trivalent.core.errors import DataError, LeakageError
+from trivalent.core.types import FloatArray, Modality
+from trivalent.lab.datasets.dataset import Rows, check_no_overlap
 
 
 class Role(StrEnum):
@@ -26,6 +26,13 @@ class Role(StrEnum):
     TRAIN = "train"  # fitting, and selection by cross-validation within
     VAL = "val"  # selection: epochs, thresholds, temperatures, weights, hyper-parameters
     TEST = "test"  # one score for each system
+
+
+class Truth(StrEnum):
+    """What predictions are compared with."""
+
+    LABELS = "labels"  # of three classes
+    SCORES = "scores"  # annotated, from -3 to 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,7 @@ class Part:
     features: Mapping[Modality, FloatArray]
     groups: NDArray[np.str_]
     _labels: NDArray[np.int64] = field(repr=False)
+    _scores: NDArray[np.float64] | None = field(default=None, repr=False)
     _scored: set[tuple[str, int]] = field(default_factory=set, repr=False)
 
     def __len__(self) -> int:
@@ -54,6 +62,11 @@ class Part:
     def present(self) -> dict[Modality, NDArray[np.bool_]]:
         """Samples that have a modality, shape (n,) each."""
         return {m: np.asarray(np.isfinite(x).any(axis=1)) for m, x in self.features.items()}
+
+    @property
+    def scored(self) -> bool:
+        """Whether every sample has an annotated score."""
+        return self._scores is not None and bool(np.isfinite(self._scores).all())
 
     def hiding(self, hidden: Mapping[Modality, NDArray[np.bool_]]) -> Part:
         """Take modalities away from some samples, as if their recordings lacked them.
@@ -74,6 +87,20 @@ class Part:
         }
         return replace(self, features=features)
 
+    def take(self, rows: Rows, role: Role | None = None) -> Part:
+        """Keep rows given by a mask or by positions; those of a training part may take another role.
+
+        Raises
+        ------
+        LeakageError
+            It is the test part, or another role is given to rows that are not for training.
+        """
+        role = self.role if role is None else role
+        self._check("selection", {Role.TRAIN, Role.VAL} if role is self.role else {Role.TRAIN})
+        features = {m: x[rows] for m, x in self.features.items()}
+        scores = None if self._scores is None else self._scores[rows]
+        return Part(role, features, self.groups[rows], self._labels[rows], scores)
+
     def labels_to_fit(self) -> NDArray[np.int64]:
         """Return the labels for fitting weights, cleaners, resamplers.
 
@@ -82,7 +109,34 @@ class Part:
         LeakageError
             The part is not for training.
         """
-        return self._allowed("fitting", {Role.TRAIN})
+        self._check("fitting", {Role.TRAIN})
+        return self._labels
+
+    def scores_to_fit(self) -> NDArray[np.float64]:
+        """Return the annotated scores for fitting weights, shape (n,).
+
+        Raises
+        ------
+        LeakageError
+            The part is not for training.
+        DataError
+            A sample has none.
+        """
+        self._check("fitting", {Role.TRAIN})
+        return self._all_scores()
+
+    def scores_to_select(self) -> NDArray[np.float64]:
+        """Return the annotated scores for the choice of epochs and the like, shape (n,).
+
+        Raises
+        ------
+        LeakageError
+            The part is the test part.
+        DataError
+            A sample has none.
+        """
+        self._check("selection", {Role.TRAIN, Role.VAL})
+        return self._all_scores()
 
     def labels_to_select(self) -> NDArray[np.int64]:
         """Return the labels for the choice of epochs, thresholds, temperatures and the like.
@@ -92,14 +146,20 @@ class Part:
         LeakageError
             The part is the test part.
         """
-        return self._allowed("selection", {Role.TRAIN, Role.VAL})
+        self._check("selection", {Role.TRAIN, Role.VAL})
+        return self._labels
 
-    def _allowed(self, purpose: str, roles: set[Role]) -> NDArray[np.int64]:
+    def _check(self, purpose: str, roles: set[Role]) -> None:
         if self.role not in roles:
             raise LeakageError(
                 "evaluate.guard_role", roles=" or ".join(sorted(roles)), purpose=purpose, role=self.role
             )
-        return self._labels
+
+    def _all_scores(self) -> NDArray[np.float64]:
+        if self._scores is None or not self.scored:
+            lacking = len(self) if self._scores is None else int((~np.isfinite(self._scores)).sum())
+            raise DataError("training.no_scores", lacking=lacking, count=len(self), role=self.role)
+        return self._scores
 
     def score(
         self,
@@ -107,9 +167,10 @@ class Part:
         predicted: NDArray[Any],
         *,
         seed: int,
-        by: Callable[[IntArray, NDArray[Any]], Mapping[str, Any]],
+        by: Callable[[Any, NDArray[Any]], Mapping[str, Any]],
+        of: Truth = Truth.LABELS,
     ) -> dict[str, Any]:
-        """Compare finished predictions with the labels, once.
+        """Compare finished predictions with the labels, or with the annotated scores, once.
 
         Parameters
         ----------
@@ -119,19 +180,23 @@ class Part:
             Codes or probabilities, whatever `by` takes.
         seed : int
         by : callable
-            (labels, predicted) to metrics.
+            (truth, predicted) to metrics.
+        of : Truth
 
         Raises
         ------
+        DataError
+            Scores are asked for and a sample has none.
         LeakageError
             This system and seed were scored on this test part before: a second score is
             a comparison, and comparisons belong on validation data.
         """
         if self.role is Role.TEST:
-            if (system, seed) in self._scored:
+            key = (system if of is Truth.LABELS else f"{system}, {of}", seed)
+            if key in self._scored:
                 raise LeakageError("evaluate.guard_second_score", system=system, seed=seed)
-            self._scored.add((system, seed))
-        return dict(by(self._labels, predicted))
+            self._scored.add(key)
+        return dict(by(self._all_scores() if of is Truth.SCORES else self._labels, predicted))
 
 
 @dataclass(frozen=True, eq=False)

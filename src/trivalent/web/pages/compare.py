@@ -8,7 +8,7 @@ from trivalent.core.analysis import STAGES, Analysis
 from trivalent.core.errors import NotFoundError
 from trivalent.core.types import LABELS, Modality
 from trivalent.report.renderer import esc
-from trivalent.report.wording import clock, seconds_words, signed_points
+from trivalent.report.wording import clock, seconds_words, signed, signed_points
 from trivalent.store import History, Query, Record
 from trivalent.web import comparison, state
 from trivalent.web.comparison import Channel
@@ -109,6 +109,9 @@ def _facts(first: Analysis, second: Analysis) -> list[tuple[str, str, str, str]]
     """All that can be compared in a word or number; equal rows are dropped later."""
     a, b = first, second
     rows = [(t("history.row_verdict"), wording().headline(a.overall), wording().headline(b.overall), "")]
+    valences = signed(a.overall.valence), signed(b.overall.valence)
+    moved = signed(b.overall.valence - a.overall.valence)
+    rows.append((t("history.row_valence"), *valences, moved))
     for label, p, q in zip(LABELS, a.overall.probabilities, b.overall.probabilities, strict=True):
         name = t("history.row_probability", label=wording().label(label))
         change = t("history.points", points=signed_points(float(q - p)))

@@ -9,13 +9,15 @@ import streamlit as st
 from trivalent.bundle.loading import Bundle
 from trivalent.core.settings import Auth
 from trivalent.core.types import LABELS, Modality
+from trivalent.experts.whole import PARTS_SHARE, TIE_MARGIN
 from trivalent.report.renderer import esc
-from trivalent.report.wording import MIXED, UNSURE
+from trivalent.report.wording import MIXED, UNSURE, WHOLE_MIXED
 from trivalent.web import figures, state
 from trivalent.web.i18n import t, wording
 from trivalent.web.views.drawing import renderer
 from trivalent.web.views.model_told import card_words, told
 from trivalent.web.views.notices import plain
+from trivalent.web.views.reliability import reliability_of
 from trivalent.web.views.tables import table
 
 _TESTS = {"expert-text": Modality.TEXT, "expert-voice": Modality.AUDIO, "expert-face": Modality.FACE}
@@ -47,10 +49,11 @@ def show() -> None:
 
 def _reading(_: Bundle) -> None:
     st.markdown(t("guide.reading"))
-    plain_signs = [(UNSURE, t("common.unsure")), (MIXED, t("common.mixed"))]
+    plain_signs = [(UNSURE, "unsure"), (MIXED, "mixed"), (WHOLE_MIXED, "mixed_whole")]
     signs = "".join(renderer().label(label) for label in LABELS)
     signs += "".join(
-        f'<span class="tv-badge tv-mixed"><i>{sign}</i>{esc(words)}</span>' for sign, words in plain_signs
+        f'<span class="tv-badge tv-mixed"><i>{sign}</i>{esc(t(f"common.{name}"))}</span>'
+        for sign, name in plain_signs
     )
     st.html(f'<p class="tv-signs"><span>{esc(t("guide.signs"))}</span> {signs}</p>')
 
@@ -61,10 +64,7 @@ def _confidence(bundle: Bundle) -> None:
     if measured:
         st.markdown(t("guide.calibration_measured"))
         head = [t("guide.column_test"), t("guide.column_count"), t("guide.column_gap")]
-        rows = [
-            (f"{wording().modality(Modality(m.modality))}, {m.corpus}", f"{m.count:,}", str(m.ece))
-            for m in measured
-        ]
+        rows = [(f"{reliability_of(m.of)}, {m.corpus}", f"{m.count:,}", str(m.ece)) for m in measured]
         st.html(table(head, rows))
         _origin("reliability")
     else:
@@ -80,6 +80,8 @@ def _confidence(bundle: Bundle) -> None:
 
 def _mixed(bundle: Bundle) -> None:
     st.markdown(told(bundle).mixed)
+    shares = {"share": wording().percent(PARTS_SHARE), "margin": f"{100 * TIE_MARGIN:.0f}"}
+    st.markdown(t("guide.mixed_whole", **shares))
 
 
 def _weights(bundle: Bundle) -> None:

@@ -14,10 +14,10 @@ from trivalent.core.settings import Auth
 from trivalent.core.types import Modality
 from trivalent.store import Role
 from trivalent.web import figures, state
-from trivalent.web.i18n import t, wording
+from trivalent.web.i18n import t
 from trivalent.web.views.model_told import ModelTold, card_words, told
 from trivalent.web.views.notices import plain, show_error
-from trivalent.web.views.reliability import plot
+from trivalent.web.views.reliability import plot, reliability_of
 from trivalent.web.views.tables import table
 
 
@@ -113,11 +113,11 @@ def _calibration(sha256: str, *, missing: str) -> None:
         st.markdown(missing)
         return
     st.caption(t("models.calibration_note"))
-    for modality in Modality:
-        curves = [r for r in measured if r.modality == modality]
+    for of in (figures.FUSED, *Modality):
+        curves = [r for r in measured if r.of == of]
         if curves:
             plots = "".join(plot(r) for r in curves)
-            name = wording().modality(modality)
+            name = reliability_of(of)
             st.html(f'<p class="tv-kicker">{name}</p><div class="tv-plots">{plots}</div>')
     benchmark = figures.result("reliability")
     if benchmark is not None:

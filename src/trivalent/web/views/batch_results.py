@@ -10,7 +10,7 @@ import streamlit as st
 
 from trivalent.core.types import LABELS
 from trivalent.report.renderer import esc
-from trivalent.report.wording import GLYPHS, UNSURE, capital, clock
+from trivalent.report.wording import GLYPHS, SIGNS, capital, clock, kind_of
 from trivalent.store import BatchSummary, History, JobState, Order, Query, Record
 from trivalent.web import state
 from trivalent.web.comparison import label_counts
@@ -74,20 +74,22 @@ def _filters(batch: str) -> Query:
 
 
 def _table(records: Sequence[Record]) -> None:
-    columns = [t(f"batch.column_{c}") for c in ("name", "verdict", "confidence")]
+    columns = [t(f"batch.column_{c}") for c in ("name", "verdict", "confidence", "valence")]
     # the sign behind the word: in front, a spreadsheet would take "+ Positive" for a formula
     shares = [f"{wording().label(label)} {GLYPHS[label]}" for label in LABELS]
     rest = [t(f"batch.column_{c}") for c in ("units", "length")]
+    verdicts = [verdict_of(r) for r in records]
     rows = [
         (
             r.name,
-            f"{wording().headline(verdict_of(r))} {UNSURE if r.abstained else GLYPHS[r.label]}",
+            f"{wording().headline(verdict)} {SIGNS[kind_of(verdict)]}",
             100 * r.confidence,
+            verdict.valence,
             *(100 * r.probabilities[label] for label in LABELS),
             r.utterances,
             clock(r.duration_s) if r.duration_s is not None else "",
         )
-        for r in records
+        for r, verdict in zip(records, verdicts, strict=True)
     ]
     share = st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
     selection = st.dataframe(
@@ -95,6 +97,7 @@ def _table(records: Sequence[Record]) -> None:
         hide_index=True,
         column_config={
             columns[2]: share,
+            columns[3]: st.column_config.NumberColumn(format="%+.2f"),
             **dict.fromkeys(shares, st.column_config.NumberColumn(format="%.0f %%")),
         },
         on_select="rerun",

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 
 import streamlit as st
 
-from trivalent.core.analysis import Verdict
+from trivalent.core.analysis import Overall
 from trivalent.core.types import probabilities_array
 from trivalent.report.renderer import esc
-from trivalent.report.wording import clock
+from trivalent.report.wording import clock, kind_of
 from trivalent.store import History, Query, Record
 from trivalent.web import state
 from trivalent.web.frame import page_of
@@ -21,10 +21,16 @@ from trivalent.web.views.drawing import renderer
 from trivalent.web.views.when import when
 
 
-def verdict_of(record: Record) -> Verdict:
+def verdict_of(record: Record) -> Overall:
     """Verdict that the history keeps beside the evidence."""
     probabilities = probabilities_array(record.probabilities)
-    return Verdict(record.label, record.confidence, probabilities, abstained=record.abstained)
+    return Overall(
+        record.label,
+        record.confidence,
+        probabilities,
+        abstained=record.abstained,
+        mixed_by=record.mixed_by,
+    )
 
 
 def facts(record: Record) -> str:
@@ -40,11 +46,10 @@ def facts(record: Record) -> str:
 
 
 def verdict_line(record: Record) -> str:
-    """Badge and confidence."""
-    return (
-        f'<span class="tv-verdict-line">{renderer().badge(verdict_of(record))}'
-        f"<b>{wording().percent(record.confidence)}</b></span>"
-    )
+    """Badge and confidence; that of a mixed recording says little."""
+    verdict = verdict_of(record)
+    share = "" if kind_of(verdict) == "mixed" else f"<b>{wording().percent(record.confidence)}</b>"
+    return f'<span class="tv-verdict-line">{renderer().badge(verdict)}{share}</span>'
 
 
 def details(record: Record) -> str:

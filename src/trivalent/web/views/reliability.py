@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from trivalent.core.types import Modality
 from trivalent.report.renderer import esc
-from trivalent.web.figures import Bin, Reliability
-from trivalent.web.i18n import t
+from trivalent.web.figures import FUSED, Bin, Reliability
+from trivalent.web.i18n import t, wording
 
 _TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
+
+
+def reliability_of(of: str) -> str:
+    """Name an expert by its modality, or all of them together."""
+    return t("models.together") if of == FUSED else wording().modality(Modality(of))
 
 
 def plot(reliability: Reliability) -> str:
