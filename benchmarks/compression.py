@@ -39,9 +39,9 @@ from trivalent.lab.compress.text import TextConfig, TextParts, distill_text, pru
 from trivalent.lab.compress.transfer import graph_answers
 from trivalent.lab.compress.voice import distill_voice, read_members
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
-from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.text import TextData, load_corpus
+from trivalent.lab.datasets.voice_takes import load_takes
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.graphs.experts import export_frames, export_text, quantize
 from trivalent.lab.measure import metrics
@@ -130,7 +130,8 @@ def words(result: Result, *, root: Path, work: Path) -> None:
         config = load_compression(RECIPE, overrides=overrides).text_config()
         graphs[name] = graphs_of(config, parts, teacher=teacher, work=work)[:1]
     test = {name: load_corpus(name, "test", root=root) for name in CORPORA}
-    shares = {name: load_corpus(name, "train", root=root).labels for name in CORPORA}
+    learnt = {name: "mosi" if name == "mosei" else name for name in CORPORA}  # MOSEI has no training part
+    shares = {name: load_corpus(own, "train", root=root).labels for name, own in learnt.items()}
     rows = {"constant": figures({n: constant(shares[n], len(d)) for n, d in test.items()}, test)}
     for name, own in graphs.items():
         found = [text_row(graph, parts, test) for graph in own]

@@ -72,8 +72,8 @@ def read_clips(root: Path, cache: Path, models: Path) -> Clips:
     face, units, kept = [], [], []
     for row, file in enumerate(track(listed["file"].tolist(), "clips", total=len(listed))):
         path = root / "talking" / str(file)
-        seen = _table(path, cache, "face")
-        measured = _table(path, cache, "openface", columns=columns, openface_models=str(models))
+        seen = table_of(path, cache, "face")
+        measured = table_of(path, cache, "openface", columns=columns, openface_models=str(models))
         if len(seen) and np.isfinite(measured.values).any():
             kept.append(row)
             face.append(seen)
@@ -84,7 +84,8 @@ def read_clips(root: Path, cache: Path, models: Path) -> Clips:
     return Clips(labels, sources, face, units, len(listed) - len(kept))
 
 
-def _table(path: Path, cache: Path, name: str, **options: object) -> FeatureTable:
+def table_of(path: Path, cache: Path, name: str, **options: object) -> FeatureTable:
+    """Read what an extractor says about a clip, from the cache if it has been asked before."""
     stored = cache / f"{name}-{extractor(name).version}" / f"{path.stem}.npz"
     if not stored.is_file():
         stored.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,10 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.types import FloatArray, IntArray, Modality
 from trivalent.lab.datasets.ravdess import TEST_ACTORS
-from trivalent.lab.datasets.ravdess_takes import load_takes
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.talking import read_talking
 from trivalent.lab.datasets.text import load_corpus
+from trivalent.lab.datasets.voice_takes import load_takes
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.experts.text import logits_of
 from trivalent.lab.fusion.bundle_pool import hear, read_monologues

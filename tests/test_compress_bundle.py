@@ -30,8 +30,8 @@ from trivalent.lab.compress.student import StudentConfig  # noqa: E402
 from trivalent.lab.compress.transfer import TransferConfig  # noqa: E402
 from trivalent.lab.compress.voice import DistilledFrames, read_members  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS  # noqa: E402
-from trivalent.lab.datasets.ravdess_takes import TakeData  # noqa: E402
 from trivalent.lab.datasets.text import TextData  # noqa: E402
+from trivalent.lab.datasets.voice_takes import TakeData  # noqa: E402
 from trivalent.lab.experts.frames_task import FramesTaskConfig, logits_of_takes, pad_frames  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig  # noqa: E402
 from trivalent.lab.fusion.bundle_pool import PooledExperts  # noqa: E402
@@ -60,9 +60,17 @@ def takes() -> TakeData:
             copies.append([x.astype(np.float32)])
             emotions.append(emotion)
             actors.append(actor)
-    labels = np.array(EMOTIONS)[emotions]
-    ids = [f"{a}-{e}" for a, e in zip(actors, emotions, strict=True)]
-    return TakeData(copies, labels, np.array(emotions), np.array(actors), ids)
+    return TakeData(
+        copies=copies,
+        levels=np.zeros((len(copies), 24)),
+        voiced=np.full(len(copies), 50.0),
+        labels=np.array(EMOTIONS)[emotions],
+        emotions=np.array(emotions),
+        speakers=np.array([f"ravdess/{actor:02d}" for actor in actors]),
+        sources=np.full(len(copies), "ravdess"),
+        folds=(np.array(actors) - 1) // 2 % 4,
+        ids=[f"{a}-{e}" for a, e in zip(actors, emotions, strict=True)],
+    )
 
 
 def corpus(name: str, split: str, *, root: Path) -> TextData:
@@ -103,10 +111,8 @@ def voice_task(data: TakeData, teachers: list[TemporalNetwork], **changes: Any) 
         FramesTaskConfig("ravdess", width=8, mixup_rate=1.0),
         teachers=teachers,
         **{"temperature": 2.0, "hard": 0.25, **changes},
-        train=data.copies,
-        labels=data.labels,
-        emotions=data.emotions,
-        val=(data.clean(np.arange(5)), data.labels[:5]),
+        train=data,
+        val=data.take(np.arange(5)),
         batch_size=8,
     )
 
@@ -202,10 +208,11 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     manifest = json.loads((out / "bundle" / "bundle.json").read_text())
     assert (bundle.name, manifest["compressed_from"]["sha256"]) == ("mine", source.sha256)
     assert manifest["metrics"]["text"]["size_bytes"]["after"] < 1e6
-    assert manifest["metrics"]["text"]["validation"]["mosei"]["n"] == 3
+    assert manifest["metrics"]["text"]["validation"]["semaine"]["n"] == 3
     assert manifest["metrics"]["audio"]["out_of_fold"]["ravdess"]["n"] == 112
     assert "convolution of 1 layers, width 32" in manifest["card"]["compression"]["text"]
     assert manifest["card"]["limits"]["text"].startswith("loses ")
+    assert {"sst5 train", "semaine val"} <= set(manifest["experts"]["text"]["seen"])
     assert manifest["card"]["licence"] == source.card["licence"]
     assert bundle.fusion.beside == START.pool.beside
     assert manifest["metrics"]["fusion"]["validation"]["b"]["n"] == 2
@@ -215,7 +222,7 @@ def test_the_default_bundle_is_compressed(tmp_path: Path, capsys: pytest.Capture
     content = json.loads((out / "compression.json").read_text())
     sizes = {row["name"]: row["metrics"].get("size_mb") for row in content["rows"]}
     assert sizes["text after: graph"]["mean"] < sizes["text before: graph"]["mean"] / 20
-    assert "sst5, tweeteval, meld, mosi, mosei" in content["data"]
+    assert "sst5, tweeteval, meld, mosi, semaine" in content["data"]
 
 
 @pytest.mark.usefixtures("small_world")

@@ -109,6 +109,14 @@ def test_a_pooled_expert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (expert.card["samples"], expert.card["people"], expert.card["held_out_people"]) == (20, 5, 1)
 
 
+@pytest.mark.usefixtures("made_up")
+def test_altered_copies_are_judged_where_asked(tmp_path: Path) -> None:
+    asked = recipe(judge_copies=True, balance_sources=True)
+    expert = train_tabular(asked, modality="face", root=tmp_path, out=tmp_path / "out")
+    assert expert.metrics["out_of_fold"]["made"]["n"] == 40
+    assert expert.card["samples"] == 20, "pictures, not copies"
+
+
 def test_data_sets_are_known_by_name(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="got 'made'; choose one"):
         train_tabular(recipe(), modality="face", root=tmp_path, out=tmp_path)

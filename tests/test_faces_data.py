@@ -11,10 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent.core.errors import DataError
-from trivalent.features.face import COLUMNS
-from trivalent.lab.datasets import faces
+from trivalent.features.face import COLUMNS, Detector
+from trivalent.features.face.landmarks import region_of_points
+from trivalent.features.face.observation import FaceReader
+from trivalent.lab.datasets import altered_faces
+from trivalent.lab.datasets.altered_faces import extract_faces
 from trivalent.lab.datasets.dataset import check_no_overlap
-from trivalent.lab.datasets.faces import cache_key, extract_faces, read_labels, read_picture
+from trivalent.lab.datasets.face_alterations import Alteration, turned
+from trivalent.lab.datasets.face_points import read_pictures
+from trivalent.lab.datasets.faces import cache_key, read_labels, read_picture
 from trivalent.lab.datasets.splits import Split, split_by_group
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
 
@@ -68,23 +73,49 @@ def test_real_table(real_root):
     assert table.groupby("source")["identity"].nunique()["taiwanese_ntu"] == 29
 
 
-def test_extraction_labels_groups_and_cache(tiny_root, tmp_path, monkeypatch):
-    steps = []
-    data = extract_faces(tiny_root, cache=tmp_path / "cache", progress=lambda i, n: steps.append((i, n)))
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "features"
+
+
+def test_extraction_labels_groups_and_cache(tiny_root, cached, monkeypatch):
+    data = extract_faces(tiny_root, cache=cached)
     assert data.columns == COLUMNS
-    assert data.ids.tolist() == ["0.jpg", "1.jpg", "2.jpg"]
-    assert data.labels.tolist() == [2, 0, NO_LABEL]
+    assert data.ids.tolist() == ["0.jpg", "1.jpg"], "surprise has no label"
+    assert data.labels.tolist() == [2, 0]
     assert data.dropped == 1
     assert data.values.dtype == np.float32
-    assert np.isfinite(data.values).all()
+    assert np.isfinite(data.select([name for name in COLUMNS if name != "score"]).values).all()
     assert all(g.startswith(f"{s}/") for g, s in zip(data.groups, data.sources, strict=True))
-    assert steps[-1] == (4, 4)
-    assert [p.name for p in (tmp_path / "cache").iterdir()] == [f"faces-{cache_key(tiny_root)}.npz"]
+    assert (cached / f"faces-{cache_key(tiny_root)}-none.npz").is_file()
 
-    monkeypatch.setattr(faces, "FaceExtractor", None)  # calling it would fail: the cache must serve
-    again = extract_faces(tiny_root, cache=tmp_path / "cache")
+    monkeypatch.setattr(altered_faces, "FaceReader", None)  # calling it would fail: the cache must serve
+    again = extract_faces(tiny_root, cache=cached)
     np.testing.assert_array_equal(again.values, data.values)
     assert again.ids.tolist() == data.ids.tolist()
+
+
+def test_altered_copies_are_of_the_same_people_and_sources_of_their_own(tiny_root, cached):
+    clean = extract_faces(tiny_root, cache=cached)
+    turned = extract_faces(tiny_root, Alteration.TURN, cache=cached)
+    assert turned.ids.tolist() == [f"{name}#turn" for name in clean.ids]
+    assert turned.sources.tolist() == [f"{name}#turn" for name in clean.sources]
+    assert turned.groups.tolist() == clean.groups.tolist()
+    yaw = COLUMNS.index("pose_yaw")
+    assert (np.abs(turned.values[:, yaw] - clean.values[:, yaw]) > 5).all()
+
+
+def test_a_head_is_turned_to_the_side_that_is_asked_for(tiny_root, cached):
+    pictures, reader = read_pictures(tiny_root), FaceReader()
+    yaws = []
+    for yaw in (-25.0, 0.0, 25.0):
+        picture = read_picture(tiny_root / "faces" / "0.jpg")
+        image, points = turned(picture, pictures.points[0].astype(float), yaw=yaw, pitch=0.0)
+        face = reader.locate(image, region_of_points(points))
+        yaws.append(reader.measure(image, face, faces=1, detector=Detector.TRACK).pose[1])
+    assert abs(yaws[0] - yaws[2]) > 20
+    assert min(yaws[0], yaws[2]) < yaws[1] < max(yaws[0], yaws[2])
 
 
 def test_cache_key_follows_the_table(tiny_root):

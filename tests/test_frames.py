@@ -18,7 +18,14 @@ from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.types import FeatureTable, Modality, Status, Utterance
 from trivalent.experts.audio import read_voice
 from trivalent.features.covarep import covarep
-from trivalent.features.frames import CHANNELS, columns_of_channels, frames, without_spectrum
+from trivalent.features.frames import (
+    CHANNELS,
+    columns_of_channels,
+    frames,
+    level_of_frames,
+    spoken,
+)
+from trivalent.features.levels import Level
 from trivalent.media.recording import open_recording
 from trivalent.media.sound import SAMPLE_RATE, AudioTrack
 
@@ -109,15 +116,32 @@ def test_whispering_is_finite() -> None:
     np.testing.assert_allclose(frames(table_of(values[:60]))[:, 4].mean(), 0, atol=1e-6)
 
 
-def test_digital_silence_counts_as_the_mean() -> None:
+def test_digital_silence_is_left_out() -> None:
+    """A noise gate between words changes nothing but the pause."""
     table = random_table()
-    values = table.values.copy()
-    values[10:14, 3:] = np.nan
-    values[10:14, 1] = 0
-    silent = table_of(values)
-    assert without_spectrum(silent).sum() == 4
-    assert not frames(silent)[5:7, 4:17].any()
-    assert np.isfinite(frames(silent)).all()
+    gated = np.insert(table.values, 10, np.full((14, len(COLUMNS)), np.nan), axis=0)
+    gated[10:24, 1] = 0
+    assert len(spoken(table_of(gated))) == len(table)
+    np.testing.assert_array_equal(frames(table_of(gated)), frames(table))
+    assert frames(table_of(gated[10:24])).shape == (0, len(CHANNELS))
+
+
+def test_levels_tell_an_utterance_from_the_rest_of_its_recording() -> None:
+    calm, tense = random_table(), random_table()
+    values = tense.values.copy()
+    values[:, 0] *= 2  # an octave
+    values[:, 3:] += np.arange(13)
+    tense = table_of(np.concatenate([values, values]))  # and twice as long
+    channels = ("F0.height", "F0.level", "MCEP_0.level", "MCEP_12.level", "peakSlope.level")
+    levels = [level_of_frames(table, channels) for table in (calm, tense)]
+    recording = Level.mean(levels)
+    low, high = (frames(table, channels, level=recording) for table in (calm, tense))
+    assert low[:, 1:] == pytest.approx(np.tile([-2 * 2 / 3, 0, -8, 0], (30, 1)), abs=1e-4)
+    assert high[:, 1:] == pytest.approx(np.tile([2 / 3, 0, 4, 0], (61, 1)), abs=1e-4)
+    np.testing.assert_array_equal(low[:, 0], frames(calm)[:, 1])
+    assert not frames(calm, channels)[:, 1:].any(), "nothing else is heard"
+    assert not frames(calm, channels, level=levels[0])[:, 1:].any()
+    assert columns_of_channels(["MCEP_3.level"]) == ("VUV", "MCEP_3")
 
 
 def test_neither_a_higher_voice_nor_another_microphone_moves_the_shapes() -> None:
@@ -236,15 +260,17 @@ def test_the_expert_equals_the_formula() -> None:
     assert missing == 0
 
 
-def test_too_few_steps_or_too_much_silence_give_no_answer() -> None:
+def test_too_few_steps_that_are_not_silent_give_no_answer() -> None:
     expert, table = frames_expert(), random_table().select(("F0", "VUV", "MCEP_1"))
     assert expert.from_table(table.between(0, 0.02 * MIN_STEPS - 0.005))[0] is not None
     assert expert.from_table(table.between(0, 0.02 * MIN_STEPS - 0.015)) == (None, 0)
     values = table.values.copy()
-    values[:16, 2] = np.nan  # more than a quarter
-    assert expert.from_table(table_of(values, table.columns)) == (None, 16)
-    values[:2, 2] = 0
-    assert expert.from_table(table_of(values, table.columns))[0] is not None
+    values[:44, 2] = np.nan  # 17 of 61 rows are left, 8 steps
+    found, missing = expert.from_table(table_of(values, table.columns))
+    np.testing.assert_array_equal(found, expert.from_table(table_of(values[44:], table.columns))[0])
+    assert missing == 0
+    values[:46, 2] = np.nan
+    assert expert.from_table(table_of(values, table.columns)) == (None, 46)
 
 
 def utterances(*spans: tuple[float, float]) -> list[Utterance]:
@@ -281,3 +307,26 @@ def test_an_opinion_is_that_of_equal_classes_and_as_strong_as_its_reliability() 
     p = np.array([0.2, 0.3, 0.5])
     said = expert.opinion(p, 0.5).probabilities
     np.testing.assert_allclose(said, np.sqrt(p / PRIOR) / np.sqrt(p / PRIOR).sum())
+
+
+def test_a_noise_gate_does_not_silence_a_voice() -> None:
+    audio = speech()
+    once = np.round(32768 * audio.read(0.0, 2.5)).astype(np.int16)
+    gated = np.insert(once, 16_000, np.zeros(24_000, np.int16))  # 1.5 of 4 s
+    (reading,) = read_voice(frames_expert(), utterances((0.0, 4.0)), audio=AudioTrack(gated), progress=None)
+    assert reading.status is Status.OK
+
+
+def test_the_voice_is_read_at_the_level_of_the_recording() -> None:
+    """Two utterances that differ in loudness alone are told apart, and only beside each other."""
+    once = np.round(32768 * speech().read(0.0, 2.5)).astype(np.int16)
+    twice = AudioTrack(np.concatenate([once, once // 4]))
+    chosen = {"channels": ("F0.shape", "VUV", "MCEP_0.level"), "columns": ("F0", "VUV", "MCEP_0")}
+    expert, spans = frames_expert(**chosen), utterances((0.0, 2.5), (2.5, 5.0))
+    loud, soft = read_voice(expert, spans, audio=twice, progress=None)
+    alone = [read_voice(expert, [span], audio=twice, progress=None)[0] for span in spans]
+    said = [reading.opinion.probabilities for reading in (loud, soft, *alone) if reading.opinion]
+    np.testing.assert_allclose(said[2], said[3], atol=0.02)
+    assert np.abs(said[0] - said[1]).max() > 0.05
+    middle = np.log(said[0]) + np.log(said[1]) - 2 * np.log(said[2])
+    assert middle - middle.mean() == pytest.approx(0, abs=0.1), "as far above as below"

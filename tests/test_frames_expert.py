@@ -21,9 +21,8 @@ from trivalent.core.errors import BundleError, RecipeError  # noqa: E402
 from trivalent.features.covarep import covarep  # noqa: E402
 from trivalent.features.frames import CHANNELS, frames  # noqa: E402
 from trivalent.lab import train  # noqa: E402
-from trivalent.lab.datasets import ravdess_takes  # noqa: E402
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TRAIN_ACTORS, actor_folds  # noqa: E402
-from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes  # noqa: E402
+from trivalent.lab.datasets.voice_takes import TakeData, load_takes  # noqa: E402
 from trivalent.lab.experts import frames as frames_expert  # noqa: E402
 from trivalent.lab.experts import sources  # noqa: E402
 from trivalent.lab.experts.frames import train_frames  # noqa: E402
@@ -117,14 +116,29 @@ def test_pooling_equals_its_formula() -> None:
 def new_task(copies: int = 2, n: int = 24, **changes: Any) -> FramesTask:
     rng = np.random.default_rng(0)
     emotions = np.arange(n) % len(EMOTIONS)
-    labels = np.array(EMOTIONS)[emotions]
     own = takes(rng.integers(6, 30, n).tolist())
     # An emotion raises one channel or lowers it.
     for take, emotion in zip(own, emotions.tolist(), strict=True):
         take[:, emotion % 4] += 2 if emotion < 4 else -2
-    train = [[x + 100 * k for k in range(copies)] for x in own] if copies > 1 else [[x] for x in own]
-    return FramesTask(
-        config(**changes), train=train, labels=labels, emotions=emotions, val=(own, labels), batch_size=8
+    train = [[x + 100 * k for k in range(copies)] for x in own]
+    data = data_of(train, emotions, np.arange(n) % 3)
+    return FramesTask(config(**changes), train=data, val=data, batch_size=8)
+
+
+def data_of(copies: list[list[np.ndarray]], emotions: np.ndarray, actors: np.ndarray) -> TakeData:
+    """Takes that have no levels."""
+    fold_of = {actor: i for i, fold in enumerate(actor_folds()) for actor in fold}
+    n, channels = len(copies), copies[0][0].shape[1]
+    return TakeData(
+        copies=copies,
+        levels=np.zeros((n, channels)),
+        voiced=np.full(n, 50.0),
+        labels=np.array(EMOTIONS)[emotions],
+        emotions=np.asarray(emotions),
+        speakers=np.array([f"ravdess/{actor:02d}" for actor in actors]),
+        sources=np.full(n, "ravdess"),
+        folds=np.array([fold_of.get(int(actor), -1) for actor in actors]),
+        ids=[f"{actor}-{emotion}" for actor, emotion in zip(actors, emotions, strict=True)],
     )
 
 
@@ -137,7 +151,7 @@ def test_without_augmentation_every_take_comes_once() -> None:
     assert len(batches) == task.batches_per_epoch() == 3
     seen = sorted(float(x[m > 0].sum()) for b in batches for x, m in zip(b.frames, b.mask, strict=True))
     np.testing.assert_allclose(
-        seen, sorted(float(own[0].sum()) for own in task.train), rtol=1e-4, atol=1e-4
+        seen, sorted(float(own[0].sum()) for own in task.train.copies), rtol=1e-4, atol=1e-4
     )
     assert all(b.share == 1 for b in batches)
 
@@ -161,11 +175,45 @@ def test_augmentations() -> None:
     assert not all(zeroed)
 
 
+def test_balanced_draws_hear_every_class_of_every_collection_alike() -> None:
+    data = new_task().train
+    sources = np.array(["large"] * 18 + ["small"] * 6)
+    many = replace(data, sources=sources)
+    task = FramesTask(
+        config(**PLAIN, balance=True, draws=4000, class_weights="none"), train=many, val=many, batch_size=50
+    )
+    assert task.batches_per_epoch() == 80
+    labels = np.concatenate([b.labels for b in task.batches(np.random.default_rng(0))])
+    assert np.bincount(labels) / 4000 == pytest.approx(1 / 3, abs=0.03)
+    assert task.chances[sources == "small"].sum() == pytest.approx(1 / 2)
+
+
+def test_takes_are_heard_among_others_of_their_speaker() -> None:
+    """The level of a take is told from that of the takes beside it, each by its voiced speech."""
+    data = replace(
+        new_task(copies=1).train,
+        levels=np.c_[np.zeros((24, 3)), np.arange(24.0)],
+        voiced=np.where(np.arange(24) < 12, 10.0, 30.0),
+        clip=4.0,
+    )
+    heard = data.with_speaker(np.array([0, 23]))
+    own = [data.copies[i][0] for i in (0, 23)]
+    below = np.average(np.arange(0, 24, 3), weights=data.voiced[::3])
+    assert heard[0][:, 3] == pytest.approx(np.clip(own[0][:, 3] - below, -4, 4), abs=1e-5)
+    np.testing.assert_array_equal(heard[0][:, :3], np.clip(own[0][:, :3], -4, 4))
+    assert heard[1][:, 3].mean() > own[1][:, 3].mean()
+    task = FramesTask(config(**PLAIN, alone=0.5), train=data, val=data, batch_size=8)
+    alone = [np.array_equal(task._copy(5, np.random.default_rng(i)), data.copies[5][0]) for i in range(60)]
+    assert 0.3 < np.mean(alone) < 0.75
+
+
 def test_batches_depend_on_the_generator_alone() -> None:
     one, two = (list(new_task().batches(np.random.default_rng(4))) for _ in range(2))
     for a, b in zip(one, two, strict=True):
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-    assert all((own[0] != 0).all() for own in new_task().train), "the takes themselves stay as they are"
+    assert all((own[0] != 0).all() for own in new_task().train.copies), (
+        "the takes themselves stay as they are"
+    )
 
 
 def test_the_loss_equals_its_formula() -> None:
@@ -174,9 +222,9 @@ def test_the_loss_equals_its_formula() -> None:
     assert 0.5 <= batch.share < 1
     x = batch.share * batch.frames + (1 - batch.share) * batch.frames[batch.partner]
     fine = network.fine(x, torch.maximum(batch.mask, batch.mask[batch.partner])).softmax(1).detach()
-    counts = np.bincount(task.labels, minlength=3)
+    counts = np.bincount(task.train.labels, minlength=3)
     weights = np.sqrt(1 / counts)
-    weights /= weights[task.labels].mean()
+    weights /= weights[task.train.labels].mean()
     total = 0.0
     for i in range(8):
         for j, share in ((i, batch.share), (int(batch.partner[i]), 1 - batch.share)):
@@ -213,10 +261,10 @@ def test_an_unknown_kind_of_inputs(tmp_path: Path) -> None:
 # From recipe to expert.
 
 
-def take_data(**changes: Any) -> TakeData:
+def take_data() -> TakeData:
     """Two takes of each emotion by every training actor, of all channels."""
     rng = np.random.default_rng(3)
-    copies, emotions, actors, ids = [], [], [], []
+    copies, emotions, actors = [], [], []
     for actor in TRAIN_ACTORS:
         for emotion in range(len(EMOTIONS)):
             x = rng.normal(size=(int(rng.integers(12, 25)), len(CHANNELS)))
@@ -225,9 +273,7 @@ def take_data(**changes: Any) -> TakeData:
             copies.append([x.astype(np.float32), (x + 0.1).astype(np.float32)])
             emotions.append(emotion)
             actors.append(actor)
-            ids.append(f"{actor}-{emotion}")
-    labels = np.array(EMOTIONS)[emotions]
-    return replace(TakeData(copies, labels, np.array(emotions), np.array(actors), ids), **changes)
+    return data_of(copies, np.array(emotions), np.array(actors))
 
 
 def recipe(*, seeds: tuple[int, ...] = (0, 1), **training: Any) -> Recipe:
@@ -261,8 +307,8 @@ def test_members_are_cross_fitted(
 
     def watched(self: FramesTask, *args: Any, **keywords: Any) -> None:
         plain(self, *args, **keywords)
-        train = {actor_of(x) for own in keywords["train"] for x in own}
-        parts.append((train, {actor_of(x) for x in keywords["val"][0]}))
+        train = {actor_of(x) for own in keywords["train"].copies for x in own}
+        parts.append((train, {actor_of(own[0]) for own in keywords["val"].copies}))
 
     monkeypatch.setattr(FramesTask, "__init__", watched)
     expert = train_frames(recipe(), modality="audio", root=tmp_path, out=tmp_path / "out")
@@ -283,7 +329,7 @@ def test_members_are_cross_fitted(
 
 
 def marked(data: TakeData) -> Iterator[tuple[list[np.ndarray], int]]:
-    return zip(data.copies, data.actors.tolist(), strict=True)
+    return zip(data.copies, [int(name[-2:]) for name in data.speakers], strict=True)
 
 
 def mark(x: np.ndarray, actor: int) -> np.ndarray:
@@ -337,7 +383,7 @@ def test_a_killed_training_continues(
 def test_the_runtime_equals_torch_on_a_real_clip(
     fake_takes: TakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ravdess_takes, "actor_folds", lambda: actor_folds(2))
+    fake_takes.folds[:] //= 2
     expert = train_frames(recipe(seeds=(0,)), modality="audio", root=tmp_path, out=tmp_path)
     members = []
     for path in sorted(tmp_path.glob("member-*.pt")):
@@ -382,7 +428,7 @@ def test_real_takes_are_of_the_actors_asked_for(real_data: Path) -> None:
     if not (real_data / "ravdess" / "speech").is_dir():
         pytest.skip("no RAVDESS")
     data = load_takes(CHANNELS, root=real_data, actors=(1, 2))
-    assert set(data.actors.tolist()) == {1, 2}
+    assert set(data.speakers.tolist()) == {"ravdess/01", "ravdess/02"}
     assert len(data) == 2 * 52
     assert np.bincount(data.labels).tolist() == [64, 24, 16]
     assert all(len(own) == 1 and np.isfinite(own[0]).all() for own in data.copies)

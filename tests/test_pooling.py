@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from trivalent.core.errors import FeatureError
 from trivalent.core.types import FeatureTable
-from trivalent.features.pooling import STATISTICS, columns_of, parse_name, pool
+from trivalent.features.levels import Level
+from trivalent.features.pooling import STATISTICS, columns_of, level_of_statistics, parse_name, pool
 
 ORDERLESS = ("mean", "std", "min", "max", "p05", "p10", "p50", "p90", "iqr", "range", "skew")
 finite = st.floats(-1e3, 1e3, allow_nan=False)
@@ -150,3 +151,26 @@ def test_unknown_names_get_a_hint(name: str, hint: str) -> None:
 def test_needed_columns() -> None:
     assert columns_of(["a.mean", "b.semitone_std_voiced", "a.p90"]) == ("a", "b", "VUV")
     assert parse_name("MCEP_3.dstd_voiced").column == "MCEP_3"
+
+
+def test_statistics_above_the_level_of_a_recording() -> None:
+    """Two utterances: each differs from the mean over the voiced rows of both; alone nothing does."""
+    names = ["x.mean", "x.mean_voiced_above", "x.slope_above"]
+    values = np.array([[1.0, 1], [3, 1], [8, 0]]), np.array([[7.0, 1]] * 4)
+    one, two = (FeatureTable("demo", "1", ("x", "VUV"), np.arange(float(len(v))), v) for v in values)
+    levels = [level_of_statistics(table, names) for table in (one, two)]
+    assert [level.weight for level in levels] == [2, 4]
+    recording = Level.mean(levels)
+    voiced = (2 * 2 + 4 * 7) / 6
+    assert pool(one, names, level=recording) == pytest.approx([4, 2 - voiced, 3.5 - 3.5 * 2 / 6])
+    assert pool(two, names, level=recording) == pytest.approx([7, 7 - voiced, -3.5 * 2 / 6])
+    assert pool(one, names).tolist() == [4, 0, 0]
+    assert parse_name(names[1]).above
+    assert columns_of(names) == ("x", "VUV")
+
+
+def test_a_level_that_nobody_knows_is_missing() -> None:
+    table = FeatureTable("demo", "1", ("x",), np.zeros(1), np.array([[2.0]]))
+    level = level_of_statistics(table, ["x.dstd_above"])
+    assert np.isnan(Level.mean([level, level]).values).all()
+    assert np.isnan(pool(table, ["x.dstd_above"], level=level)).all()

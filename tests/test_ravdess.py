@@ -12,19 +12,17 @@ import pytest
 
 from trivalent.core.errors import DataError, FeatureError
 from trivalent.core.types import Sentiment
-from trivalent.lab.datasets import ravdess
+from trivalent.lab.datasets import voice_tables
 from trivalent.lab.datasets.ravdess import (
     FOLDER,
-    Variant,
     actor_folds,
-    alter,
     extract_ravdess,
     list_takes,
     official_split,
     parse_take,
-    trim,
 )
 from trivalent.lab.datasets.tabular import TabularData
+from trivalent.lab.datasets.voice_tables import Variant, alter, trim
 from trivalent.media.sound import AudioTrack
 
 NAMES = ("F0.semitone_std_voiced", "MCEP_1.mean_voiced", "VUV.mean")
@@ -150,7 +148,7 @@ def test_other_names_need_no_extraction(
     small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = extract_ravdess(small_root, names=NAMES, cache=tmp_path / "cache")
-    monkeypatch.setattr(ravdess, "open_recording", None)
+    monkeypatch.setattr(voice_tables, "open_recording", None)
     again = extract_ravdess(small_root, names=NAMES[::-1], cache=tmp_path / "cache")
     np.testing.assert_array_equal(again.values, first.values[:, ::-1])
     with pytest.raises(FeatureError, match="did you mean"):
@@ -167,7 +165,7 @@ def test_damaged_cache_is_told(small_root: Path, tmp_path: Path) -> None:
 
 def test_silence_around_speech_is_cut(root: Path) -> None:
     take = next((root / FOLDER).glob("03-01-01-01-01-01-01.*"))
-    audio = ravdess.open_recording(take).audio
+    audio = voice_tables.open_recording(take).audio
     assert audio is not None
     assert 0.3 * audio.duration_s < trim(audio).size / 16000 < 0.9 * audio.duration_s
 
@@ -190,7 +188,7 @@ def test_alterations(variant: Variant) -> None:
 
 def test_noise_has_the_level_drawn() -> None:
     speech = np.random.default_rng(1).standard_normal(16000)
-    noise = ravdess._with_noise(speech, snr_db=20, colour=1, rng=np.random.default_rng(0)) - speech
+    noise = voice_tables._with_noise(speech, snr_db=20, colour=1, rng=np.random.default_rng(0)) - speech
     assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(20)
 
 

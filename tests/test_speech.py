@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from trivalent.speech.utterances import (
     spread_sentences,
     windows,
 )
-from trivalent.speech.whisper import Heard, doubtful
+from trivalent.speech.whisper import Heard, doubtful, hear, unintelligible
 
 TAKES_S = (2.51, 2.66, 2.87, 2.64)  # lengths of the sample's takes with the pauses between them
 SILENCE = AudioTrack(np.zeros(10 * SAMPLE_RATE, dtype=np.int16))
@@ -266,11 +267,52 @@ def test_foreign_transcript_is_not_scored(recognizer):
 
 
 def test_doubt():
+    def heard(words, seconds, logprob=-0.5):
+        return Heard(words, kept_s=seconds, tokens=10, log_likelihood=10 * logprob)
+
     sure, unsure = Word("yes", 0, 1, 0.9), Word("no", 0, 1, 0.4)
-    assert not doubtful(Heard([sure], kept_s=2))
-    assert doubtful(Heard([unsure, sure, unsure], kept_s=2))
-    assert doubtful(Heard([sure], kept_s=2, lost_s=3))
-    assert doubtful(Heard())
+    assert not doubtful(heard([sure] * 9, 5))
+    assert doubtful(heard([sure] * 9, 5, logprob=-0.8))
+    assert doubtful(heard([unsure] * 9, 5))
+    assert not doubtful(heard([unsure], 0.8, logprob=-0.9)), "one unsure word proves nothing"
+    assert doubtful(heard([unsure], 3)), "nobody takes 3 s for one word"
+    assert doubtful(heard([unsure], 0.8, logprob=-1.2))
+    assert not unintelligible(heard([sure], 2))
+    assert unintelligible(Heard([sure], kept_s=2, lost_s=3))
+    assert unintelligible(Heard([Word("3", 0, 1, 0.9), Word("7", 1, 2, 0.9), sure], kept_s=2))
+    assert unintelligible(Heard())
+
+
+def test_stock_phrases_are_believed_when_whisper_is_sure_of_them(takes):
+    def model(text, logprob):
+        words = [
+            SimpleNamespace(word=f" {w}", start=i, end=i + 1, probability=0.6) for i, w in enumerate(text)
+        ]
+        segment = SimpleNamespace(
+            text=" ".join(text), words=words, start=0.0, end=4.0, tokens=[0] * 5, avg_logprob=logprob
+        )
+        segment.compression_ratio, segment.no_speech_prob = 1.0, 0.1
+        return SimpleNamespace(transcribe=lambda *_, **__: ([segment], None))
+
+    (pack, *_) = pack_speech(takes, [(0.0, 4.0)])
+    thanks = ["Thank", "you", "for", "watching."]
+    assert not hear(model(thanks, -0.9), pack, takes, language="en").words
+    assert unintelligible(hear(model(thanks, -0.9), pack, takes, language="en"))
+    assert len(hear(model(thanks, -0.2), pack, takes, language="en").words) == 4
+    assert len(hear(model(["I", "watch", "you"], -0.9), pack, takes, language="en").words) == 3
+
+
+SHORT = ("iemocap_Ses01M_script02_2_M029", "iemocap_Ses01M_script02_2_M040", "mer_sample_00000143")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_short_english_is_scored_and_other_languages_are_not(real_data, recognizer, name):
+    path = real_data / "talking" / f"{name}.mp4"
+    if not path.is_file():
+        pytest.skip("no talking clips")
+    sound = open_recording(path).audio
+    speech = recognizer.recognize(sound, duration_s=sound.duration_s)
+    assert (speech.language == "en") == name.startswith("iemocap")
 
 
 class Foreign(Recognizer):

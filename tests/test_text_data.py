@@ -9,8 +9,19 @@ import pytest
 
 from conftest import data_root
 from trivalent.core.errors import DataError
-from trivalent.lab.datasets.text import CORPORA, TextData, concatenate, load_corpus, split_of
+from trivalent.lab.datasets.text import (
+    CORPORA,
+    TextData,
+    concatenate,
+    load_corpus,
+    parts_of,
+    plain_text,
+    split_of,
+    without_texts,
+)
+from trivalent.lab.experts.text_task import load_teaching
 
+TALK = {"semaine": 2889, "iemocap": 2696, "emorynlp": 6281, "goemotions": 38559}
 SPLITS = ("train", "val", "test")
 PUBLISHED = {"meld": (9989, 1109, 2610), "sst5": (8544, 1101, 2210)}
 needs_data = pytest.mark.skipif(not data_root().is_dir(), reason="no real data; set TRIVALENT_DATA")
@@ -21,7 +32,7 @@ def load(corpus: str, split: str) -> TextData:
 
 
 def available(corpus: str) -> dict[str, TextData]:
-    return {s: load(corpus, s) for s in SPLITS if (corpus, s) != ("mosi", "test")}
+    return {s: load(corpus, s) for s in parts_of(corpus)}
 
 
 @needs_data
@@ -48,7 +59,33 @@ def test_counts_of_the_others() -> None:
     assert 600 < len(tweets["val"]) < 1000
     assert len(tweets["test"]) == 2000
     assert sum(map(len, available("mosi").values())) == 1447
-    assert sum(map(len, available("mosei").values())) == pytest.approx(2478, abs=10)
+    assert {part: len(data) for part, data in available("mosei").items()} == {"test": 2478}
+    assert {c: len(load(c, "train")) for c in TALK} == TALK
+
+
+@needs_data
+def test_no_text_of_moseis_test_fold_can_be_learnt() -> None:
+    for part in ("train", "val"):
+        with pytest.raises(DataError, match="official test fold"):
+            load("mosei", part)
+
+
+@needs_data
+def test_iemocap_is_split_by_session() -> None:
+    assert {part: set(data.groups) for part, data in available("iemocap").items()} == {
+        "train": {"iemocap/Ses03", "iemocap/Ses04"},
+        "val": {"iemocap/Ses02"},
+        "test": {"iemocap/Ses01"},
+    }
+
+
+@needs_data
+def test_nothing_that_judges_another_corpus_is_taught() -> None:
+    taught = set(map(plain_text, load_teaching("emorynlp", root=data_root()).texts))
+    judged = {plain_text(text) for part in ("val", "test") for text in load("meld", part).texts}
+    assert taught
+    assert not taught & judged
+    assert {plain_text(t) for t in load("emorynlp", "train").texts} & judged, "the series is the same"
 
 
 @needs_data
@@ -59,9 +96,9 @@ def test_no_video_is_on_two_sides(corpus: str) -> None:
 
 
 @needs_data
-@pytest.mark.parametrize("corpus", ["mosi", "mosei", "meld"])
+@pytest.mark.parametrize("corpus", ["mosi", "mosei", "meld", "semaine"])
 def test_groups_hold_several_utterances(corpus: str) -> None:
-    data = load(corpus, "train")
+    data = load(corpus, "test" if corpus == "mosei" else "train")
     assert len(set(data.groups)) < len(data) / 2
     assert all(group.startswith(f"{corpus}/") for group in data.groups)
 
@@ -102,9 +139,14 @@ def test_texts_are_as_people_write_them() -> None:
 
 @needs_data
 def test_loading_twice_is_the_same() -> None:
-    one, two = load("mosei", "val"), load("mosei", "val")
+    one, two = load("mosei", "test"), load("mosei", "test")
     assert one.texts == two.texts
     np.testing.assert_array_equal(one.labels, two.labels)
+
+
+def test_texts_are_left_out_whatever_their_case_and_signs() -> None:
+    data = TextData(("Oh, NO!", "Yes."), np.array([0, 2]), np.zeros(2, np.float32), ("a", "b"), ("x",) * 2)
+    assert without_texts(data, {plain_text("oh no")}).texts == ("Yes.",)
 
 
 def test_take_and_concatenate() -> None:
@@ -144,7 +186,7 @@ def test_unknown_and_absent(tmp_path: Path) -> None:
         load_corpus("mosi", "test", root=tmp_path)
     for corpus in CORPORA:
         with pytest.raises(DataError, match=r"expected the file .*No such file.*set TRIVALENT_DATA"):
-            load_corpus(corpus, "train", root=tmp_path)
+            load_corpus(corpus, parts_of(corpus)[0], root=tmp_path)
 
 
 def test_a_file_without_its_columns(tmp_path: Path) -> None:

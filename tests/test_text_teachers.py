@@ -67,8 +67,8 @@ class Tiny(torch.nn.Module):  # type: ignore[misc]
 
 @pytest.fixture(autouse=True)
 def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_task, "load_corpus", lambda name, split, root: corpus(name))
     for module in (text_task, text_teachers):
-        monkeypatch.setattr(module, "load_corpus", lambda name, split, root: corpus(name))
         monkeypatch.setattr(module, "load_unlabelled", lambda name: MORE)
     monkeypatch.setattr(text_teachers, "new_network", lambda encoder: Tiny())
 

@@ -29,8 +29,9 @@ from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, FloatArray, IntArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.features.extractor import Encoder
-from trivalent.features.frames import frames, without_spectrum
-from trivalent.features.pooling import pool
+from trivalent.features.frames import frames, level_of_frames, spoken
+from trivalent.features.levels import Level
+from trivalent.features.pooling import level_of_statistics, pool
 
 INSTALLED = DATA / "bundles"
 MIN_STEPS = 8  # of 20 ms: a graph over frames says nothing about less
@@ -66,31 +67,36 @@ class Expert:
         (vectors,) = self._graph.run({"ids": ids, "mask": mask}, ["sentence"])
         return vectors
 
-    def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
-        """Classify the table of one utterance, pooled or as frames.
+    def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
+        """Classify the table of one utterance, pooled or as frames, in a recording of that level.
 
         Returns
         -------
         probabilities : array, shape (3,), or None
             None when more than `max_missing` of the pooled statistics cannot be computed. With frames,
-            when as many rows are digital silence, or there are fewer than `MIN_STEPS` steps.
+            when fewer than `MIN_STEPS` steps are not digital silence.
         missing : int
             How many statistics were missing and replaced by the training mean. With frames, the rows
-            of digital silence, if there is no answer for them.
+            of digital silence, if there is no answer for the others.
         """
         if self.spec.inputs is Inputs.FRAMES:
-            return self._from_frames(table)
-        pooled = pool(table, self.spec.pooling)
+            return self._from_frames(table, level)
+        pooled = pool(table, self.spec.pooling, level=level)
         missing = ~np.isfinite(pooled)
         if missing.mean() > self.spec.max_missing:
             return None, int(missing.sum())
         return self.calibrate(self.run(self.normalize_pooled(pooled[None])))[0], int(missing.sum())
 
-    def _from_frames(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
-        x = self.normalize_frames(frames(table, self.spec.channels))
-        silent = without_spectrum(table)
-        if len(x) < MIN_STEPS or silent.mean() > self.spec.max_missing:
-            return None, int(silent.sum())
+    def level(self, table: FeatureTable) -> Level:
+        """Measure the level of one utterance; the mean over a recording is what `from_table` takes."""
+        if self.spec.inputs is Inputs.FRAMES:
+            return level_of_frames(table, self.spec.channels)
+        return level_of_statistics(table, self.spec.pooling)
+
+    def _from_frames(self, table: FeatureTable, level: Level | None) -> tuple[FloatArray | None, int]:
+        x = self.normalize_frames(frames(table, self.spec.channels, level=level))
+        if len(x) < MIN_STEPS:
+            return None, len(table) - len(spoken(table))
         return self.calibrate(self.run_frames(x[None]))[0], 0
 
     def normalize_pooled(self, values: FloatArray) -> NDArray[np.float32]:

@@ -43,6 +43,9 @@ class ExpertSpec:
         Share of the statistics, or of the rows, without a value above which there is no answer.
     strength : float
         How much of what it says holds for people who talk, see `trivalent.bundle.fusion.heard`.
+    seen : tuple of str
+        Data sets and parts ("meld train") that it was trained, chosen or calibrated on; empty if the
+        bundle does not say.
     """
 
     extractor: str
@@ -59,6 +62,7 @@ class ExpertSpec:
     inputs: Inputs = Inputs.POOLED
     channels: tuple[str, ...] = ()
     strength: float = 1.0
+    seen: tuple[str, ...] = ()
 
     @property
     def takes(self) -> Inputs:
@@ -97,6 +101,7 @@ class ExpertSpec:
                 inputs=Inputs(data.get("inputs", "pooled")),
                 channels=_texts(data.get("channels", [])),
                 strength=float(data.get("strength", 1.0)),
+                seen=_texts(data.get("seen", [])),
             )
         except MALFORMED as error:
             raise BundleError("bundle.spec_keys", where=where, given=cut(error)) from error

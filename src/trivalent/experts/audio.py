@@ -15,6 +15,7 @@ from trivalent.experts.encoder import Encoder
 from trivalent.experts.quality import Span, speech_to_noise
 from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
+from trivalent.features.levels import Level
 from trivalent.features.registry import extractor
 from trivalent.media.sound import AudioTrack
 
@@ -35,21 +36,34 @@ def read_voice(
 ) -> list[Reading]:
     """Classify the voice of utterances from COVAREP columns, one utterance at a time.
 
+    How somebody sounds this time is told from the level of the voice in all utterances.
+
     `on_voice` is called with the start in seconds and the columns of every utterance; `voiced` is
     where the voice activity detector hears speech.
     """
     if audio is None:
         return [Reading.absent(Message("reason.no_audio")) for _ in utterances]
-    readings, spans = [], [(u.start_s, u.end_s) for u in utterances]
+    tables, spans = [], [(u.start_s, u.end_s) for u in utterances]
     for i, utterance in enumerate(utterances):
-        table = _voice_columns(reader, audio.read(utterance.start_s, utterance.end_s))
+        tables.append(_voice_columns(reader, audio.read(utterance.start_s, utterance.end_s)))
         if on_voice:
-            on_voice(utterance.start_s, table)
-        ratio_db = speech_to_noise(audio, spans, i, voiced=voiced)
-        readings.append(_one_voice(reader, table, {} if ratio_db is None else {"snr_db": ratio_db}))
+            on_voice(utterance.start_s, tables[-1])
         if progress:
             progress((i + 1) / len(utterances))
+    level, readings = voice_level(reader, tables), []
+    for i, table in enumerate(tables):
+        ratio_db = speech_to_noise(audio, spans, i, voiced=voiced)
+        measured = {} if ratio_db is None else {"snr_db": ratio_db}
+        readings.append(_one_voice(reader, table, measured, level))
     return readings
+
+
+def voice_level(reader: Reader, tables: Sequence[FeatureTable]) -> Level | None:
+    """Measure the level of the voice in all utterances that have one; None if an expert is not asked."""
+    if isinstance(reader, Encoder):
+        return None
+    heard = [t for t in tables if t.status is Status.OK and voiced_seconds(t) >= MIN_VOICED_S]
+    return Level.mean([reader.level(table) for table in heard]) if heard else None
 
 
 def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:
@@ -67,7 +81,9 @@ def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:
         )
 
 
-def _one_voice(reader: Reader, table: FeatureTable, measured: dict[str, float]) -> Reading:
+def _one_voice(
+    reader: Reader, table: FeatureTable, measured: dict[str, float], level: Level | None
+) -> Reading:
     if table.status is not Status.OK:
         return Reading.absent(table.reason or Message("reason.no_voice"), status=table.status)
     voiced_s = voiced_seconds(table)
@@ -76,7 +92,8 @@ def _one_voice(reader: Reader, table: FeatureTable, measured: dict[str, float]) 
         return Reading.absent(
             Message("reason.few_voiced", seconds=voiced_s, needed=MIN_VOICED_S), quality=quality
         )
-    return read_table(reader, table, reliability=min(1.0, voiced_s / FULL_VOICED_S), quality=quality)
+    reliability = min(1.0, voiced_s / FULL_VOICED_S)
+    return read_table(reader, table, reliability=reliability, quality=quality, level=level)
 
 
 def voiced_seconds(table: FeatureTable) -> float:

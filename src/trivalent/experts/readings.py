@@ -14,6 +14,7 @@ from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable, FloatArray, Status
 from trivalent.experts.encoder import Encoder
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
+from trivalent.features.levels import Level
 
 Reader = Expert | Encoder
 
@@ -42,10 +43,21 @@ class Reading:
 
 
 def read_table(
-    reader: Reader, table: FeatureTable, *, reliability: float, quality: dict[str, float]
+    reader: Reader,
+    table: FeatureTable,
+    *,
+    reliability: float,
+    quality: dict[str, float],
+    level: Level | None = None,
 ) -> Reading:
-    """Read one utterance, of which there was enough to be of this reliability."""
-    found, missing = reader.from_table(table)
+    """Read one utterance, of which there was enough to be of this reliability.
+
+    `level` is that of the voice in the whole recording.
+    """
+    if isinstance(reader, Expert):
+        found, missing = reader.from_table(table, level)
+    else:
+        found, missing = reader.from_table(table)
     if found is not None:
         if isinstance(reader, Encoder):
             return Reading(
@@ -57,12 +69,7 @@ def read_table(
             )
         return Reading(Status.OK, None, reader.opinion(found, reliability), quality, missing)
     if isinstance(reader, Expert) and reader.spec.inputs is Inputs.FRAMES:
-        steps, needed = len(table) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
-        if steps < needed:
-            return Reading.absent(
-                Message("reason.little_sound", seconds=steps, needed=needed), quality=quality
-            )
-        reason = Message("reason.silent_rows", count=missing, total=len(table))
-    else:
-        reason = Message("reason.features_missing", count=missing, total=len(reader.spec.pooling))
+        steps, needed = (len(table) - missing) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
+        return Reading.absent(Message("reason.little_sound", seconds=steps, needed=needed), quality=quality)
+    reason = Message("reason.features_missing", count=missing, total=len(reader.spec.pooling))
     return Reading.absent(reason, status=Status.FAILED, quality=quality)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,17 @@ from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
 
-FULL_WORD_PROBABILITY = 0.7  # recogniser's mean word probability from which the words count fully
+FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
+
+_SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
+_QUESTION = re.compile(r"((?:[^.!?…]|\.(?=\w))+)\?[.!?…]*")
+_ASKING = re.compile(  # a question word, or a verb before its subject, where a clause begins
+    r"\b(what|who|whom|whose|where|when|why|how|which)\b|(^|,)\s*(huh|eh|right|really|okay|ok)$"
+    r"|(^\s*|, ?|\b(so|and|but|or|well|oh|hey|wait|then) )"
+    r"(do|does|did|is|are|am|was|were|have|has|had|can|could|will|would|shall|should|may|might|must"
+    r"|(don|doesn|didn|isn|aren|wasn|weren|haven|hasn|hadn|can|couldn|won|wouldn|shouldn)['’]t)\b",
+    re.IGNORECASE,
+)
 
 
 def read_texts(
@@ -35,7 +46,7 @@ def read_texts(
     unknown = tokenizer().token_to_id("[UNK]")
     for i, utterance in enumerate(utterances):
         quality = {"words": float(len(utterance.text.split()))}
-        ids = encode(split_to_fit(normalize(utterance.text))) if has_words(utterance.text) else []
+        ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
         content = [t for piece in ids for t in piece[1:-1]]
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))
@@ -52,6 +63,30 @@ def read_texts(
             reader, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
         )
     return readings
+
+
+def as_heard(utterance: Utterance) -> str:
+    """Return the words with one full stop for every end that a recogniser gave a sentence.
+
+    It cannot hear an exclamation mark; what a person typed stays as it is. A question mark stays where
+    the words ask.
+
+    >>> from trivalent.core.types import Word
+    >>> as_heard(Utterance(0, 0, 1, "Stop! Now", (Word("Stop!", 0, 0.5, 0.9), Word("Now", 0.5, 1, 0.8))))
+    'Stop. Now.'
+    >>> as_heard(Utterance(0, 0, 1, "It's red? Is it?", (Word("It's red? Is it?", 0, 1, 0.9),)))
+    "It's red. Is it?"
+    >>> as_heard(Utterance(0, 0, 1, "Stop! Now"))
+    'Stop! Now'
+    """
+    if all(word.probability is None for word in utterance.words):
+        return utterance.text
+    text = _QUESTION.sub(_asked_or_told, utterance.text.strip())
+    return _SENTENCE_END.sub(".", text)
+
+
+def _asked_or_told(sentence: re.Match[str]) -> str:
+    return f"{sentence[1]}{'?' if _ASKING.search(sentence[1]) else '.'}"
 
 
 def _classify_pieces(
@@ -109,7 +144,8 @@ def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
     if not known:
         return 1.0, {}
     mean = float(np.mean(known))
-    return min(1.0, mean / FULL_WORD_PROBABILITY), {"word_probability": mean}
+    # Squared: half of the words misheard leaves less than half of the meaning.
+    return min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {"word_probability": mean}
 
 
 def language_problem(utterances: Sequence[Utterance], language: str | None) -> Message | None:

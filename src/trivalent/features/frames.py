@@ -1,6 +1,6 @@
 """From COVAREP columns over time to the channels that a network over frames takes.
 
-A step is 20 ms, the mean of two rows. No channel depends on the level of the recording, and only
+A step is 20 ms, the mean of two rows. No channel depends on the gain of the recording, and only
 `F0.height` depends on how high the speaker's voice is:
 
 - `F0.shape`: semitones from the utterance's median, over 4; 0 where unvoiced;
@@ -9,22 +9,28 @@ A step is 20 ms, the mean of two rows. No channel depends on the level of the re
 - `VUV`: +1/2 voiced, -1/2 unvoiced;
 - `peakSlope`: the column in voiced rows, 0 elsewhere;
 - `MCEP_0` to `MCEP_12`: the coefficient less its mean over the voiced rows;
-- `MCEP_0.delta` to `MCEP_5.delta`: the change of that from row to row.
+- `MCEP_0.delta` to `MCEP_5.delta`: the change of that from row to row;
+- `F0.level`, `peakSlope.level`, `MCEP_0.level` to `MCEP_12.level`: how far the utterance's own level, the
+  median pitch or the mean over voiced rows, lies above that of the whole recording; the same in all steps.
+  It is how somebody who is heard more than once sounds this time, and 0 where nothing else is heard.
 
-A coefficient without a value (digital silence) counts as the mean; a row without a voicing decision
-(the first and last of an utterance) as unvoiced.
+Rows without a spectrum (digital silence, as a noise gate leaves it) are left out, and what is before
+them continues with what is after. A row without a voicing decision (the first and last of an utterance)
+counts as unvoiced.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import FeatureError
 from trivalent.core.types import FeatureTable
+from trivalent.features.levels import Level
 
 Array = NDArray[np.float64]
 
@@ -38,7 +44,13 @@ CHANNELS: tuple[str, ...] = (
     *(f"MCEP_{i}" for i in range(13)),
     *(f"MCEP_{i}.delta" for i in range(6)),
     "F0.delta",
-)
+)  # of one utterance
+LEVELS: tuple[str, ...] = (
+    "F0.level",
+    "peakSlope.level",
+    *(f"MCEP_{i}.level" for i in range(13)),
+)  # of an utterance among others
+KNOWN = CHANNELS + LEVELS
 UNSCALED = ("F0.shape", "F0.height", "VUV")  # of one size by definition
 _SEMITONES, _HEIGHT, _REFERENCE_HZ, _DELTA = 4.0, 6.0, 170.0, 3.0
 _LOWEST_HZ = 40.0
@@ -58,16 +70,25 @@ def columns_of_channels(channels: Sequence[str]) -> tuple[str, ...]:
     ('F0', 'VUV', 'MCEP_1')
     """
     for name in channels:
-        if name not in CHANNELS:
-            near = difflib.get_close_matches(name, CHANNELS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(CHANNELS)}"
+        if name not in KNOWN:
+            near = difflib.get_close_matches(name, KNOWN, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(KNOWN)}"
             raise FeatureError("table.frames_channel", name=name, hint=hint)
     needed = dict.fromkeys(name.partition(".")[0] for name in channels)
     ordered = [name for name in ("F0", "VUV") if name in needed or name == "VUV"]
     return (*ordered, *(name for name in needed if name not in ordered))
 
 
-def frames(table: FeatureTable, channels: Sequence[str] = CHANNELS) -> NDArray[np.float32]:
+def level_of_frames(table: FeatureTable, channels: Sequence[str]) -> Level:
+    """Measure an utterance in the units of the channels; 0 for channels that are no levels."""
+    voice = _Voice(spoken(table))
+    values = [voice.level(name.partition(".")[0]) if name in LEVELS else 0.0 for name in channels]
+    return Level(np.array(values), float(voice.voiced.sum()))
+
+
+def frames(
+    table: FeatureTable, channels: Sequence[str] = CHANNELS, *, level: Level | None = None
+) -> NDArray[np.float32]:
     """Compute channels of a table, before any scaling.
 
     Parameters
@@ -75,12 +96,14 @@ def frames(table: FeatureTable, channels: Sequence[str] = CHANNELS) -> NDArray[n
     table : FeatureTable
         One utterance of the extractor covarep, a row every 10 ms.
     channels : sequence of str
-        Names out of `CHANNELS`.
+        Names out of `CHANNELS` and `LEVELS`.
+    level : Level, optional
+        Of the recording, for the same channels; that of the utterance itself if it is all that is heard.
 
     Returns
     -------
     array of float32, shape (steps, len(channels))
-        One step for two rows; a last single row is left out. All finite.
+        One step for two rows that are not silent; a last single row is left out. All finite.
 
     Raises
     ------
@@ -95,20 +118,23 @@ def frames(table: FeatureTable, channels: Sequence[str] = CHANNELS) -> NDArray[n
     [[-1.5, 0.5], [1.5, 0.5]]
     """
     columns_of_channels(channels)
-    steps = len(table) // ROWS_PER_STEP
+    heard = spoken(table)
+    steps = len(heard) // ROWS_PER_STEP
     if not steps:
         return np.zeros((0, len(channels)), np.float32)
-    voice = _Voice(table)
+    voice = _Voice(heard)
     rows = np.stack([voice.channel(name) for name in channels], axis=1)
-    paired = rows[: steps * ROWS_PER_STEP].reshape(steps, ROWS_PER_STEP, len(channels))
-    return paired.mean(1).astype(np.float32)
+    paired = rows[: steps * ROWS_PER_STEP].reshape(steps, ROWS_PER_STEP, len(channels)).mean(1)
+    if level is not None:
+        paired += level_of_frames(table, channels).values - level.values
+    return paired.astype(np.float32)
 
 
-def without_spectrum(table: FeatureTable) -> NDArray[np.bool_]:
-    """Tell which rows have a coefficient without value (digital silence), shape (rows,)."""
+def spoken(table: FeatureTable) -> FeatureTable:
+    """Leave out the rows that have a coefficient without value (digital silence)."""
     spectral = [name for name in table.columns if name.startswith("MCEP")]
-    known = np.isfinite(table.select(spectral).values)
-    return np.asarray(~known.all(axis=1))
+    rows = np.isfinite(table.select(spectral).values).all(axis=1)
+    return table if rows.all() else replace(table, times=table.times[rows], values=table.values[rows])
 
 
 class _Voice:
@@ -120,6 +146,8 @@ class _Voice:
 
     def channel(self, name: str) -> Array:
         column, _, part = name.partition(".")
+        if part == "level":
+            return np.zeros(len(self.table))  # until the recording's is known
         if column == "F0":
             return {"shape": self._shape, "height": self._height, "delta": self._f0_delta}[part]()
         if column == "VUV":
@@ -146,9 +174,14 @@ class _Voice:
     def _f0_delta(self) -> Array:
         return np.where(self.voiced, np.gradient(self._shape()) * _DELTA, 0.0)
 
-    def _centred(self, column: str) -> Array:
+    def level(self, column: str) -> float:
+        """Return the level of a column in voiced rows; of what there is, if none is voiced."""
+        if column == "F0":
+            return self._semitones()[1] / _HEIGHT
         values = self.table.column(column).astype(np.float64)
         known = np.isfinite(values)
         base = known & self.voiced if (known & self.voiced).any() else known
-        mean = values[base].mean() if base.any() else 0.0
-        return np.where(known, values - mean, 0.0)
+        return float(values[base].mean()) if base.any() else 0.0
+
+    def _centred(self, column: str) -> Array:
+        return self.table.column(column).astype(np.float64) - self.level(column)

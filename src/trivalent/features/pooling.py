@@ -6,7 +6,9 @@ and a suffix that selects rows:
 - `semitone_`: 12 log2 of the value, so that intervals of F0 count alike for deep and high voices;
 - `logit_`: ln(p / (1 - p)) of an activation, clipped to [.001, .999], so that .01 against .001 counts;
 - `d`: change from one row to the next, per second (`dstd`, `dabs`);
-- `_voiced`: rows in which `VUV` is 1 only.
+- `_voiced`: rows in which `VUV` is 1 only;
+- `_above` (last): how far the statistic lies above its level in the whole recording; 0 where nothing
+  else is heard.
 
 Cells without a value are left out, never taken for zero.
 """
@@ -23,11 +25,13 @@ from numpy.typing import NDArray
 
 from trivalent.core.errors import FeatureError
 from trivalent.core.types import FeatureTable
+from trivalent.features.levels import Level
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array, Array], float]  # values and times of at least one row, all finite
 
 _VOICED = "_voiced"
+ABOVE = "_above"
 _SEMITONE = "semitone_"
 _LOGIT = "logit_"
 _LOGIT_CLIP = 1e-3
@@ -84,7 +88,7 @@ class PooledName:
     Attributes
     ----------
     column, statistic : str
-    semitone, logit, voiced : bool
+    semitone, logit, voiced, above : bool
     """
 
     column: str
@@ -92,6 +96,7 @@ class PooledName:
     semitone: bool
     logit: bool
     voiced: bool
+    above: bool
 
 
 def parse_name(name: str) -> PooledName:
@@ -105,11 +110,12 @@ def parse_name(name: str) -> PooledName:
     Examples
     --------
     >>> parse_name("F0.semitone_std_voiced")
-    PooledName(column='F0', statistic='std', semitone=True, logit=False, voiced=True)
+    PooledName(column='F0', statistic='std', semitone=True, logit=False, voiced=True, above=False)
     """
     column, dot, rest = name.rpartition(".")
     if not dot or not column:
         raise FeatureError("table.pooling_name", name=name)
+    above, rest = rest.endswith(ABOVE), rest.removesuffix(ABOVE)
     semitone, logit, voiced = rest.startswith(_SEMITONE), rest.startswith(_LOGIT), rest.endswith(_VOICED)
     statistic = rest.removeprefix(_SEMITONE).removeprefix(_LOGIT).removesuffix(_VOICED)
     if statistic not in STATISTICS:
@@ -119,7 +125,7 @@ def parse_name(name: str) -> PooledName:
             statistic=statistic,
             nearest=_nearest(statistic, STATISTICS),
         )
-    return PooledName(column, statistic, semitone, logit, voiced)
+    return PooledName(column, statistic, semitone, logit, voiced, above)
 
 
 def columns_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -136,7 +142,7 @@ def columns_of(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(needed)
 
 
-def pool(table: FeatureTable, names: Sequence[str]) -> Array:
+def pool(table: FeatureTable, names: Sequence[str], *, level: Level | None = None) -> Array:
     """Compute pooled statistics of a table.
 
     Parameters
@@ -146,6 +152,9 @@ def pool(table: FeatureTable, names: Sequence[str]) -> Array:
     names : sequence of str
         `COLUMN.STATISTIC`; see the module and `STATISTICS`. Standard deviations divide by n,
         percentiles interpolate linearly, slopes and changes are per second.
+    level : Level, optional
+        Of the recording, for the same names (`level_of_statistics`); that of the table if it is all that
+        is heard.
 
     Returns
     -------
@@ -173,7 +182,20 @@ def pool(table: FeatureTable, names: Sequence[str]) -> Array:
         if key not in selections:
             selections[key] = _Selection.of(table, name)
         out[i] = selections[key].statistic(name.statistic)
-    return out
+    return beside(out, names, level=Level(out, 1.0) if level is None else level)
+
+
+def beside(values: Array, names: Sequence[str], *, level: Level) -> Array:
+    """Put statistics of an utterance beside their level in a recording: those that ask for it, less it."""
+    above = np.array([name.endswith(ABOVE) for name in names], bool)
+    return np.where(above, values - level.values, values)
+
+
+def level_of_statistics(table: FeatureTable, names: Sequence[str]) -> Level:
+    """Measure an utterance by the same statistics as they are."""
+    values = pool(table, [name.removesuffix(ABOVE) for name in names])
+    voiced = table.column(_VOICING_COLUMN) if _VOICING_COLUMN in table.columns else np.ones(len(table))
+    return Level(values, float(np.nansum(voiced)))
 
 
 @dataclass(frozen=True, eq=False)

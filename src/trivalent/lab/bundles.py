@@ -79,6 +79,7 @@ def describe(bundle: Bundle[Pool] | Bundle[Network]) -> dict[str, Any]:
             "kind": "experts",
             "version": bundle.version,
             "sha256": bundle.sha256,
+            "seen": {str(m): list(e.spec.seen) for m, e in bundle.experts.items() if e.spec.seen},
             **bundle.card,
         }
     data = fusion.data

@@ -245,7 +245,7 @@ def _combined(u: UtteranceResult, say: Wording) -> Opinion:
 
 
 def _told(verdict: Verdict, say: Wording) -> list[str]:
-    """Say the valence, the score of a network that has one, and where that was calibrated the labels left."""
+    """Say the valence, the score of a network that has one, and the labels left where that is known."""
     lines, kept = [say("result.valence_scale", value=signed(verdict.valence))], verdict.prediction_set
     if verdict.score is not None:
         lines.append(say.score(verdict))

@@ -17,7 +17,7 @@ from trivalent.speech.language import looks_english
 from trivalent.speech.transcripts import Transcript
 from trivalent.speech.utterances import align_cues, align_text, cut_utterances, windows
 from trivalent.speech.weights import SIZES, model_folder
-from trivalent.speech.whisper import Heard, doubtful, hear, hear_language
+from trivalent.speech.whisper import Heard, doubtful, hear, hear_language, unintelligible
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -147,7 +147,8 @@ class Recognizer:
             utterances = wordless(spans, duration_s)
             warnings.append(Message("speech.not_understood"))
             return Speech(utterances, None, tuple(warnings), spoken_s)
-        if language == "en" and doubtful(heard):
+        unheard = unintelligible(heard) or (not self.multilingual and doubtful(heard))
+        if language == "en" and unheard:
             warnings.append(Message("speech.doubtful", probability=heard.probability))
             language = None
         return Speech(cut_utterances(heard.words, end_s=duration_s), language, tuple(warnings), spoken_s)

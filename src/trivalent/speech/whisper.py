@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,15 +25,20 @@ NO_SPEECH, NO_SPEECH_LOGPROB = 0.6, -1.0  # OpenAI's limits for text made up ove
 FASTEST = 8.0  # words a second: auctioneers reach 5
 TOKENS_PER_S = 12  # more than speech can hold, so that a loop ends early
 
-# Chosen on tiny.en: the mean word probability was .67 to .98 over 60 RAVDESS takes (acted anger
-# and fear included), 6 joined ones, 4 CREMA-D clips and 6 espeak-ng English texts, all but one
-# above .78, and at most .64 over espeak-ng texts (40 short, 10 long) in German, French, Spanish,
-# Italian, Russian, Mandarin, Polish, Hindi, Turkish and Dutch, those apart on which it looped or
-# heard numbers. Those are the other two signs. To leave English out costs less than to score
-# other languages as English, so the limit lies above the middle of .64 and .67. Held out: all of
-# 22 espeak-ng texts in 11 further languages were refused, and 56 of 60 English recordings were
-# kept (40 RAVDESS, 20 espeak-ng); three of the four refused had been misheard.
-DOUBTFUL_PROBABILITY = 0.70
+# Over another language tiny.en makes up English: unsure of every word, and surer of stock phrases. Of
+# 256 recordings and parts of them, .3 to 12 s long (120 in English, of which 45 below 2 s; 15 single
+# words said outdoors in India; 121 in Mandarin, Polish, Italian), these rules refuse 7, 1 and 112. What
+# is left of other languages are a few words, or English by the sound of it. Three words or fewer prove
+# little: in English, too, they are mostly unsure. They count as little as they are likely.
+DOUBTFUL_PROBABILITY, DOUBTFUL_LOGPROB = 0.55, -0.7
+FEW_WORDS, FEW_S = 3, 1.9  # in how long a stretch so few words, if unsure, are too few to be all
+FEW_PROBABILITY, FEW_LOGPROB = 0.6, -1.0
+STOCK_LOGPROB = -0.5
+_STOCK = re.compile(
+    r"thanks?( you)?( so| very)*( much)? for (watching|listening|your)|\bsee you (in the |next|soon|again)"
+    r"|subscribe|i hope you enjoyed|^\W*thank you( so| very)*( much)?\W*$",
+    re.IGNORECASE,
+)
 DOUBTFUL_LOST_SHARE = 0.5
 DOUBTFUL_LETTERS_SHARE = 0.5  # tiny.en hears Mandarin as lists of numbers
 LOOP_DISTINCT_SHARE = 0.2  # of the words of a segment, when it has at least 12
@@ -47,6 +53,8 @@ class Heard:
     noise: int = 0
     kept_s: float = 0.0  # speech in packs that gave believable words
     lost_s: float = 0.0  # speech in packs in which all was made up
+    tokens: int = 0  # of believable words
+    log_likelihood: float = 0.0  # of these tokens
 
     def add(self, other: Heard) -> None:
         """Append what the next pack gave."""
@@ -55,6 +63,13 @@ class Heard:
         self.noise += other.noise
         self.kept_s += other.kept_s
         self.lost_s += other.lost_s
+        self.tokens += other.tokens
+        self.log_likelihood += other.log_likelihood
+
+    @property
+    def logprob(self) -> float:
+        """Mean log-probability of a token, 0 without any."""
+        return self.log_likelihood / self.tokens if self.tokens else 0.0
 
     @property
     def probability(self) -> float:
@@ -105,8 +120,13 @@ def hear(
             lost_s += length_s
         elif segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < NO_SPEECH_LOGPROB:
             heard.noise += 1
+        elif segment.avg_logprob < STOCK_LOGPROB and _STOCK.search(segment.text.strip()):
+            heard.noise += 1
+            lost_s += length_s
         else:
             heard.words += _words(segment, pack)
+            heard.tokens += len(segment.tokens)
+            heard.log_likelihood += segment.avg_logprob * len(segment.tokens)
             kept_s += length_s
     lost_share = lost_s / (kept_s + lost_s) if kept_s + lost_s > 0 else 0.0
     heard.kept_s, heard.lost_s = pack.duration_s * (1 - lost_share), pack.duration_s * lost_share
@@ -124,13 +144,20 @@ def hear_language(whisper: WhisperModel, sounds: Sequence[NDArray[np.float32]]) 
 
 
 def doubtful(heard: Heard) -> bool:
-    """Tell whether the words are too unsure to be taken for what was said in English."""
-    total_s = heard.kept_s + heard.lost_s
+    """Tell whether an English-only model heard what is hardly English."""
+    if len(heard.words) > FEW_WORDS:
+        return heard.probability < DOUBTFUL_PROBABILITY or heard.logprob < DOUBTFUL_LOGPROB
+    long = heard.kept_s + heard.lost_s > FEW_S
+    return heard.logprob < FEW_LOGPROB or (long and heard.probability < FEW_PROBABILITY)
+
+
+def unintelligible(heard: Heard) -> bool:
+    """Tell whether most of what was heard is no speech that makes sense, whatever the language."""
     lettered = sum(any(c.isalpha() for c in word.text) for word in heard.words)
     return (
-        heard.probability < DOUBTFUL_PROBABILITY
-        or heard.lost_s > DOUBTFUL_LOST_SHARE * total_s
+        heard.lost_s > DOUBTFUL_LOST_SHARE * (heard.kept_s + heard.lost_s)
         or lettered < DOUBTFUL_LETTERS_SHARE * len(heard.words)
+        or not heard.words
     )
 
 

@@ -22,8 +22,8 @@ from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
-from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.datasets.voice_takes import TakeData, load_takes
 from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result
 from trivalent.lab.problems.parts import Part, Role
@@ -62,7 +62,7 @@ def run_voice_face(root: Path) -> Result:
     head = _fit(train.units, train.voice.emotions, strength)
     face = _sentiments(head, test.units)
     voice = _voice(expert, test.voice)
-    groups = np.array([f"ravdess/{actor:02d}" for actor in test.voice.actors.tolist()])
+    groups = test.voice.speakers
     labels = test.voice.labels.astype(np.int64)
     part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, labels)
     result = Result(
@@ -98,7 +98,7 @@ def choose_strength(takes: Takes) -> tuple[float, dict[float, float]]:
     for strength in STRENGTHS:
         held = np.zeros((len(takes.units), 3))
         for fold in actor_folds():
-            out = np.isin(takes.voice.actors, fold)
+            out = np.isin(takes.voice.speakers, [f"ravdess/{actor:02d}" for actor in fold])
             head = _fit(takes.units[~out], takes.voice.emotions[~out], strength)
             held[out] = _sentiments(head, takes.units[out])
         scores[strength] = macro_f1(takes.voice.labels, held.argmax(1))

@@ -35,6 +35,7 @@ from trivalent.lab.compress.text import (
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
 from trivalent.lab.datasets.ravdess import SOURCE
 from trivalent.lab.experts.assemble import card_of_pool
+from trivalent.lab.experts.text_corpora import seen_of
 from trivalent.lab.fusion.bundle_pool import pool_experts
 from trivalent.lab.graphs.experts import export_frames, export_text
 from trivalent.lab.measure.result_files import Result
@@ -124,8 +125,9 @@ def _text(spec: ExpertSpec, graph: bytes, config: TextConfig, *, root: Path, out
         f"{config.technique}: {shape.family} of {len(shape.layers)} layers, width {shape.width}, table of "
         f"{network.embedding.num_embeddings:,} x {shape.embedding}, {kind}"
     )
+    seen = tuple(dict.fromkeys([*spec.seen, *seen_of(config.corpora)]))
     return Compressed(
-        replace(spec, temperature=after.temperature, prior=after.prior),
+        replace(spec, temperature=after.temperature, prior=after.prior, seen=seen),
         new,
         before,
         after,

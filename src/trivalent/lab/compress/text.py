@@ -26,7 +26,7 @@ from trivalent.lab.compress.pruning import (
 from trivalent.lab.compress.reading import read_weights
 from trivalent.lab.compress.student import StudentConfig, TextStudent, whole_network
 from trivalent.lab.compress.transfer import TeacherAnswers, TransferConfig, alter_texts, teacher_answers
-from trivalent.lab.datasets.text import CORPORA, TextData, load_corpus
+from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.recipes import build
@@ -66,7 +66,7 @@ class TextConfig:
 
     technique: str = "distill"
     int8: bool = True
-    corpora: tuple[str, ...] = CORPORA
+    corpora: tuple[str, ...] = ("sst5", "tweeteval", "meld", "mosi", "semaine")
     seeds: tuple[int, ...] = (0, 1, 2)
     importance: int = 1000
     student: dict[str, Any] = field(default_factory=lambda: dict(STUDENT))

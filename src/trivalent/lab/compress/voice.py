@@ -19,7 +19,7 @@ from trivalent.core.types import FloatArray, IntArray
 from trivalent.lab.compress.checkpoints import fingerprint
 from trivalent.lab.compress.reading import Weights
 from trivalent.lab.datasets.ravdess import SENTIMENTS
-from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
+from trivalent.lab.datasets.voice_takes import TakeData, load_takes
 from trivalent.lab.experts.frames_task import FramesBatch, FramesTask, FramesTaskConfig, logits_of_takes
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.networks.temporal import TemporalNetwork
@@ -221,11 +221,8 @@ def _fit(
         teachers=teachers,
         temperature=config.temperature,
         hard=config.hard,
-        train=[data.copies[i] for i in train.tolist()],
-        labels=data.labels[train],
-        emotions=data.emotions[train],
-        # No epoch is chosen: what is validated on only shows in the log.
-        val=(data.clean(train[:50]), data.labels[train[:50]]),
+        train=data.take(train),
+        val=data.take(train[:50]),  # no epoch is chosen: what is validated on only shows in the log
         batch_size=training.batch_size,
     )
     torch.manual_seed(training.seed)

@@ -1,4 +1,4 @@
-"""Labelled pictures of faces: `faces/labels.csv` under a data root, and their features.
+"""Labelled pictures of faces: `faces/labels.csv` under a data root.
 
 The table has the columns file, source, emotion, identity and sentiment; sentiment is
 blank for surprise, which has no valence of its own.
@@ -7,7 +7,6 @@ blank for surprise, which has no valence of its own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,12 @@ from PIL import Image, ImageOps
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import Sentiment
-from trivalent.features.face import FACE, FaceExtractor
-from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
+from trivalent.features.face import FACE
+from trivalent.lab.datasets.tabular import NO_LABEL
 
 FOLDER = "faces"
 LABELS_FILE = "labels.csv"
 TABLE_COLUMNS = ("file", "source", "emotion", "identity", "sentiment")
-
-Progress = Callable[[int, int], None]
 
 
 def read_labels(root: Path) -> pd.DataFrame:
@@ -60,58 +57,6 @@ def read_labels(root: Path) -> pd.DataFrame:
         raise DataError("faces.sentiment", labels_file=LABELS_FILE, unknown=min(unknown))
     table["label"] = table["sentiment"].map(codes).astype(np.int64)
     return table
-
-
-def extract_faces(root: Path, *, cache: Path, progress: Progress | None = None) -> TabularData:
-    """Compute the face columns of every picture, or read them from the cache.
-
-    Parameters
-    ----------
-    root : Path
-        Data root, the folder that holds `faces/`.
-    cache : Path
-        Folder for the result; its file name carries a hash of the table of pictures and
-        the version of the extractor, so that a change of either is computed anew.
-    progress : callable
-        Called with the number of pictures done and their total.
-
-    Returns
-    -------
-    TabularData
-        One row per picture with a face; `groups` are "source/identity". Pictures without
-        a detected face are left out and counted in `dropped`.
-
-    Raises
-    ------
-    DataError
-        The table or a picture is absent or unreadable.
-    """
-    table = read_labels(root)
-    stored = cache / f"faces-{cache_key(root)}.npz"
-    if stored.is_file():
-        return TabularData.load(stored)
-    extractor = FaceExtractor()
-    rows: list[NDArray[np.float64]] = []
-    kept: list[int] = []
-    for i, file in enumerate(table["file"]):
-        seen = extractor.observe(read_picture(root / FOLDER / file))
-        if seen is not None:
-            rows.append(seen.row())
-            kept.append(i)
-        if progress is not None:
-            progress(i + 1, len(table))
-    labelled = table.iloc[kept]
-    data = TabularData(
-        values=np.array(rows, dtype=np.float32).reshape(len(rows), len(FACE.columns)),
-        columns=FACE.columns,
-        labels=labelled["label"].to_numpy(dtype=np.int64),
-        groups=np.array(labelled["source"] + "/" + labelled["identity"], dtype=np.str_),
-        sources=np.array(labelled["source"], dtype=np.str_),
-        ids=np.array(labelled["file"], dtype=np.str_),
-        dropped=len(table) - len(labelled),
-    )
-    data.save(stored)
-    return data
 
 
 def cache_key(root: Path) -> str:

@@ -17,9 +17,10 @@ from trivalent.features.registry import extractor
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.protocols import Protocol
-from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, VOICE, Take, extract_ravdess, parse_take
+from trivalent.lab.datasets.ravdess import SOURCE, TEST_ACTORS, Take, extract_ravdess, parse_take
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
+from trivalent.lab.datasets.voice_tables import VOICE
 
 FILE = Path("ravdess") / "openface_au35.npz"
 AU_COLUMNS = tuple(name for name in extractor("openface").columns if name.startswith("AU"))

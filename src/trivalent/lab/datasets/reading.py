@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
 import zlib
@@ -61,11 +62,13 @@ def read_rows(
 
 
 def read_text(path: Path, *, mend: bool = False) -> tuple[str, int]:
-    """Read UTF-8 with the line ends as they are; see `read_rows` for `mend`."""
+    """Read UTF-8, compressed if the name ends on .gz, with the line ends as they are; see `read_rows`."""
     try:
-        raw = path.read_bytes()
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except OSError as error:
-        raise DataError("csv.absent", path=path, strerror=error.strerror) from error
+        raise DataError("csv.absent", path=path, strerror=error.strerror or error) from error
+    except (EOFError, zlib.error) as error:
+        raise DataError("csv.unreadable", path=path, error=error) from error
     if mend:
         return mend_quotes(raw)
     try:

@@ -16,6 +16,7 @@ from trivalent.lab.datasets import (
     mosi,
     mosi_utterances,
     ravdess_entry,
+    speech_entry,
     text_entries,
 )
 from trivalent.lab.datasets.entry import Entry
@@ -31,6 +32,7 @@ _MODULES = (
     meld,
     text_entries,
     ravdess_entry,
+    speech_entry,
     ch_sims,
     iemocap,
     mmsa_dataset,

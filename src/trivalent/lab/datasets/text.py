@@ -1,4 +1,4 @@
-"""Text corpora with three-way sentiment: SST-5, TweetEval, MELD, CMU-MOSI, CMU-MOSEI.
+"""Text corpora with three-way sentiment: reviews, tweets, comments, and what people say.
 
 Each reader returns a `TextData`; the splits keep every video on one side.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from trivalent.core.types import LabelMap, map_scores
 from trivalent.lab.datasets.meld import read_meld
 from trivalent.lab.datasets.reading import read_rows, scores_of
 from trivalent.lab.datasets.text_files import read_sst5, read_tweets
+from trivalent.lab.datasets.text_talk import read_talk
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +101,11 @@ def load_corpus(name: str, split: str, *, root: Path) -> TextData:
     Parameters
     ----------
     name : str
-        sst5, tweeteval, meld, mosi or mosei.
+        Of `CORPORA`.
     split : str
         train, val or test. MOSI has no test part here (its official test transcripts are
-        absent); TweetEval's dev file is the test part and a hashed tenth of train is val.
+        absent), MOSEI nothing else: all transcripts at hand are of its official test fold.
+        TweetEval's dev file is the test part and a hashed tenth of train is val.
 
     Raises
     ------
@@ -118,6 +120,20 @@ def load_corpus(name: str, split: str, *, root: Path) -> TextData:
     if not len(data):
         raise DataError("corpus.no_texts", name=name, split=split, root=root)
     return data
+
+
+def without_texts(data: TextData, held_out: Collection[str]) -> TextData:
+    """Leave out the texts that, but for case and signs, are among those `plain_text` made."""
+    return data.take(np.array([plain_text(text) not in held_out for text in data.texts], bool))
+
+
+def plain_text(text: str) -> str:
+    """Reduce a text to its words.
+
+    >>> plain_text("Oh, my God!  It’s...")
+    "oh my god it's"
+    """
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("’", "'")))
 
 
 def _make(
@@ -193,10 +209,12 @@ def _mosi(root: Path, split: str) -> TextData:
 
 
 def _mosei(root: Path, split: str) -> TextData:
+    if split != "test":
+        raise DataError("corpus.mosei_test_only", split=split)
     path = root / "cmu_mosei" / "segments.csv"
     rows, _ = read_rows(path, ("video_id", "sentiment", "text"))
     scores = scores_of([r["sentiment"] for r in rows], path)
-    chosen = [i for i, r in enumerate(rows) if r["text"].strip() and split_of(r["video_id"]) == split]
+    chosen = [i for i, r in enumerate(rows) if r["text"].strip()]
     kept, scores = [rows[i] for i in chosen], scores[chosen]
     return _make(
         "mosei",
@@ -205,6 +223,14 @@ def _mosei(root: Path, split: str) -> TextData:
         groups=[r["video_id"] for r in kept],
         valence=(scores / 3).tolist(),
     )
+
+
+def _talk(name: str) -> Callable[[Path, str], TextData]:
+    def read(root: Path, split: str) -> TextData:
+        talk = read_talk(root, name, split)
+        return _make(name, talk.texts, labels=talk.labels, groups=talk.groups)
+
+    return read
 
 
 def _without_pauses(text: str) -> str:
@@ -234,5 +260,16 @@ _READERS: dict[str, Callable[[Path, str], TextData]] = {
     "meld": _meld,
     "mosi": _mosi,
     "mosei": _mosei,
+    **{name: _talk(name) for name in ("semaine", "iemocap", "emorynlp", "goemotions")},
 }
 CORPORA: tuple[str, ...] = tuple(_READERS)
+_PARTS = {"mosi": ("train", "val"), "mosei": ("test",)}
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Tell which splits a corpus has.
+
+    >>> parts_of("mosei"), parts_of("meld")
+    (('test',), ('train', 'val', 'test'))
+    """
+    return _PARTS.get(name, _SPLITS)

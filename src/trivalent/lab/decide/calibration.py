@@ -7,15 +7,13 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from trivalent.bundle.calibration import VectorScaling
-from trivalent.bundle.fusion import softmax
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray, IntArray
-from trivalent.lab.measure.metrics import negative_log_likelihood
 
 _LIMITS = (0.05, 20.0)  # of a temperature: beyond, the validation items are separable or useless
 
 
-def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
+def fit_temperature(logits: FloatArray, labels: IntArray, *, weights: FloatArray | None = None) -> float:
     """Find T that minimises the NLL of softmax(logits / T) (Guo et al., ICML 2017, sec. 4.2).
 
     Parameters
@@ -23,6 +21,8 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
     logits : array, shape (n, 3)
         Of validation items that took no part in training.
     labels : int array, shape (n,)
+    weights : array, shape (n,), optional
+        Of the items; equal by default.
 
     Raises
     ------
@@ -39,8 +39,13 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
     """
     if not len(labels):
         raise DataError("calibration.none")
+    rows = np.arange(len(labels))
     found = minimize_scalar(
-        lambda t: negative_log_likelihood(labels, softmax(np.asarray(logits, float) / np.exp(t))),
+        lambda t: (
+            -np.average(
+                log_softmax(np.asarray(logits, float) / np.exp(t), axis=1)[rows, labels], weights=weights
+            )
+        ),
         bounds=(np.log(_LIMITS[0]), np.log(_LIMITS[1])),
         method="bounded",
     )

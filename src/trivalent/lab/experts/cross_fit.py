@@ -40,6 +40,8 @@ class CrossFitted(Generic[Member]):
     probabilities : array, shape (n, 3)
         Out of fold, calibrated, of the judged samples.
     labels : int array, shape (n,)
+    prior : array, shape (3,)
+        Mean of the probabilities, over weighted samples.
     metrics : dict of str to dict
         By collection, and of `all` if there are several.
     """
@@ -48,12 +50,8 @@ class CrossFitted(Generic[Member]):
     temperature: float
     probabilities: FloatArray
     labels: IntArray
+    prior: FloatArray
     metrics: dict[str, dict[str, float]]
-
-    @property
-    def prior(self) -> FloatArray:
-        """Mean of the calibrated probabilities, shape (3,)."""
-        return self.probabilities.mean(0)
 
     def save(self, spec: ExpertSpec, *, out: Path, card: dict[str, Any]) -> TrainedExpert:
         """Leave the expert, whose graph is in `out`, with its predictions."""
@@ -70,6 +68,7 @@ def cross_fit(
     labels: IntArray,
     sources: NDArray[np.str_],
     seeds: Sequence[int],
+    weights: FloatArray | None = None,
 ) -> CrossFitted[Member]:
     """Train a member for each fold and seed, and calibrate the ensemble.
 
@@ -86,6 +85,8 @@ def cross_fit(
         The collection that a sample belongs to.
     seeds : sequence of int
         Members of each fold.
+    weights : array, shape (n,), optional
+        How much samples count in the calibration and in the prior; equal by default.
     """
     members: list[Member] = []
     logits, judged = np.zeros((len(folds), len(Sentiment))), folds >= 0
@@ -98,11 +99,25 @@ def cross_fit(
             members.append(member)
             log.info("fold %d, seed %d: %s", fold, seed, summarize(labels[held], softmax(said)))
     truth = labels[judged]
-    temperature = fit_temperature(logits[judged], truth)
+    weight = None if weights is None else weights[judged]
+    temperature = fit_temperature(logits[judged], truth, weights=weight)
     calibrated = softmax(logits[judged] / temperature)
     metrics = _by_source(calibrated, truth, sources[judged])
     log.info("temperature %.3f, out-of-fold %s", temperature, metrics)
-    return CrossFitted(members, temperature, calibrated, truth, metrics)
+    prior = np.average(calibrated, axis=0, weights=weight)
+    return CrossFitted(members, temperature, calibrated, truth, prior, metrics)
+
+
+def cell_weights(sources: NDArray[np.str_], labels: IntArray) -> FloatArray:
+    """Weigh samples so that every class of every collection counts alike, mean 1.
+
+    >>> cell_weights(np.array(["a", "a", "a", "b"]), np.array([0, 0, 1, 0])).round(3).tolist()
+    [0.667, 0.667, 1.333, 1.333]
+    """
+    _, cells, counts = np.unique(
+        [f"{s}\n{c}" for s, c in zip(sources, labels, strict=True)], return_inverse=True, return_counts=True
+    )
+    return len(labels) / (len(counts) * counts[cells])
 
 
 def _by_source(p: FloatArray, labels: IntArray, sources: NDArray[np.str_]) -> dict[str, dict[str, float]]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from trivalent.bundle.spec import ExpertSpec, Inputs
 from trivalent.features.frames import UNSCALED, columns_of_channels
 from trivalent.features.registry import extractor
-from trivalent.lab.datasets.ravdess_takes import TakeData
-from trivalent.lab.experts.cross_fit import CLIP, cross_fit
+from trivalent.lab.datasets.voice_takes import TakeData
+from trivalent.lab.experts.cross_fit import CLIP, cell_weights, cross_fit
 from trivalent.lab.experts.frames_task import FramesTask, FramesTaskConfig, logits_of_takes
-from trivalent.lab.experts.sources import find_source
+from trivalent.lab.experts.sources import find_source, find_takes
 from trivalent.lab.experts.trained import TrainedExpert
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.graphs.experts import export_frames
@@ -35,8 +35,7 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
     config = build(FramesTaskConfig, recipe.task, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
     source = find_source(config.dataset)
-    assert source.takes is not None  # noqa: S101 - the configuration checked it
-    raw = source.takes(config.channels, root=root, variants=config.variants)
+    raw = find_takes(config.dataset)(config.channels, root=root, variants=config.variants)
     mean, scale = np.zeros(len(config.channels)), _scale(raw, config.channels)
     data = raw.normalized(mean, scale, CLIP)
     mark = _fingerprint(config, training, data)
@@ -44,12 +43,7 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
     def fit_member(fold: int, seed: int) -> TemporalNetwork:
         train, held = np.flatnonzero(data.folds != fold), np.flatnonzero(data.folds == fold)
         task = FramesTask(
-            config,
-            train=[data.copies[i] for i in train.tolist()],
-            labels=data.labels[train],
-            emotions=data.emotions[train],
-            val=(data.clean(held), data.labels[held]),
-            batch_size=training.batch_size,
+            config, train=data.take(train), val=data.take(held), batch_size=training.batch_size
         )
         own_seed = 100 * seed + fold
         torch.manual_seed(own_seed)
@@ -64,11 +58,12 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
 
     fitted = cross_fit(
         fit_member,
-        lambda network, rows: logits_of_takes(network, data.clean(rows)),
+        lambda network, rows: logits_of_takes(network, data.with_speaker(rows)),
         folds=data.folds,
         labels=data.labels,
-        sources=np.full(len(data), config.dataset),
+        sources=data.sources,
         seeds=recipe.seeds,
+        weights=cell_weights(data.sources, data.labels) if config.balance else None,
     )
     out.mkdir(parents=True, exist_ok=True)
     spec = ExpertSpec(
@@ -89,7 +84,7 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
         **source.card,
         **recipe.card,
         "samples": len(data),
-        "people": len(np.unique(data.actors)),
+        "people": len(np.unique(data.speakers)),
         "dropped": data.dropped,
     }
     return fitted.save(spec, out=out, card=card)
@@ -97,7 +92,7 @@ def train_frames(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tra
 
 def _scale(data: TakeData, channels: Sequence[str]) -> NDArray[np.float64]:
     """Measure deviations over all steps of the clean takes; 1 for channels of a size by definition."""
-    scale = np.concatenate(data.clean(np.arange(len(data)))).std(0, dtype=np.float64)
+    scale = np.concatenate(data.with_speaker(np.arange(len(data)))).std(0, dtype=np.float64)
     scale = np.where(scale > 1e-9, scale, 1.0)
     return np.where(np.isin(channels, UNSCALED), 1.0, scale)
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from trivalent.core.errors import RecipeError
-from trivalent.core.types import IntArray, Sentiment
+from trivalent.core.types import Sentiment
 from trivalent.features.frames import CHANNELS
-from trivalent.lab.datasets.ravdess_takes import Frames
+from trivalent.lab.datasets.voice_takes import Frames, TakeData
+from trivalent.lab.experts.cross_fit import cell_weights
 from trivalent.lab.experts.sources import SOURCES
 from trivalent.lab.fit.losses import class_weights
 from trivalent.lab.fit.training import TrainingConfig
@@ -48,6 +49,13 @@ class FramesTaskConfig:
     mixup, mixup_rate : float
         Parameter of the Beta distribution and probability that a batch is mixed with itself
         (Zhang et al., ICLR 2018); the greater share goes to the take itself.
+    balance : bool
+        Draw every class of every collection equally often, instead of each take once.
+    draws : int
+        Takes of an epoch, 0 for as many as there are.
+    alone : float
+        Probability that a take stands for a recording of its own; else it is heard among up to
+        `company` others of its speaker. Matters to the channels of `LEVELS` only.
     """
 
     dataset: str
@@ -65,6 +73,10 @@ class FramesTaskConfig:
     masked_channels: int = 5
     mixup: float = 0.3
     mixup_rate: float = 0.5
+    balance: bool = False
+    draws: int = 0
+    alone: float = 0.4
+    company: int = 12
 
     def __post_init__(self) -> None:
         framed = [name for name, source in SOURCES.items() if source.takes]
@@ -102,36 +114,34 @@ class FramesTask:
 
     Parameters
     ----------
-    train : sequence of sequence of array
-        The copies of each take, the clean one first.
-    labels, emotions : int array, shape (takes,)
-    val : sequence of array, int array
-        Clean takes to validate on and their labels.
+    train, val : TakeData
+        Scaled; takes to train and to validate on.
     """
 
     def __init__(
-        self,
-        config: FramesTaskConfig,
-        *,
-        train: Sequence[Sequence[Frames]],
-        labels: IntArray,
-        emotions: IntArray,
-        val: tuple[Sequence[Frames], IntArray],
-        batch_size: int,
+        self, config: FramesTaskConfig, *, train: TakeData, val: TakeData, batch_size: int
     ) -> None:
         self.config, self.train, self.val = config, train, val
-        self.labels, self.emotions = np.asarray(labels), np.asarray(emotions)
-        self.batch_size = min(batch_size, len(train))
-        weights = class_weights(np.bincount(labels, minlength=len(Sentiment)), config.class_weights)
-        self.weights = torch.tensor(weights / weights[self.labels].mean(), dtype=torch.float32)
+        self.draws = config.draws or len(train)
+        self.batch_size = min(batch_size, self.draws)
+        labels, self.chances = train.labels, None
+        if config.balance:
+            self.chances = cell_weights(train.sources, labels) / len(train)
+        counts = np.bincount(labels, minlength=len(Sentiment))
+        weights = class_weights(counts, config.class_weights)
+        self.weights = torch.tensor(weights / weights[labels].mean(), dtype=torch.float32)
+        self.company = {who: np.flatnonzero(train.speakers == who) for who in np.unique(train.speakers)}
 
     def batches_per_epoch(self) -> int:
         """Count the whole batches; the rest of an epoch is left out."""
-        return len(self.train) // self.batch_size
+        return self.draws // self.batch_size
 
     def batches(self, rng: np.random.Generator) -> Iterator[FramesBatch]:
-        """Shuffle, cut, augment."""
-        order = rng.permutation(len(self.train))
+        """Shuffle or draw, cut, augment."""
+        if self.chances is None:
+            order = rng.permutation(len(self.train))[: self.draws]
+        else:
+            order = rng.choice(len(self.train), self.draws, p=self.chances)
         for b in range(self.batches_per_epoch()):
             rows = order[b * self.batch_size : (b + 1) * self.batch_size]
             takes = [self._masked(self._cropped(self._copy(i, rng), rng), rng) for i in rows.tolist()]
@@ -143,16 +153,21 @@ class FramesTask:
             yield FramesBatch(
                 frames,
                 mask,
-                torch.from_numpy(self.labels[rows]),
-                torch.from_numpy(self.emotions[rows]),
+                torch.from_numpy(self.train.labels[rows]),
+                torch.from_numpy(self.train.emotions[rows]),
                 torch.from_numpy(partner),
                 share,
             )
 
     def _copy(self, i: int, rng: np.random.Generator) -> Frames:
-        copies = self.train[i]
+        copies = self.train.copies[i]
         altered = rng.random() < self.config.altered
-        return copies[int(rng.integers(len(copies)))] if altered else copies[0]
+        take = copies[int(rng.integers(len(copies)))] if altered else copies[0]
+        if not self.train.levels.any() or rng.random() < self.config.alone:
+            return take
+        company = self.company[self.train.speakers[i]]
+        others = rng.choice(company, int(rng.integers(1, self.config.company + 1)))
+        return self.train.among(i, others[others != i], take)
 
     def _cropped(self, take: Frames, rng: np.random.Generator) -> Frames:
         if rng.random() >= self.config.crop_rate:
@@ -197,8 +212,8 @@ class FramesTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Macro-F1 on the fold left out."""
-        takes, labels = self.val
-        return {"score": macro_f1(labels, logits_of_takes(network, takes).argmax(1))}
+        logits = logits_of_takes(network, self.val.with_speaker(np.arange(len(self.val))))
+        return {"score": macro_f1(self.val.labels, logits.argmax(1))}
 
 
 def pad_frames(takes: Sequence[Frames]) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from trivalent.lab.recipes import Recipe, build
 
 
 def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> TrainedExpert:
-    """Cross-fit an ensemble over folds of people and export it; altered copies are only trained on."""
+    """Cross-fit an ensemble over folds of people and export it; copies are judged where asked."""
     config = build(TabularTaskConfig, recipe.task, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
     source = find_source(config.dataset)
@@ -38,15 +38,16 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     )
     clean = np.array(["#" not in name for name in data.ids.tolist()])
     usable = clean & ~test
+    judged = ~test if config.judge_copies else usable
     mean = np.nanmean(data.values[usable], axis=0)
     scale = np.nanstd(data.values[usable], axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     x = np.clip(np.nan_to_num((data.values - mean) / scale, nan=0.0), -CLIP, CLIP)
     outputs, sentiments = _outputs(data, config, source)
-    weights = _item_weights(data, usable, config.balance_sources)
+    weights = _item_weights(data, judged, config)
 
     def fit_member(fold: int, seed: int) -> TabularNetwork:
-        train, val = ~test & (folds != fold), usable & (folds == fold)
+        train, val = ~test & (folds != fold), judged & (folds == fold)
         task = TabularTask(
             config,
             train=(x[train], data.labels[train]),
@@ -68,10 +69,11 @@ def train_tabular(recipe: Recipe, *, modality: str, root: Path, out: Path) -> Tr
     fitted = cross_fit(
         fit_member,
         lambda network, rows: _logits(network, x[rows]),
-        folds=np.where(usable, folds, -1),
+        folds=np.where(judged, folds, -1),
         labels=data.labels,
         sources=data.sources,
         seeds=recipe.seeds,
+        weights=weights if config.balance else None,
     )
     out.mkdir(parents=True, exist_ok=True)
     spec = ExpertSpec(
@@ -112,19 +114,20 @@ def _outputs(
     return np.array(emotions), [int(s) for s in source.emotions.values()]
 
 
-def _item_weights(data: TabularData, usable: NDArray[np.bool_], balance: bool) -> FloatArray:
-    """Square-root weights of every (source, class) cell, mean 1.
+def _item_weights(data: TabularData, judged: NDArray[np.bool_], config: TabularTaskConfig) -> FloatArray:
+    """Weights of (source, class) cells, mean 1: those of a square root, or such that all count alike.
 
     A large collection must not decide alone, and a class that is rare in one collection
     (neutral in the studio) but common in another counts as rare there.
     """
     weights = np.ones(len(data))
-    if balance:
+    if config.balance_sources or config.balance:
         for source in np.unique(data.sources):
             for label in Sentiment:
                 cell = (data.sources == source) & (data.labels == label)
-                weights[cell] = np.sqrt(usable.sum() / max(1, (usable & cell).sum()))
-        weights /= weights[usable].mean()
+                rarity = judged.sum() / max(1, (judged & cell).sum())
+                weights[cell] = rarity if config.balance else np.sqrt(rarity)
+        weights /= weights[judged].mean()
     return weights
 
 

@@ -34,6 +34,8 @@ class TabularTaskConfig:
         `pooled`; what sets such a recipe apart from one over frames.
     variants : tuple of str
         Altered copies of the recordings that are trained on besides the clean ones.
+    judge_copies : bool
+        Calibrate, and tell figures out of fold, on altered copies too.
     mix : tuple of str
         Patterns of inputs whose values are mixed between samples of a batch with
         probability `mix_rate`: what must not decide (the mouth moves because it speaks).
@@ -47,12 +49,15 @@ class TabularTaskConfig:
         Keep the test people out; without, every person is tested out of fold.
     balance_sources : bool
         Weight every (source, class) cell by the square root of its rarity.
+    balance : bool
+        Weight every (source, class) cell alike, in the calibration, too.
     """
 
     dataset: str
     pooling: tuple[str, ...]
     inputs: str = "pooled"
     variants: tuple[str, ...] = ()
+    judge_copies: bool = False
     hidden: int = 0  # 0: linear
     dropout: float = 0.0
     input_dropout: float = 0.0
@@ -64,6 +69,7 @@ class TabularTaskConfig:
     mix_rate: float = 0.0
     mirror: float = 0.0
     balance_sources: bool = False
+    balance: bool = False
     hold_out: bool = True
 
 

@@ -13,21 +13,24 @@ from trivalent.core.assets import cache_folder
 from trivalent.core.errors import RecipeError
 from trivalent.core.types import FeatureTable, Modality, Sentiment
 from trivalent.features.pooling import parse_name, pool
+from trivalent.lab.datasets.altered_faces import extract_faces
+from trivalent.lab.datasets.face_alterations import Alteration
 from trivalent.lab.datasets.face_points import read_pictures
-from trivalent.lab.datasets.faces import extract_faces
 from trivalent.lab.datasets.ravdess import (
     CARD,
     SENTIMENTS,
-    Variant,
+    TEST_ACTORS,
     actor_folds,
     extract_ravdess,
     official_split,
     parse_take,
 )
-from trivalent.lab.datasets.ravdess_takes import TakeData, load_takes
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.datasets.speech import CORPORA
 from trivalent.lab.datasets.splits import split_by_group
 from trivalent.lab.datasets.tabular import NO_LABEL, TabularData
+from trivalent.lab.datasets.voice_tables import Variant
+from trivalent.lab.datasets.voice_takes import TakeData, load_speech, load_takes, pool_speech
 
 Pooled = tuple[TabularData, NDArray[np.int64], NDArray[np.bool_]]
 
@@ -73,6 +76,21 @@ def find_source(name: str) -> TrainingSource:
     return SOURCES[name]
 
 
+def find_takes(name: str) -> Callable[..., TakeData]:
+    """Return what reads frames of a data set; see `TrainingSource.takes`.
+
+    Raises
+    ------
+    RecipeError
+        There is no such data set, or it has none.
+    """
+    takes = find_source(name).takes
+    if takes is None:
+        framed = " or ".join(name for name, source in SOURCES.items() if source.takes)
+        raise RecipeError("training.sources", sources=framed, name=name)
+    return takes
+
+
 def load_tabular(
     dataset: str,
     *,
@@ -95,8 +113,27 @@ def _voices(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold
     return data, *_actors(data)
 
 
+def _spoken(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
+    """Leave one collection out in each fold."""
+    data = pool_speech(pooling, root=root, variants=variants)
+    official = [f"{corpus}/{name}" for corpus, known in CORPORA.items() for name in known.test]
+    official += [f"ravdess/{actor:02d}" for actor in TEST_ACTORS]
+    test = np.array([group.startswith(tuple(official)) for group in data.groups.tolist()])
+    folds = np.unique(data.sources, return_inverse=True)[1]
+    return data, np.where(test, -1, folds), test
+
+
 def _pictures(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
-    return _split_pictures(extract_faces(root, cache=cache_folder() / "features"), pooling, hold_out)
+    cache = cache_folder() / "features"
+    data, folds, test = _split_pictures(extract_faces(root, cache=cache), pooling, hold_out)
+    parts_of = dict(zip(data.groups.tolist(), zip(folds.tolist(), test.tolist(), strict=True), strict=True))
+    copies = [extract_faces(root, how, cache=cache) for how in map(Alteration, variants)]
+    copies = [own.take(np.isin(own.groups, data.groups)) for own in copies]
+    everything = _stacked([data, *(_pooled_pictures(own, pooling) for own in copies)])
+    folds, test = map(
+        np.array, zip(*[parts_of[group] for group in everything.groups.tolist()], strict=True)
+    )
+    return everything, folds, test
 
 
 def _picture_units(
@@ -111,6 +148,18 @@ def _split_pictures(data: TabularData, pooling: Sequence[str], hold_out: bool) -
     test = np.zeros(len(data), bool)
     test[split_by_group(data.groups, sources=data.sources).test] = hold_out
     return data, np.where(test, -1, _hashed_folds(data, ~test)), test
+
+
+def _stacked(parts: Sequence[TabularData]) -> TabularData:
+    """Put samples of the same columns below each other."""
+    return replace(
+        parts[0],
+        values=np.concatenate([part.values for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        groups=np.concatenate([part.groups for part in parts]),
+        sources=np.concatenate([part.sources for part in parts]),
+        ids=np.concatenate([part.ids for part in parts]),
+    )
 
 
 def _units(pooling: Sequence[str], *, root: Path, variants: Sequence[str], hold_out: bool) -> Pooled:
@@ -182,6 +231,22 @@ SOURCES: Mapping[str, TrainingSource] = {
         emotions=SENTIMENTS,
         emotion_of=lambda name: parse_take(name.split("#")[0]).emotion,
         takes=load_takes,
+    ),
+    "speech": TrainingSource(
+        "covarep",
+        {
+            "data": "speech of RAVDESS (North American English, 16 actors), "
+            + "; ".join(f"{name} ({corpus.spoken})" for name, corpus in CORPORA.items()),
+            "licence": "weights trained on data for non-commercial research: RAVDESS, nEMO and Indian "
+            "EmoSpeech CC BY-NC-SA 4.0, TESS CC BY-NC-ND 4.0, EMOVO and CASIA for research",
+            "limits": "mostly acted speech of few sentences; on spontaneous speech the voice says much "
+            "less. How somebody sounds this time is told from the level of all utterances of a recording, "
+            "whoever speaks",
+        },
+        _spoken,
+        emotions=SENTIMENTS,
+        emotion_of=lambda name: name.split("#")[0].partition("@")[2],
+        takes=load_speech,
     ),
     "ravdess_units": TrainingSource(
         "openface",

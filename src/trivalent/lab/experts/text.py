@@ -21,7 +21,7 @@ from trivalent.features.text import TOKENS, encode, pad
 from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.datasets.unlabelled import UNLABELLED
 from trivalent.lab.decide.calibration import fit_temperature
-from trivalent.lab.experts.text_corpora import licence_of, spoken_of, validation_scores
+from trivalent.lab.experts.text_corpora import licence_of, seen_of, spoken_of, validation_scores
 from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
 from trivalent.lab.experts.text_teachers import ask_teachers, teachers_of
 from trivalent.lab.experts.trained import TrainedExpert
@@ -96,6 +96,8 @@ def _greedy_soup(
     Runs that share their start lie in one basin, so that their mean costs nothing and is
     often better than each ("model soup", Wortsman et al., ICML 2022).
     """
+    if len(runs) == 1:
+        return runs[0]
 
     def score(weights: dict[str, Tensor]) -> float:
         network.load_state_dict(weights)
@@ -148,7 +150,7 @@ def _calibrated(
     if taught:
         metrics["teachers"] = taught
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
-    spec = ExpertSpec(*named, temperature, prior)
+    spec = ExpertSpec(*named, temperature, prior, seen=seen_of(task.train))
     expert = TrainedExpert(spec, path.parent, metrics, card)
     expert.save(probabilities=softmax(pooled / temperature), labels=spoken.labels)
     return expert

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from trivalent.core.errors import UsageError
 from trivalent.core.types import FloatArray
 from trivalent.features.text import encode, pad
-from trivalent.lab.datasets.text import fold_of, load_corpus
+from trivalent.lab.datasets.text import (
+    CORPORA,
+    TextData,
+    fold_of,
+    load_corpus,
+    parts_of,
+    plain_text,
+    without_texts,
+)
 from trivalent.lab.datasets.unlabelled import load_unlabelled
 from trivalent.lab.experts.text_corpora import validation_scores
 from trivalent.lab.fit.losses import class_weights, distillation_loss, soft_cross_entropy, soft_targets
@@ -24,6 +32,10 @@ from trivalent.lab.networks.encoders import DEFAULT
 from trivalent.lab.networks.text import TextClassifier
 
 _PUNCTUATION = re.compile(r"[^\w\s'’@#]+")
+_SENTENCE_END = re.compile(r"[.!]+(?=\s|$)|(?<=[\w'’])$")
+_MARKS = ("", ".", "!")  # between which a recogniser chooses by its mood
+_VALIDATION = 1200  # texts of a corpus at most
+_EVERYDAY = 3  # words up to which two people say the same by chance
 MASK_TOKEN = 103  # [MASK] of the vocabulary
 
 
@@ -44,8 +56,10 @@ class TextTaskConfig:
     ambiguity: float = 0.3
     valence_weight: float = 0.5
     strip_punctuation: float = 0.25  # transcripts of speech often have none
+    final_marks: float = 0.0  # texts whose full stops and exclamation marks are drawn anew
     mask_tokens: float = 0.05
     max_tokens: int = 96
+    bfloat16: bool = False  # products of matrices in half precision
 
 
 class TextBatch(NamedTuple):
@@ -95,11 +109,11 @@ class TextTask:
         answers: Mapping[str, FloatArray] | None = None,
     ) -> None:
         self.config, self.batch_size, self.answers = config, batch_size, answers or {}
-        self.train = {name: load_corpus(name, "train", root=root) for name in config.corpora}
+        self.train = {name: load_teaching(name, root=root) for name in config.corpora}
         if held_out is not None:
             fold, folds = held_out
             self.train = {n: d.take(fold_of(d.groups, folds) != fold) for n, d in self.train.items()}
-        self.val = {name: load_corpus(name, "val", root=root) for name in config.corpora}
+        self.val = {name: load_judging(name, root=root) for name in config.corpora}
         self.class_weights = {
             name: class_weights(np.bincount(d.labels, minlength=3), config.class_weights)
             for name, d in self.train.items()
@@ -147,8 +161,10 @@ class TextTask:
     def loss(self, network: TextClassifier, batch: TextBatch) -> Tensor:
         """Weighted soft cross-entropy or teachers' answers, and squared error of annotated valence."""
         batch = TextBatch(*(part.to(device_of(network)) for part in batch))
-        logits, valence = network.forward_all(batch.ids, batch.mask)
-        config = self.config
+        config, device = self.config, batch.ids.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=config.bfloat16):
+            logits, valence = network.forward_all(batch.ids, batch.mask)
+        logits, valence = logits.float(), valence.float()
         targets = soft_targets(
             batch.labels, batch.valence, smoothing=config.smoothing, ambiguity=config.ambiguity
         )
@@ -188,6 +204,8 @@ class TextTask:
         return validation_scores({n: d.labels for n, d in self.val.items()}, predicted)
 
     def _augment(self, text: str, rng: np.random.Generator) -> str:
+        if rng.random() < self.config.final_marks:
+            text = _SENTENCE_END.sub(lambda _: _MARKS[rng.integers(len(_MARKS))], text)
         if rng.random() < self.config.strip_punctuation:
             stripped = _PUNCTUATION.sub(" ", text)
             return stripped if stripped.strip() else text
@@ -204,6 +222,29 @@ class TextTask:
             torch.tensor(np.array([r.weights for r in rows]), dtype=torch.float32),
             torch.tensor(np.array([r.teacher for r in rows]), dtype=torch.float32),
         )
+
+
+def load_teaching(name: str, *, root: Path) -> TextData:
+    """Read a training part without the texts by which another corpus is judged.
+
+    Series and tweets are in several corpora. What anybody says ("I don't know.") stays, but for the
+    lines of MELD: two corpora are of its series. A corpus is beside its own parts as published.
+    """
+    held_out = {
+        plain
+        for other in CORPORA
+        for part in parts_of(other)
+        if other != name and part != "train"
+        for plain in map(plain_text, load_corpus(other, part, root=root).texts)
+        if other == "meld" or plain.count(" ") >= _EVERYDAY
+    }
+    return without_texts(load_corpus(name, "train", root=root), held_out)
+
+
+def load_judging(name: str, *, root: Path) -> TextData:
+    """Read a validation part, of a large one every second text, every third, ..."""
+    data = load_corpus(name, "val", root=root)
+    return data.take(np.arange(len(data))[:: -(-len(data) // _VALIDATION)])
 
 
 @torch.inference_mode()

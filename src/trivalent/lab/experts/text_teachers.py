@@ -19,10 +19,17 @@ import torch
 from trivalent.core.errors import RecipeError
 from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import FloatArray
-from trivalent.lab.datasets.text import fold_of, load_corpus
+from trivalent.lab.datasets.text import fold_of
 from trivalent.lab.datasets.unlabelled import load_unlabelled
 from trivalent.lab.experts.text_corpora import validation_scores
-from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
+from trivalent.lab.experts.text_task import (
+    TextTask,
+    TextTaskConfig,
+    load_judging,
+    load_teaching,
+    new_network,
+    predict,
+)
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.recipes import Recipe, build
 
@@ -80,14 +87,14 @@ def ask_teachers(
     task = _task_config(recipe, config)
     answers: dict[str, FloatArray] = {}
     for name in task.corpora:
-        folds = fold_of(load_corpus(name, "train", root=root).groups, config.folds)
+        folds = fold_of(load_teaching(name, root=root).groups, config.folds)
         answers[name] = np.empty((len(folds), 3))
         for fold in range(config.folds):
             of_fold = [said[f"train-{name}"] for k, said in answered if k == fold]
             answers[name][folds == fold] = _together(of_fold)
     for name in task.unlabelled:
         answers[name] = _together([said[f"more-{name}"] for _, said in answered])
-    labels = {name: load_corpus(name, "val", root=root).labels for name in task.corpora}
+    labels = {name: load_judging(name, root=root).labels for name in task.corpora}
     predicted = {n: _together([said[f"val-{n}"] for _, said in answered]).argmax(1) for n in labels}
     scores = validation_scores(labels, predicted)
     log.info("%d teachers together: %s", len(answered), scores)
@@ -117,7 +124,7 @@ def ask_teacher(recipe: Recipe, fold: int, *, seed: int, root: Path, out: Path) 
     )
     texts: dict[str, Sequence[str]] = {f"val-{name}": data.texts for name, data in task.val.items()}
     for name in task.config.corpora:
-        data = load_corpus(name, "train", root=root)
+        data = load_teaching(name, root=root)
         texts[f"train-{name}"] = data.take(fold_of(data.groups, config.folds) == fold).texts
     texts |= {f"more-{name}": load_unlabelled(name) for name in task.config.unlabelled}
     torch.manual_seed(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,7 @@ def _scored(
         ),
     )
     if isinstance(bundle.fusion, Pool):
-        caveats = _optimistic(_adapted_to(bundle), samples)
+        caveats = [*_seen_by_experts(bundle, samples), *_optimistic(_adapted_to(bundle), samples)]
     else:
         caveats = _caveats(bundle.fusion, samples, split)
     found = scores | {"synthetic": samples.synthetic, "caveats": caveats}
@@ -276,6 +277,30 @@ def _scored(
             of=Truth.SCORES,
         )
     }
+
+
+def _seen_by_experts(bundle: Bundle[Any], data: Dataset) -> list[str]:
+    """Tell which data the experts know, and whether a table is named after one of them.
+
+    A table of recordings says nothing else about where they come from.
+    """
+    words = set(re.split(r"[\W_]+", data.name.lower()))
+    caveats = []
+    for m, expert in bundle.experts.items():
+        seen = expert.spec.seen
+        known = sorted({name for name in (entry.partition(" ")[0] for entry in seen) if name in words})
+        if known:
+            named = ", ".join(known)
+            theirs = ", ".join(entry for entry in seen if entry.partition(" ")[0] in known)
+            caveats.append(
+                f"the table is named after {named}, and the {m} expert has seen {theirs}: unless "
+                "all recordings are of other parts, these figures are optimistic"
+            )
+        elif seen:
+            caveats.append(
+                f"the {m} expert has seen {', '.join(seen)}: recordings of these make figures too good"
+            )
+    return caveats
 
 
 def _caveats(network: Network, data: Dataset, split: str) -> list[str]:
