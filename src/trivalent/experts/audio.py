@@ -59,11 +59,10 @@ def read_voice(
 
 
 def voice_level(reader: Reader, tables: Sequence[FeatureTable]) -> Level | None:
-    """Measure the level of the voice in all utterances that have one; None if an expert is not asked."""
-    if isinstance(reader, Encoder):
-        return None
+    """Measure the level of the voice in all utterances that have one; None if nobody asks for it."""
     heard = [t for t in tables if t.status is Status.OK and voiced_seconds(t) >= MIN_VOICED_S]
-    return Level.mean([reader.level(table) for table in heard]) if heard else None
+    levels = [level for table in heard if (level := reader.level(table)) is not None]
+    return Level.mean(levels) if levels else None
 
 
 def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:

@@ -14,6 +14,7 @@ from trivalent.bundle.encoder import GLOVE_SHA256, EncoderSpec
 from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, FloatArray
 from trivalent.features.extractor import Extractor
+from trivalent.features.levels import Level
 from trivalent.features.pooling import pool
 from trivalent.features.registry import extractor
 
@@ -49,8 +50,12 @@ class Encoder:
         """Options of the extractor."""
         return self.extractor.options(**(self._own | more))
 
-    def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
-        """Pool the table of one utterance.
+    def level(self, table: FeatureTable) -> Level | None:
+        """Measure the level of an utterance for those features that tell of it; None: there are none."""
+        return None
+
+    def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
+        """Pool the table of one utterance; the level of its recording is what `level` asked for.
 
         Returns
         -------

@@ -54,10 +54,7 @@ def read_table(
 
     `level` is that of the voice in the whole recording.
     """
-    if isinstance(reader, Expert):
-        found, missing = reader.from_table(table, level)
-    else:
-        found, missing = reader.from_table(table)
+    found, missing = reader.from_table(table, level)
     if found is not None:
         if isinstance(reader, Encoder):
             return Reading(

@@ -19,6 +19,7 @@ from trivalent.bundle.loading import Bundle, Expert, Inputs, load_pool, open_bun
 from trivalent.core.types import LABELS, FeatureTable, FloatArray, Modality
 from trivalent.experts.encoder import Encoder
 from trivalent.features.frames import frames
+from trivalent.features.levels import Level
 from trivalent.features.text import encode, normalize, pad, split_to_fit
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.own_features import OwnFeatures
@@ -89,12 +90,15 @@ class _FramesReader(Encoder):
         super().__init__(EncoderSpec(spec.extractor, spec.extractor_version, columns))
         self._expert = expert
 
-    def from_table(self, table: FeatureTable) -> tuple[FloatArray | None, int]:
-        p, missing = self._expert.from_table(table)
+    def level(self, table: FeatureTable) -> Level:
+        return self._expert.level(table)
+
+    def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
+        p, _ = self._expert.from_table(table, level)
         if p is None:
             return None, len(self.spec.pooling)
-        x = self._expert.normalize_frames(frames(table, self._expert.spec.channels))
-        return np.concatenate([_log(p), x.mean(0), x.std(0)]), missing
+        x = self._expert.normalize_frames(frames(table, self._expert.spec.channels, level=level))
+        return np.concatenate([_log(p), x.mean(0), x.std(0)]), 0
 
 
 @lru_cache(maxsize=1)
