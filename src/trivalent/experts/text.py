@@ -24,8 +24,9 @@ _QUESTION = re.compile(r"((?:[^.!?…]|\.(?=\w))+)\?[.!?…]*")
 _ASKING = re.compile(  # a question word, or a verb before its subject, where a clause begins
     r"\b(what|who|whom|whose|where|when|why|how|which)\b|(^|,)\s*(huh|eh|right|really|okay|ok)$"
     r"|(^\s*|, ?|\b(so|and|but|or|well|oh|hey|wait|then) )"
-    r"(do|does|did|is|are|am|was|were|have|has|had|can|could|will|would|shall|should|may|might|must"
-    r"|(don|doesn|didn|isn|aren|wasn|weren|haven|hasn|hadn|can|couldn|won|wouldn|shouldn)['’]t)\b",
+    r"((do|have|don['’]t|haven['’]t) (you|i|we|they|people)|does|did|is|are|am|was|were|has|had|can|could"
+    r"|will|would|shall|should|may|might|must"
+    r"|(doesn|didn|isn|aren|wasn|weren|hasn|hadn|can|couldn|won|wouldn|shouldn)['’]t)\b",
     re.IGNORECASE,
 )
 
