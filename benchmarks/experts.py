@@ -25,11 +25,11 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, ExpertSpec, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import encode, pad
-from trivalent.lab.datasets.ravdess import TEST_ACTORS
+from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.datasets.text import TextData, concatenate, load_corpus
-from trivalent.lab.datasets.voice_takes import load_takes
+from trivalent.lab.experts.judged_voice import judge_takes
 from trivalent.lab.experts.pooled import train_tabular
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.experts.text import logits_of
@@ -129,11 +129,10 @@ def voice(expert: Expert, recipes: Path, root: Path) -> None:
     result = Result(
         "expert-voice", "RAVDESS speech, actors 17-20 (208 takes), trained on 01-16", seeds=[0, 1]
     )
-    takes = load_takes(expert.spec.channels, root=root, actors=TEST_ACTORS)
-    groups = takes.speakers
-    clean = [expert.normalize_frames(own[0])[None] for own in takes.copies]
-    p = expert.calibrate(np.concatenate([expert.run_frames(own) for own in clean]))
-    result.add("ravdess: trivalent voice expert", **scored(takes.labels, p, groups))
+    takes, p = judge_takes(expert, root=root, actors=TEST_ACTORS)
+    labels = np.array([int(SENTIMENTS[take.emotion]) for take in takes])
+    groups = np.array([f"ravdess/{take.actor:02d}" for take in takes])
+    result.add("ravdess: trivalent voice expert", **scored(labels, p, groups))
 
     recipe = load_recipe(recipes / "voice_pooled.yaml")
     data, _, test = load_tabular("ravdess", pooling=recipe.task["pooling"], root=root)

@@ -21,11 +21,11 @@ from results_file import Result, Value
 from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Bundle, load_bundle
 from trivalent.core.types import FloatArray, IntArray, Modality
-from trivalent.lab.datasets.ravdess import TEST_ACTORS
+from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.talking import read_talking
 from trivalent.lab.datasets.text import load_corpus
-from trivalent.lab.datasets.voice_takes import load_takes
+from trivalent.lab.experts.judged_voice import judge_takes
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.experts.text import logits_of
 from trivalent.lab.fusion.bundle_pool import hear, read_monologues
@@ -59,10 +59,9 @@ def parts(bundle: Bundle, root: Path) -> Iterator[Part]:
         rows = test & (pictures.sources == source)
         p = face.calibrate(face.run(x[rows]))
         yield "face", str(source), pictures.labels[rows], p, pictures.groups[rows]
-    takes = load_takes(audio.spec.channels, root=root, actors=TEST_ACTORS)
-    frames = [audio.normalize_frames(own[0])[None] for own in takes.copies]
-    p = audio.calibrate(np.concatenate([audio.run_frames(own) for own in frames]))
-    yield "audio", "ravdess", takes.labels, p, takes.actors
+    takes, p = judge_takes(audio, root=root, actors=TEST_ACTORS)
+    labels = np.array([int(SENTIMENTS[take.emotion]) for take in takes])
+    yield "audio", "ravdess", labels, p, np.array([take.actor for take in takes])
 
 
 def main() -> None:

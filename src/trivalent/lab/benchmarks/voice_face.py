@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
-from trivalent.bundle.loading import Expert, load_pool
+from trivalent.bundle.loading import load_pool
 from trivalent.core.types import FloatArray, IntArray, Modality, Sentiment
+from trivalent.features.frames import CHANNELS
 from trivalent.lab.benchmarks.bench import score_intervals
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS, TRAIN_ACTORS, actor_folds
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.voice_takes import TakeData, load_takes
+from trivalent.lab.experts.judged_voice import judge_takes
 from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result
 from trivalent.lab.problems.parts import Part, Role
@@ -57,11 +59,12 @@ def run_voice_face(root: Path) -> Result:
     """
     expert = load_pool("default").experts[Modality.AUDIO]
     data = find_dataset("ravdess").read(root, features=False)
-    train, test = (_takes(root, data, expert, actors) for actors in (TRAIN_ACTORS, TEST_ACTORS))
+    train, test = (_takes(root, data, actors) for actors in (TRAIN_ACTORS, TEST_ACTORS))
     strength, scores = choose_strength(train)
     head = _fit(train.units, train.voice.emotions, strength)
     face = _sentiments(head, test.units)
-    voice = _voice(expert, test.voice)
+    heard, voice = judge_takes(expert, root=root, actors=TEST_ACTORS)
+    voice = voice[[[take.stem for take in heard].index(name) for name in test.voice.ids]]
     groups = test.voice.speakers
     labels = test.voice.labels.astype(np.int64)
     part = Part(Role.TEST, {Modality.FACE: test.units.astype(np.float32)}, groups, labels)
@@ -110,18 +113,13 @@ def pool(*opinions: FloatArray) -> FloatArray:
     return softmax(np.sum([np.log(np.maximum(p, 1e-6)) for p in opinions], axis=0))
 
 
-def _takes(root: Path, data: Dataset, expert: Expert, actors: Sequence[int]) -> Takes:
+def _takes(root: Path, data: Dataset, actors: Sequence[int]) -> Takes:
     units = data.features[Modality.FACE]
     row = {name: i for i, name in enumerate(data.ids.tolist())}
-    voice = load_takes(expert.spec.channels, root=root, actors=actors)
+    voice = load_takes(CHANNELS, root=root, actors=actors)
     values = units.values[[row[name] for name in voice.ids]].astype(np.float64)
     intensity = np.array([name.endswith("_r") for name in units.columns])
     return Takes(voice, np.where(intensity, np.log1p(values), values))
-
-
-def _voice(expert: Expert, takes: TakeData) -> FloatArray:
-    clean = [expert.normalize_frames(own[0])[None] for own in takes.copies]
-    return expert.calibrate(np.concatenate([expert.run_frames(own) for own in clean]))
 
 
 def _fit(units: FloatArray, emotions: IntArray, strength: float) -> Any:
