@@ -57,7 +57,7 @@ class VoiceConfig:
         As in the recipe of a voice expert; `width` is the student's.
     """
 
-    technique: str = "distill"
+    technique: str = "keep"
     temperature: float = 2.0
     hard: float = 0.3
     seed: int = 0
