@@ -158,6 +158,8 @@ def test_recognition_is_told_after_each_segment() -> None:
                 no_speech_prob=0,
                 avg_logprob=0,
                 compression_ratio=1,
+                text="",
+                tokens=(),
             )
 
     whisper = SimpleNamespace(transcribe=lambda *_, **options: (segments(), None))

@@ -248,8 +248,14 @@ def test_pruning_alone(tmp_path: Path) -> None:
 def test_what_cannot_be_compressed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faces = write_bundle(tmp_path / "faces", modalities=("face",))
     pooled = write_bundle(tmp_path / "pooled", modalities=("audio",))
-    for bundle, message in ((faces, "a text or voice expert"), (pooled, "voice.technique=keep")):
-        assert main(["compress", str(bundle), "-o", str(tmp_path / "o"), "--root", str(tmp_path)]) == 1
+    distilled = ["--set", "voice.technique=distill"]
+    for bundle, sets, message in (
+        (faces, [], "a text or voice expert"),
+        (pooled, [], "a text or voice expert"),
+        (pooled, distilled, "voice.technique=keep"),
+    ):
+        given = ["compress", str(bundle), "-o", str(tmp_path / "o"), "--root", str(tmp_path), *sets]
+        assert main(given) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "o" / "bundle").exists()
 

@@ -127,7 +127,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 
 
 CHANGES = {
-    "format": (lambda c: c.update(format="trivalent.bundle/1"), "got the bundle of experts 'small'"),
+    "format": (lambda c: c.update(format="trivalent.bundle/1"), "expected format 'trivalent.bundle/2'"),
     "kind": (lambda c: c["fusion"].update(kind="vote"), "a fusion of kind pool or network"),
     "classes": (lambda c: c["classes"].reverse(), "expected classes"),
     "no card": (lambda c: c.pop("card"), "expected the keys card in bundle.json"),

@@ -283,7 +283,7 @@ def test_an_expert_of_an_installed_bundle() -> None:
     bundle = load_bundle("default")
     expert = TrainedExpert.from_installed("default", "audio")
     assert expert.spec.temperature == bundle.experts[Modality.AUDIO].spec.temperature
-    assert expert.weight == pytest.approx(bundle.fusion.weights[Modality.AUDIO])
+    assert expert.spec.strength == bundle.experts[Modality.AUDIO].spec.strength
     assert expert.graph.is_file()
     assert set(expert.card) == {"data", "licence", "limits"}
     with pytest.raises(DataError, match="expected an expert for smell in the bundle default"):

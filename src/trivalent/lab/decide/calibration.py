@@ -31,6 +31,7 @@ def fit_temperature(logits: FloatArray, labels: IntArray, *, weights: FloatArray
 
     Examples
     --------
+    >>> from trivalent.bundle.fusion import softmax
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(4000, 3))
     >>> y = np.array([rng.choice(3, p=p) for p in softmax(z)])
@@ -73,6 +74,7 @@ def fit_vector_scaling(logits: FloatArray, labels: IntArray) -> VectorScaling:
 
     Examples
     --------
+    >>> from trivalent.bundle.fusion import softmax
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(4000, 3))
     >>> y = np.array([rng.choice(3, p=p) for p in softmax(2 * z + [1, 0, -1])])
