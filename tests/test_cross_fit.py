@@ -102,7 +102,6 @@ def test_a_pooled_expert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(train | val) == 5, "nobody of the test part is in either"
         assert count == 4 * len(val), "altered copies are not judged by"
     assert expert.graph.exists()
-    assert expert.validation_probabilities().shape == (20, 3)
     assert expert.metrics["out_of_fold"]["made"]["accuracy"] > 0.8
     assert expert.card["limits"] == "made up"
     assert expert.card["licence"] == "weights trained on pictures for research use"

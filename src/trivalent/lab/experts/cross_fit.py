@@ -54,9 +54,9 @@ class CrossFitted(Generic[Member]):
     metrics: dict[str, dict[str, float]]
 
     def save(self, spec: ExpertSpec, *, out: Path, card: dict[str, Any]) -> TrainedExpert:
-        """Leave the expert, whose graph is in `out`, with its predictions."""
+        """Leave the expert, whose graph is in `out`."""
         expert = TrainedExpert(spec, out, {"out_of_fold": self.metrics}, card)
-        expert.save(probabilities=self.probabilities, labels=self.labels)
+        expert.save()
         return expert
 
 

@@ -152,7 +152,7 @@ def _calibrated(
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
     spec = ExpertSpec(*named, temperature, prior, seen=seen_of(task.train))
     expert = TrainedExpert(spec, path.parent, metrics, card)
-    expert.save(probabilities=softmax(pooled / temperature), labels=spoken.labels)
+    expert.save()
     return expert
 
 

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trivalent.bundle.loading import INSTALLED, ExpertSpec, load_pool
 from trivalent.core.errors import DataError
-from trivalent.core.files import write_npz_atomic, write_text_atomic
-from trivalent.core.types import FloatArray, IntArray
+from trivalent.core.files import write_text_atomic
 
 FILE = "expert.json"
-PREDICTIONS = "validation.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +31,10 @@ class TrainedExpert:
         """Path of the ONNX graph."""
         return self.folder / self.spec.model
 
-    def save(self, *, probabilities: FloatArray, labels: IntArray) -> None:
-        """Write expert.json and the calibrated validation predictions beside the graph."""
-        write_npz_atomic(self.folder / PREDICTIONS, probabilities=probabilities, labels=labels)
+    def save(self) -> None:
+        """Write expert.json beside the graph."""
         content = {"spec": self.spec.to_dict(), "metrics": self.metrics, "card": self.card}
         write_text_atomic(self.folder / FILE, json.dumps(content, indent=1))
-
-    def validation_probabilities(self) -> FloatArray:
-        """Calibrated probabilities of validation items, shape (n, 3)."""
-        with np.load(self.folder / PREDICTIONS, allow_pickle=False) as data:
-            return data["probabilities"]
 
     @classmethod
     def load(cls, folder: Path) -> TrainedExpert:
