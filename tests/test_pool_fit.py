@@ -50,10 +50,10 @@ def test_answers_are_means_of_utterances(seed: int) -> None:
 
 
 def test_a_modality_that_guesses_loses_its_say() -> None:
-    fitted = fit_pool(recordings(0, sharpness={TEXT: 2.0, FACE: 2.0}))
+    fitted = fit_pool(recordings(0, sharpness={TEXT: 2.0, FACE: 2.0}), spread=0.5)
     assert fitted.strengths[AUDIO] < 0.7 * START.strengths[AUDIO]
     assert fitted.strengths[FACE] > fitted.strengths[AUDIO]
-    again = fit_pool(recordings(0, sharpness={TEXT: 2.0, FACE: 2.0}))
+    again = fit_pool(recordings(0, sharpness={TEXT: 2.0, FACE: 2.0}), spread=0.5)
     assert again.pool.to_dict() == fitted.pool.to_dict()
 
 
@@ -62,7 +62,7 @@ def test_neutral_words_over_expressive_faces_lose_their_weight() -> None:
     data = recordings(1, sharpness={FACE: 2.0})
     plain = np.tile([0.1, 0.8, 0.1], (len(data.owner), 1))
     data.opinions[TEXT] = Opinion(plain, np.ones(len(plain)))
-    fitted = fit_pool(data)
+    fitted = fit_pool(data, spread=0.5)
     first = START.pool.beside[TEXT]
     assert fitted.pool.beside[TEXT].neutral < first.neutral
 
