@@ -13,12 +13,12 @@ from conftest import data_root
 
 pytest.importorskip("scipy", reason="needs the extra train")
 
-from trivalent.bundle.fusion import Opinion, Pool, combine, softmax
+from trivalent.bundle.fusion import Beside, Opinion, Pool, combine, softmax
 from trivalent.core.analysis import Analysis
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray, Modality, Sentiment
 from trivalent.lab.datasets.talking import read_talking
-from trivalent.lab.fusion.pool_fit import START, Recordings, fit_pool, left_out
+from trivalent.lab.fusion.pool_fit import START, FittedPool, Recordings, fit_pool, left_out
 from trivalent.lab.measure.metrics import negative_log_likelihood
 
 TEXT, AUDIO, FACE = Modality
@@ -62,9 +62,9 @@ def test_neutral_words_over_expressive_faces_lose_their_weight() -> None:
     data = recordings(1, sharpness={FACE: 2.0})
     plain = np.tile([0.1, 0.8, 0.1], (len(data.owner), 1))
     data.opinions[TEXT] = Opinion(plain, np.ones(len(plain)))
-    fitted = fit_pool(data, spread=0.5)
-    first = START.pool.beside[TEXT]
-    assert fitted.pool.beside[TEXT].neutral < first.neutral
+    loud = FittedPool(Pool({TEXT: Beside(0.8, 0.8)}), START.strengths)
+    fitted = fit_pool(data, start=loud, spread=0.5)
+    assert fitted.pool.beside[TEXT].neutral < 0.8 * fitted.pool.beside[TEXT].polar
 
 
 def test_what_was_fitted_is_better_and_no_source_judges_itself() -> None:

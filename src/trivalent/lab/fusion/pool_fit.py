@@ -129,11 +129,11 @@ class FittedPool:
         return recordings.of_strength(self.strengths).answers(self.pool)
 
 
-#: Settled by looks at talking clips, at monologues and at explicit words over a calm face, all of which allow
-#: much more than one choice. A voice that learned to speak for strangers is nearly believed, a face that
-#: learned from pictures by half (log-loss of each alone). Beside others the face keeps its say, words, as a
-#: recogniser hears them, less than half, and a voice a third, for it takes anger for joy at times. Plain words
-#: and calm faces are rather an absence of evidence.
+#: Settled by looks at talking clips, at monologues and at explicit words over a calm face, which allow much
+#: more than one choice. A voice that learned to speak for strangers is nearly believed, a face that learned
+#: from pictures by half (log-loss of each alone). Beside others the face keeps its say, words, as a
+#: recogniser hears them, less than half, and a voice a third, for it takes anger for joy at times. Plain
+#: words and calm faces are rather an absence of evidence.
 START = FittedPool(
     Pool(
         {
@@ -186,7 +186,7 @@ def fit_pool(
 
 
 def _parameters(start: FittedPool) -> Callable[[FloatArray], FittedPool]:
-    """Return what makes a pool of logarithms of factors: two strengths, three exponents, the ratio of the words."""
+    """Return what makes a pool of log factors: two strengths, three exponents, the ratio of the words."""
 
     def build(x: FloatArray) -> FittedPool:
         factor = np.exp(np.clip(x, -4, 4)).tolist()
