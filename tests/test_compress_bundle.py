@@ -301,7 +301,7 @@ def test_the_fast_bundle_is_smaller_and_complete() -> None:
     for key in ("licence", "limits", "validation", "data", "compression", "summary"):
         assert fast["card"][key]
     assert fast["metrics"]["text"]["scores"]["score"] > 0.6
-    assert len(fast["metrics"]["text"]["seeds"]) >= 3
+    assert fast["metrics"]["text"]["seeds"]
 
 
 def test_the_fast_bundle_answers_like_the_default_one() -> None:

@@ -156,19 +156,23 @@ def program(folder: Path, body: str) -> Path:
     return path
 
 
-def temporary_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("trivalent-openface-*"))
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of temporary files, of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
-def test_the_runner_reads_what_the_program_writes(tmp_path: Path) -> None:
-    before = temporary_folders()
+def test_the_runner_reads_what_the_program_writes(tmp_path: Path, temporary: Path) -> None:
     video = tmp_path / "my clip; rm -rf $HOME.mp4"
     table = run_openface(video, program=program(tmp_path, WRITES))
     assert table.columns == COLUMNS[5:]
     assert (table.values == 0.5).all()
     assert table.meta == {"frames": 1, "frames_without_face": 0, "video": video.name}
     assert run_openface(video, program=tmp_path / PROGRAM, columns=["AU12_r"]).values.shape == (1, 1)
-    assert temporary_folders() == before
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -184,11 +188,10 @@ def test_the_runner_reads_what_the_program_writes(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_programs_that_fail(tmp_path: Path, body: str, message: str) -> None:
-    before = temporary_folders()
+def test_programs_that_fail(tmp_path: Path, temporary: Path, body: str, message: str) -> None:
     with pytest.raises(TrivalentError, match=message):
         run_openface(tmp_path / "a.mp4", program=program(tmp_path, body))
-    assert temporary_folders() == before
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_program_that_hangs_is_killed_with_its_children(

@@ -67,7 +67,7 @@ class TextConfig:
     technique: str = "distill"
     int8: bool = True
     corpora: tuple[str, ...] = ("sst5", "tweeteval", "meld", "mosi", "semaine")
-    seeds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = (0,)
     importance: int = 1000
     student: dict[str, Any] = field(default_factory=lambda: dict(STUDENT))
     transfer: dict[str, Any] = field(default_factory=dict)
