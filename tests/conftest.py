@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -30,6 +31,14 @@ SLOW_S = 0.25  # of a test function with all its parameters
 def data_root() -> Path:
     """Return the folder with real data ($TRIVALENT_DATA, else beside the repository)."""
     return Path(os.environ.get("TRIVALENT_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def let_others_in(folder: Path) -> None:
+    """Open a temporary folder to other users of the machine: pytest shuts all of its own to them."""
+    temporary = Path(tempfile.gettempdir())
+    for shut in (folder, *folder.parents):
+        if shut != temporary and shut.is_relative_to(temporary):
+            shut.chmod(0o755)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 
 import analyses
 from attack_log import Attack
+from conftest import let_others_in
 from store_samples import a_file
 from test_faults import needs_mount, on_disk
 from trivalent.core.analysis import Analysis
@@ -108,8 +109,7 @@ sys.exit(main(["user", "list", "--home", sys.argv[1]]))
 @needs_root
 @pytest.mark.finding(9)
 def test_a_home_of_somebody_else(attack: Attack, tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
     shared, foreign = tmp_path / "shared", tmp_path / "foreign"
     for home, mode in ((shared, 0o777), (foreign, 0o755)):
         home.mkdir()
@@ -261,9 +261,9 @@ def test_words_deleted_by_a_former_version(attack: Attack, tmp_path: Path) -> No
         raw.execute("DROP TABLE IF EXISTS audit")
         raw.execute("UPDATE alembic_version SET version_num = '0002'")
         raw.commit()
-        later = {"size", "error_message"} & {row[1] for row in raw.execute("PRAGMA table_info(jobs)")}
-        for column in later:
-            raw.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        for table, later in (("jobs", {"size", "error_message"}), ("analyses", {"mixed_by"})):
+            for column in later:
+                raw.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         raw.commit()
     shutil.rmtree(home / "media")
     shutil.rmtree(home / "spool")

@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 import analyses
+from conftest import let_others_in
 from store_samples import a_file, new_postgresql, postgresql_url
 from trivalent.core.errors import ConflictError, MissingExtraError, StoreError, UsageError
 from trivalent.core.settings import Settings
@@ -314,8 +315,7 @@ def test_places_that_cannot_be_written(what: str, tmp_path: Path) -> None:
         home.chmod(0o777)
     else:
         home.mkdir(mode=0o755)
-    for folder in [tmp_path, *tmp_path.parents[:2]]:
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
     settings = Settings(home=home, database=database)
     done = subprocess.run(
         [sys.executable, "-c", READ_ONLY, tmp_path / "first"],
