@@ -34,7 +34,7 @@ from trivalent.lab.compress.text import (
 )
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
 from trivalent.lab.datasets.ravdess import SOURCE
-from trivalent.lab.experts.assemble import card_of_pool
+from trivalent.lab.experts.assemble import card_of_pool, told_metrics
 from trivalent.lab.experts.text_corpora import seen_of
 from trivalent.lab.fusion.bundle_pool import pool_experts
 from trivalent.lab.graphs.experts import export_frames, export_text
@@ -178,6 +178,8 @@ def _write(
     specs = {m: done[m].spec if m in done else expert.spec for m, expert in bundle.experts.items()}
     pooled, rule = pool_experts(specs, graphs, root=root), bundle.fusion
     metrics = {str(m): _metrics(expert) for m, expert in done.items()} | {"fusion": pooled.metrics()}
+    card = _card(bundle, recipe, done) | {"fusion": card_of_pool(pooled, rule.prior.tolist())}
+    card["validation"]["fusion"] = "; ".join(told_metrics(pooled.metrics()))
     write_bundle(
         folder,
         name=recipe.name or f"{bundle.name}-small",
@@ -185,7 +187,7 @@ def _write(
         experts=pooled.experts,
         fusion=replace(rule, beside=pooled.fitted.pool.beside),
         decision=bundle.decision,
-        card=_card(bundle, recipe, done) | {"fusion": card_of_pool(pooled, rule.prior.tolist())},
+        card=card,
         metrics={**bundle.metrics, **metrics},
         graphs=graphs,
         compressed_from={"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},

@@ -81,8 +81,8 @@ def _card(
         "licence": {str(m): e.card["licence"] for m, e in experts.items()},
         "data": {str(m): e.card["data"] for m, e in experts.items()},
         "validation": {
-            **{str(m): "; ".join(_told(e.metrics)) for m, e in experts.items()},
-            "fusion": "; ".join(_told(pooled.metrics())),
+            **{str(m): "; ".join(told_metrics(e.metrics)) for m, e in experts.items()},
+            "fusion": "; ".join(told_metrics(pooled.metrics())),
         },
         "limits": {str(m): e.card["limits"] for m, e in experts.items()},
         "fusion": card_of_pool(pooled, config.prior),
@@ -100,7 +100,7 @@ def card_of_pool(pooled: PooledExperts, prior: Sequence[float]) -> dict[str, str
     }
 
 
-def _told(metrics: dict[str, Any]) -> list[str]:
+def told_metrics(metrics: dict[str, Any]) -> list[str]:
     """Macro-F1 and ECE of every validation part."""
     parts = metrics.get("validation") or metrics["out_of_fold"]
     return [f"{name} macro-F1 {m['macro_f1']:.3f}, ECE {m['ece']:.3f}" for name, m in parts.items()]
