@@ -1,9 +1,9 @@
 """Test figures of the default bundle's experts beside constant and logistic-regression baselines.
 
-Usage: python benchmarks/experts.py [text] [voice] [face] [--root DIR] [--model NAME|PATH]
+Usage: python benchmarks/experts.py [text] [face] [--root DIR] [--model NAME|PATH]
 
-Writes results/expert-text.*, expert-voice.*, expert-face.*. The test parts are read here and
-nowhere else; nothing is chosen by these figures.
+Writes results/expert-text.*, expert-face.*. The test parts are read here and nowhere else; nothing is
+chosen by these figures. The voice is judged by voice_corpora.py.
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ from trivalent.bundle.fusion import softmax
 from trivalent.bundle.loading import Expert, ExpertSpec, load_bundle
 from trivalent.core.types import FloatArray, Modality
 from trivalent.features.text import encode, pad
-from trivalent.lab.datasets.ravdess import SENTIMENTS, TEST_ACTORS
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.tabular import TabularData
 from trivalent.lab.datasets.text import TextData, concatenate, load_corpus
-from trivalent.lab.experts.judged_voice import judge_takes
 from trivalent.lab.experts.pooled import train_tabular
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.experts.text import logits_of
@@ -124,40 +122,6 @@ def frozen_encoder() -> Callable[[TextData], FloatArray]:
     return embed
 
 
-def voice(expert: Expert, recipes: Path, root: Path) -> None:
-    """RAVDESS actors 17-20: the bundle, its pooled predecessor, logistic regression, constant."""
-    result = Result(
-        "expert-voice", "RAVDESS speech, actors 17-20 (208 takes), trained on 01-16", seeds=[0, 1]
-    )
-    takes, p = judge_takes(expert, root=root, actors=TEST_ACTORS)
-    labels = np.array([int(SENTIMENTS[take.emotion]) for take in takes])
-    groups = np.array([f"ravdess/{take.actor:02d}" for take in takes])
-    result.add("ravdess: trivalent voice expert", **scored(labels, p, groups))
-
-    recipe = load_recipe(recipes / "voice_pooled.yaml")
-    data, _, test = load_tabular("ravdess", pooling=recipe.task["pooling"], root=root)
-    y, groups = data.labels[test], data.groups[test]
-    with tempfile.TemporaryDirectory() as folder:
-        trained = train_tabular(recipe, modality="audio", root=root, out=Path(folder))
-        earlier = Expert(trained.spec, trained.graph.read_bytes, threads=1)
-        x = normalized(data, trained.spec)
-        p = earlier.calibrate(earlier.run(x[test]))
-    result.add("ravdess: pooled statistics, one hidden layer", **scored(y, p, groups))
-    p = regression().fit(x[~test], data.labels[~test]).predict_proba(x[test])
-    result.add("ravdess: pooled statistics, logistic regression", **scored(y, p, groups))
-    result.add("ravdess: constant", **scored(y, constant(data.labels[~test], len(y)), groups))
-    result.caveats += [
-        BOOTSTRAP,
-        "Three earlier, pooled recipes were scored on this test part (.66, .68, .69). This one was chosen "
-        "by out-of-fold figures of actors 01-16 and scored here once.",
-        "Acted speech of two sentences, said by everybody: trained on one and tested on the other, such a "
-        "network lost .035 of macro-F1 on actors 01-16 (.743 to .708). Not what the voice is worth in a "
-        "conversation.",
-        "Given for comparison: MFCC statistics + logistic regression .66 on the same split.",
-    ]
-    result.write()
-
-
 def normalized(data: TabularData, spec: ExpertSpec) -> FloatArray:
     """Scale and clip pooled statistics as the runtime does."""
     x = np.nan_to_num((data.values - spec.mean) / spec.scale)
@@ -227,7 +191,7 @@ def over_seeds(values: Sequence[float]) -> Value:
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("which", nargs="*", default=["text", "voice", "face"])
+    parser.add_argument("which", nargs="*", default=["text", "face"])
     parser.add_argument("--root", type=Path, default=None)
     parser.add_argument("--model", default="default")
     arguments = parser.parse_args()
@@ -236,8 +200,6 @@ def main() -> None:
     recipes = Path(__file__).resolve().parents[1] / "recipes"
     if "text" in arguments.which:
         text(bundle.experts[Modality.TEXT], root)
-    if "voice" in arguments.which:
-        voice(bundle.experts[Modality.AUDIO], recipes, root)
     if "face" in arguments.which:
         face(bundle.experts[Modality.FACE], recipes / "face.yaml", root)
 

@@ -28,9 +28,12 @@ _BLOCK = re.compile(
 
 
 def table(words: list[str]) -> str:
-    """Render one result file with the named metrics (* for all)."""
+    """Render one result file with the named metrics (* for all), `rows=a|b` of those that begin so."""
     name, *wanted = words
     content = json.loads((FOLDER / f"{name}.json").read_text())
+    if wanted[0].startswith("rows="):
+        begins = tuple(wanted.pop(0).removeprefix("rows=").replace("_", " ").split("|"))
+        content["rows"] = [row for row in content["rows"] if row["name"].startswith(begins)]
     if wanted == ["*"]:
         lines = ["| | |", "|---|---|"]
         for row in content["rows"]:

@@ -13,7 +13,7 @@ from trivalent.web.views.notices import empty, plain
 from trivalent.web.views.tables import table
 
 _MANY = 12  # rows, above which a field to find some is worth its place
-_FIRST = ("talking", "expert-text", "expert-voice", "expert-face", "reliability", "paper-table", "speed")
+_FIRST = ("talking", "expert-text", "voice-corpora", "expert-face", "reliability", "paper-table", "speed")
 
 
 def show() -> None:

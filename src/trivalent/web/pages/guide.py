@@ -20,7 +20,8 @@ from trivalent.web.views.notices import plain
 from trivalent.web.views.reliability import reliability_of
 from trivalent.web.views.tables import table
 
-_TESTS = {"expert-text": Modality.TEXT, "expert-voice": Modality.AUDIO, "expert-face": Modality.FACE}
+_TESTS = {"expert-text": Modality.TEXT, "expert-face": Modality.FACE}
+_TALKING = {"fused": figures.FUSED, "words": Modality.TEXT, "voice": Modality.AUDIO, "face": Modality.FACE}
 
 
 def show() -> None:
@@ -93,7 +94,7 @@ def _weights(bundle: Bundle) -> None:
 
 
 def _quality(bundle: Bundle) -> None:
-    rows = [row for name, modality in _TESTS.items() for row in _test_rows(name, modality)]
+    rows = [*_talking(), *(row for name, modality in _TESTS.items() for row in _test_rows(name, modality))]
     if not rows:
         st.markdown(t("guide.results_absent", variable=figures.VARIABLE))
         return
@@ -102,7 +103,22 @@ def _quality(bundle: Bundle) -> None:
         st.warning(t("guide.other_model"))
     columns = ("test", "count", "f1", "constant")
     st.html(table([t(f"guide.column_{c}") for c in columns], rows))
-    _origin(*_TESTS)
+    _origin("talking", *_TESTS)
+
+
+def _talking() -> Sequence[tuple[str, ...]]:
+    """All together, and each expert, on people who talk, beside the class frequencies of others."""
+    found = figures.result("talking")
+    if found is None:
+        return []
+    rows = found.rows()
+    constant = rows["all: class frequencies of the other source"]["macro_f1"]
+    made = []
+    for system, of in _TALKING.items():
+        metrics = rows[f"all: {system}"]
+        words = t("guide.talking", channel=reliability_of(of))
+        made.append((words, str(metrics["n"]), str(metrics["macro_f1"]), f"{constant.mean:.3f}"))
+    return made
 
 
 def _test_rows(name: str, modality: Modality) -> Sequence[tuple[str, ...]]:
