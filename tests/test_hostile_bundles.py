@@ -29,7 +29,6 @@ Loader = Callable[[Path], object]
 KINDS: dict[str, tuple[Callable[[Path], object], Loader]] = {
     "experts": (write_bundle, load_bundle),
     "network": (save_small, load_network),
-    "experts, version 1": (lambda folder: age(write_bundle(folder)), load_bundle),
     "network, version 1": (lambda folder: age(save_small(folder)), load_network),
     "recordings": (lambda folder: recording_bundle(folder, (Modality.AUDIO, Modality.FACE)), examine),
 }

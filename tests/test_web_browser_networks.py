@@ -57,7 +57,7 @@ def test_from_an_upload_to_what_was_read(browser: Any, tmp_path: Path) -> None:
         page.get_by_test_id("stButtonGroup").get_by_text("Voice").click()
         page.get_by_text("Decided with your settings").wait_for()
         visit.runs.settle()
-        assert page.locator(".tv-attention").count() == 0
+        assert page.locator(".tv-attention").count() == 1, "the last utterance had too little of a voice"
         page.get_by_role("button", name="Reset").click()
         page.locator(".tv-attention").first.wait_for(state="attached")
         assert visit.overflow() <= 0

@@ -394,7 +394,7 @@ def test_reliability_belongs_to_one_bundle_only() -> None:
     content = json.loads((RESULTS / "reliability.json").read_text())
     measured = figures.reliabilities(content["bundle"]["sha256"])
     assert content["bundle"]["sha256"] == load_bundle("default").sha256, "measured with the bundle we ship"
-    assert {m.modality for m in measured} == set(Modality)
+    assert {m.of for m in measured} == {figures.FUSED, *Modality}
     assert figures.reliabilities("0" * 64) == []
     for m in measured:
         assert sum(b.count for b in m.bins) == m.count

@@ -7,8 +7,8 @@ parts
     At least `PARTS_SHARE` of the time is decidedly negative, and at least as much decidedly positive.
     Their mean is a compromise that nobody expressed at any time.
 tie
-    The two most probable labels of the whole are less than `TIE_MARGIN` apart, so that the order of the
-    two is next to chance.
+    The label is the most probable one, but less than `TIE_MARGIN` before the next, so that the order of
+    the two is next to chance. One that thresholds chose against the order does not rest on it.
 
 Parts are told first: they say more. The label stays one of three in either case.
 """
@@ -45,7 +45,7 @@ def whole(verdict: Verdict, utterances: Sequence[UtteranceResult]) -> Overall:
         Weighted by their length, or equally where they have none, as the sentences of a text.
     """
     shares = shares_of(utterances)
-    reason = mixed_by(verdict.probabilities, shares) if heard(utterances) else None
+    reason = mixed_by(verdict.probabilities, shares, label=verdict.label) if heard(utterances) else None
     told = {f.name: getattr(verdict, f.name) for f in fields(Verdict) if f.init}
     return Overall(**told, shares=shares, mixed_by=reason)
 
@@ -62,18 +62,19 @@ def shares_of(utterances: Sequence[UtteranceResult]) -> FloatArray:
     return combine([_decided(u.verdict) for u in utterances], [u.end_s - u.start_s for u in utterances])
 
 
-def mixed_by(probabilities: FloatArray, shares: FloatArray) -> str | None:
+def mixed_by(probabilities: FloatArray, shares: FloatArray, *, label: str) -> str | None:
     """Name the rule that calls it mixed, of `MIXED_BY`; None where the label stands for the whole.
 
-    >>> mixed_by(np.array([.3, .25, .45]), np.array([.25, .25, .5]))
+    >>> mixed_by(np.array([.3, .25, .45]), np.array([.25, .25, .5]), label="positive")
     'parts'
-    >>> mixed_by(np.array([.34, .32, .34]), np.array([0., 0., 1.]))
+    >>> mixed_by(np.array([.33, .32, .35]), np.array([0., 0., 1.]), label="positive")
     'tie'
     """
     if min(shares[Sentiment.NEGATIVE], shares[Sentiment.POSITIVE]) > PARTS_SHARE - _ROUNDING:
         return "parts"
     _, second, first = np.sort(probabilities)
-    return "tie" if first - second < TIE_MARGIN - _ROUNDING else None
+    chosen = probabilities[LABELS.index(label)]
+    return "tie" if chosen == first and first - second < TIE_MARGIN - _ROUNDING else None
 
 
 def _decided(verdict: Verdict) -> FloatArray:
