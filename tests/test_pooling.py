@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import FeatureError
 from trivalent.core.types import FeatureTable
-from trivalent.features.levels import Level
+from trivalent.experts.encoder import Encoder
+from trivalent.features.levels import Level, recording_level
 from trivalent.features.pooling import STATISTICS, columns_of, level_of_statistics, parse_name, pool
 
 ORDERLESS = ("mean", "std", "min", "max", "p05", "p10", "p50", "p90", "iqr", "range", "skew")
@@ -174,3 +176,15 @@ def test_a_level_that_nobody_knows_is_missing() -> None:
     level = level_of_statistics(table, ["x.dstd_above"])
     assert np.isnan(Level.mean([level, level]).values).all()
     assert np.isnan(pool(table, ["x.dstd_above"], level=level)).all()
+
+
+def test_features_of_a_network_know_the_level_of_the_recording_too() -> None:
+    """What is learned from is what is analysed, also where an expert's own statistics are learned from."""
+    names = ("x.mean", "x.mean_above")
+    tables = [make(x=[1.0, 3]), make(x=[6.0, 8])]
+    encoder = Encoder(EncoderSpec("demo", "1", names))
+    level = recording_level(map(encoder.level, tables))
+    found = [encoder.from_table(table, level)[0] for table in tables]
+    np.testing.assert_allclose(found, [[2, -2.5], [7, 2.5]])
+    plain = Encoder(EncoderSpec("demo", "1", names[:1]))
+    assert recording_level(map(plain.level, tables)) is None

@@ -29,9 +29,9 @@ from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, FloatArray, IntArray, Modality
 from trivalent.features.cleaning import Cleaner
 from trivalent.features.extractor import Encoder
-from trivalent.features.frames import frames, level_of_frames, spoken
+from trivalent.features.frames import LEVELS, frames, level_of_frames, spoken
 from trivalent.features.levels import Level
-from trivalent.features.pooling import level_of_statistics, pool
+from trivalent.features.pooling import asks_level, level_of_statistics, pool
 
 INSTALLED = DATA / "bundles"
 MIN_STEPS = 8  # of 20 ms: a graph over frames says nothing about less
@@ -87,11 +87,16 @@ class Expert:
             return None, int(missing.sum())
         return self.calibrate(self.run(self.normalize_pooled(pooled[None])))[0], int(missing.sum())
 
-    def level(self, table: FeatureTable) -> Level:
-        """Measure the level of one utterance; the mean over a recording is what `from_table` takes."""
+    def level(self, table: FeatureTable) -> Level | None:
+        """Measure the level of one utterance; the mean over a recording is what `from_table` takes.
+
+        None if no input tells of it.
+        """
         if self.spec.inputs is Inputs.FRAMES:
-            return level_of_frames(table, self.spec.channels)
-        return level_of_statistics(table, self.spec.pooling)
+            channels = self.spec.channels
+            return level_of_frames(table, channels) if set(channels) & set(LEVELS) else None
+        names = self.spec.pooling
+        return level_of_statistics(table, names) if asks_level(names) else None
 
     def _from_frames(self, table: FeatureTable, level: Level | None) -> tuple[FloatArray | None, int]:
         x = self.normalize_frames(frames(table, self.spec.channels, level=level))

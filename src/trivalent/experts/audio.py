@@ -15,7 +15,7 @@ from trivalent.experts.encoder import Encoder
 from trivalent.experts.quality import Span, speech_to_noise
 from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
-from trivalent.features.levels import Level
+from trivalent.features.levels import Level, recording_level
 from trivalent.features.registry import extractor
 from trivalent.media.sound import AudioTrack
 
@@ -61,8 +61,7 @@ def read_voice(
 def voice_level(reader: Reader, tables: Sequence[FeatureTable]) -> Level | None:
     """Measure the level of the voice in all utterances that have one; None if nobody asks for it."""
     heard = [t for t in tables if t.status is Status.OK and voiced_seconds(t) >= MIN_VOICED_S]
-    levels = [level for table in heard if (level := reader.level(table)) is not None]
-    return Level.mean(levels) if levels else None
+    return recording_level(map(reader.level, heard))
 
 
 def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:

@@ -15,7 +15,7 @@ from trivalent.core.errors import BundleError
 from trivalent.core.types import FeatureTable, FloatArray
 from trivalent.features.extractor import Extractor
 from trivalent.features.levels import Level
-from trivalent.features.pooling import pool
+from trivalent.features.pooling import asks_level, level_of_statistics, pool
 from trivalent.features.registry import extractor
 
 MAX_MISSING = 0.25  # share of the statistics without a value above which there are no features
@@ -52,7 +52,8 @@ class Encoder:
 
     def level(self, table: FeatureTable) -> Level | None:
         """Measure the level of an utterance for those features that tell of it; None: there are none."""
-        return None
+        names = self.spec.pooling
+        return level_of_statistics(table, names) if asks_level(names) else None
 
     def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
         """Pool the table of one utterance; the level of its recording is what `level` asked for.
@@ -64,7 +65,7 @@ class Encoder:
         missing : int
             How many have none.
         """
-        pooled = pool(table, self.spec.pooling)
+        pooled = pool(table, self.spec.pooling, level=level)
         missing = int((~np.isfinite(pooled)).sum())
         return (None if missing > MAX_MISSING * len(pooled) else pooled), missing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,3 +38,9 @@ class Level:
         total = (weights * np.nan_to_num(values)).sum(0)
         mean = np.divide(total, heard, out=np.full_like(total, np.nan), where=heard > 0)
         return cls(mean, float(sum(level.weight for level in levels)))
+
+
+def recording_level(levels: Iterable[Level | None]) -> Level | None:
+    """Sum up a recording by those of its utterances; None if nobody asks for a level."""
+    measured = [level for level in levels if level is not None]
+    return Level.mean(measured) if measured else None

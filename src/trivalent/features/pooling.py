@@ -185,6 +185,11 @@ def pool(table: FeatureTable, names: Sequence[str], *, level: Level | None = Non
     return beside(out, names, level=Level(out, 1.0) if level is None else level)
 
 
+def asks_level(names: Iterable[str]) -> bool:
+    """Tell whether any statistic is told from the level of the recording."""
+    return any(name.endswith(ABOVE) for name in names)
+
+
 def beside(values: Array, names: Sequence[str], *, level: Level) -> Array:
     """Put statistics of an utterance beside their level in a recording: those that ask for it, less it."""
     above = np.array([name.endswith(ABOVE) for name in names], bool)

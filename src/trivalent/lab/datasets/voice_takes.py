@@ -16,7 +16,7 @@ from trivalent.core.errors import DataError
 from trivalent.core.types import FeatureTable, FloatArray, IntArray
 from trivalent.features.frames import columns_of_channels, frames, level_of_frames
 from trivalent.features.levels import Level
-from trivalent.features.pooling import ABOVE, beside, columns_of, level_of_statistics
+from trivalent.features.pooling import asks_level, beside, columns_of, level_of_statistics
 from trivalent.lab.datasets.ravdess import (
     SENTIMENTS,
     SOURCE,
@@ -191,7 +191,7 @@ def pool_speech(names: Sequence[str], *, root: Path, variants: Sequence[str] = (
 def _pool_takes(
     listed: Sequence[Sequence[SpokenTake]], names: Sequence[str], variants: Sequence[str]
 ) -> TabularData:
-    company = COMPANY if any(name.endswith(ABOVE) for name in names) else {"": 0}
+    company = COMPANY if asks_level(names) else {"": 0}
     parts: list[TabularData] = []
     for takes in listed:
         for kind in (Variant.CLEAN, *map(Variant, variants)):

@@ -10,7 +10,7 @@ import numpy as np
 from trivalent.bundle.loading import Expert
 from trivalent.core.assets import cache_folder
 from trivalent.core.types import FloatArray
-from trivalent.features.levels import Level
+from trivalent.features.levels import recording_level
 from trivalent.lab.datasets.ravdess import Take, ravdess_tables
 
 
@@ -27,7 +27,7 @@ def judge_takes(expert: Expert, *, root: Path, actors: Sequence[int]) -> tuple[l
     tables = ravdess_tables(root, columns=expert.spec.columns, cache=cache_folder() / "features")
     chosen = [(take, table) for take, table in tables if take.actor in actors and len(table)]
     levels = {
-        actor: Level.mean([expert.level(table) for take, table in chosen if take.actor == actor])
+        actor: recording_level(expert.level(table) for take, table in chosen if take.actor == actor)
         for actor in {take.actor for take, _ in chosen}
     }
     said = [(take, expert.from_table(table, levels[take.actor])[0]) for take, table in chosen]

@@ -90,7 +90,7 @@ class _FramesReader(Encoder):
         super().__init__(EncoderSpec(spec.extractor, spec.extractor_version, columns))
         self._expert = expert
 
-    def level(self, table: FeatureTable) -> Level:
+    def level(self, table: FeatureTable) -> Level | None:
         return self._expert.level(table)
 
     def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
