@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from face_talking import METRICS, at, constants, evidence, frequencies, pooled, table_of
@@ -25,7 +24,9 @@ from trivalent.core.assets import cache_folder
 from trivalent.core.types import FeatureTable, Sentiment
 from trivalent.lab.datasets.altered_faces import extract_faces
 from trivalent.lab.datasets.face_alterations import Alteration
+from trivalent.lab.datasets.talking import read_talking
 from trivalent.lab.experts.trained import TrainedExpert
+from trivalent.lab.measure.groups import resamples
 from trivalent.lab.measure.metrics import class_scores, expected_calibration_error
 
 Array = NDArray[np.float64]
@@ -77,25 +78,19 @@ def pictures(root: Path, how: Alteration) -> dict[str, Samples]:
 
 def clips(root: Path, cache: Path) -> dict[str, Samples]:
     """Read talking clips with a face by their source."""
-    listed = pd.read_csv(root / "talking" / "labels.csv")
-    tables = [table_of(root / "talking" / str(file), cache, "face") for file in listed["file"]]
+    seen = [(clip, table_of(clip.path, cache, "face")) for clip in read_talking(root)]
     out = {}
-    for source in sorted(set(listed["source"])):
-        kept = [i for i in np.flatnonzero(listed["source"] == source) if len(tables[i])]
-        labels = np.array([int(Sentiment[name.upper()]) for name in listed["sentiment"].iloc[kept]])
-        names = np.array(listed["file"].iloc[kept], dtype=np.str_)
-        out[source] = Samples([tables[i] for i in kept], labels, names)
+    for source in sorted({clip.source for clip, _ in seen}):
+        kept = [(clip, table) for clip, table in seen if clip.source == source and len(table)]
+        labels = np.array([int(clip.label) for clip, _ in kept])
+        names = np.array([clip.path.name for clip, _ in kept], dtype=np.str_)
+        out[source] = Samples([table for _, table in kept], labels, names)
     return out
 
 
 def scored(samples: Samples, said: Array, *, than: Array | None = None) -> dict[str, Value | float]:
     """Score, also against another expert, with intervals over people or clips."""
-    y, rng = samples.labels, np.random.default_rng(0)
-    people = [np.flatnonzero(samples.groups == group) for group in np.unique(samples.groups)]
-    draws = [
-        np.concatenate([people[i] for i in rng.integers(len(people), size=len(people))])
-        for _ in range(ROUNDS)
-    ]
+    y, draws = samples.labels, list(resamples(samples.groups.tolist(), rounds=ROUNDS))
     figures: dict[str, Value | float] = {"n": float(len(y))}
     for name, metric in METRICS.items():
         values = [metric(y[rows], said[rows]) for rows in draws]

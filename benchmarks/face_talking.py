@@ -19,7 +19,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from results_file import REPOSITORY, Result, Value
@@ -35,6 +34,7 @@ from trivalent.features.openface.status import ColumnStatus, Engine, column_stat
 from trivalent.features.pooling import pool
 from trivalent.features.registry import extractor
 from trivalent.features.tables import read_table, write_table
+from trivalent.lab.datasets.talking import read_talking
 from trivalent.lab.experts.pooled import train_tabular
 from trivalent.lab.experts.sources import load_tabular
 from trivalent.lab.measure.metrics import class_scores, macro_f1, negative_log_likelihood
@@ -67,20 +67,18 @@ class Clips:
 
 def read_clips(root: Path, cache: Path, models: Path) -> Clips:
     """Read the clips, or their features from the cache."""
-    listed = pd.read_csv(root / "talking" / "labels.csv")
+    listed = read_talking(root)
     columns = (*INTENSITIES, *PRESENCES, *OWN_UNIT_COLUMNS)
     face, units, kept = [], [], []
-    for row, file in enumerate(track(listed["file"].tolist(), "clips", total=len(listed))):
-        path = root / "talking" / str(file)
-        seen = table_of(path, cache, "face")
-        measured = table_of(path, cache, "openface", columns=columns, openface_models=str(models))
+    for clip in track(listed, "clips", total=len(listed)):
+        seen = table_of(clip.path, cache, "face")
+        measured = table_of(clip.path, cache, "openface", columns=columns, openface_models=str(models))
         if len(seen) and np.isfinite(measured.values).any():
-            kept.append(row)
+            kept.append(clip)
             face.append(seen)
             units.append(measured)
-    chosen = listed.iloc[kept]
-    labels = np.array([int(Sentiment[name.upper()]) for name in chosen["sentiment"]])
-    sources = np.array(chosen["source"], dtype=np.str_)
+    labels = np.array([int(clip.label) for clip in kept])
+    sources = np.array([clip.source for clip in kept], dtype=np.str_)
     return Clips(labels, sources, face, units, len(listed) - len(kept))
 
 

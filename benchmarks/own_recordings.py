@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 
 from results_file import REPOSITORY, Result, Value
 from trivalent.cli.main import main as trivalent
+from trivalent.core.errors import DataError
 from trivalent.core.types import LABELS
 from trivalent.lab.datasets.ravdess import TRAIN_ACTORS
+from trivalent.lab.datasets.talking import read_talking
 from trivalent.lab.measure.metrics import bootstrap_interval, macro_f1, negative_log_likelihood
 
 Row = dict[str, str]
@@ -140,18 +142,23 @@ def add(
         result.add(f"{source}: {name}", **found, clips=len(own), judged=judged)
 
 
-def read_talking(root: Path) -> tuple[list[Row], Path]:
+def talking_rows(root: Path) -> tuple[list[Row], Path]:
     """Read the list of the talking clips and where they lie."""
-    folder = (root / "talking").resolve()
-    if not (folder / "labels.csv").is_file():
-        sys.exit(f"expected labels.csv in {folder}, found none; give --root")
-    with (folder / "labels.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream)), folder
+    try:
+        clips = read_talking(root.resolve())
+    except DataError as error:
+        sys.exit(f"{error}; give --root")
+    told = [
+        {"file": c.path.name, "source": c.source, "speaker": c.speaker, "sentiment": c.label.label}
+        | {"transcript": c.transcript}
+        for c in clips
+    ]
+    return told, clips[0].path.parent
 
 
 def talking(root: Path, folds: int, seeds: int) -> Result:
     """Judge networks on the talking clips."""
-    clips, folder = read_talking(root)
+    clips, folder = talking_rows(root)
     labels = np.array([LABELS.index(clip["sentiment"]) for clip in clips])
     fold = folds_of(labels, [clip["source"] for clip in clips], folds)
     result = Result("own-recordings", f"{len(clips)} talking clips, {folds} folds")
@@ -213,7 +220,7 @@ def ravdess(root: Path, seeds: int) -> Result:
 
 def adapting(root: Path) -> Result:
     """Adapt each expert of the default bundle to the talking clips."""
-    clips, folder = read_talking(root)
+    clips, folder = talking_rows(root)
     result = Result("own-adapting", f"{len(clips)} talking clips, 5 folds")
     with tempfile.TemporaryDirectory() as name:
         for speakers in (False, True):

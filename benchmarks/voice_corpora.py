@@ -11,7 +11,6 @@ nothing is chosen or fitted by them here. Writes results/voice-corpora.*
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,6 +33,7 @@ from trivalent.lab.datasets.ravdess import SOURCE, actor_folds
 from trivalent.lab.datasets.root import data_root
 from trivalent.lab.datasets.speech import CORPORA, list_speech
 from trivalent.lab.datasets.tabular import TabularData
+from trivalent.lab.datasets.talking import TalkingClip, read_talking
 from trivalent.lab.datasets.voice_tables import voice_tables
 from trivalent.lab.datasets.voice_takes import Frames, TakeData, load_speech
 from trivalent.lab.experts.cross_fit import cell_weights
@@ -223,22 +223,21 @@ def _short(corpus: str, names: Sequence[str], root: Path) -> dict[float, tuple[A
     return found
 
 
-def clips(root: Path, columns: Sequence[str]) -> tuple[list[dict[str, str]], list[FeatureTable]]:
+def clips(root: Path, columns: Sequence[str]) -> tuple[list[TalkingClip], list[FeatureTable]]:
     """Read the talking clips with enough of a voice."""
-    with (root / "talking" / "labels.csv").open(encoding="utf-8", newline="") as file:
-        listed = list(csv.DictReader(file))
-    tables = _tables("talking", [root / "talking" / row["file"] for row in listed], columns)
+    listed = read_talking(root)
+    tables = _tables("talking", [clip.path for clip in listed], columns)
     kept = [i for i, table in enumerate(tables) if voiced_seconds(table) >= MIN_VOICED_S]
     return [listed[i] for i in kept], [tables[i] for i in kept]
 
 
 def judged_clips(
-    expert: TrainedExpert, rows: list[dict[str, str]], tables: list[FeatureTable], *, together: bool
+    expert: TrainedExpert, rows: list[TalkingClip], tables: list[FeatureTable], *, together: bool
 ) -> Array:
     """Judge clips by all members, each alone or the clips of a speaker as one recording."""
     runtime, said = Expert(expert.spec, expert.graph.read_bytes, threads=1), []
     for row, table in zip(rows, tables, strict=True):
-        same = [t for r, t in zip(rows, tables, strict=True) if r["speaker"] == row["speaker"] != ""]
+        same = [t for r, t in zip(rows, tables, strict=True) if r.speaker == row.speaker != ""]
         level = voice_level(runtime, same) if together and same else None
         said.append(runtime.from_table(table, level)[0])
     return even(np.array(said, dtype=float), expert.spec.prior)
@@ -312,7 +311,7 @@ def main() -> None:
             f"test speakers, {source}: chosen", **scored(part.labels[here], p[here], part.groups[here])
         )
     listed, tables = clips(root, network.spec.columns)
-    truth = np.array([int(Sentiment[row["sentiment"].upper()]) for row in listed])
+    truth = np.array([int(clip.label) for clip in listed])
     said = {
         "chosen, alone": judged_clips(chosen, listed, tables, together=False),
         "chosen, among the speaker's others": judged_clips(chosen, listed, tables, together=True),
@@ -322,10 +321,10 @@ def main() -> None:
         "RAVDESS network on frames": judged_clips(old, listed, tables, together=False),
         "constant": np.full((len(listed), 3), 1 / 3),
     }
-    sources = np.array([row["source"] for row in listed])
+    sources = np.array([clip.source for clip in listed])
     for source in np.unique(sources):
         here = sources == source
-        names = np.array([row["file"] for row in listed])[here]
+        names = np.array([clip.path.name for clip in listed])[here]
         for name, p in said.items():
             result.add(f"talking, {source}: {name}", **scored(truth[here], p[here], names))
     for (corpus, seconds), (p, labels) in fitted.short.items():

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import LABELS, Sentiment
+from trivalent.lab.datasets.reading import read_rows
 
 FOLDER = "talking"
 _COLUMNS = ("file", "source", "speaker", "language", "sentiment", "transcript")
@@ -23,7 +23,6 @@ class TalkingClip:
     path: Path
     source: str
     speaker: str
-    language: str
     label: Sentiment
     transcript: str
 
@@ -38,21 +37,18 @@ def read_talking(root: Path) -> list[TalkingClip]:
     """
     listed = root / FOLDER / "labels.csv"
     try:
-        with listed.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows, _ = read_rows(listed, _COLUMNS)
+    except DataError as error:
         raise DataError("dataset.talking", path=listed, error=error) from error
-    lacking = [c for c in _COLUMNS if not rows or rows[0].get(c) is None]
-    wrong = [row["sentiment"] for row in rows if not lacking and row["sentiment"] not in LABELS]
-    if lacking or wrong:
-        told = f"columns lacking: {','.join(lacking)}" if lacking else f"sentiment {wrong[0]!r}"
+    wrong = [row["sentiment"] for row in rows if row["sentiment"] not in LABELS]
+    if wrong or not rows:
+        told = f"sentiment {wrong[0]!r}" if wrong else "no clips"
         raise DataError("dataset.talking", path=listed, error=told)
     return [
         TalkingClip(
             listed.parent / row["file"],
             row["source"],
             row["speaker"],
-            row["language"],
             Sentiment[row["sentiment"].upper()],
             row["transcript"],
         )
