@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from sklearn.neural_network import MLPClassifier
 
 from results_file import Result, Value
-from trivalent.bundle.fusion import Beside, Opinion, Pool, disagreement, softmax
+from trivalent.bundle.fusion import Beside, Opinion, Pool, disagreement, floored_log, softmax
 from trivalent.bundle.loading import load_pool
 from trivalent.core.types import LABELS, FloatArray, IntArray, Modality, Sentiment
 from trivalent.lab.datasets.root import data_root
@@ -53,7 +53,7 @@ def evidence(recordings: Recordings) -> FloatArray:
     columns = []
     for m in Modality:
         opinion = recordings.opinions[m]
-        negative, neutral, positive = np.log(np.clip(opinion.probabilities, 1e-6, 1)).T
+        negative, neutral, positive = floored_log(opinion.probabilities).T
         columns += [positive - negative, neutral - (positive + negative) / 2, opinion.reliability]
     return np.stack(columns, axis=1)
 

@@ -95,7 +95,7 @@ def heard(
     reliability : float
         How much there was to judge, in [0, 1]; likewise an exponent.
     """
-    evidence = _log(probabilities) - _log(prior)
+    evidence = floored_log(probabilities) - floored_log(prior)
     return Opinion(softmax(strength * reliability * evidence), reliability)
 
 
@@ -195,14 +195,14 @@ class Pool:
         return self._posterior(list(self._contributions(opinions).values()))
 
     def _posterior(self, contributions: Sequence[FloatArray]) -> FloatArray:
-        return softmax(sum(contributions, start=_log(self.prior)))
+        return softmax(sum(contributions, start=floored_log(self.prior)))
 
     def _contributions(self, opinions: Mapping[Modality, Opinion]) -> dict[Modality, FloatArray]:
         """Return what each modality adds to the logits, centred, of the shape of its probabilities."""
         reliabilities = {m: np.asarray(o.reliability, float) for m, o in opinions.items()}
         return {
             m: _contribution(
-                _log(opinion.probabilities),
+                floored_log(opinion.probabilities),
                 self.beside.get(m, Beside()),
                 sum((r for k, r in reliabilities.items() if k != m), start=np.zeros(())),
             )
@@ -296,7 +296,8 @@ def softmax(logits: FloatArray) -> FloatArray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-def _log(p: FloatArray) -> FloatArray:
+def floored_log(p: FloatArray) -> FloatArray:
+    """Logarithm of probabilities, none of which counts as less than one in a million."""
     return np.log(np.clip(p, _FLOOR, 1.0))
 
 

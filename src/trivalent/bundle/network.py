@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from trivalent.bundle.calibration import VectorScaling
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.files import MALFORMED, cut
-from trivalent.bundle.fusion import MIXED_ABOVE, Fused, FusionKind, Joint, Opinion, disagreement, joint_key
+from trivalent.bundle.fusion import (
+    MIXED_ABOVE,
+    Fused,
+    FusionKind,
+    Joint,
+    Opinion,
+    disagreement,
+    is_distribution,
+    joint_key,
+)
 from trivalent.bundle.graphs import Graph
 from trivalent.core.errors import BundleError, FeatureError
 from trivalent.core.types import LABELS, SCALE, FloatArray, Modality
@@ -318,7 +327,7 @@ def _data_spec(content: Mapping[str, Any], where: str) -> DataSpec:
         found = DataSpec(*named, prior, tuple(map(str, spec.seen)), bool(spec.synthetic), constants)
     except MALFORMED as error:
         raise BundleError("bundle.network_data", where=where, given=cut(error)) from error
-    if len(prior) != len(LABELS) or not np.isclose(sum(prior), 1) or min(prior) < 0:
+    if not is_distribution(np.array(prior)):
         raise BundleError("bundle.network_prior", where=where, prior=prior)
     if len(constants) not in (0, 2) or not all(abs(x) <= SCALE for x in constants):
         raise BundleError("bundle.network_constants", where=where, given=constants[:3])

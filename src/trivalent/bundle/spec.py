@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from trivalent.bundle.files import MALFORMED, cut
+from trivalent.bundle.fusion import is_distribution
 from trivalent.core.errors import BundleError, FeatureError, UsageError
-from trivalent.core.types import LABELS, FloatArray, Modality
+from trivalent.core.types import FloatArray, Modality
 from trivalent.features.extractor import Extractor, Inputs, Need
 from trivalent.features.frames import columns_of_channels
 from trivalent.features.pooling import columns_of
@@ -129,11 +130,7 @@ class ExpertSpec:
             raise BundleError("bundle.spec_bounds", where=where)
         if not (np.isfinite(self.mean).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()):
             raise BundleError("bundle.spec_scales", where=where)
-        if (
-            self.prior.shape != (len(LABELS),)
-            or not np.isclose(self.prior.sum(), 1)
-            or (self.prior <= 0).any()
-        ):
+        if not is_distribution(self.prior) or not self.prior.all():
             raise BundleError("bundle.spec_prior", where=where)
 
 

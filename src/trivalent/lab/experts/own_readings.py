@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from trivalent.bundle.encoder import EncoderSpec
-from trivalent.bundle.fusion import Pool
+from trivalent.bundle.fusion import Pool, floored_log
 from trivalent.bundle.loading import Bundle, Expert, Inputs, load_pool, open_bundle
 from trivalent.core.types import LABELS, FeatureTable, FloatArray, Modality
 from trivalent.experts.encoder import Encoder
@@ -27,7 +27,6 @@ from trivalent.lab.datasets.recordings import Cut, Extraction, FeaturePlan
 from trivalent.lab.experts.own_adapter import Heard
 from trivalent.speech.transcripts import Transcript
 
-_FLOOR = 1e-6  # of a probability, as in the pool
 GRAPH = "graph"  # option of an encoder: which expert answered
 
 
@@ -98,7 +97,7 @@ class _FramesReader(Encoder):
         if p is None:
             return None, len(self.spec.pooling)
         x = self._expert.normalize_frames(frames(table, self._expert.spec.channels, level=level))
-        return np.concatenate([_log(p), x.mean(0), x.std(0)]), 0
+        return np.concatenate([floored_log(p), x.mean(0), x.std(0)]), 0
 
 
 @lru_cache(maxsize=1)
@@ -129,7 +128,7 @@ def hear(expert: Expert, data: Dataset, modality: Modality) -> tuple[Heard, Data
         log_p, encodings = np.array([p for p, _ in said]), np.array([vector for _, vector in said])
     elif expert.spec.takes is Inputs.POOLED:
         encodings = expert.normalize_pooled(block.values[rows]).astype(float)
-        log_p = _log(expert.calibrate(expert.run(encodings)))
+        log_p = floored_log(expert.calibrate(expert.run(encodings)))
     else:
         log_p, encodings = block.values[rows, : len(LABELS)], block.values[rows, len(LABELS) :]
     names = [name.rpartition("#")[0] for name in data.ids[rows].tolist()]
@@ -146,11 +145,7 @@ def _read(expert: Expert, text: str) -> tuple[FloatArray, FloatArray]:
     lengths = [len(piece) for piece in pieces]
     p = [expert.from_tokens(*pad([piece]))[0] for piece in pieces]
     vectors = [expert.embed(*pad([piece]))[0] for piece in pieces]
-    return _log(np.average(p, axis=0, weights=lengths)), np.average(vectors, axis=0, weights=lengths)
-
-
-def _log(p: FloatArray) -> FloatArray:
-    return np.log(np.clip(p, _FLOOR, 1.0))
+    return floored_log(np.average(p, axis=0, weights=lengths)), np.average(vectors, axis=0, weights=lengths)
 
 
 __all__ = ["GRAPH", "hear", "plan_for"]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from trivalent.bundle.fusion import Beside, Opinion, Pool, softmax
+from trivalent.bundle.fusion import Beside, Opinion, Pool, floored_log, softmax
 from trivalent.core.analysis import Analysis
 from trivalent.core.types import LABELS, FloatArray, IntArray, Modality
 from trivalent.lab.measure.metrics import negative_log_likelihood
@@ -96,8 +96,8 @@ class Recordings:
         """Return the same with opinions of other strengths, as factors of what they are."""
         opinions = {}
         for m, o in self.opinions.items():
-            evidence = np.log(np.clip(o.probabilities, 1e-6, 1))
-            opinions[m] = Opinion(softmax(strengths.get(m, 1.0) * evidence), o.reliability)
+            evidence = strengths.get(m, 1.0) * floored_log(o.probabilities)
+            opinions[m] = Opinion(softmax(evidence), o.reliability)
         return replace(self, opinions=opinions)
 
     def mean(self, utterances: FloatArray) -> FloatArray:
