@@ -36,9 +36,9 @@ from trivalent.lab.experts.own_recipe import (
     EXPECTING,
     INSTALLED,
     OwnRecipe,
-    gains,
     judged,
     lines,
+    outcome,
     seen,
     shares_of,
 )
@@ -132,18 +132,11 @@ def train_own_expert(content: Mapping[str, Any], *, where: str, out: Path) -> li
     mine = heard.part(np.flatnonzero(known))
     adapted = adapt(mine, recordings.take(known), recipe)
     answers = _answers(bundle, mine, adapted.logits, shares)
-    metrics = {
-        "data": data.name,
-        "protocol": data.protocol,
+    metrics = outcome(recipe, bundle.name, recordings.take(known), answers, shares) | {
         "modality": recipe.modality,
-        "bundle": bundle.name,
-        "left_out": dict(data.dropped),
-        "shares": shares.tolist(),
         "strength": adapted.strength,
         "strength_without_each_fold": adapted.strengths,
         "temperature": adapted.temperature,
-        "out_of_fold": judged(recipe, Role.TRAIN, recordings.take(known), answers, shares),
-        "gain": gains(recipe, recordings.take(known), answers),
     }
     if not known.all():
         asked = heard.part(np.flatnonzero(~known))

@@ -28,9 +28,9 @@ from trivalent.lab.experts.own_recipe import (
     EXPECTING,
     INSTALLED,
     OwnRecipe,
-    gains,
     judged,
     lines,
+    outcome,
     seen,
     shares_of,
 )
@@ -94,16 +94,9 @@ def train_own_pool(content: dict[str, Any], *, where: str, out: Path) -> list[st
     heard = everything.take(known)
     fitted, shares = _fit(recipe, bundle, heard), shares_of(heard.labels)
     answers = _answers(bundle, heard, left_out(heard, lambda rest: _fit(recipe, bundle, rest).answers))
-    metrics = {
-        "data": data.name,
-        "protocol": data.protocol,
-        "bundle": bundle.name,
-        "left_out": dict(data.dropped),
-        "shares": shares.tolist(),
+    metrics = outcome(recipe, bundle.name, data.take(known), answers, shares) | {
         "strengths": {str(m): by for m, by in fitted.strengths.items()},
         "fusion": fitted.pool.to_dict(),
-        "out_of_fold": judged(recipe, Role.TRAIN, data.take(known), answers, shares),
-        "gain": gains(recipe, data.take(known), answers),
     }
     if not known.all():
         asked = everything.take(~known)

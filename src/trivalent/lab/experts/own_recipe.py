@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trivalent.bundle.decision import Answers, Decision, DecisionRule
+from trivalent.bundle.decision import Decision, DecisionRule
 from trivalent.bundle.network import group_digest
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import LABELS, FloatArray, IntArray
@@ -21,7 +21,7 @@ from trivalent.lab.datasets.own_training import check_classes
 from trivalent.lab.datasets.recordings import FeaturePlan
 from trivalent.lab.datasets.splits import stratified_folds
 from trivalent.lab.measure import metrics as measures
-from trivalent.lab.measure.evaluation import report
+from trivalent.lab.measure.evaluation import report_once
 from trivalent.lab.measure.statistics import paired_bootstrap
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.problems.parts import Part, Role
@@ -135,27 +135,31 @@ def judged(
 ) -> dict[str, Any]:
     """Report on probabilities, shape (n, 3) by who gave them; each once."""
     part = Part(role, {}, data.groups, data.labels)
-
-    def score(name: str, given: Answers) -> dict[str, Any]:
-        return part.score(
-            name,
-            given.decisions,
-            seed=0,
-            by=lambda labels, _: report(
-                labels,
-                given,
-                groups=data.groups.tolist(),
-                prior=shares,
-                coverage=1.0,
-                rounds=recipe.rounds,
-            ),
-        )
-
     plain = Decision(DecisionRule())  # the most probable class
-    return {name: score(name, plain.answer(p)) for name, p in answers.items()}
+    return {
+        name: report_once(
+            part, plain.answer(p), name=name, prior=shares, coverage=1.0, rounds=recipe.rounds
+        )
+        for name, p in answers.items()
+    }
 
 
-def gains(recipe: OwnRecipe, data: Dataset, answers: Mapping[str, FloatArray]) -> dict[str, Any]:
+def outcome(
+    recipe: OwnRecipe, bundle: str, data: Dataset, answers: Mapping[str, FloatArray], shares: FloatArray
+) -> dict[str, Any]:
+    """Tell of the recordings adapted to, and what the answers to them out of fold are worth."""
+    return {
+        "data": data.name,
+        "protocol": data.protocol,
+        "bundle": bundle,
+        "left_out": dict(data.dropped),
+        "shares": shares.tolist(),
+        "out_of_fold": judged(recipe, Role.TRAIN, data, answers, shares),
+        "gain": _gains(recipe, data, answers),
+    }
+
+
+def _gains(recipe: OwnRecipe, data: Dataset, answers: Mapping[str, FloatArray]) -> dict[str, Any]:
     """Compare adapted with installed that expects the same classes, resampling groups; more is better."""
 
     def macro_f1(labels: IntArray, p: FloatArray) -> float:
@@ -184,7 +188,7 @@ def seen(recordings: Dataset) -> list[str]:
 
 
 def lines(metrics: Mapping[str, Any]) -> list[str]:
-    """Tell what `judged` and `gains` found, and warn of what may be chance."""
+    """Tell what `outcome` found, and warn of what may be chance."""
     told = []
     for part in ("out_of_fold", "test"):
         for who, found in metrics.get(part, {}).items():
@@ -214,9 +218,9 @@ __all__ = [
     "INSTALLED",
     "LEAST",
     "OwnRecipe",
-    "gains",
     "judged",
     "lines",
+    "outcome",
     "seen",
     "shares_of",
 ]

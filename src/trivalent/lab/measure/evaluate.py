@@ -20,7 +20,7 @@ from trivalent.lab.datasets.recordings import Cut, FeaturePlan
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.text_features import with_text_features
 from trivalent.lab.measure.evaluate_recordings import judge_recordings
-from trivalent.lab.measure.evaluation import render, report
+from trivalent.lab.measure.evaluation import render, report_once
 from trivalent.lab.measure.predictions import OK, Judged, write_predictions
 from trivalent.lab.measure.score_report import render_scores, report_scores
 from trivalent.lab.named_choices import check_known
@@ -239,18 +239,13 @@ def _scored(
     """Compare the answers with the labels through the guard, once."""
     samples, answers = judged.samples, judged.answers
     part = Part(_ROLES[split], {}, samples.groups, samples.labels, samples.scores)
-    scores = part.score(
-        bundle.name,
-        answers.decisions,
-        seed=0,
-        by=lambda labels, _: report(
-            labels,
-            answers,
-            groups=samples.groups.tolist(),
-            prior=np.asarray(prior),
-            coverage=1 - bundle.decision.sets.alpha,
-            rounds=rounds,
-        ),
+    scores = report_once(
+        part,
+        answers,
+        name=bundle.name,
+        prior=np.asarray(prior),
+        coverage=1 - bundle.decision.sets.alpha,
+        rounds=rounds,
     )
     if isinstance(bundle.fusion, Pool):
         caveats = [*_seen_by_experts(bundle, samples), *_optimistic(_adapted_to(bundle), samples)]

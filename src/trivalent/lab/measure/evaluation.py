@@ -12,6 +12,7 @@ from trivalent.core.types import LABELS, FloatArray, IntArray, Sentiment
 from trivalent.lab.measure import metrics
 from trivalent.lab.measure.groups import resamples
 from trivalent.lab.measure.uncertainty import risk_coverage
+from trivalent.lab.problems.parts import Part
 
 TITLES = {
     "accuracy": "accuracy",
@@ -158,6 +159,31 @@ def report(
             "labels_per_set": float(answers.sets.sum(1).mean()),
         },
     }
+
+
+def report_once(
+    part: Part, answers: Answers, *, name: str, prior: FloatArray, coverage: float, rounds: int
+) -> dict[str, Any]:
+    """Report on the answers of one system to a part, through its guard; see `report`.
+
+    Raises
+    ------
+    LeakageError
+        A system of this name was scored on this test part before.
+    """
+    return part.score(
+        name,
+        answers.decisions,
+        seed=0,
+        by=lambda labels, _: report(
+            labels,
+            answers,
+            groups=part.groups.tolist(),
+            prior=prior,
+            coverage=coverage,
+            rounds=rounds,
+        ),
+    )
 
 
 def render(content: Mapping[str, Any]) -> list[str]:
