@@ -34,9 +34,8 @@ from trivalent.lab.compress.text import (
 )
 from trivalent.lab.compress.voice import VoiceConfig, distill_voice, read_members
 from trivalent.lab.datasets.ravdess import SOURCE
-from trivalent.lab.experts.assemble import card_of_pool, told_metrics
 from trivalent.lab.experts.text_corpora import seen_of
-from trivalent.lab.fusion.bundle_pool import pool_experts
+from trivalent.lab.fusion.bundle_pool import card_of_pool, pool_experts, told_metrics
 from trivalent.lab.graphs.experts import export_frames, export_text
 from trivalent.lab.measure.result_files import Result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,18 @@ from typing import Any
 import numpy as np
 
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import MIXED_ABOVE, Beside
+from trivalent.bundle.fusion import MIXED_ABOVE
 from trivalent.bundle.loading import installed_bundles
-from trivalent.core.types import LABELS, Modality
+from trivalent.core.types import Modality
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.experts.trained import FILE, TrainedExpert
-from trivalent.lab.fusion.bundle_pool import PooledExperts, pool_experts
+from trivalent.lab.fusion.bundle_pool import (
+    PooledExperts,
+    card_of_pool,
+    pool_experts,
+    told_metrics,
+    told_pool,
+)
 from trivalent.lab.recipes import Recipe, build
 
 
@@ -63,15 +68,6 @@ def _expert(where: str, modality: str) -> TrainedExpert:
     return TrainedExpert.from_installed(where, modality)
 
 
-def told_pool(pooled: PooledExperts) -> list[str]:
-    """Say what each modality counts alone and beside others."""
-    return [
-        f"{m}: strength {spec.strength:g}, beside others {beside.polar:g}, where neutral {beside.neutral:g}"
-        for m, spec in pooled.experts.items()
-        for beside in [pooled.fitted.pool.beside.get(m, Beside())]
-    ]
-
-
 def _card(
     config: BundleConfig, experts: dict[Modality, TrainedExpert], pooled: PooledExperts
 ) -> dict[str, Any]:
@@ -87,20 +83,3 @@ def _card(
         "limits": {str(m): e.card["limits"] for m, e in experts.items()},
         "fusion": card_of_pool(pooled, config.prior),
     }
-
-
-def card_of_pool(pooled: PooledExperts, prior: Sequence[float]) -> dict[str, str]:
-    """Tell how the verdict comes about: data, what counts, what is expected."""
-    sources = ", ".join(np.unique(pooled.recordings.groups).tolist())
-    shares = ", ".join(f"{label} {share:.2f}" for label, share in zip(LABELS, prior, strict=True))
-    return {
-        "fitted on": f"{len(pooled.recordings)} talking clips ({sources})",
-        "what counts": "; ".join(told_pool(pooled)),
-        "expected classes (--prior)": shares,
-    }
-
-
-def told_metrics(metrics: dict[str, Any]) -> list[str]:
-    """Macro-F1 and ECE of every validation part."""
-    parts = metrics.get("validation") or metrics["out_of_fold"]
-    return [f"{name} macro-F1 {m['macro_f1']:.3f}, ECE {m['ece']:.3f}" for name, m in parts.items()]

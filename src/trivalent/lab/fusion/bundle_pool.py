@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ import numpy as np
 
 from trivalent.analyzer import Analyzer
 from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Opinion, softmax
+from trivalent.bundle.fusion import Beside, Opinion, softmax
 from trivalent.bundle.spec import ExpertSpec
 from trivalent.core.types import LABELS, FloatArray, Modality
 from trivalent.lab.bundles import write_bundle
@@ -79,6 +79,32 @@ def pool_experts(
     specs = {m: replace(spec, strength=fitted.strengths.get(m, 1.0)) for m, spec in plain.items()}
     answers = left_out(recordings, lambda others: fit_pool(others, monologues=monologues).answers)
     return PooledExperts(specs, fitted, recordings, answers)
+
+
+def told_pool(pooled: PooledExperts) -> list[str]:
+    """Say what each modality counts alone and beside others."""
+    return [
+        f"{m}: strength {spec.strength:g}, beside others {beside.polar:g}, where neutral {beside.neutral:g}"
+        for m, spec in pooled.experts.items()
+        for beside in [pooled.fitted.pool.beside.get(m, Beside())]
+    ]
+
+
+def card_of_pool(pooled: PooledExperts, prior: Sequence[float]) -> dict[str, str]:
+    """Tell how the verdict comes about: data, what counts, what is expected."""
+    sources = ", ".join(np.unique(pooled.recordings.groups).tolist())
+    shares = ", ".join(f"{label} {share:.2f}" for label, share in zip(LABELS, prior, strict=True))
+    return {
+        "fitted on": f"{len(pooled.recordings)} talking clips ({sources})",
+        "what counts": "; ".join(told_pool(pooled)),
+        "expected classes (--prior)": shares,
+    }
+
+
+def told_metrics(metrics: dict[str, Any]) -> list[str]:
+    """Macro-F1 and ECE of every validation part."""
+    parts = metrics.get("validation") or metrics["out_of_fold"]
+    return [f"{name} macro-F1 {m['macro_f1']:.3f}, ECE {m['ece']:.3f}" for name, m in parts.items()]
 
 
 def hear(bundle: str | Path, clips: list[TalkingClip]) -> Recordings:

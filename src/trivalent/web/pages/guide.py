@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -115,9 +115,8 @@ def _talking() -> Sequence[tuple[str, ...]]:
     constant = rows["all: class frequencies of the other source"]["macro_f1"]
     made = []
     for system, of in _TALKING.items():
-        metrics = rows[f"all: {system}"]
         words = t("guide.talking", channel=reliability_of(of))
-        made.append((words, str(metrics["n"]), str(metrics["macro_f1"]), f"{constant.mean:.3f}"))
+        made.append(_row(words, rows[f"all: {system}"], constant.mean))
     return made
 
 
@@ -133,10 +132,12 @@ def _test_rows(name: str, modality: Modality) -> Sequence[tuple[str, ...]]:
         constant = rows.get(f"{corpus}: constant")
         if system.startswith("trivalent ") and constant is not None:
             words = f"{wording().modality(modality)}, {corpus}"
-            made.append(
-                (words, str(metrics["n"]), str(metrics["macro_f1"]), f"{constant['macro_f1'].mean:.3f}")
-            )
+            made.append(_row(words, metrics, constant["macro_f1"].mean))
     return made
+
+
+def _row(words: str, metrics: Mapping[str, figures.Figure], constant: float) -> tuple[str, ...]:
+    return words, str(metrics["n"]), str(metrics["macro_f1"]), f"{constant:.3f}"
 
 
 def _origin(*names: str) -> None:
