@@ -98,7 +98,7 @@ def test_rows_of_each_seed_are_all_that_it_sees(three):
 
 
 def test_join_keeps_train_of_some_and_test_of_all(three):
-    joined = join(three, train=["a", "c"], name="a+c")
+    joined = join(three, train=["a", "c"], test=list("abc"), name="a+c")
     assert {split: int((joined.split == split).sum()) for split in SIZES} == {
         "train": 120,
         "val": 48,
@@ -106,7 +106,7 @@ def test_join_keeps_train_of_some_and_test_of_all(three):
     }
     moved = replace(three["a"], split=np.where(three["a"].split == "train", "test", ""))
     with pytest.raises(DataError, match="in one split"):
-        join({"a": three["a"], "other": moved}, train=["a"], name="a")
+        join({"a": three["a"], "other": moved}, train=["a"], test=["other"], name="a")
 
 
 def test_transfer_matrix_has_every_pair_constants_and_claims(three, tmp_path):
@@ -139,6 +139,19 @@ def test_each_pair_is_scored_once_on_the_same_test_part(three):
     scored = table.own["a"].parts.test._scored
     assert {name for name, _ in scored} >= {"a -> a", "b -> a", f"{POOLED} -> a", f"{OTHERS} -> a"}
     assert {seed for _, seed in scored} == {0, 1}
+
+
+def test_a_corpus_without_training_part_only_measures(three):
+    measured = replace(three["c"], split=np.full(len(three["c"]), "test"))
+    corpora = {"c": measured, "a": three["a"], "b": three["b"]}
+    result, table = run_transfer(corpora, seeds=range(2), epochs=1)
+    assert table.taught == ("a", "b")
+    assert [row.name for row in result.rows][:3] == ["a", "b", POOLED]
+    assert all(set(row.metrics) == set("abc") for row in result.rows)
+    assert len(table.own["c"].parts.test) == len(measured)
+    assert len(result.extra["claims"]) == 7
+    with pytest.raises(DataError, match="two corpora"):
+        run_transfer({"c": measured, "a": three["a"]}, seeds=range(2))
 
 
 def test_learning_curves_verdicts_and_constants(three, tmp_path):
@@ -231,7 +244,7 @@ def test_minilm_embeds_in_the_order_of_the_texts(tmp_path, monkeypatch):
 
 
 def _write_tables(root, rows: int = 60) -> None:
-    """A MELD and a MOSEI table in small; published counts do not fit, so the protocol check is off."""
+    """MELD, SST-5 and MOSEI in small; published counts do not fit, so the protocol check is off."""
     words = ("awful", "table", "lovely")
     (root / "meld").mkdir(parents=True)
     for i, name in enumerate(("train", "dev", "test")):
@@ -243,6 +256,10 @@ def _write_tables(root, rows: int = 60) -> None:
             for k in range(rows):
                 text = f"{words[k % 3]} {name} {k}"
                 table.writerow([text, LABELS[k % 3], k, i, "00:00:01,000", "00:00:02,000"])
+    (root / "sst5").mkdir()
+    for name in ("train", "dev", "test"):
+        lines = [f"{(0, 2, 4)[k % 3]},{words[k % 3]} film {name} {k}" for k in range(rows)]
+        (root / "sst5" / f"{name}.csv").write_text("\n".join(["label,text", *lines]), encoding="utf-8")
     (root / "cmu_mosei").mkdir()
     with (root / "cmu_mosei" / "segments.csv").open("w", newline="") as stream:
         table = csv.writer(stream)
@@ -285,10 +302,11 @@ def test_benchmarks_run_from_tables_to_pictures(name, small_root, tmp_path):
 
 
 def test_absent_corpora_are_named_or_refused(small_root, tmp_path):
-    found, absent = read_corpora(small_root, ("meld", "sst5", "mosei"))
+    found, absent = read_corpora(small_root, ("meld", "tweeteval", "mosei"))
     assert list(found) == ["meld", "mosei"]
-    assert absent == ("sst5",)
+    assert absent == ("tweeteval",)
     assert "sp" not in found["mosei"].texts[0].split()
+    assert set(found["mosei"].split) == {"test"}, "of the official test fold: nothing of it teaches"
     with pytest.raises(DataError, match="expected sst5 or meld"):
         read_corpora(tmp_path / "nowhere", ("sst5", "meld"))
 

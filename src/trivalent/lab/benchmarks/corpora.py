@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from trivalent.core.errors import DataError
 from trivalent.core.types import IntArray, Modality
 from trivalent.features.glove import GloVe
-from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
+from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.embedding import embed_texts
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.datasets.text import TextData, load_corpus, split_of
+from trivalent.lab.datasets.text import load_corpus
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import System
 
 log = logging.getLogger(__name__)
 MOSEI = "mosei"
-# Name, protocol. MOSEI is read as transcripts, since its entry has no text of the training folds.
+# Name, protocol. Of MOSEI there are transcripts of the official test fold alone: they measure, never teach.
 CORPORA: Mapping[str, str] = {
     "meld": "utterance",
     "sst5": "three",
     "tweeteval": "three",
     "mosi": "transcribed",
-    MOSEI: "transcripts split anew by video",
+    MOSEI: "transcripts of the official test fold",
     "ch-sims-v2": "three-english",
 }
 GLOVE_FILE = Path("glove") / "glove6b_100d_top60k.npz"
@@ -75,34 +75,20 @@ def read_corpora(
 
 
 def _transcripts(root: Path) -> Dataset:
-    """Read the transcribed segments of MOSEI; groups are the bare names of videos, as those of MOSI.
-
-    All are of the official test fold. Split anew they tell encoders apart; no network that is given away
-    learns from them.
-    """
+    """Read the transcribed segments of MOSEI as one test part; groups are videos, as of MOSI."""
     data = load_corpus(MOSEI, "test", root=root)
-    split = np.array([split_of(group.partition("/")[2]) for group in data.groups])
-    parts = {name: data.take(split == name) for name in SPLITS}
-    groups = [group.partition("/")[2] for data in parts.values() for group in data.groups]
-
-    def joined(column: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(data, column) for data in parts.values()]).astype(np.float64)
-
+    groups = [group.partition("/")[2] for group in data.groups]
     return Dataset(
         name=MOSEI,
         protocol=CORPORA[MOSEI],
         ids=np.array([f"{group}#{i}" for i, group in enumerate(groups)]),
         groups=np.array(groups),
-        split=np.repeat(list(parts), [len(data) for data in parts.values()]),
-        labels=joined("labels").astype(np.int64),
-        scores=3 * joined("valence"),
+        split=np.full(len(groups), "test"),
+        labels=data.labels.astype(np.int64),
+        scores=3 * data.valence.astype(np.float64),
         seconds=np.full(len(groups), np.nan),
-        texts=_texts(parts),
+        texts=tuple(data.texts),
     )
-
-
-def _texts(parts: Mapping[str, TextData]) -> tuple[str, ...]:
-    return tuple(text for data in parts.values() for text in data.texts)
 
 
 def with_minilm(data: Dataset) -> Dataset:
@@ -143,8 +129,10 @@ def read_glove(root: Path) -> GloVe:
     return GloVe(rows, vectors, source=f"glove-6b-{vectors.shape[1]}d")
 
 
-def join(corpora: Mapping[str, Dataset], *, train: Sequence[str], name: str) -> Dataset:
-    """Join the train and val parts of some corpora with the test parts of all, in order.
+def join(
+    corpora: Mapping[str, Dataset], *, train: Sequence[str], test: Sequence[str], name: str
+) -> Dataset:
+    """Join the train and val parts of some corpora with the test parts of some, in order.
 
     Raises
     ------
@@ -153,7 +141,8 @@ def join(corpora: Mapping[str, Dataset], *, train: Sequence[str], name: str) -> 
     """
     parts = []
     for own, data in corpora.items():
-        split = np.where((data.split == "test") | (own in train), data.split, "")
+        wanted = np.where(data.split == "test", own in test, own in train)
+        split = np.where(wanted, data.split, "")
         kept = replace(data, ids=np.array([f"{own}/{i}" for i in data.ids.tolist()]), split=split)
         parts.append(kept.take(split != ""))
     blocks = [p.features[Modality.TEXT] for p in parts]

@@ -41,7 +41,7 @@ ALL = "all"
 GLOVE, MINILM, BERT = "GloVe", "MiniLM", "BERT [CLS]"
 NETWORK, LOGISTIC = "network", "logistic regression"
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # of logistic regression: C, chosen on validation
-CORPORA = ("meld", "sst5", "tweeteval", "mosei")
+CORPORA = ("meld", "sst5", "tweeteval")
 VIDEOS = "mosei-922"
 Curves = dict[str, NDArray[np.float64]]  # size to macro-F1 of each seed
 

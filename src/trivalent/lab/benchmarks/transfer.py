@@ -1,4 +1,4 @@
-"""Does sentiment learnt on one text corpus hold on another? Every corpus trains, every one tests.
+"""Does sentiment learnt on one text corpus hold on another? All test, those with a training part train.
 
 Texts are frozen MiniLM sentence embeddings, so that all rows differ in the training texts alone.
 """
@@ -23,7 +23,7 @@ from trivalent.lab.benchmarks.corpora import (
     repeated_texts,
     with_minilm,
 )
-from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.datasets.dataset import SPLITS, Dataset
 from trivalent.lab.measure.result_files import Result
 from trivalent.lab.problems.classification import Problem, make_problem
 
@@ -41,23 +41,35 @@ class Transfer:
     ----------
     bench : Bench
     corpora : mapping of str to Dataset
-        With features of the text.
-    own : dict of str to Problem
-        Of each corpus; its test part is the one that all rows are scored on.
+        With features of the text; those with a training part come first.
     epochs : float
+    taught : tuple of str
+        Corpora with a training part; the others only measure.
+    own : dict of str to Problem
+        Of each corpus; its test part is the one that all rows are scored on. One that only measures has
+        the training parts of all others.
     """
 
     bench: Bench
     corpora: Mapping[str, Dataset]
     epochs: float = EPOCHS
+    taught: tuple[str, ...] = field(init=False)
     own: dict[str, Problem] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.own = {name: make_problem(data) for name, data in self.corpora.items()}
+        self.taught = tuple(n for n, data in self.corpora.items() if (data.split == "train").any())
+        self.corpora = {name: self.corpora[name] for name in [*self.taught, *self.corpora]}
+        self.own = {
+            name: make_problem(self._joined([name] if name in self.taught else self.taught, [name]))
+            for name in self.corpora
+        }
+
+    def _joined(self, train: Sequence[str], test: Sequence[str]) -> Dataset:
+        return join(self.corpora, train=train, test=test, name="+".join(train))
 
     def score(self, row: str, *, train: Sequence[str], test: Sequence[str]) -> int:
         """Train on some corpora, score on others; returns the number of training samples."""
-        problem = make_problem(join(self.corpora, train=train, name="+".join(train)))
+        problem = make_problem(self._joined(train, list(self.corpora)))
         count = len(problem.parts.train)
         trained = self.bench.train(classifier(count, epochs=self.epochs), problem)
         probabilities = trained.probabilities(problem.parts.test)
@@ -86,56 +98,57 @@ def run_transfer(
     Parameters
     ----------
     corpora : mapping of str to Dataset
-        Two or more, with text features of the same kind.
+        With text features of the same kind; two or more with a training part.
     seeds : sequence of int
     epochs : float
 
     Raises
     ------
     DataError
-        Fewer than two corpora, or a video is trained on here and tested on there.
+        Fewer than two corpora train, or a video is trained on here and tested on there.
     """
-    if len(corpora) < 2:
-        raise DataError("benchmark.two_corpora", corpora=", ".join(corpora) or "none")
-    table, names = Transfer(Bench(tuple(seeds)), corpora, epochs), list(corpora)
-    counts = {name: str(table.score(name, train=[name], test=names)) for name in names}
-    counts[POOLED] = str(table.score(POOLED, train=names, test=names))
+    table = Transfer(Bench(tuple(seeds)), corpora, epochs)
+    names = list(table.own)
+    if len(table.taught) < 2:
+        raise DataError("benchmark.two_corpora", corpora=", ".join(table.taught) or "none")
+    counts = {name: str(table.score(name, train=[name], test=names)) for name in table.taught}
+    counts[POOLED] = str(table.score(POOLED, train=table.taught, test=names))
     for name in names:
-        table.score(OTHERS, train=[n for n in names if n != name], test=[name])
+        table.score(OTHERS, train=[n for n in table.taught if n != name], test=[name])
         score_constants(table.bench, table.own[name], suffix=f"{ARROW}{name}")
     counts[OTHERS] = "the rest"
     result = Result("transfer", f"{', '.join(names)}; macro-F1 by tested corpus", seeds=list(seeds))
-    rows = [*names, POOLED, OTHERS, *(f"always {s.label}" for s in Sentiment), CHANCE]
+    rows = [*table.taught, POOLED, OTHERS, *(f"always {s.label}" for s in Sentiment), CHANCE]
     for row in rows:
         notes = {"training texts": counts[row]} if row in counts else {}
         result.add(row, notes=notes, **{name: interval(v) for name, v in table.values(row).items()})
     result.caveats = _caveats(table)
     result.extra = {
-        "claims": [judge(claim, table.bench.figures) for claim in _claims(names)],
+        "claims": [judge(claim, table.bench.figures) for claim in _claims(table)],
         "by_seed": {row: {n: v.round(4).tolist() for n, v in table.values(row).items()} for row in rows},
         "confusions": {name: m.tolist() for name, m in table.bench.confusions.items()},
     }
     return result, table
 
 
-def _claims(names: Sequence[str]) -> list[Claim]:
+def _claims(table: Transfer) -> list[Claim]:
     claims = []
-    for name in names:
+    for name in table.own:
         own, pooled, others, chance = (f"{row}{ARROW}{name}" for row in (name, POOLED, OTHERS, CHANCE))
-        claims += [
-            Claim(f"{name}: its own training texts beat all other corpora together", own, others),
-            Claim(f"{name}: all corpora together beat its own training texts", pooled, own),
-            Claim(f"{name}: without any text of its own it beats chance", others, chance),
-        ]
+        if name in table.taught:
+            claims += [
+                Claim(f"{name}: its own training texts beat all other corpora together", own, others),
+                Claim(f"{name}: all corpora together beat its own training texts", pooled, own),
+            ]
+        claims.append(Claim(f"{name}: without any text of its own it beats chance", others, chance))
     return claims
 
 
 def _caveats(table: Transfer) -> list[str]:
-    def sizes(problem: Problem) -> str:
-        parts = problem.parts
-        return f"{len(parts.train)}/{len(parts.val)}/{len(parts.test)}"
+    def sizes(data: Dataset) -> str:
+        return "/".join(str(int((data.split == split).sum())) for split in SPLITS)
 
-    told = ", ".join(f"{name} {sizes(own)}" for name, own in table.own.items())
+    told = ", ".join(f"{name} {sizes(data)}" for name, data in table.corpora.items())
     repeats = ", ".join(f"{name} {repeated_texts(data)}" for name, data in table.corpora.items())
     return [
         f"Samples (train/val/test): {told}. Intervals are over seeds, not over test texts.",
@@ -149,15 +162,16 @@ def _caveats(table: Transfer) -> list[str]:
         "Corpora differ in what a label means: a reader's judgement of a sentence (sst5) or tweet, a "
         "viewer's of a scene (meld: words, voice and face), the sign of a score (mosi, mosei, ch-sims-v2: "
         "neutral is exactly zero, and rare in mosi). A low figure may be due to labels, not to language.",
-        "mosei are the few segments with transcripts, split anew; ch-sims-v2 is Chinese, translated by "
-        "machine. Columns differ in difficulty: compare within a column.",
+        "mosei are the segments with transcripts, all of its official test fold: they measure and teach "
+        "nothing; their chance row has the training shares of all others. ch-sims-v2 is Chinese, "
+        "translated by machine. Columns differ in difficulty: compare within a column.",
     ]
 
 
 def draw(table: Transfer, out: Path) -> list[Path]:
     """Draw the matrix as a heat map."""
     names = list(table.corpora)
-    rows = [*names, POOLED, OTHERS, CHANCE]
+    rows = [*table.taught, POOLED, OTHERS, CHANCE]
     path = figures.heat_map(
         table.matrix(rows), rows=rows, columns=names, path=out / "transfer-matrix.png", framed=len(names)
     )
