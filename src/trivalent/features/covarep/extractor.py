@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trivalent.core.blas import one_blas_thread
 from trivalent.core.errors import FeatureError
 from trivalent.core.messages import Message
 from trivalent.core.types import FeatureTable
@@ -104,7 +105,8 @@ def covarep(
     }
     if reason := _nothing_to_compute(samples, columns, strict=strict):
         return FeatureTable.absent(NAME, VERSION, columns=columns, reason=reason, meta=meta)
-    values = np.concatenate([_values(piece, columns) for piece in _pieces(samples, grid, options)])
+    with one_blas_thread():
+        values = np.concatenate([_values(piece, columns) for piece in _pieces(samples, grid, options)])
     if not np.isfinite(values).any():
         reason = Message("reason.hardly_sound")
         return FeatureTable.absent(NAME, VERSION, columns=columns, reason=reason, meta=meta)

@@ -238,7 +238,7 @@ class _Pool(ProcessPoolExecutor):
     """Fresh processes (not forked: the decoders and models have threads), each on one core."""
 
     def __init__(self, workers: int) -> None:
-        super().__init__(workers, multiprocessing.get_context("spawn"), _one_thread)
+        super().__init__(workers, multiprocessing.get_context("spawn"))
         try:
             self.submit(int).result()
         except BrokenProcessPool as error:
@@ -247,14 +247,6 @@ class _Pool(ProcessPoolExecutor):
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         # After an error or Ctrl-C, what has not begun is not begun.
         self.shutdown(cancel_futures=error is not None)
-
-
-def _one_thread() -> None:
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:  # part of scikit-learn; without it NumPy may use more cores
-        return
-    threadpool_limits(1)
 
 
 __all__ = ["Cached", "FeatureCache"]
