@@ -168,7 +168,7 @@ def test_learning_curves_verdicts_and_constants(three, tmp_path):
     assert all(values.shape == (2,) for curve in table.curves.values() for values in curve.values())
     judged = {claim["claim"]: claim["verdict"] for claim in result.extra["claims"]}
     assert len(judged) == 2 * 3 + 3
-    assert set(judged.values()) == {"does not hold"}
+    assert "holds" not in judged.values()
     json.dumps(result.extra, allow_nan=False)
     (picture,) = draw_curves(table, data, tmp_path)
     assert picture.stat().st_size > 1000

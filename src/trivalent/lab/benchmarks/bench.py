@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trivalent.core.types import FloatArray, Sentiment
+from trivalent.core.types import FloatArray, IntArray, Sentiment
 from trivalent.lab.fusion.seed_training import System, Trained, train_system
 from trivalent.lab.measure.metrics import (
-    IntArray,
     class_scores,
     confusion_matrix,
     expected_calibration_error,
     macro_f1,
-    macro_recall,
 )
 from trivalent.lab.measure.result_files import Result, Value
-from trivalent.lab.measure.statistics import bootstrap_interval, paired_t, seed_interval
+from trivalent.lab.measure.statistics import bootstrap_interval, seed_interval
+from trivalent.lab.measure.verdicts import Resamples, Spread, Verdict, figures_of
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 
 log = logging.getLogger(__name__)
 Figures = dict[str, NDArray[np.float64]]  # metric to its value for each seed
+Spreads = Mapping[str, Spread]  # by metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +61,19 @@ class Bench:
     ----------
     seeds : tuple of int
     figures : dict of str to Figures
-        Test metrics by row, for claims and plots.
+        Test metrics by row, for plots.
+    spreads : dict of str to Spreads
+        The same with the chance of other test videos, for intervals and claims; without ECE.
     confusions : dict of str to int array, shape (3, 3)
         Summed over seeds; rows are true classes.
     """
 
     seeds: tuple[int, ...]
     figures: dict[str, Figures] = field(default_factory=dict)
+    spreads: dict[str, Spreads] = field(default_factory=dict)
     confusions: dict[str, IntArray] = field(default_factory=dict)
     _trained: dict[tuple[str, str], Trained] = field(default_factory=dict)
+    _resamples: dict[bytes, Resamples] = field(default_factory=dict)  # by the groups of a test part
 
     def train(self, system: System, problem: Problem) -> Trained:
         """Train, or return what was trained before."""
@@ -92,50 +96,47 @@ class Bench:
 
         Recall and F1 of one class are among the metrics: of negative, or of `minority` under that name.
         """
-        rows = []
+        of = Sentiment.NEGATIVE if minority is None else minority
+        named = {} if classes != len(Sentiment) else {of.label if minority is None else "minority": int(of)}
+        resamples = self._resamples.setdefault(part.groups.tobytes(), Resamples(part.groups))
+        whole, drawn, calibration = [], [], []
         for i, seed in enumerate(self.seeds[: len(predictions.codes)]):
-            probabilities = None if predictions.probabilities is None else predictions.probabilities[i]
-            rows.append(
-                part.score(
-                    name, predictions.codes[i], seed=seed, by=_metrics(probabilities, classes, minority)
-                )
-            )
-        confusion = sum(row.pop("confusion") for row in rows)
-        self.confusions[name] = np.asarray(confusion)
-        figures = {k: np.array([row[k] for row in rows]) for k in rows[0]}
-        self.figures[name] = figures
-        return figures
+            p = None if predictions.probabilities is None else predictions.probabilities[i]
+
+            def by(labels: IntArray, codes: IntArray, p: FloatArray | None = p) -> dict[str, Any]:
+                found = {
+                    "whole": confusion_matrix(labels, codes, classes=classes),
+                    "drawn": resamples.confusions(labels, codes, classes=classes),
+                }
+                if p is None or classes != len(Sentiment):
+                    return found
+                return found | {"ece": expected_calibration_error(labels, p)}
+
+            row = part.score(name, predictions.codes[i], seed=seed, by=by)
+            whole.append(row["whole"])
+            drawn.append(figures_of(row["drawn"], named=named))
+            calibration += [row["ece"]] if "ece" in row else []
+        self.confusions[name] = np.sum(whole, axis=0)
+        figures = figures_of(np.array(whole), named=named)
+        if classes != len(Sentiment):
+            figures = {"accuracy": figures["accuracy"]}
+        self.spreads[name] = {
+            key: Spread(values, np.mean([d[key] for d in drawn], axis=0), resamples.groups)
+            for key, values in figures.items()
+        }
+        self.figures[name] = figures | ({"ece": np.array(calibration)} if calibration else {})
+        return self.figures[name]
 
     def add(self, result: Result, name: str, *, notes: Mapping[str, str] | None = None) -> None:
-        """Put a scored row into the table, with 95 % intervals over seeds."""
-        metrics = {k: interval(v) for k, v in self.figures[name].items()}
-        result.add(name, notes=notes, **metrics)
+        """Put a scored row into the table; intervals are over seeds and groups, of ECE over seeds."""
+        result.add(name, notes=notes, **{key: self.value(name, key) for key in self.figures[name]})
 
-
-def _metrics(
-    probabilities: NDArray[np.float64] | None, classes: int, minority: Sentiment | None
-) -> Callable[[IntArray, IntArray], dict[str, Any]]:
-    of = Sentiment.NEGATIVE if minority is None else minority
-    name = of.label if minority is None else "minority"
-
-    def by(labels: IntArray, codes: IntArray) -> dict[str, Any]:
-        metrics: dict[str, Any] = {
-            "accuracy": float((codes == labels).mean()),
-            "confusion": confusion_matrix(labels, codes, classes=classes),
-        }
-        if classes == len(Sentiment):
-            scores = class_scores(labels, codes)
-            metrics |= {
-                "macro_f1": macro_f1(labels, codes),
-                "balanced_accuracy": macro_recall(labels, codes),
-                f"{name}_f1": float(scores["f1"][of]),
-                f"{name}_recall": float(scores["recall"][of]),
-            }
-            if probabilities is not None:
-                metrics["ece"] = expected_calibration_error(labels, probabilities)
-        return metrics
-
-    return by
+    def value(self, name: str, metric: str) -> Value:
+        """Return a figure of a row with its interval."""
+        if metric not in self.spreads[name]:
+            return interval(self.figures[name][metric])
+        found = self.spreads[name][metric].estimate()
+        return Value(found.mean, max(0.0, found.low), min(1.0, found.high))
 
 
 def interval(
@@ -146,7 +147,7 @@ def interval(
     No interval for a constant prediction.
     """
     x = np.asarray(values, np.float64)
-    if len(x) < 2 or np.ptp(x) == 0:
+    if len(x) < 2 or np.ptp(x) < 1e-9:
         return Value(float(x.mean()))
     t_interval = seed_interval(x, limits=limits)
     return Value(t_interval.mean, t_interval.low, t_interval.high)
@@ -206,32 +207,34 @@ class Claim:
     untestable: str = ""
 
 
-def judge(claim: Claim, figures: Mapping[str, Figures]) -> dict[str, Any]:
-    """Test a claim over seeds, paired; a difference within chance does not hold.
+def judge(claim: Claim, spreads: Mapping[str, Spreads]) -> dict[str, Any]:
+    """Test a claim over seeds and over groups of the test part, paired.
 
     Returns
     -------
     dict
-        claim, verdict (holds, does not hold, cannot be tested), reason.
+        claim, verdict (of `Verdict`), reason; of a claim that was tested also the difference with `low`,
+        `high`, `p_value` and `visible` (`Estimate`).
     """
     if claim.untestable:
-        return {"claim": claim.text, "verdict": "cannot be tested", "reason": claim.untestable}
-    first, second = (figures[name][claim.metric] for name in (claim.better, claim.worse))
-    if np.ptp(first - second) < 1e-9:
-        difference, low, high, p = float((first - second)[0]), np.nan, np.nan, np.nan
-        told = f"{difference:+.3f} for every seed"
-        holds = difference > 0
-    else:
-        test = paired_t(first, second)
-        difference, low, high, p = test.difference, test.low, test.high, test.p_value
-        told = f"{difference:+.3f} [{low:+.3f}, {high:+.3f}], p = {p:.2g}"
-        holds = low > 0
+        return {"claim": claim.text, "verdict": str(Verdict.UNTESTABLE), "reason": claim.untestable}
+    first, second = (spreads[name][claim.metric] for name in (claim.better, claim.worse))
+    return told_claim(claim, first, second)
+
+
+def told_claim(claim: Claim, first: Spread, second: Spread) -> dict[str, Any]:
+    """Give a verdict on two spreads; see `judge`."""
+    found = (first - second).estimate()
     metric = claim.metric.replace("_", " ")
-    within = "" if holds or difference < 0 else "; within chance"
     return {
         "claim": claim.text,
-        "verdict": "holds" if holds else "does not hold",
-        "reason": f"{metric} of {claim.better} minus {claim.worse}: {told}{within}",
+        "verdict": str(found.verdict),
+        "reason": f"{metric} of {claim.better} minus {claim.worse}: {found.told()}",
+        "difference": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "p_value": found.p_value,
+        "visible": found.visible,
     }
 
 

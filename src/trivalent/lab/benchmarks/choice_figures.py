@@ -164,7 +164,7 @@ def subset_bars(panels: Mapping[str, Mapping[str, Mapping[str, Value]]], path: P
         axis.invert_yaxis()
         axis.set_title(problem, fontsize=10)
         axis.grid(axis="y", alpha=0.2)
-        axis.set_xlabel("macro-F1 on test, 95 % interval over seeds")
+        axis.set_xlabel("macro-F1 on test, 95 % interval over seeds and groups")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=2, fontsize=8)
     return save(figure, path)

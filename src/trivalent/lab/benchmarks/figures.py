@@ -201,7 +201,7 @@ def learning_curves(
     for axis in axes.ravel()[len(panels) :]:
         axis.set_axis_off()
     figure.supxlabel("training samples (last: all)", fontsize=10)
-    figure.supylabel("macro-F1 on test, 95 % interval over seeds", fontsize=10)
+    figure.supylabel("macro-F1 on test, 95 % interval over seeds and groups", fontsize=10)
     handles["best without a model"] = floor
     if len(panels) < axes.size:
         axes.ravel()[-1].legend(handles.values(), handles, frameon=False, loc="center", fontsize=9)

@@ -14,7 +14,7 @@ import numpy as np
 
 from trivalent.core.errors import DataError
 from trivalent.lab.benchmarks import choice_figures as figures
-from trivalent.lab.benchmarks.bench import Bench, interval
+from trivalent.lab.benchmarks.bench import Bench
 from trivalent.lab.benchmarks.fusion_study import (
     DISSECTED,
     DROPOUT,
@@ -86,9 +86,8 @@ def _caveats(studies: Sequence[FusionStudy]) -> list[str]:
         f"{studies[0].epochs:g} epochs; the epoch is chosen by macro-F1 on complete validation data. Sizes "
         "and options of the networks are their defaults, not tuned: a row says what a network does out of "
         "the box.",
-        "Test was scored once per row and seed. Intervals are over seeds, each with removals of its own; "
-        "fusion against one modality is also resampled over test groups, and holds only if both intervals "
-        "exclude 0. The other claims are over seeds only, each by itself, without a correction for their "
+        "Test was scored once per row and seed. Intervals and claims are over seeds, each with removals of "
+        "its own, and over test groups; each claim is tested by itself, without a correction for their "
         "number.",
         f"Modality dropout hides each modality with probability {DROPOUT} in training, never the last one. "
         "Without it a network has never seen a gap, and what stands for an absent modality is untrained; "
@@ -133,17 +132,17 @@ def _by_subset(study: FusionStudy) -> dict[str, dict[str, Any]]:
         for subset in study.subsets():
             alone = SINGLE if network == "concatenation" and len(subset) == 1 else network
             name = subset_name(subset)
-            own[name] = interval(study.macro(f"{alone} on {name}", "plain", missing(0)))
+            own[name] = study.value(f"{alone} on {name}", "plain", missing(0))
         whole = subset_name(study.modalities)
         lines[f"{network}, trained on the subset"] = own | {
-            whole: interval(study.macro(network, "plain", missing(0)))
+            whole: study.value(network, "plain", missing(0))
         }
         for training in TRAININGS:
             lost = {
-                subset_name(s): interval(study.macro(network, training, f"{subset_name(s)} only"))
+                subset_name(s): study.value(network, training, f"{subset_name(s)} only")
                 for s in study.subsets()
             }
-            whole_row = interval(study.macro(network, training, missing(0)))
+            whole_row = study.value(network, training, missing(0))
             lines[f"{network}, trained on all ({training})"] = lost | {whole: whole_row}
     return lines
 

@@ -19,11 +19,12 @@ from trivalent.lab.benchmarks.bench import (
     judge,
     score_constants,
 )
-from trivalent.lab.benchmarks.selection import Candidate, choose, claim, compare
+from trivalent.lab.benchmarks.selection import Candidate, choose, compare
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, Trained
 from trivalent.lab.measure.metrics import macro_f1
-from trivalent.lab.measure.result_files import Result
+from trivalent.lab.measure.result_files import Result, Value
+from trivalent.lab.measure.verdicts import Spread
 from trivalent.lab.problems.classification import Problem, make_problem
 from trivalent.lab.problems.parts import Part
 
@@ -147,6 +148,10 @@ class FusionStudy:
         """Return test macro-F1 of a row, shape (seeds,)."""
         return self.bench.figures[self.row(network, training, tested)]["macro_f1"]
 
+    def value(self, network: str, training: str, tested: str) -> Value:
+        """Return test macro-F1 of a row with its interval."""
+        return self.bench.value(self.row(network, training, tested), "macro_f1")
+
     def train(self, network: str, problem: Problem, *, dropout: float = 0.0) -> Trained:
         """Train as the paper does, but shorter."""
         training = replace(PAPER_TRAINING, epochs=self.epochs)
@@ -190,7 +195,7 @@ class FusionStudy:
             validation = np.array([macro_f1(labels, p.argmax(1)) for p in on_val])
             row = self.row(network, training, missing(rate))
             self.add(row, on_test, problem, note=f"{validation.mean():.3f}")
-            candidate = Candidate(row, validation, on_test.argmax(2))
+            candidate = Candidate(row, validation)
             self.candidates.setdefault(missing(rate), []).append(candidate)
 
     def score_subsets(self, network: str, training: str, trained: Trained) -> None:
@@ -213,8 +218,10 @@ class FusionStudy:
         for rate in RATES:
             figures = [self.bench.figures[self.row(n, training, missing(rate))] for n in self.networks]
             mean: Figures = {key: np.mean([f[key] for f in figures], axis=0) for key in figures[0]}
+            spreads = [self.bench.spreads[self.row(n, training, missing(rate))] for n in self.networks]
             row = self.row(MEAN, training, missing(rate))
             self.bench.figures[row] = mean
+            self.bench.spreads[row] = {k: Spread.mean([s[k] for s in spreads]) for k in spreads[0]}
             self.bench.add(self.result, row)
 
     def _parts(self, whole: Part, rate: float, *, part: int) -> list[Part]:
@@ -227,19 +234,14 @@ class FusionStudy:
         for tested, candidates in self.candidates.items():
             joined = choose([c for c in candidates if f"{SINGLE} on" not in c.row])
             alone = choose([c for c in candidates if f"{SINGLE} on" in c.row])
+            text = f"{self.name}, {tested}: fusion beats one modality, both chosen on validation"
             best[tested] = {
                 "chosen": joined.row,
                 "macro_f1_on_validation": float(joined.validation.mean()),
-                "against_best_single": compare(self.bench, joined, alone, self.problem.parts.test),
+                "against_best_single": compare(self.bench, joined, alone, text=text),
             }
-        told = [
-            claim(
-                f"{self.name}, {tested}: fusion beats one modality, both chosen on validation",
-                b["against_best_single"],
-            )
-            for tested, b in best.items()
-        ]
-        return best, told + [judge(c, self.bench.figures) for c in self._claims()]
+        told = [b["against_best_single"] for b in best.values()]
+        return best, told + [judge(c, self.bench.spreads) for c in self._claims()]
 
     def _claims(self) -> list[Claim]:
         whole, half = missing(0), missing(0.5)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trivalent.core.errors import DataError
 from trivalent.core.types import IntArray, Modality
 from trivalent.lab.benchmarks import figures
-from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, interval, judge, score_constants
+from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, score_constants, told_claim
 from trivalent.lab.benchmarks.corpora import (
     EPOCHS,
     classifier,
@@ -34,6 +34,7 @@ from trivalent.lab.fit.losses import class_weights
 from trivalent.lab.fusion.seed_training import train_system
 from trivalent.lab.measure.metrics import macro_f1
 from trivalent.lab.measure.result_files import Result, Value
+from trivalent.lab.measure.verdicts import Spread
 from trivalent.lab.problems.classification import Problem, make_problem
 
 SIZES = (100, 200, 500, 1000, 2000, 5000)
@@ -78,7 +79,7 @@ class TextEncoder:
             for size in [*(s for s in self.sizes if s < len(labels)), len(labels)]:
                 told = ALL if size == len(labels) else str(size)
                 predictions = predict(problem, None if told == ALL else [own[:size] for own in orders])
-                name = f"{corpus}, {encoder}, {head}, {told}"
+                name = _row(corpus, encoder, head, told)
                 curve[told] = self.bench.score(name, predictions, problem.parts.test)["macro_f1"]
         if corpus not in self.constants:
             names = score_constants(self.bench, problem, suffix=f", {corpus}")
@@ -152,12 +153,15 @@ def run_text_encoder(
         "text-encoder", f"{', '.join(corpora)}; macro-F1 by number of training texts", seeds=list(seeds)
     )
     for (corpus, encoder, head), curve in table.curves.items():
-        metrics = {_column(size): interval(values) for size, values in curve.items()}
+        metrics = {
+            _column(size): table.bench.value(_row(corpus, encoder, head, size), "macro_f1")
+            for size in curve
+        }
         result.add(f"{corpus}: {encoder}, {head}", notes=None, **metrics)
     for corpus, constants in table.constants.items():
-        for name, values in constants.items():
+        for name in constants:
             row = f"{corpus}: {name.removesuffix(f', {corpus}')}"
-            result.add(row, notes=None, **{ALL: interval(values)})
+            result.add(row, notes=None, **{ALL: table.bench.value(name, "macro_f1")})
     result.caveats = _caveats(table, corpora)
     result.extra = {"claims": _verdicts(table), "by_seed": _by_seed(table)}
     return result, table
@@ -188,13 +192,17 @@ def _verdicts(table: TextEncoder) -> list[dict[str, Any]]:
 def _verdict(
     table: TextEncoder, where: str, corpora: Sequence[str], head: str, size: str
 ) -> dict[str, Any]:
-    pair = {
-        encoder: {"macro_f1": np.mean([table.curves[c, encoder, head][size] for c in corpora], axis=0)}
+    glove, minilm = (
+        Spread.mean([table.bench.spreads[_row(c, encoder, head, size)]["macro_f1"] for c in corpora])
         for encoder in (GLOVE, MINILM)
-    }
-    opposite = judge(Claim("", MINILM, GLOVE), pair)["verdict"]
+    )
     claim = Claim(f"GloVe beats the transformer: {where}", GLOVE, MINILM)
-    return judge(claim, pair) | {"opposite": opposite}
+    opposite = str((minilm - glove).estimate().verdict)
+    return told_claim(claim, glove, minilm) | {"opposite": opposite}
+
+
+def _row(corpus: str, encoder: str, head: str, size: str) -> str:
+    return f"{corpus}, {encoder}, {head}, {size}"
 
 
 def _by_seed(table: TextEncoder) -> dict[str, dict[str, list[float]]]:
@@ -217,9 +225,10 @@ def _caveats(table: TextEncoder, corpora: Mapping[str, Mapping[str, Dataset]]) -
     told = ", ".join(f"{n}: {f.extractor}, {len(f.columns)} columns" for n, f in sources.items())
     return [
         f"Samples (train/val/test): {', '.join(sizes)}. Features: {told}; GloVe is the mean over words.",
-        "Subsets are stratified, nested, and differ by seed, so that intervals and paired tests cover the "
-        "draw of training texts and the start of the network, not the draw of test texts. At `all`, seeds "
-        "share the training texts, and logistic regression is the same for every seed.",
+        "Subsets are stratified, nested, and differ by seed. Intervals and claims cover the draw of "
+        "training texts, the start of the network, and the draw of test texts (by dialogue where there are "
+        "any). At `all`, seeds share the training texts, and logistic regression is the same for every "
+        "seed.",
         f"Network: `single`, square-root class weights, {table.epochs:g} epochs at most, epoch chosen on "
         "validation; logistic regression: C chosen on validation. The val part is whole at every size, and "
         "larger than the smallest subsets; scaling and class weights come from the whole train part. Test "
@@ -247,7 +256,10 @@ def draw(table: TextEncoder, corpora: Mapping[str, Mapping[str, Dataset]], out: 
     for (corpus, encoder, head), curve in table.curves.items():
         data = next(iter(corpora[corpus].values()))
         count = int((data.split == "train").sum())
-        line = {count if n == ALL else int(n): interval(v) for n, v in curve.items()}
+        names = {n: _row(corpus, encoder, head, n) for n in curve}
+        line = {
+            count if n == ALL else int(n): table.bench.value(name, "macro_f1") for n, name in names.items()
+        }
         panels.setdefault(corpus, {})[f"{encoder}, {head}"] = line
     floors = {c: max(float(v.mean()) for v in rows.values()) for c, rows in table.constants.items()}
     return [figures.learning_curves(panels, out / "text-encoder-curves.png", floors=floors)]

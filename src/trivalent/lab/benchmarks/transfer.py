@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trivalent.core.errors import DataError
 from trivalent.core.types import Sentiment
 from trivalent.lab.benchmarks import figures
-from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, interval, judge, score_constants
+from trivalent.lab.benchmarks.bench import Bench, Claim, Predictions, judge, score_constants
 from trivalent.lab.benchmarks.corpora import (
     classifier,
     join,
@@ -121,10 +121,11 @@ def run_transfer(
     rows = [*table.taught, POOLED, OTHERS, *(f"always {s.label}" for s in Sentiment), CHANCE]
     for row in rows:
         notes = {"training texts": counts[row]} if row in counts else {}
-        result.add(row, notes=notes, **{name: interval(v) for name, v in table.values(row).items()})
+        found = {name: table.bench.value(f"{row}{ARROW}{name}", "macro_f1") for name in table.own}
+        result.add(row, notes=notes, **found)
     result.caveats = _caveats(table)
     result.extra = {
-        "claims": [judge(claim, table.bench.figures) for claim in _claims(table)],
+        "claims": [judge(claim, table.bench.spreads) for claim in _claims(table)],
         "by_seed": {row: {n: v.round(4).tolist() for n, v in table.values(row).items()} for row in rows},
         "confusions": {name: m.tolist() for name, m in table.bench.confusions.items()},
     }
@@ -151,7 +152,8 @@ def _caveats(table: Transfer) -> list[str]:
     told = ", ".join(f"{name} {sizes(data)}" for name, data in table.corpora.items())
     repeats = ", ".join(f"{name} {repeated_texts(data)}" for name, data in table.corpora.items())
     return [
-        f"Samples (train/val/test): {told}. Intervals are over seeds, not over test texts.",
+        f"Samples (train/val/test): {told}. Intervals are over seeds and over test "
+        "texts (by dialogue or video where there are any).",
         f"One classifier, not tuned: network `single`, square-root class weights, {table.epochs:g} epochs "
         "at most; the epoch is chosen by macro-F1 on the val part of what is trained on (the tested corpus "
         "gives no labels), scaling comes from its train part. Test: one score per training set and seed.",

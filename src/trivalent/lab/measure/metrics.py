@@ -41,6 +41,36 @@ def accuracy(labels: IntArray, predicted: IntArray) -> float:
     return float(np.mean(np.asarray(labels) == np.asarray(predicted)))
 
 
+def scores_of_confusion(confusion: FloatArray | IntArray) -> dict[str, FloatArray]:
+    """Return what confusion matrices tell, shape (..., classes, classes), rows true; 0 where undefined.
+
+    Returns
+    -------
+    dict of str to array
+        precision, recall, f1 and support of each class, shape (..., classes); accuracy, macro_f1 over the
+        classes that occur in labels or predictions, and balanced_accuracy over those that occur in
+        labels, shape (...).
+    """
+    confusion = np.asarray(confusion).astype(np.float64)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    predicted, support = confusion.sum(-2), confusion.sum(-1)
+    recall, f1 = _ratio(hits, support), _ratio(2 * hits, predicted + support)
+    occurs = support > 0
+    return {
+        "precision": _ratio(hits, predicted),
+        "recall": recall,
+        "f1": f1,
+        "support": support,
+        "accuracy": _ratio(hits.sum(-1), support.sum(-1)),
+        "macro_f1": _ratio(f1.sum(-1), (predicted + support > 0).sum(-1)),
+        "balanced_accuracy": _ratio(recall.sum(-1), occurs.sum(-1)),
+    }
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    return np.divide(above, below, out=np.zeros_like(above, np.float64), where=below > 0)
+
+
 def class_scores(
     labels: IntArray, predicted: IntArray, *, classes: int = len(Sentiment)
 ) -> dict[str, FloatArray]:
@@ -49,22 +79,13 @@ def class_scores(
     >>> class_scores(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1]))["recall"].tolist()
     [1.0, 1.0, 0.5]
     """
-    matrix = confusion_matrix(labels, predicted, classes=classes).astype(float)
-    hits = np.diag(matrix)
-    predicted_n, support = matrix.sum(0), matrix.sum(1)
-    precision = np.divide(hits, predicted_n, out=np.zeros_like(hits), where=predicted_n > 0)
-    recall = np.divide(hits, support, out=np.zeros_like(hits), where=support > 0)
-    f1 = np.divide(
-        2 * hits, predicted_n + support, out=np.zeros_like(hits), where=predicted_n + support > 0
-    )
-    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
+    found = scores_of_confusion(confusion_matrix(labels, predicted, classes=classes))
+    return {key: found[key] for key in ("precision", "recall", "f1", "support")}
 
 
 def macro_f1(labels: IntArray, predicted: IntArray) -> float:
     """Unweighted mean of F1 over the classes that occur in labels or predictions."""
-    scores = class_scores(labels, predicted)
-    present = np.union1d(labels, predicted)
-    return float(scores["f1"][present].mean())
+    return float(scores_of_confusion(confusion_matrix(labels, predicted))["macro_f1"])
 
 
 def weighted_f1(labels: IntArray, predicted: IntArray) -> float:
@@ -75,8 +96,7 @@ def weighted_f1(labels: IntArray, predicted: IntArray) -> float:
 
 def macro_recall(labels: IntArray, predicted: IntArray) -> float:
     """Mean recall over the classes that occur in the labels (balanced accuracy)."""
-    scores = class_scores(labels, predicted)
-    return float(scores["recall"][scores["support"] > 0].mean())
+    return float(scores_of_confusion(confusion_matrix(labels, predicted))["balanced_accuracy"])
 
 
 def balanced_accuracy(labels: IntArray, predicted: IntArray) -> float:
