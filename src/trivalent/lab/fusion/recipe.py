@@ -27,7 +27,7 @@ from trivalent.lab.decide.answering import AnsweringConfig
 from trivalent.lab.decide.conformal_split import ConformalSplit
 from trivalent.lab.fit.losses import LOSSES, loss_options
 from trivalent.lab.fit.training import TrainingConfig
-from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, check_sequences
 from trivalent.lab.fusion.target import Target
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.networks import NETWORKS
@@ -212,7 +212,8 @@ class FusionRecipe:
     def entry(self) -> Entry:
         """Return the data set."""
         if not self.own:
-            return find_dataset(self.data)
+            entry = find_dataset(self.data)
+            return _over_steps(entry) if self.features_config().steps else entry
         options = OwnOptions(
             label_map=self.label_map,
             plan=self.plan,
@@ -271,6 +272,14 @@ class FusionRecipe:
         return make_problem(data, modalities=chosen or None, cleaning=self.cleaning_config())
 
 
+def _over_steps(entry: Entry) -> Entry:
+    """Keep the protocols of a data set whose features are sequences."""
+    kept = tuple(protocol for protocol in entry.protocols if protocol.sequences)
+    if not kept:
+        raise RecipeError("recipe.no_sequences", data=entry.name)
+    return replace(entry, protocols=kept)
+
+
 def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     """Check a mapping as a recipe; an unknown key or choice raises and names the nearest one.
 
@@ -284,4 +293,7 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     recipe = build(FusionRecipe, data, where=where)
     # so that they are checked
     recipe.answering, recipe.cleaning_config(), recipe.systems(), recipe.features_config()
+    if steps := recipe.features_config().steps:
+        for system in recipe.systems():
+            check_sequences(system, [f"features.steps={steps}"])
     return recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
-from trivalent.core.errors import DataError, UsageError
+from trivalent.core.errors import DataError, RecipeError, UsageError
 from trivalent.core.types import IntArray, Modality
 from trivalent.lab.fit.losses import build_loss
 from trivalent.lab.fit.members import Members
@@ -20,6 +20,7 @@ from trivalent.lab.fusion.target import THREE, Target
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
 from trivalent.lab.networks.base import FusionNetwork
+from trivalent.lab.networks.registry import check_reads
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 from trivalent.lab.problems.resampling import Resampled, check_resampling, resample
@@ -34,6 +35,7 @@ PAPER_TRAINING = TrainingConfig(
     schedule="plateau",
     clip=0.0,
 )
+_ATTENTION_CELLS = 8_000_000  # samples times squared steps that a network is asked about at once
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,15 @@ class Trained:
         features, present = _tensors(part, absent)
         self.members.eval()
         with torch.inference_mode():
-            outputs: torch.Tensor = self.members(features, present, shared=True)
-        return outputs
+            found = [
+                self.members(
+                    {m: x[rows] for m, x in features.items()},
+                    {m: x[rows] for m, x in present.items()},
+                    shared=True,
+                )
+                for rows in _at_once(features, len(part))
+            ]
+        return torch.cat(found, 1)
 
     def networks(self) -> list[FusionNetwork]:
         """One network for each seed, without dropout."""
@@ -169,8 +178,11 @@ def train_system(
         Samples are to be interpolated where some lack a modality or a score, or scores are learned where
         some samples have none.
     RecipeError, UsageError
-        An unknown network, loss, resampler or option, or rows together with a resampler.
+        An unknown network, loss, resampler or option, rows together with a resampler, or sequences that the
+        network cannot read.
     """
+    if problem.sequences:
+        check_sequences(system, problem.sequences)
     target = system.target
     counts = target.counts(problem.parts.train, classes=problem.classes)
     # the weight of a class without samples weighs nothing
@@ -202,6 +214,19 @@ def train_system(
     # What follows, small beside the training, and the export are done where the data lie.
     trained = fitted.network.to("cpu")
     return Trained(system, tuple(seeds), trained, [member.history for member in fitted.members])
+
+
+def check_sequences(system: System, sequences: Iterable[str]) -> None:
+    """Refuse sequences where a network reads vectors, or a resampler makes samples of them.
+
+    Raises
+    ------
+    RecipeError
+        So it is.
+    """
+    check_reads(system.network, sequences)
+    if system.resampling != "unchanged":
+        raise RecipeError("recipe.resampled_sequences", resampling=system.resampling)
 
 
 def _known(system: System, part: Part) -> FusionData:
@@ -281,5 +306,12 @@ def _tensors(
     part: Part, absent: Sequence[Modality] = ()
 ) -> tuple[dict[Modality, torch.Tensor], dict[Modality, torch.Tensor]]:
     features = {m: torch.from_numpy(np.nan_to_num(x)) for m, x in part.features.items()}
-    present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.present.items()}
+    present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.steps.items()}
     return features, present
+
+
+def _at_once(features: Mapping[Modality, torch.Tensor], count: int) -> list[slice]:
+    """Cut samples so that attention over their steps stays in memory; all at once if none is a sequence."""
+    longest = max((x.shape[1] for x in features.values() if x.dim() == 3), default=0)
+    size = max(1, _ATTENTION_CELLS // longest**2) if longest else max(1, count)
+    return [slice(start, start + size) for start in range(0, max(1, count), size)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ class FusionNetwork(nn.Module):
     RecipeError
         There is no modality, or a width is not positive.
     """
+
+    reads_sequences: ClassVar[bool] = False
 
     def __init__(self, widths: Mapping[Modality, int]) -> None:
         super().__init__()
@@ -136,28 +138,33 @@ class _Complete(nn.Module):
 class PositionalInputs(nn.Module):
     """A network with tensors for arguments, as exporters of graphs want it.
 
-    `forward(present, *features)` takes `present` of shape (batch, modalities) and the features
-    in the order of `network.modalities`.
+    `forward(present, *tensors)` takes `present` of shape (batch, modalities) and the features in the order
+    of `network.modalities`; those of a sequence are followed by a mask (batch, steps), 1 for a step that
+    there is.
     """
 
-    def __init__(self, network: FusionNetwork) -> None:
+    def __init__(self, network: FusionNetwork, sequences: Collection[Modality] = ()) -> None:
         super().__init__()
         self.network = network
+        self.sequences = frozenset(sequences)
 
-    def forward(self, present: Tensor, *features: Tensor) -> Tensor:
+    def forward(self, present: Tensor, *tensors: Tensor) -> Tensor:
         """Return logits, shape (batch, 3)."""
-        return self.network(*self._named(present, features))
+        return self.network(*self._named(present, tensors))
 
-    def attention_weights(self, present: Tensor, *features: Tensor) -> Tensor:
+    def attention_weights(self, present: Tensor, *tensors: Tensor) -> Tensor:
         """Return who reads from whom, of an `AttentionFusion`."""
         network: Any = self.network
-        weights: Tensor = network.attention_weights(*self._named(present, features))
+        weights: Tensor = network.attention_weights(*self._named(present, tensors))
         return weights
 
-    def _named(self, present: Tensor, features: Sequence[Tensor]) -> tuple[Features, Present]:
-        names = self.network.modalities
-        by_name = dict(zip(names, features, strict=True))
-        return by_name, {m: present[:, i] for i, m in enumerate(names)}
+    def _named(self, present: Tensor, tensors: Sequence[Tensor]) -> tuple[Features, Present]:
+        rest, features, shown = iter(tensors), {}, {}
+        for i, m in enumerate(self.network.modalities):
+            features[m], shown[m] = next(rest), present[:, i]
+            if m in self.sequences:
+                shown[m] = next(rest) * shown[m].unsqueeze(1)
+        return features, shown
 
 
 def check_inputs(

@@ -11,6 +11,8 @@ from trivalent.core.types import FloatArray
 from trivalent.features.cleaning import Cleaner, Scaling
 from trivalent.lab.datasets.dataset import Features
 
+MOST_STEPS = 200_000  # more of them tell hardly more of a mean or a median
+
 
 @dataclass(frozen=True)
 class CleaningConfig:
@@ -43,7 +45,8 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     Parameters
     ----------
     features : Features
-        Of the training split alone.
+        Of the training split alone. Of sequences all steps count alike; where there are more than
+        `MOST_STEPS`, so many of them, evenly spaced.
     config : CleaningConfig
 
     Returns
@@ -64,7 +67,7 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     (('b', 'c'), {'a': 'constant'}, {'b': 1})
     """
     config = config or CleaningConfig()
-    values = np.asarray(features.values[features.present], np.float64)
+    values = _rows(features)
     if not len(values):
         raise DataError(
             "cleaner.cleaning_no_samples", extractor=features.extractor, count=len(features.values)
@@ -90,6 +93,16 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
         removed=removed,
         repaired={features.columns[i]: int(holes[i]) for i in kept if holes[i]},
     )
+
+
+def _rows(features: Features) -> FloatArray:
+    """Return what there is: samples, or the steps of all sequences."""
+    if not features.steps:
+        return np.asarray(features.values[features.present], np.float64)
+    there = np.isfinite(features.values).any(axis=-1)
+    sample, step = np.nonzero(there)
+    kept = np.linspace(0, len(sample) - 1, min(len(sample), MOST_STEPS)).astype(np.intp)
+    return np.asarray(features.values[sample[kept], step[kept]], np.float64)
 
 
 def _removed(
