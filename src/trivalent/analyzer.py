@@ -194,7 +194,7 @@ class Analyzer:
                 raise TextError("text.not_english", text=_shorten(text), reason=readings[rows[0]].reason)
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
-            warnings = [] if looks_english(text) else [Message("text.looks_foreign")]
+            warnings: list[str] = [] if looks_english(text) else [Message("text.looks_foreign")]
             warnings += sign_warnings([text])
             out.append(
                 self._assemble(
