@@ -7,8 +7,11 @@ or by machine.
 from __future__ import annotations
 
 import html
+import pickle
 import random
+import shutil
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +20,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent import Analyzer
-from trivalent.core.errors import TextError, TranscriptError
+from trivalent.core.assets import DATA
+from trivalent.core.errors import DataError, InputError, TextError, TranscriptError
+from trivalent.core.options import AnalyzerOptions
 from trivalent.core.plain_text import decode, plain
+from trivalent.core.types import LABELS
 from trivalent.features.signs import unknown_signs
 from trivalent.features.text import encode, normalize, split_to_fit, tokenizer
+from trivalent.lab.datasets.own import OwnOptions
+from trivalent.lab.datasets.own_table import read_own_table
+from trivalent.lab.datasets.registry import find_dataset
 from trivalent.speech.transcripts import Cue, parse_transcript, read_transcript
+from trivalent.work.batch import Worker, analyze_task, plan, read_record
+from trivalent.work.isolated import Limits
+from trivalent.work.sources import find_sources
 
+SAMPLE = DATA / "samples" / "sample.mp4"
 CASES = Path(__file__).parent / "cases"
 THREE = (
     Cue("The soup was cold.", 0.5, 2.0),
@@ -35,6 +48,14 @@ GARDEN = ("the garden looks lovely today", "but the fence is broken again", "and
 @pytest.fixture(scope="module")
 def analyzer() -> Analyzer:
     return Analyzer(modalities=["text"], threads=1)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """One child process for all."""
+    one = Worker()
+    yield one
+    one.close()
 
 
 def cues(text: str, suffix: str = ".srt") -> list[str]:
@@ -294,7 +315,7 @@ def disguised(text: str, how: str, seed: int) -> str:
         chosen = rng.random() < 0.4
         if how == "format" and chosen and text[i + 1 : i + 2].strip():  # a soft hyphen joins lines
             character += rng.choice(_FORMAT)
-        elif how == "full-width" and chosen and character.isalnum():
+        elif how == "full-width" and chosen and character.isalnum() and character.isascii():
             character = chr(ord(character) + 0xFEE0)
         elif how == "entities" and chosen and not character.isspace():
             character = (
@@ -325,3 +346,94 @@ def test_a_disguise_changes_nothing(analyzer, text, ways, seed):
     for how in sorted(ways, key=order.index):
         text = disguised(text, how, seed)
     assert np.allclose(analyzer.analyze_text(text).overall.probabilities, expected, atol=0.01)
+
+
+# -- tables -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["list_space.csv", "list_utf16srt.csv", "list_1252srt.csv", "capitals.csv", "mark.csv"]
+)
+def test_lists(tmp_path, worker, name):
+    """The transcript of a list is found whatever its column looks like, and read in any encoding."""
+    shutil.copytree(CASES / "batch", tmp_path, dirs_exist_ok=True)
+    shutil.copy(SAMPLE, tmp_path / "talk.wav")
+    (tmp_path / "capitals.csv").write_text("ID, PATH ,Transcript\n\n1,talk.wav,  talk.srt\n")
+    (tmp_path / "mark.csv").write_text("\ufeffpath,transcript\r\ntalk.wav,talk.srt\r\n", encoding="utf-8")
+    sources = find_sources(tmp_path / name)
+    assert sources.paths == [tmp_path / "talk.wav"]
+    options = AnalyzerOptions(modalities=("text",), threads=1)
+    (tmp_path / "out").mkdir()
+    outcome = plan(sources, tmp_path / "out", options=options, limits=Limits())
+    assert analyze_task(outcome.tasks[0], worker).reason is None
+    analysis = read_record(outcome.tasks[0].record)["analysis"]
+    first, second = (u["text"] for u in analysis["utterances"])
+    old = name == "list_1252srt.csv"
+    assert (first, second) == ("The soup was wonderful.", f"I{'’d' if old else ''} love this waiter.")
+    assert ("Windows-1252" in str(analysis["warnings"])) == old
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            (CASES / "batch/list_plural.csv").read_text(),
+            "the column transcript in line 1 .*'transcripts'; rename",
+        ),
+        ("path,transcript_file\na,b\n", "the column transcript in line 1 .*'transcript_file'; rename"),
+        ("paths\na\n", "the column path in line 1 .*'paths'; rename"),
+        ("path;transcript\na;b\n", "separate the cells by commas"),
+        ("path,path\na,b\n", "the column path once"),
+        ("path,transcript\na,b,c\n", "2 cells in line 2 .*quotes"),
+        ("path\nGr\u00fc\u00dfe.wav\n", 'UTF-8 in line 2 .*"CSV UTF-8"'),
+        ("", "a header path in"),
+    ],
+)
+def test_lists_that_would_be_read_wrongly(tmp_path, table, message):
+    path = tmp_path / "list.csv"
+    path.write_bytes(table.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        find_sources(path)
+
+
+def test_columns_that_are_not_used_are_named(tmp_path):
+    (tmp_path / "list.csv").write_text("path,speaker,srt\na.wav,ann,a.srt\n")
+    assert find_sources(tmp_path / "list.csv").unused == ("speaker", "srt")
+
+
+def test_texts_of_a_folder_are_taken_on_demand(tmp_path):
+    for name in ("talk.wav", "talk.txt", "LICENSE.txt", "README.md"):
+        (tmp_path / name).write_text("x")
+    found = find_sources(tmp_path)
+    assert (found.shown, found.ignored, found.texts) == (["talk.wav"], 3, 3)
+    assert len(find_sources(tmp_path, texts=True).paths) == 4
+    (tmp_path / "talk.wav").unlink()
+    with pytest.raises(InputError, match="--texts"):
+        find_sources(tmp_path)
+
+
+def test_codes_of_classes_need_a_meaning(tmp_path):
+    table = CASES / "own_csv" / "codes01.csv"
+    with pytest.raises(DataError, match=r"got only 0, 1, .*--label-map"):
+        read_own_table(table)
+    assert read_own_table(table, {"0": "negative", "1": "positive"}).labels.tolist() == [0, 2] * 6
+
+
+@pytest.mark.parametrize("codes", [(0, 1, 2), (1, 2, 3), (0, 1)])
+def test_codes_of_classes_in_a_pickle(tmp_path, codes):
+    def part(first, n):
+        return {
+            "id": [f"v{first + i}$_$0" for i in range(n)],
+            "raw_text": ["a"] * n,
+            "text": np.ones((n, 2, 3)),
+            "regression_labels": np.array([codes[i % len(codes)] for i in range(n)], float),
+        }
+
+    path = tmp_path / "codes.pkl"
+    path.write_bytes(pickle.dumps({"train": part(0, 6), "valid": part(10, 3), "test": part(20, 3)}))
+    with pytest.raises(DataError, match=r"look like codes of classes; .*--label-map"):
+        find_dataset(str(path)).read(tmp_path)
+    meaning = dict(zip(map(str, codes), LABELS, strict=False))
+    data = find_dataset(str(path), own=OwnOptions(label_map=meaning)).read(tmp_path)
+    assert data.labels[:2].tolist() == [0, 1]
+    assert np.isnan(data.scores).all()
