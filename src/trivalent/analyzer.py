@@ -74,6 +74,7 @@ class Analyzer:
         prior: Sequence[float] | None = None,
         whisper: str = AnalyzerOptions.whisper,
         face_rate_hz: float = AnalyzerOptions.face_rate_hz,
+        audio_track: int | None = None,
         threads: int = AnalyzerOptions.threads,
     ) -> None:
         from trivalent.speech.recognizer import Recognizer
@@ -86,6 +87,7 @@ class Analyzer:
             prior=None if prior is None else tuple(prior),
             whisper=whisper,
             face_rate_hz=face_rate_hz,
+            audio_track=audio_track,
             threads=threads,
         )
         self.bundle: Bundle[Any] = load_bundle(model, threads=threads)
@@ -269,12 +271,14 @@ class _Journey:
         self.channels = [CHANNELS[modality] for modality in analyzer.modalities]
 
     def run(self, transcript: str | Path | Transcript | None) -> Analysis:
-        from trivalent.media.recording import open_recording
+        from trivalent.speech.heard import open_heard
         from trivalent.speech.transcripts import read_transcript
 
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
         with self.clock.measure("decode"):
-            recording = open_recording(self.path, progress=self.stages("decode"))
+            recording = open_heard(
+                self.path, audio_track=self.analyzer.options.audio_track, progress=self.stages("decode")
+            )
         if given is None and recording.audio is not None:
             self._check_recogniser()
         tell = self.stages(SPEECH)
@@ -326,7 +330,8 @@ class _Journey:
             reason = Message("reason.no_extractor", modality=channel.modality)
             return View([Reading.absent(reason, status=Status.FAILED) for _ in spoken.speech.utterances])
         with self.clock.measure(channel.modality):
-            return channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
+            view = channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
+        return replace(view, readings=channel.where_spoken(view.readings, spoken.speech))
 
 
 class _Clock:
