@@ -25,6 +25,7 @@ from trivalent.core.errors import DataError, InputError, TextError, TranscriptEr
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.plain_text import decode, plain
 from trivalent.core.types import LABELS
+from trivalent.features.openface.csv_file import read_openface
 from trivalent.features.signs import unknown_signs
 from trivalent.features.text import encode, normalize, split_to_fit, tokenizer
 from trivalent.lab.datasets.own import OwnOptions
@@ -437,3 +438,32 @@ def test_codes_of_classes_in_a_pickle(tmp_path, codes):
     data = find_dataset(str(path), own=OwnOptions(label_map=meaning)).read(tmp_path)
     assert data.labels[:2].tolist() == [0, 1]
     assert np.isnan(data.scores).all()
+
+
+# -- OpenFace -----------------------------------------------------------------------------
+
+
+def test_one_of_two_faces():
+    table = read_openface(CASES / "openface" / "two_faces_multi.csv")
+    assert table.column("AU12_r").tolist() == [3.0] * 5  # the surer one, whole
+    assert table.column("AU01_r").tolist() == [0.1] * 5
+    assert "2 faces at a time; face 0" in str(table.meta["warnings"])
+
+
+def test_the_surer_face_whatever_its_number(tmp_path):
+    text = (CASES / "openface" / "two_faces_multi.csv").read_text().replace("0.98", "0.60")
+    (tmp_path / "a.csv").write_text(text)
+    assert read_openface(tmp_path / "a.csv").column("AU01_r").tolist() == [2.5] * 5
+
+
+@pytest.mark.parametrize(
+    "none", ["-nan(ind)", "nan(snan)", "1.#QNAN", "-1.#IND00", "1.#INF", "-inf", "NaN"]
+)
+def test_what_windows_writes_for_no_number(tmp_path, none):
+    text = (CASES / "openface" / "windows_nan_ind.csv").read_text()
+    (tmp_path / "a.csv").write_text(text.replace("-nan(ind)", none))
+    table = read_openface(tmp_path / "a.csv")
+    assert np.isnan(table.column("AU12_r")).tolist() == [False, False, True, False, False]
+    assert table.meta == {"frames": 5, "frames_without_face": 1}
+    (tmp_path / "b.csv").write_text(text.replace("-nan(ind)", none).replace("0.31, 0,", "0.91, 1,"))
+    assert read_openface(tmp_path / "b.csv").meta["no_number"] == 2
