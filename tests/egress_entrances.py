@@ -88,7 +88,7 @@ def batch(sandbox: Sandbox, *options: str) -> None:
     shutil.copy(SAMPLE, folder)
     for i in range(4):
         (folder / f"{i}.txt").write_text("It was not good at all.")
-    sandbox.run("batch", "in", "-o", "out", "--workers", "2", *options)
+    sandbox.run("batch", "in", "-o", "out", "--texts", "--workers", "2", *options)
 
 
 def batch_ray(sandbox: Sandbox) -> None:

@@ -38,7 +38,7 @@ class Done:
 
 def batch(source: Path, out: Path, *more: str, hangs_s: float = HANGS_S, user: int | None = None) -> Done:
     command = [sys.executable, "-m", "trivalent.cli.main", "batch", str(source), "-o", str(out)]
-    command += ["--modalities", "text", "--threads", "1", *more]
+    command += ["--texts", "--modalities", "text", "--threads", "1", *more]
     if "--workers" not in more:
         command += ["--workers", "1"]
     process = subprocess.Popen(

@@ -127,7 +127,17 @@ def test_every_command_that_repeats_a_name(folder: Path, tmp_path: Path, attack:
         ("analyze", "--text", "x", "--thresholds", name),
         ("analyze", "--text", "x", "--model", name),
         ("analyze", "--face-rate", name, "x"),
-        ("batch", str(folder), "-o", str(tmp_path / "out"), "--modalities", "text", "--workers", "1"),
+        (
+            "batch",
+            str(folder),
+            "-o",
+            str(tmp_path / "out"),
+            "--texts",
+            "--modalities",
+            "text",
+            "--workers",
+            "1",
+        ),
         ("batch", str(folder), "-o", str(folder / f"{name}.txt")),
         ("batch", str(folder / name), "-o", str(tmp_path / "out")),
         ("batch", str(folder), "-o", str(tmp_path / "out"), "--engine", name),
@@ -213,7 +223,17 @@ def test_on_a_terminal(term: str, folder: Path, tmp_path: Path, attack: Attack) 
     name = NAME
     commands = [
         ("analyze", str(folder / f"{name}.txt"), str(folder / f"{name}.mp4"), "--modalities", "text"),
-        ("batch", str(folder), "-o", str(tmp_path / "out"), "--modalities", "text", "--workers", "1"),
+        (
+            "batch",
+            str(folder),
+            "-o",
+            str(tmp_path / "out"),
+            "--texts",
+            "--modalities",
+            "text",
+            "--workers",
+            "1",
+        ),
         ("analyze", str(folder / f"{name}.mp4"), "--debug"),
         ("model", "show", name),
     ]

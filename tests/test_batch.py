@@ -56,6 +56,7 @@ def run(source: Path, out: Path, *more: str) -> int:
         str(source),
         "-o",
         str(out),
+        "--texts",
         "--modalities",
         "text",
         "--workers",
@@ -113,7 +114,7 @@ def test_new_and_changed_files_are_analysed(folder, tmp_path):
     (folder / "love.txt").write_text("I hate how this turned out.")
     (folder / "new.txt").write_text("Marvellous!")
     os.utime(folder / "so.md")  # touched, with the same content
-    sources = find_sources(folder)
+    sources = find_sources(folder, texts=True)
     plan = batch.plan(sources, out, options=WORDS, limits=Limits())
     assert {t.shown for t in plan.tasks} == {"love.txt", "new.txt"}
 
@@ -141,7 +142,7 @@ def test_another_model_is_noticed(folder, tmp_path):
     (other / "bundle.json").write_text(json.dumps({**told, "version": "another"}))
     with pytest.raises(UsageError, match="the model and options of the earlier run"):
         batch.plan(
-            find_sources(folder),
+            find_sources(folder, texts=True),
             out,
             options=AnalyzerOptions(str(other), ("text",)),
             limits=Limits(),
@@ -157,7 +158,7 @@ def test_failed_files_only_on_request(folder, tmp_path):
     assert run(folder, out) == 0  # its content changed, so that it is another file
     (folder / "empty.txt").write_text(" ")
     assert run(folder, out) == 1
-    sources = find_sources(folder)
+    sources = find_sources(folder, texts=True)
     assert not batch.plan(sources, out, options=WORDS, limits=Limits()).tasks
     again = batch.plan(sources, out, options=WORDS, limits=Limits(), retry_failed=True)
     assert [t.shown for t in again.tasks] == ["empty.txt"]
@@ -173,7 +174,7 @@ def test_a_list_with_transcripts(tmp_path, capsys):
     assert [u["text"] for u in rows(out / "utterances.jsonl")] == ["Dreadful."]
     assert failures([*(out / "work").rglob("*.json")], 9)[0][0] == "absent.mp4"
     table.write_text("file\ntalk.mp4\n")
-    with pytest.raises(InputError, match="a column 'path'"):
+    with pytest.raises(InputError, match=r"the column path in line 1 of list\.csv, got file; name them so"):
         find_sources(table)
 
 
@@ -202,7 +203,7 @@ def test_killed_runs_go_on(workers, tmp_path):
     for i in range(24):
         (source / f"{i:02}.txt").write_text(f"It was {'good' if i % 2 else 'bad'}, take {i}. " * 40)
     command = [sys.executable, "-m", "trivalent.cli.main", "batch", str(source), "-o", str(out)]
-    command += [*WORDS_ONLY, "--workers", str(workers)]
+    command += ["--texts", *WORDS_ONLY, "--workers", str(workers)]
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

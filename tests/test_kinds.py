@@ -29,7 +29,7 @@ def test_every_entrance_takes_the_same(tmp_path: Path) -> None:
     sample = DATA / "samples" / "sample.mp4"
     for suffix in kinds.SUFFIXES:
         shutil.copy(sample, tmp_path / f"talk{suffix}")
-    assert {Path(name).suffix for name in find_sources(tmp_path).shown} == kinds.SUFFIXES
+    assert {Path(name).suffix for name in find_sources(tmp_path, texts=True).shown} == kinds.SUFFIXES
     for suffix in kinds.SUFFIXES:
         assert isinstance(examine(f"talk{suffix.upper()}", tmp_path / f"talk{suffix}"), Taken)
         assert suffix_of(f"talk{suffix.upper()}") == suffix

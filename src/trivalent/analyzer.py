@@ -21,14 +21,15 @@ from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, T
 from trivalent.core.errors import AssetError, InputError, TextError, UsageError
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
+from trivalent.core.plain_text import plain
 from trivalent.core.types import Modality, Status, Utterance
 from trivalent.experts.channel import Channel, Progress, Spoken, View
 from trivalent.experts.channels import CHANNELS
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.judge import Judge
 from trivalent.experts.readings import Reader, Reading
-from trivalent.experts.text import read_texts
-from trivalent.features.text import has_words, normalize, split_to_fit
+from trivalent.experts.text import read_texts, sign_warnings
+from trivalent.features.text import has_words, split_to_fit
 from trivalent.media.kinds import Kind, kind_of
 from trivalent.speech.language import looks_english
 
@@ -73,6 +74,7 @@ class Analyzer:
         prior: Sequence[float] | None = None,
         whisper: str = AnalyzerOptions.whisper,
         face_rate_hz: float = AnalyzerOptions.face_rate_hz,
+        audio_track: int | None = None,
         threads: int = AnalyzerOptions.threads,
     ) -> None:
         from trivalent.speech.recognizer import Recognizer
@@ -85,6 +87,7 @@ class Analyzer:
             prior=None if prior is None else tuple(prior),
             whisper=whisper,
             face_rate_hz=face_rate_hz,
+            audio_track=audio_track,
             threads=threads,
         )
         self.bundle: Bundle[Any] = load_bundle(model, threads=threads)
@@ -143,7 +146,9 @@ class Analyzer:
         if kind not in list(Kind):
             raise UsageError("decision.source_kind", kind=list(Kind), given=kind)
         if kind == Kind.TEXT:
-            return self._analyze_pieces([(shown, _read_text(path, shown))], stages or _quiet)[0]
+            text, doubts = _read_text(path, shown)
+            analysis = self._analyze_pieces([(shown, text)], stages or _quiet)[0]
+            return replace(analysis, warnings=(*doubts, *analysis.warnings))
         analysis = _Journey(self, path, stages or _quiet).run(transcript)
         return replace(analysis, source=replace(analysis.source, name=shown))
 
@@ -191,7 +196,8 @@ class Analyzer:
                 raise TextError("text.not_english", text=_shorten(text), reason=readings[rows[0]].reason)
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
-            warnings = [] if looks_english(text) else [Message("text.looks_foreign")]
+            warnings: list[str] = [] if looks_english(text) else [Message("text.looks_foreign")]
+            warnings += sign_warnings([text])
             out.append(
                 self._assemble(
                     Source(name, "text", None),
@@ -265,12 +271,14 @@ class _Journey:
         self.channels = [CHANNELS[modality] for modality in analyzer.modalities]
 
     def run(self, transcript: str | Path | Transcript | None) -> Analysis:
-        from trivalent.media.recording import open_recording
+        from trivalent.speech.heard import open_heard
         from trivalent.speech.transcripts import read_transcript
 
         given = read_transcript(transcript) if isinstance(transcript, str | Path) else transcript
         with self.clock.measure("decode"):
-            recording = open_recording(self.path, progress=self.stages("decode"))
+            recording = open_heard(
+                self.path, audio_track=self.analyzer.options.audio_track, progress=self.stages("decode")
+            )
         if given is None and recording.audio is not None:
             self._check_recogniser()
         tell = self.stages(SPEECH)
@@ -322,7 +330,8 @@ class _Journey:
             reason = Message("reason.no_extractor", modality=channel.modality)
             return View([Reading.absent(reason, status=Status.FAILED) for _ in spoken.speech.utterances])
         with self.clock.measure(channel.modality):
-            return channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
+            view = channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
+        return replace(view, readings=channel.where_spoken(view.readings, spoken.speech))
 
 
 class _Clock:
@@ -350,17 +359,18 @@ def _pieces(text: str) -> list[str]:
 
 
 def _checked_text(text: str) -> str:
-    clean = normalize(text) if len(text) <= MAX_TEXT_CHARACTERS else text
     if len(text) > MAX_TEXT_CHARACTERS:
         raise TextError("text.long", max_text_characters=MAX_TEXT_CHARACTERS, count=len(text))
+    clean = plain(text)
     if not clean:
         raise TextError("text.empty")
     if not has_words(clean):
         raise TextError("text.only_signs", clean=_shorten(clean))
-    return text if len(clean) == len(text) else clean
+    return clean
 
 
-def _read_text(path: Path, shown: str) -> str:
+def _read_text(path: Path, shown: str) -> tuple[str, tuple[str, ...]]:
+    """Return the words of a file, and what is to be told about them."""
     from trivalent.speech.transcripts import parse_transcript
 
     try:
@@ -370,7 +380,8 @@ def _read_text(path: Path, shown: str) -> str:
         raise InputError("text.unreadable", path=path, strerror=error.strerror) from error
     if len(raw) > MAX_TEXT_BYTES:
         raise TextError("text.file_long", max_text_characters=MAX_TEXT_CHARACTERS, shown=shown)
-    return parse_transcript(raw, suffix=".txt", name=shown).text
+    read = parse_transcript(raw, suffix=".txt", name=shown)
+    return read.text, read.warnings
 
 
 def _shorten(text: str, limit: int = 40) -> str:

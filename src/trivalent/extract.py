@@ -127,9 +127,9 @@ class _File:
 
     @cached_property
     def recording(self) -> Recording:
-        from trivalent.media.recording import open_recording
+        from trivalent.speech.heard import open_heard
 
-        return open_recording(self.path)
+        return open_heard(self.path)
 
     def words(self) -> Sequence[Utterance]:
         """Return utterances with their words: read, aligned or recognised."""

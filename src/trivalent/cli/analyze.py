@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trivalent.cli.analyzer_options import add_analyzer_options, options_from
 from trivalent.cli.saying import fail, say
-from trivalent.core.errors import TrivalentError, UsageError
+from trivalent.core.errors import InputError, TrivalentError, UsageError
 from trivalent.core.messages import Message, chosen_language
+from trivalent.core.plain_text import decode
 
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer
@@ -46,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     failures: list[tuple[str, str]] = []
     sources = [_sample()] if arguments.sample else [Path(s) for s in arguments.sources]
     if arguments.text is not None:
-        text = sys.stdin.read() if arguments.text == "-" else arguments.text
-        done.append(analyzer.analyze_text(text))
+        done.append(_analyze_text(analyzer, arguments.text))
     for source in sources:
         try:
             done.append(_analyze(analyzer, source, arguments))
@@ -65,6 +66,17 @@ def _analyze(analyzer: Analyzer, source: Path, arguments: argparse.Namespace) ->
 
     with StageProgress(source.name) as progress:
         return analyzer.analyze(source, transcript=arguments.transcript, stages=progress.stage)
+
+
+def _analyze_text(analyzer: Analyzer, text: str) -> Analysis:
+    if text != "-":
+        return analyzer.analyze_text(text)
+    try:
+        read = decode(sys.stdin.buffer.read())
+    except UnicodeDecodeError as error:
+        raise InputError("text.damaged_utf16", name="standard input") from error
+    analysis = analyzer.analyze_text(read.text)
+    return replace(analysis, warnings=(*read.warnings("standard input"), *analysis.warnings))
 
 
 def _write(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trivalent.core.errors import UsageError
-from trivalent.core.options import FACE_RATES_HZ, THREADS, AnalyzerOptions
+from trivalent.core.options import AUDIO_TRACKS, FACE_RATES_HZ, THREADS, AnalyzerOptions
 from trivalent.core.types import LABELS, Modality
 
 
@@ -35,6 +35,12 @@ def add_analyzer_options(command: argparse.ArgumentParser) -> None:
         help="frames looked at per second",
     )
     command.add_argument(
+        "--audio-track",
+        type=int,
+        metavar="N",
+        help="sound track, from 1 on; one with speech if not given",
+    )
+    command.add_argument(
         "--threads", type=int, default=usual.threads, metavar="N", help="threads of each model"
     )
 
@@ -50,6 +56,8 @@ def options_from(arguments: argparse.Namespace) -> AnalyzerOptions:
     threads = AnalyzerOptions.threads if arguments.threads is None else arguments.threads
     FACE_RATES_HZ.check(arguments.face_rate, named="--face-rate")
     THREADS.check(threads, named="--threads")
+    if arguments.audio_track is not None:
+        AUDIO_TRACKS.check(arguments.audio_track, named="--audio-track")
     return AnalyzerOptions(
         arguments.model,
         modalities=_names(arguments.modalities),
@@ -58,6 +66,7 @@ def options_from(arguments: argparse.Namespace) -> AnalyzerOptions:
         prior=_numbers(arguments.prior, "--prior"),
         whisper=arguments.whisper,
         face_rate_hz=arguments.face_rate,
+        audio_track=arguments.audio_track,
         threads=threads,
     )
 

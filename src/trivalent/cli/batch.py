@@ -28,6 +28,7 @@ def register(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "source", metavar="FOLDER|LIST.csv", type=Path, help="a list has a column path, maybe transcript"
     )
+    command.add_argument("--texts", action="store_true", help="analyse the texts of the folder, too")
     command.add_argument(
         "-o", "--out", metavar="OUT", type=Path, required=True, help="folder of the results"
     )
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     batch.check_options(options)
     limits = Limits(arguments.time_limit, int(arguments.memory_limit * 2**20))
     with batch.only_run(arguments.out):
-        sources = find_sources(arguments.source, results=arguments.out)
+        sources = find_sources(arguments.source, results=arguments.out, texts=arguments.texts)
         _tell_unreadable(sources)
         plan = batch.plan(
             sources,
@@ -102,6 +103,10 @@ def _work(plan: Plan, sources: Sources, engine: Local | Ray) -> None:
         parts.append(f"{plan.finished} finished before")
     if sources.ignored:
         parts.append(f"{sources.ignored} of other kinds left out")
+    if sources.texts:
+        parts[-1] += f" ({sources.texts} texts: --texts takes them)"
+    if sources.unused:
+        parts.append(f"columns of the list that are not used: {', '.join(sources.unused)}")
     if sources.linked:
         parts.append(f"{sources.linked} linked folders left out")
     say(", ".join(parts), error=True)

@@ -9,7 +9,9 @@ from trivalent.core.errors import UsageError
 
 def add_label_map(command: argparse.ArgumentParser) -> None:
     """Add the option."""
-    command.add_argument("--label-map", metavar="L=CLASS,...", help="what the labels of your own .csv mean")
+    command.add_argument(
+        "--label-map", metavar="L=CLASS,...", help="what the labels of your own .csv or .pkl mean"
+    )
 
 
 def read_label_map(text: str | None) -> dict[str, str]:

@@ -41,6 +41,7 @@ class Bounds:
 
 FACE_RATES_HZ = Bounds(0.1, 60)
 THREADS = Bounds(1, 1024)
+AUDIO_TRACKS = Bounds(1, 1000)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class AnalyzerOptions:
         Speech recogniser, a size of `trivalent.speech.weights.SIZES`; the default comes with the package.
     face_rate_hz : float
         Frames looked at per second.
+    audio_track : int, optional
+        Number of the sound track of a recording, from 1 on; by default one in which people speak.
     threads : int
         Threads of each model.
 
@@ -79,6 +82,7 @@ class AnalyzerOptions:
     prior: tuple[float, ...] | None = None
     whisper: str = "tiny.en"
     face_rate_hz: float = 5.0
+    audio_track: int | None = None
     threads: int = 2
 
     def __post_init__(self) -> None:
@@ -90,6 +94,8 @@ class AnalyzerOptions:
             raise UsageError("decision.modalities_none", modality=",".join(Modality))
         FACE_RATES_HZ.check(self.face_rate_hz, named="face_rate_hz")
         THREADS.check(self.threads, named="threads")
+        if self.audio_track is not None:
+            AUDIO_TRACKS.check(self.audio_track, named="audio_track")
 
     def to_dict(self) -> dict[str, Any]:
         """Render as JSON knows it."""
@@ -122,5 +128,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "prior": (tuple, type(None)),
     "whisper": (str,),
     "face_rate_hz": (Real,),
+    "audio_track": (Integral, type(None)),
     "threads": (Integral,),
 }

@@ -140,4 +140,5 @@ AUDIO = Channel(
     stage="voice",
     read=_read,
     limits=(QualityLimit("snr_db", 5.0),),
+    speech=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
+from trivalent.features.signs import unknown_signs
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
 
+SHOWN_SIGNS = 10  # that are named as not understood
 FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
 
 _SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
@@ -153,6 +155,12 @@ def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
     return min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {"word_probability": mean}
 
 
+def sign_warnings(texts: Iterable[str]) -> list[str]:
+    """Name the emoji of texts that no expert understands: they have no weight."""
+    signs = dict.fromkeys(sign for text in texts for sign in unknown_signs(text))
+    return [Message("text.unknown_signs", signs=" ".join([*signs][:SHOWN_SIGNS]))] if signs else []
+
+
 def language_problem(utterances: Sequence[Utterance], language: str | None) -> Message | None:
     """Say why the words must not be scored as English, or return None."""
     if language == "en" or not any(u.text for u in utterances):
@@ -166,7 +174,9 @@ def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Be
     utterances, progress = spoken.speech.utterances, begin()
     problem = language_problem(utterances, spoken.speech.language)
     if problem is None:
-        view = View(read_texts(reader, utterances, progress=progress))
+        view = View(
+            read_texts(reader, utterances, progress=progress), sign_warnings(u.text for u in utterances)
+        )
     else:
         view = View([Reading.absent(problem) for _ in utterances])
         view.warnings.append(Message("reason.text_not_used", reason=problem))

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.assets import asset_path
+from trivalent.core.plain_text import plain
+from trivalent.features.signs import spell_signs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,18 +24,16 @@ if TYPE_CHECKING:
 TOKENS = ("ids", "mask")  # what `pad` returns, and a graph takes
 MAX_TOKENS = 128
 
-_SPACE = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"')\]]*\s+|\n{2,}")
 
 
 def normalize(text: str) -> str:
-    r"""Remove control characters and fold white space; the tokenizer lower-cases.
+    r"""Put a text as the tokenizer takes it: plain, with words for signs; the tokenizer lower-cases.
 
-    >>> normalize("so\x00  good\n")
-    'so good'
+    >>> normalize("so\x00  good\n"), normalize("ter\u00adrible 😡")
+    ('so good', 'terrible so angry')
     """
-    visible = "".join(c if unicodedata.category(c)[0] != "C" or c in "\n\t\u200d" else " " for c in text)
-    return _SPACE.sub(" ", visible).strip()
+    return " ".join(spell_signs(plain(text)).split())
 
 
 def has_words(text: str) -> bool:
@@ -105,7 +105,8 @@ def pad(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int
 def split_to_fit(text: str, *, max_tokens: int = MAX_TOKENS) -> list[str]:
     """Cut a text into pieces that fit the encoder: whole if it fits, else sentence by sentence.
 
-    A sentence that is itself too long is cut between words.
+    A sentence that is itself too long is cut between words, and a word beside its signs, should it hold
+    as many as a list without blanks.
     """
     text = text.strip()
     if len(text) < 20 * max_tokens and _fits(text, max_tokens):
@@ -125,10 +126,32 @@ def _cut_words(sentence: str, max_tokens: int) -> list[str]:
     current: list[str] = []
     used = 2  # [CLS] and [SEP]
     for word in sentence.split():
-        cost = max(1, len(tokenizer().encode(word, add_special_tokens=False).ids))
+        cost = _cost(word)
         if current and used + cost > max_tokens:
             pieces.append(" ".join(current))
             current, used = [], 2
+        if used + cost > max_tokens:
+            *whole, word = _cut_word(word, max_tokens - 2)
+            pieces += whole
+            cost = _cost(word)
         current.append(word)
         used += cost
     return [*pieces, " ".join(current)] if current else pieces
+
+
+def _cost(word: str) -> int:
+    return max(1, len(tokenizer().encode(word, add_special_tokens=False).ids))
+
+
+def _cut_word(word: str, room: int) -> list[str]:
+    """Cut what has no blanks where the tokenizer does, at signs, into pieces of at most `room` tokens."""
+    encoding = tokenizer().encode(word, add_special_tokens=False)
+    parts = encoding.word_ids
+    cuts, first, begin = [0], 0, 0
+    for i, part in enumerate(parts):
+        if i and part != parts[i - 1]:
+            begin = i
+        if i - first >= room and begin > first:
+            first = begin
+            cuts.append(encoding.offsets[begin][0])
+    return [word[a:b] for a, b in zip(cuts, [*cuts[1:], len(word)], strict=True)]

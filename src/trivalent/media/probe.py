@@ -40,6 +40,9 @@ _DOCUMENTS: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "7z"),
     (b"Rar!", "rar"),
 )
+# Sizes that stand for one that is not known yet: the greatest of 31 or 32 bits, less a header or a block.
+_BLOCK = 2**16
+_UNKNOWN_SIZES = (2**31 - _BLOCK, 2**32 - _BLOCK)
 _STILL_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
 
 
@@ -131,11 +134,13 @@ def riff_share(path: str | Path) -> float:
     """Return the share (0, 1] of a WAV or AVI file that is there, by the size in its header.
 
     FFmpeg takes the length of a WAV from the size of the file, so that it announces a file
-    that was cut short as whole. 1.0 for any other file and for headers without a size.
+    that was cut short as whole. 1.0 for any other file and for headers without a size, or with what
+    a program that writes to a pipe puts in its place.
     """
     path = Path(path)
     head = read_head(path, 8)
     stated = int.from_bytes(head[4:8], "little") + 8
-    if head[:4] != b"RIFF" or stated in (8, 0xFFFFFFFF + 8):
+    unknown = stated == 8 or any(0 <= stated - low < 2 * _BLOCK for low in _UNKNOWN_SIZES)
+    if head[:4] != b"RIFF" or unknown:
         return 1.0
     return min(1.0, path.stat().st_size / stated)

@@ -7,7 +7,7 @@ the earlier of the two tracks. What cannot be decoded is left out and told in `w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
 from trivalent.media.probe import MAX_PIXELS, open_container, riff_share
 from trivalent.media.sound import LONGEST_HOLE_S, SAMPLE_RATE, AudioBuilder, AudioTrack, check_length
+from trivalent.media.sound_tracks import AMR_FRAME_S, SoundTrack, choose_track, is_pause, sound_tracks
 
 __all__ = ["SAMPLE_RATE", "AudioTrack", "Frame", "Recording", "media_kind", "open_recording"]
 
@@ -69,6 +71,10 @@ class Recording:
         Seconds that can be decoded, which may be fewer than announced.
     audio : AudioTrack or None
         None if there is no sound; `warnings` then says why.
+    tracks : tuple of SoundTrack
+        All sound tracks of the file.
+    track : int, optional
+        Number of the one that `audio` is.
     warnings : list of str
         One sentence each; `frames` may add to it.
     """
@@ -80,6 +86,8 @@ class Recording:
     audio: AudioTrack | None
     warnings: list[str] = field(default_factory=list)
     origin_s: float = 0.0
+    tracks: tuple[SoundTrack, ...] = ()
+    track: int | None = None
 
     def frames(
         self,
@@ -147,32 +155,57 @@ class Recording:
                 self.warnings.append(message)
 
 
-def open_recording(path: str | Path, *, progress: Progress | None = None) -> Recording:
-    """Open a recording, decode all its sound and probe its pictures.
+def open_recording(
+    path: str | Path, *, audio_track: int | None = None, progress: Progress | None = None
+) -> Recording:
+    """Open a recording, decode the sound of one track and probe its pictures.
+
+    Of two channels that cancel each other (one has the wrong sign) the louder one is taken alone.
 
     Parameters
     ----------
     path : str or Path
         Any audio or video file that FFmpeg reads, whatever its extension.
+    audio_track : int, optional
+        Number of the sound track, from 1 on; by default the one that players take.
     progress : callable or None
         Gets the fraction done, 0 to 1.
 
     Raises
     ------
     MediaError
-        Not a recording, or nothing in it can be decoded.
+        Not a recording, or nothing in it can be decoded; or there is no such track.
     """
     path = Path(path)
-    with open_container(path) as container:
-        audio = container.streams.best("audio")
-        scan = _Scan(container, _video_stream(container), audio if isinstance(audio, AudioStream) else None)
-        scan.run(progress)
+    scan = _scanned(path, audio_track, progress=progress)
+    if (channel := scan.builder.stronger) is not None:
+        scan = _scanned(path, audio_track, channel=channel, progress=progress)
     if scan.track is None and not scan.has_video:
         raise MediaError("media.nothing", name=path.name)
     if progress is not None:
         progress(1.0)
     kind = "video" if scan.has_video else "audio"
-    return Recording(path.name, path, kind, scan.duration_s, scan.track, scan.warnings(), scan.origin_s)
+    return Recording(
+        path.name,
+        path,
+        kind,
+        scan.duration_s,
+        scan.track,
+        scan.warnings(),
+        scan.origin_s,
+        scan.tracks,
+        scan.number,
+    )
+
+
+def _scanned(
+    path: Path, number: int | None, *, channel: int | None = None, progress: Progress | None
+) -> _Scan:
+    with open_container(path) as container:
+        audio = choose_track(container, number, name=path.name)
+        scan = _Scan(container, _video_stream(container), audio, channel=channel)
+        scan.run(progress)
+    return scan
 
 
 def media_kind(path: str | Path) -> str | None:
@@ -209,9 +242,18 @@ class _Scan:
     """The first pass over a file: all sound decoded, pictures timed, one picture decoded."""
 
     def __init__(
-        self, container: InputContainer, video: VideoStream | None, audio: AudioStream | None
+        self,
+        container: InputContainer,
+        video: VideoStream | None,
+        audio: AudioStream | None,
+        *,
+        channel: int | None = None,
     ) -> None:
-        self.container, self.video, self.audio = container, video, audio
+        self.container, self.video, self.audio, self.channel = container, video, audio, channel
+        self.tracks = sound_tracks(container)
+        self.number = (
+            None if audio is None else [s.index for s in container.streams.audio].index(audio.index) + 1
+        )
         self.announced_s = _announced_s(container)
         starts = [
             float(s.start_time * s.time_base)
@@ -221,18 +263,25 @@ class _Scan:
         self.origin_s = min(starts, default=0.0)
         self.has_video = False
         self.video_end_s = 0.0
+        self.other_end_s = 0.0  # of subtitles, further sound tracks: what is not used
+        self.pauses = 0
         self.track: AudioTrack | None = None
         self.audio_errors, self.video_errors = _Errors(), _Errors()
-        self.builder = AudioBuilder(self.announced_s)
+        self.builder = AudioBuilder(self.announced_s, channel=channel)
 
     def run(self, progress: Progress | None) -> None:
-        streams = [s for s in (self.video, self.audio) if s is not None]
+        used = self.video is not None or self.audio is not None
         next_tell = 0.0
-        for packet in _packets(self.container, streams, self.audio_errors) if streams else ():
+        # All are read: how far the file reaches, a track that is not used may tell.
+        for packet in _packets(self.container, self.container.streams, self.audio_errors) if used else ():
             if packet.stream is self.audio:
                 self._sound(packet)
-            else:
+            elif packet.stream is self.video:
                 self._picture(packet)
+            elif packet.pts is not None and packet.time_base is not None:
+                end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self.other_end_s = max(self.other_end_s, end_s - self.origin_s)
+                continue
             done_s = max(self.builder.duration_s, self.video_end_s)
             if progress is not None and done_s >= next_tell:
                 progress(min(1.0, done_s / self.announced_s) if self.announced_s else 0.0)
@@ -256,7 +305,9 @@ class _Scan:
                     time_s = None if frame.time is None else frame.time - self.origin_s
                     self.builder.add(frame, time_s)
         except av.error.FFmpegError:
-            self.audio_errors.packets += 1
+            paused = is_pause(packet)
+            self.pauses += paused
+            self.audio_errors.packets += not paused
 
     def _picture(self, packet: av.Packet) -> None:
         if not self.has_video:  # decode until the first picture shows that there is one
@@ -285,8 +336,13 @@ class _Scan:
         if self.video is not None and not self.has_video:
             messages.append(Message("media.empty_video"))
         messages += self.audio_errors.messages("sound")
-        if self.builder.holes_s > 0.5:
-            messages.append(Message("media.holes", seconds=self.builder.holes_s))
+        paused_s = self.pauses * AMR_FRAME_S
+        if paused_s:
+            messages.append(Message("media.pauses", seconds=paused_s))
+        if self.builder.holes_s - paused_s > 0.5:
+            messages.append(Message("media.holes", seconds=self.builder.holes_s - paused_s))
+        if self.channel is not None:
+            messages.append(Message("media.opposed", channel=self.channel + 1))
         if self.builder.disbelieved:
             messages.append(Message("media.timestamps"))
         return messages + self._shortfall()
@@ -298,7 +354,8 @@ class _Scan:
         announced /= riff_share(self.container.name)
         share = 0.2 if self.container.format.name in _GUESSED_LENGTH else 0.02
         # Matroska counts the announced length from time 0, not from the first timestamp.
-        if announced - self.duration_s - max(0.0, self.origin_s) <= max(0.5, share * announced):
+        reached_s = max(self.duration_s, self.other_end_s)
+        if announced - reached_s - max(0.0, self.origin_s) <= max(0.5, share * announced):
             return []
         return [Message("media.cut_short", decoded_s=self.duration_s, announced_s=announced)]
 
@@ -319,9 +376,7 @@ def _video_stream(container: InputContainer) -> VideoStream | None:
     return stream
 
 
-def _packets(
-    container: InputContainer, streams: list[VideoStream | AudioStream], errors: _Errors
-) -> Iterator[av.Packet]:
+def _packets(container: InputContainer, streams: Iterable[Stream], errors: _Errors) -> Iterator[av.Packet]:
     """Demux to the end; after damage, go on with the next packet that can be read."""
     in_a_row, left = 0, MAX_READINGS * container.size + 2**20
     while in_a_row < MAX_DEMUX_ERRORS:

@@ -25,6 +25,8 @@ LONGEST_HOLE_S = 7200.0
 LONGEST_HOLE_BLIND_S = 600.0  # when the file does not announce its length
 # A few kilobytes may unpack to weeks of silence: 12 h take 1.4 GB.
 LONGEST_S = 12 * 3600.0
+# Power of the mean of two channels over that of the channels: 1 for equal ones, 0.5 for independent ones.
+OPPOSED = 0.05
 
 
 def check_length(seconds: float) -> None:
@@ -81,14 +83,18 @@ class AudioBuilder:
     ----------
     limit_s : float or None
         Announced length of the recording: a timestamp far beyond it is not believed.
+    channel : int, optional
+        Take this one alone, from 0 on, instead of the mean of all.
     """
 
-    def __init__(self, limit_s: float | None = None) -> None:
+    def __init__(self, limit_s: float | None = None, *, channel: int | None = None) -> None:
         self._buffer = bytearray()  # grows in place: no second copy at the end
         self._resampler: av.AudioResampler | None = None
         self._kind: tuple[str, str, int] | None = None
         self._fed_s = 0.0  # where the next frame belongs when there is no hole
         self._limit_s = limit_s
+        self._channel = channel
+        self._powers = np.zeros(3)  # left, right, and the mean of both
         self._pending: tuple[av.AudioFrame, float] | None = None  # after a jump, until confirmed
         self.holes_s = 0.0
         self.disbelieved = 0
@@ -126,13 +132,32 @@ class AudioBuilder:
             self.disbelieved += 1
         self._feed(frame)
 
+    @property
+    def stronger(self) -> int | None:
+        """The louder one of two channels that cancel each other; None where they do not."""
+        left, right, mean = self._powers
+        return int(right > left) if mean < OPPOSED * (left + right) / 2 else None
+
+    def _compare(self, frame: av.AudioFrame) -> None:
+        """Measure how much of two channels is left in their mean."""
+        values = frame.to_ndarray().astype(np.float32)
+        pair = values if frame.format.is_planar else values.reshape(-1, 2).T
+        self._powers += frame.samples * np.var([*pair, pair.mean(axis=0)], axis=1)
+
     def _feed(self, frame: av.AudioFrame) -> None:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:  # also in the middle of a broadcast: stereo to 5.1 and back
             self._drain()
             self._kind = kind
         if self._resampler is None:
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            mixed = self._channel is None
+            self._resampler = av.AudioResampler(
+                format="s16" if mixed else "s16p",
+                layout="mono" if mixed else frame.layout.name,
+                rate=SAMPLE_RATE,
+            )
+        if frame.layout.nb_channels == 2:
+            self._compare(frame)
         length_s = frame.samples / frame.sample_rate
         check_length(self._fed_s + length_s)
         frame.pts = None  # the place is kept here, not in the filter graph
@@ -152,7 +177,8 @@ class AudioBuilder:
 
     def _append(self, frame: av.AudioFrame) -> None:
         # The plane may be longer than its samples; a view of it is cheaper than an array.
-        self._buffer += memoryview(frame.planes[0])[: 2 * frame.samples]
+        plane = 0 if self._channel is None else min(self._channel, len(frame.planes) - 1)
+        self._buffer += memoryview(frame.planes[plane])[: 2 * frame.samples]
 
     def _leave_hole(self, target_s: float) -> None:
         """Fill with silence up to `target_s`, if that can be true."""

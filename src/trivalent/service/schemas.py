@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS, STAGES
-from trivalent.core.options import FACE_RATES_HZ
+from trivalent.core.options import AUDIO_TRACKS, FACE_RATES_HZ
 from trivalent.core.outside import clean_line
 from trivalent.core.types import Modality
 from trivalent.service.documents import AnalysisDocument, Kind, Label, MixedBy, Probabilities
@@ -72,6 +72,12 @@ class MediaOptions(TextOptions):
         ge=FACE_RATES_HZ.low,
         le=FACE_RATES_HZ.high,
         description="pictures looked at per second",
+    )
+    audio_track: int | None = Field(
+        default=None,
+        ge=AUDIO_TRACKS.low,
+        le=AUDIO_TRACKS.high,
+        description="sound track, from 1 on; by default one in which people speak",
     )
     transcript: str | None = Field(
         default=None, max_length=1_000_000, description=".srt, .vtt or plain text instead of recognition"

@@ -15,7 +15,7 @@ from trivalent.service.catalogue import Version
 from trivalent.service.context import Service
 from trivalent.service.problems import ProblemError, Problems, invalid, wait
 from trivalent.service.schemas import FormFields, JobOut, MediaOptions, TextRequest
-from trivalent.service.uploads import Upload, received, sniffed_kind
+from trivalent.service.uploads import TEXT_FIELDS, Upload, received, sniffed_kind
 from trivalent.speech.weights import is_present
 from trivalent.store import Job, JobState, Room, User
 
@@ -123,7 +123,7 @@ def _enqueue(
 
 def _form(upload: Upload) -> FormFields:
     fields = upload.fields
-    if unknown := sorted(set(fields) - {"name", "tags", "keep_media", "options"}):
+    if unknown := sorted(set(fields) - TEXT_FIELDS):
         raise invalid([{"loc": ("form", name[:50]), "msg": "unknown field"} for name in unknown[:5]])
     given = {"name": form_value(fields, "name"), "keep_media": form_value(fields, "keep_media")}
     form = checked(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_FIELDS_BYTES = 2_000_000  # all fields but the file: options with a transcript
 MAX_PARTS = 50
+TEXT_FIELDS = frozenset({"name", "tags", "keep_media", "options"})  # any other may hold a file by mistake
 
 
 @dataclass
@@ -149,6 +150,10 @@ class _Form:
         self._is_file = self._field == "file"
         if self.parts > MAX_PARTS:
             raise ProblemError(Problems.MALFORMED, f"expected at most {MAX_PARTS} fields, got more")
+        if not self._is_file and b"filename" in options and self._field not in TEXT_FIELDS:
+            raise ProblemError(
+                Problems.INVALID, f"expected a file in the field `file`, got one in {self._field[:50]!r}"
+            )
         if self._is_file and self.upload.has_file:
             raise ProblemError(Problems.INVALID, "expected one file in a request, got several")
         if self._is_file:

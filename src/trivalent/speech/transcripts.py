@@ -1,12 +1,11 @@
 """Transcripts that the user supplies: .srt and .vtt with times, .txt without.
 
-Parsing is strict about structure, and every error names the line. The content decides the
-format: a .txt that holds SubRip or WebVTT cues is read as such.
+The content decides the format: a .txt that holds SubRip or WebVTT cues is read as such. Words are plain
+text (`trivalent.core.plain_text`) in every format.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,15 +13,14 @@ from pathlib import Path
 
 from trivalent.core.errors import TranscriptError
 from trivalent.core.messages import Message
+from trivalent.core.plain_text import decode, join_soft_breaks, plain
+from trivalent.speech.cues import looks_timed, read_cues, said_once
 
 MAX_BYTES = 4 * 1024 * 1024  # a day of speech takes about 2 MB
 MAX_LINES = 1_000_000  # what a parser keeps of a line is many times the line, if that is empty
 SUFFIXES = (".srt", ".vtt", ".txt")
 
-_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
-_TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s+.*)?$", re.ASCII)
-_INLINE_TIME = re.compile(r"<\d{2}:\d{2}[:.]\d{2}", re.ASCII)
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
+_LINE_END = re.compile(r"\r*\n|\r")  # a file that was twice converted has two \r
 # It begins where a run of marks begins: tried from each of a million dots it would take hours.
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+\s+")
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:Mr|Mrs|Ms|Dr|Prof|St|vs|[A-Z])\.\s+$")
@@ -81,7 +79,7 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     Parameters
     ----------
     data : bytes
-        UTF-8 (with or without BOM), UTF-16 with BOM, else taken as Latin-1 with a warning.
+        Of any encoding that `trivalent.core.plain_text.decode` tells; a guess gives a warning.
     suffix : str
         One of `SUFFIXES`; what the content shows goes first.
     name : str
@@ -102,13 +100,12 @@ def parse_transcript(data: bytes, *, suffix: str = ".txt", name: str = "the tran
     text, warnings = _decode(data, name)
     if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_LINES:
         raise TranscriptError("transcript.many_lines", max_lines=MAX_LINES, name=name)
-    lines = re.split(r"\r\n|\n|\r", text)
-    if lines[0].startswith("WEBVTT") or suffix == ".vtt":
-        cues = _parse_vtt(lines, name)
-    elif suffix == ".srt" or _looks_like_srt(lines):
-        cues = _parse_srt(lines, name)
+    lines = _LINE_END.split(join_soft_breaks(text))
+    webvtt = suffix == ".vtt" or next(filter(str.strip, lines), "").startswith("WEBVTT")
+    if webvtt or suffix == ".srt" or looks_timed(lines):
+        cues = [Cue(*one) for one in said_once(read_cues(lines, name, webvtt=webvtt))]
     else:
-        cues = [Cue(sentence) for sentence in _sentences(lines)]
+        cues = [Cue(sentence) for sentence in _sentences(map(plain, lines))]
     empty = sum(not _has_word(cue.text) for cue in cues)
     cues = [cue for cue in cues if _has_word(cue.text)]
     if not cues:
@@ -151,111 +148,18 @@ def _stamp(seconds: float) -> str:
 
 
 def _decode(data: bytes, name: str) -> tuple[str, list[str]]:
-    warnings: list[str] = []
     try:
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            text = data.decode("utf-16")
-        else:
-            text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.encoding.startswith("utf-16"):
-            raise TranscriptError("transcript.utf16", name=name) from None
-        text = data.decode("latin-1")
-        warnings.append(Message("transcript.latin", name=name))
-    if "\x00" in text:
-        line = text[: text.index("\x00")].count("\n") + 1
+        decoded = decode(data)
+    except UnicodeDecodeError:
+        raise TranscriptError("text.damaged_utf16", name=name) from None
+    if "\x00" in decoded.text:
+        line = decoded.text[: decoded.text.index("\x00")].count("\n") + 1
         raise TranscriptError("transcript.binary", line=line, name=name)
-    return text, warnings
+    return decoded.text, decoded.warnings(name)
 
 
 def _has_word(text: str) -> bool:
     return any(c.isalnum() for c in text)
-
-
-def _looks_like_srt(lines: list[str]) -> bool:
-    filled = [line for line in lines if line.strip()][:2]
-    return any(_TIMING.match(line) for line in filled)
-
-
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    ms = int(fraction.ljust(3, "0"))
-    return (int(hours or 0) * 3_600_000 + int(minutes) * 60_000 + int(seconds) * 1000 + ms) / 1000
-
-
-def _times(line: str, number: int, name: str) -> tuple[float, float]:
-    match = _TIMING.match(line)
-    where = Message("transcript.where", line=number, name=name)
-    if match is None:
-        raise TranscriptError("transcript.time_line", line=line.strip()[:40], where=where)
-    groups = match.groups()
-    if any(int(sixtieth) > 59 for part in (groups[:4], groups[4:]) for sixtieth in part[1:3]):
-        raise TranscriptError("transcript.sixtieths", line=line.strip()[:40], where=where)
-    start_s, end_s = _seconds(*groups[:4]), _seconds(*groups[4:])
-    if end_s < start_s:
-        raise TranscriptError("transcript.end", line=line.strip()[:40], where=where)
-    return start_s, end_s
-
-
-def _blocks(lines: list[str]) -> list[tuple[int, list[str]]]:
-    """Group lines by blank lines: (number of the first line, lines)."""
-    blocks: list[tuple[int, list[str]]] = []
-    fresh = True
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            fresh = True
-        elif fresh:
-            blocks.append((number, [line]))
-            fresh = False
-        else:
-            blocks[-1][1].append(line)
-    return blocks
-
-
-def _parse_srt(lines: list[str], name: str) -> list[Cue]:
-    cues = []
-    for number, block in _blocks(lines):
-        if block[0].strip().isdigit() and len(block) > 1:
-            number, block = number + 1, block[1:]
-        start_s, end_s = _times(block[0], number, name)
-        cues.append(Cue(_plain(block[1:]), start_s, end_s))
-    return cues
-
-
-def _parse_vtt(lines: list[str], name: str) -> list[Cue]:
-    if not re.match(r"WEBVTT(?:[ \t].*)?$", lines[0]):
-        raise TranscriptError("transcript.webvtt", name=name, lines=lines[0][:40])
-    rolling = any(_INLINE_TIME.search(line) for line in lines)
-    cues: list[Cue] = []
-    last_line = ""
-    for number, block in _blocks(lines):
-        first = block[0]
-        if number == 1 or re.match(r"(?:NOTE|STYLE|REGION)(?:\s|$)", first):
-            continue
-        if "-->" not in first and len(block) > 1:  # an identifier
-            number, block = number + 1, block[1:]
-        start_s, end_s = _times(block[0], number, name)
-        body = [_unescape(_plain([line])) for line in block[1:]]
-        body = [line for line in body if line]
-        # Captions that roll (automatic ones do) show each line twice: keep it once.
-        if rolling and body and body[0] == last_line:
-            body = body[1:]
-        last_line = body[-1] if body else last_line
-        if body or not rolling:
-            cues.append(Cue(" ".join(body), start_s, end_s))
-    return cues
-
-
-def _unescape(text: str) -> str:
-    """Turn `&amp;` into what it stands for; a character's number beyond all sense stays as it is."""
-    try:
-        return html.unescape(text)
-    except ValueError:  # int() takes 4,300 digits
-        return text
-
-
-def _plain(lines: list[str]) -> str:
-    """Strip markup and join lines with single spaces."""
-    return " ".join(" ".join(_TAG.sub("", line) for line in lines).split())
 
 
 def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
@@ -284,10 +188,10 @@ def _order(cues: list[Cue], name: str) -> tuple[list[Cue], list[str]]:
     return ordered, notes
 
 
-def _sentences(lines: list[str]) -> list[str]:
+def _sentences(lines: Iterable[str]) -> list[str]:
     """Split plain text into sentences; a line that wraps in mid-sentence is joined."""
     paragraphs: list[list[str]] = []
-    for line in (" ".join(raw.split()) for raw in lines):
+    for line in lines:
         last = paragraphs[-1][-1] if paragraphs else ""
         if last and last[-1] not in '.!?…"”' and line[:1].islower():
             paragraphs[-1].append(line)

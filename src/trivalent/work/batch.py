@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from trivalent.core.errors import CancelledError, InputError, TrivalentError, Us
 from trivalent.core.files import write_text_atomic
 from trivalent.core.locks import lock_now
 from trivalent.core.options import AnalyzerOptions
+from trivalent.core.plain_text import Decoded, decode
 from trivalent.core.regular_files import Facts, facts, read_whole, sha256
 from trivalent.core.version import __version__
 from trivalent.speech.transcripts import MAX_BYTES
@@ -246,16 +247,21 @@ def analyze_task(task: Task, worker: Worker, *, cancelled: Callable[[], bool] | 
     try:
         file_facts = facts(task.path, within=task.within)  # what takes too long to hash is known by these
         digest, file_facts = sha256(task.path, time_s=task.limits.time_s, within=task.within)
+        given = None
         if task.transcript is not None:
             words = read_whole(task.transcript, most=MAX_BYTES)
+            given = _decoded(words, task.transcript)
         analysis = worker.child(task.limits).analyze(
             task.path,
             name=task.shown,
             options=task.options,
-            transcript=_decoded(words, task.transcript),
+            transcript=None if given is None else given.text,
             time_s=max(0.0, task.limits.time_s - (time.monotonic() - started)),  # the hashing counts
             cancelled=cancelled,
         )
+        if given is not None and task.transcript is not None:
+            doubts = given.warnings(task.transcript.name)
+            analysis = replace(analysis, warnings=(*doubts, *analysis.warnings))
     except CancelledError:
         raise
     except TrivalentError as error:
@@ -288,11 +294,11 @@ def _digest(options: AnalyzerOptions) -> str:
     return _digests[options]
 
 
-def _decoded(words: bytes | None, path: Path | None) -> str | None:
+def _decoded(words: bytes, path: Path) -> Decoded:
     try:
-        return None if words is None else words.decode("utf-8-sig")
+        return decode(words)
     except UnicodeDecodeError as error:
-        raise InputError("batch.transcript_utf8", path=path, error=error) from error
+        raise InputError("text.damaged_utf16", name=path.name) from error
 
 
 def _transcript_mark(path: Path | None) -> str | None:

@@ -6,14 +6,16 @@ the user's own word: its paths go wherever they go.
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trivalent.core.csv_table import CsvReader
 from trivalent.core.errors import InputError
-from trivalent.media.kinds import SUFFIXES
+from trivalent.media.kinds import RECORDINGS, SUFFIXES, TEXT
+
+_LIST = CsvReader(("path",), ("transcript",), InputError)
 
 
 @dataclass
@@ -29,11 +31,15 @@ class Sources:
     within : Path, optional
         Folder, without links in its path, that no file may lead out of.
     ignored : int
-        Files that are neither recordings nor texts.
+        Files that are neither recordings nor, where these are wanted, texts.
+    texts : int
+        Of these, texts that were not asked for.
     linked : int
         Folders that are links: what they lead to is not walked through.
     unreadable : list of (folder, reason)
         Folders whose files are unknown.
+    unused : tuple of str
+        Columns of a list that are not looked at.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -41,20 +47,25 @@ class Sources:
     transcripts: dict[Path, Path] = field(default_factory=dict)
     within: Path | None = None
     ignored: int = 0
+    texts: int = 0
     linked: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    unused: tuple[str, ...] = ()
 
 
-def find_sources(source: Path, *, results: Path | None = None) -> Sources:
-    """List the recordings and texts of a folder, or those that a .csv names.
+def find_sources(source: Path, *, results: Path | None = None, texts: bool = False) -> Sources:
+    """List the recordings of a folder, or what a .csv names.
 
-    A list has a column `path`, and may have `transcript`; both are relative to the list itself.
+    A list has a column `path`, and may have `transcript`; both are relative to the list itself. A folder of
+    recordings has texts beside them that nobody said (transcripts, licences): these are taken on demand.
 
     Parameters
     ----------
     source : Path
     results : Path, optional
         Folder of the results, which is passed over should it lie in the source.
+    texts : bool
+        Take the texts of a folder, too.
 
     Raises
     ------
@@ -64,14 +75,15 @@ def find_sources(source: Path, *, results: Path | None = None) -> Sources:
     if source.suffix.lower() == ".csv" and not source.is_dir():
         sources = _listed(source)
     else:
-        sources = _walked(source, results)
+        sources = _walked(source, results, SUFFIXES if texts else RECORDINGS.keys())
     if not sources.paths:
         closed = "".join(f"; {name} cannot be read: {reason}" for name, reason in sources.unreadable[:1])
-        raise InputError("batch.nothing", source=source, closed=closed)
+        code = "batch.texts_alone" if sources.texts else "batch.nothing"
+        raise InputError(code, source=source, closed=closed)
     return sources
 
 
-def _walked(folder: Path, results: Path | None) -> Sources:
+def _walked(folder: Path, results: Path | None, taken: Set[str]) -> Sources:
     if not folder.is_dir():
         raise InputError("batch.source", folder=folder)
     within = folder.resolve()
@@ -86,12 +98,14 @@ def _walked(folder: Path, results: Path | None) -> Sources:
         except OSError as error:
             sources.unreadable.append((str(place), error.strerror or str(error)))
             continue
-        folders = list(_sorted_out(sources, folder, inside))
+        folders = list(_sorted_out(sources, folder, inside, taken))
         waiting += [f for f in reversed(folders) if within / f.relative_to(folder) != passed_over]
     return sources
 
 
-def _sorted_out(sources: Sources, folder: Path, entries: list[os.DirEntry[str]]) -> Iterator[Path]:
+def _sorted_out(
+    sources: Sources, folder: Path, entries: list[os.DirEntry[str]], taken: Set[str]
+) -> Iterator[Path]:
     """Note the files among the entries of one folder, and yield the folders to walk through."""
     for entry in entries:
         path, hidden = Path(entry.path), entry.name.startswith(".")
@@ -100,28 +114,23 @@ def _sorted_out(sources: Sources, folder: Path, entries: list[os.DirEntry[str]])
                 yield path
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
             sources.linked += not hidden
-        elif hidden or path.suffix.lower() not in SUFFIXES:
+        elif hidden or path.suffix.lower() not in taken:
             sources.ignored += 1
+            sources.texts += not hidden and path.suffix.lower() in TEXT
         else:
             sources.paths.append(path)
             sources.shown.append(path.relative_to(folder).as_posix())
 
 
 def _listed(path: Path) -> Sources:
-    sources = Sources()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if "path" not in (reader.fieldnames or ()):
-                raise InputError("batch.path_column", path=path, fieldnames=reader.fieldnames or ["none"])
-            for row in reader:
-                if not (row["path"] or "").strip():
-                    continue
-                file = path.parent / row["path"]
-                sources.paths.append(file)
-                sources.shown.append(row["path"])
-                if row.get("transcript"):
-                    sources.transcripts[file] = path.parent / row["transcript"]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("batch.list", path=path, error=error) from error
+    table = _LIST.read(path)
+    sources = Sources(unused=table.unknown)
+    for row in table.rows:
+        if not (name := row.cells["path"]):
+            continue
+        file = path.parent / name
+        sources.paths.append(file)
+        sources.shown.append(name)
+        if said := row.cells.get("transcript"):
+            sources.transcripts[file] = path.parent / said
     return sources

@@ -20,7 +20,9 @@ from trivalent.core.types import FeatureTable
 from trivalent.features.openface.columns import COLUMNS, NAME, VERSION
 
 _LEADING = COLUMNS[:5]
-_NO_NUMBER = re.compile(r"^\s*[+-]?(nan\(\w*\)|1\.#(IND|QNAN|SNAN)\d*)\s*$", re.IGNORECASE)  # of Windows
+_NO_NUMBER = re.compile(
+    r"^\s*[+-]?(nan\(\w*\)|inf(inity)?|1\.#(IND|QNAN|SNAN|INF)\d*)\s*$", re.IGNORECASE
+)  # of Windows
 _ROWS = 1000  # written at a time: as Python's numbers they take four times the table's room
 # Digits behind the point, by the longest beginning of a name that fits.
 _DECIMALS = {
@@ -45,9 +47,10 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     -------
     FeatureTable
         Rows at the time stamps. A frame without a face (success 0) is NaN, as OpenFace writes
-        stale or zero values there; status `missing` if no frame has one. `meta` counts both. Of a file
-        with several faces at a time (`FaceLandmarkVidMulti`) only the one that was seen most often, of
-        which `meta["warnings"]` tells.
+        stale or zero values there; status `missing` if no frame has one. `meta` counts both, and the
+        cells of faces that hold no number (`no_number`). Of a file with several faces at a time
+        (`FaceLandmarkVidMulti`) only the one that was seen longest and most surely, of which
+        `meta["warnings"]` tells.
 
     Raises
     ------
@@ -69,6 +72,8 @@ def read_openface(path: Path, columns: Sequence[str] | None = None) -> FeatureTa
     meta: dict[str, Any] = {"frames": len(found), "frames_without_face": int((~found).sum())}
     if warnings:
         meta["warnings"] = warnings
+    if lost := int(np.isnan(values[found]).sum()):
+        meta["no_number"] = lost
     if not found.any():
         reason = Message("openface.no_face", count=len(found))
         return FeatureTable.absent(NAME, VERSION, columns=chosen, reason=reason, meta=meta)
@@ -83,9 +88,10 @@ def _one_face(
     times = cells[:, header.index("timestamp")]
     if "face_id" not in header or len(np.unique(times)) == len(times):
         return cells, []
-    whose, seen = cells[:, header.index("face_id")], cells[:, header.index("success")] == 1
+    whose, seen = cells[:, header.index("face_id")], (cells[:, header.index("success")] == 1).astype(float)
+    sure = np.nan_to_num(cells[:, header.index("confidence")]) if "confidence" in header else seen
     faces = np.unique(whose)
-    kept = max(faces, key=lambda face: int((seen & (whose == face)).sum()))
+    kept = max(faces, key=lambda face: float((seen * sure)[whose == face].sum()))
     return cells[whose == kept], [Message("openface.faces", count=len(faces), face=int(kept))]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
-from trivalent.core.types import LabelMap, Modality, map_scores
+from trivalent.core.types import LABELS, LabelMap, Modality, map_scores
 from trivalent.lab.datasets import ch_sims, mosei
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
@@ -48,6 +48,7 @@ def mmsa_dataset(
     video: Callable[[str], str] | None = None,
     features: bool = True,
     sequences: bool = False,
+    label_map: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Read an MMSA pickle as a data set.
 
@@ -67,12 +68,16 @@ def mmsa_dataset(
         Without, there are none.
     sequences : bool
         The steps instead of their means.
+    label_map : mapping of str to str, optional
+        What its labels mean if they are codes of classes: each to negative, neutral or positive. Samples
+        then have no score.
 
     Raises
     ------
     DataError
         See `load_mmsa`; or an id names no video, a score is out of range, modalities differ
-        between splits, or the splits of the file share videos.
+        between splits, the splits of the file share videos, or the scores look like codes of classes and
+        nobody says what they mean.
     """
     parts = load_mmsa(path)
     scores = np.concatenate([part.scores for part in parts.values()])
@@ -83,7 +88,9 @@ def mmsa_dataset(
     if scale is None:
         scale = 1.0 if (np.abs(scores[np.isfinite(scores)]) > 1).any() else ch_sims.SCALE
     kept = ~np.isnan(scores)
-    _check_range(path, scores[kept], ids=ids[kept], scale=scale)
+    classes = _classes(path, scores[kept], label_map or {})
+    if classes is None:
+        _check_range(path, scores[kept], ids=ids[kept], scale=scale)
     if not by_video:
         _check_videos(path, groups[kept], stored[kept])
     blocks, dropped = _features(path, parts, sequences) if features else ({}, {})
@@ -96,13 +103,25 @@ def mmsa_dataset(
         ids=ids[kept],
         groups=groups[kept],
         split=ch_sims.split_by_video(groups[kept].tolist()) if by_video else stored[kept],
-        labels=map_scores(stretched, LabelMap.SIGN),
-        scores=stretched,
+        labels=map_scores(stretched, LabelMap.SIGN) if classes is None else classes,
+        scores=stretched if classes is None else np.full(len(stretched), np.nan),
         seconds=np.full(int(kept.sum()), np.nan),
         features={m: Features(f.extractor, f.columns, f.values[kept]) for m, f in blocks.items()},
         texts=tuple(text for text, keep in zip(texts, kept.tolist(), strict=True) if keep),
         dropped=dropped,
     )
+
+
+def _classes(path: Path, scores: NDArray[np.float64], meant: Mapping[str, str]) -> NDArray[np.int64] | None:
+    """Return the classes that codes stand for; None for scores, whose sign tells the class."""
+    values, meant = np.unique(scores), {str(label): sense for label, sense in meant.items()}
+    if not len(values) or (values < 0).any() or (values % 1).any() or np.ptp(values) > 2:
+        return None
+    codes = [f"{value:g}" for value in values]
+    if not set(codes) <= set(meant):
+        raise DataError("mmsa.codes", name=path.name, codes=codes)
+    found = np.array([LABELS.index(meant[code]) for code in codes], np.int64)
+    return found[np.searchsorted(values, scores)]
 
 
 def _video_of(sample: str) -> str:
@@ -192,10 +211,10 @@ def _means(part: MMSAPart, name: str) -> tuple[NDArray[np.float32], int]:
     return out, holes
 
 
-def entry_of_pickle(path: Path) -> Entry:
+def entry_of_pickle(path: Path, label_map: Mapping[str, str] | None = None) -> Entry:
     """Make an entry for a pickle that lies anywhere; its name is that of the file.
 
-    The scale is guessed, see `mmsa_dataset`, and no counts are known.
+    The scale is guessed, see `mmsa_dataset`, which takes the `label_map`, and no counts are known.
     """
 
     def load(root: Path, protocol: Protocol, features: bool) -> Dataset:
@@ -207,6 +226,7 @@ def entry_of_pickle(path: Path) -> Entry:
             by_video=protocol.name.removesuffix(STEPS) == BY_VIDEO,
             features=features,
             sequences=protocol.sequences,
+            label_map=label_map,
         )
 
     rule = "one sample per clip, class by the sign of its score"

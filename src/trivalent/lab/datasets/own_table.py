@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from trivalent.core.csv_table import CsvReader, CsvTable
 from trivalent.core.errors import DataError, TranscriptError
 from trivalent.core.types import LABELS
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
@@ -21,6 +19,8 @@ from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript,
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("speaker", "video", "split", "transcript")
+_READER = CsvReader(REQUIRED, OPTIONAL, DataError)
+_fault = _READER.fault
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
 _MAX_SCORE = 3.0
 _MAKE = "leave the column split out to have it made"
@@ -146,9 +146,10 @@ def read_own_table(path: Path, label_map: Mapping[str, str] | None = None) -> Ow
         Not a readable UTF-8 CSV, missing or misspelt columns, labels or splits that are none, a
         recording twice, a speaker or video in two splits, or a split without samples.
     """
-    header, records = _records(path)
-    meant = label_map or {}
-    rows = tuple(_row(path, line, dict(zip(header, cells, strict=True)), meant) for line, cells in records)
+    read = _READER.read(path)
+    _check_characters(path, read)
+    header, meant = read.columns, label_map or {}
+    rows = tuple(_row(path, row.line, row.cells, meant) for row in read.rows)
     if not rows:
         raise DataError("own.no_rows", name=path.name)
     table = OwnTable(path, header, rows)
@@ -178,68 +179,6 @@ def check_parts(split: NDArray[np.str_], name: str, *, remedy: str, parts: Seque
     if absent and not (split == "test").all():
         missing = " and ".join(absent)
         raise DataError("own.parts", parts=list(parts), name=name, missing=missing, remedy=remedy)
-
-
-def _records(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
-    """Return the header and the lines that are not blank, with their numbers."""
-    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
-    records: list[tuple[int, list[str]]] = []
-    line = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                records.append((line, [cell.strip() for cell in cells]))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise _fault(path, line, "a CSV record", str(error), "correct the quotes") from error
-    if not records:
-        raise DataError("own.header", name=path.name)
-    header = tuple(cell.lower() for cell in records[0][1])
-    _check_header(path, header)
-    for line, cells in records[1:]:
-        if len(cells) != len(header):
-            raise _fault(
-                path,
-                line,
-                f"{len(header)} cells",
-                str(len(cells)),
-                "put a text that has commas into quotes",
-            )
-    return header, records[1:]
-
-
-def _decoded(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError("own.unreadable", path=path, reason=error.strerror or error) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        byte = f"the byte 0x{data[error.start]:02x}"
-        raise _fault(path, line, "UTF-8", byte, 'save it anew as "CSV UTF-8"') from error
-    if "\x00" in text:
-        line = text[: text.index("\x00")].count("\n") + 1
-        raise _fault(path, line, "text", "a NUL character", 'save it anew as "CSV UTF-8"')
-    return text
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    known = (*REQUIRED, *OPTIONAL)
-    for name in header:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        if name not in known and near and near[0] not in header:
-            raise _fault(path, 1, f"the column {near[0]}", repr(name), "rename it")
-    absent = [name for name in REQUIRED if name not in header]
-    if absent:
-        remedy = "separate the cells by commas" if any(c in header[0] for c in ";\t") else "name them so"
-        raise _fault(path, 1, "the columns path and label", ", ".join(header), remedy)
-    twice = [name for name in known if header.count(name) > 1]
-    if twice:
-        raise _fault(
-            path, 1, f"the column {twice[0]} once", f"{header.count(twice[0])} of them", "drop one"
-        )
 
 
 def _row(path: Path, line: int, cells: dict[str, str], meant: Mapping[str, str]) -> OwnRow:
@@ -309,8 +248,10 @@ def _check_duplicates(table: OwnTable) -> None:
             )
 
 
-def _fault(path: Path, line: int, expected: str, got: str, remedy: str) -> DataError:
-    return DataError("own.cell", expected=expected, line=line, name=path.name, got=got, remedy=remedy)
+def _check_characters(path: Path, table: CsvTable) -> None:
+    for row in table.rows:
+        if any("\x00" in cell for cell in row.cells.values()):
+            raise _fault(path, row.line, "text", "a NUL character", 'save it anew as "CSV UTF-8"')
 
 
 __all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "OwnRow", "check_parts", "read_own_table"]

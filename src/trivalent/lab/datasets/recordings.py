@@ -25,8 +25,9 @@ from trivalent.core.types import FeatureTable, Modality, Utterance
 from trivalent.experts.channel import Spoken
 from trivalent.experts.channels import CHANNELS
 from trivalent.experts.encoder import Encoder
-from trivalent.media.recording import Recording, open_recording
+from trivalent.media.recording import Recording
 from trivalent.speech.activity import find_speech
+from trivalent.speech.heard import open_heard
 from trivalent.speech.recognizer import SIZES, Recognizer, Speech, wordless
 from trivalent.speech.transcripts import Transcript
 from trivalent.speech.utterances import windows
@@ -130,7 +131,7 @@ class LazyRecording:
     @cached_property
     def recording(self) -> Recording:
         """The recording, its sound decoded."""
-        return open_recording(self.path)
+        return open_heard(self.path)
 
     def extract(self, extraction: Extraction) -> FeatureTable:
         """Compute the features of a modality; `Extracted` takes the table apart.

@@ -47,7 +47,7 @@ def find_dataset(name: str, *, own: OwnOptions | None = None) -> Entry:
     ----------
     name : str
     own : OwnOptions, optional
-        For your own CSV.
+        For your own CSV; what its labels mean, for a pickle too.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def find_dataset(name: str, *, own: OwnOptions | None = None) -> Entry:
         Your own CSV is faulty.
     """
     if name.endswith(".pkl"):
-        return mmsa_dataset.entry_of_pickle(Path(name))
+        return mmsa_dataset.entry_of_pickle(Path(name), None if own is None else own.label_map)
     if name.lower().endswith(".csv"):
         from trivalent.lab.datasets.own import own_entry  # loads the extractors' modules
 

@@ -131,7 +131,7 @@ class FusionRecipe:
             check_known(f"option of the network {self.network}", key, network_options(self.network))
         for key in self.loss_options:
             check_known(f"option of the loss {self.loss}", key, loss_options(self.loss))
-        if self.label_map and not self.own:
+        if self.label_map and not (self.own or self.pickled):
             raise RecipeError("recipe.own_alone", key="label_map", data=self.data)
         distinct = len(set(self.seeds)) == len(self.seeds) > 0
         if not distinct or not all(isinstance(seed, int) and seed >= 0 for seed in self.seeds):
@@ -141,6 +141,11 @@ class FusionRecipe:
     def own(self) -> bool:
         """Whether the data are a table of your own recordings."""
         return self.data.lower().endswith(".csv")
+
+    @property
+    def pickled(self) -> bool:
+        """Whether the data are an MMSA pickle of your own."""
+        return self.data.lower().endswith(".pkl")
 
     @property
     def answering(self) -> AnsweringConfig:
@@ -212,7 +217,7 @@ class FusionRecipe:
     def entry(self) -> Entry:
         """Return the data set."""
         if not self.own:
-            entry = find_dataset(self.data)
+            entry = find_dataset(self.data, own=OwnOptions(label_map=self.label_map))
             return _over_steps(entry) if self.features_config().steps else entry
         options = OwnOptions(
             label_map=self.label_map,
@@ -254,8 +259,9 @@ class FusionRecipe:
             The data are absent or not as known, or synthetic without `allow_synthetic`; your own have
             one class, or no modality that can be trained on.
         """
-        own_file = self.own or self.data.lower().endswith(".pkl")
-        data = self.entry().read(Path() if own_file else data_root(root), self.protocol or None)
+        data = self.entry().read(
+            Path() if self.own or self.pickled else data_root(root), self.protocol or None
+        )
         if (
             not self.own
             and (not self.modalities or Modality.TEXT in self.modalities)
