@@ -31,6 +31,7 @@ from trivalent.core.analysis import (
     Model,
     Overall,
     Source,
+    Terms,
     Timing,
     Track,
     UtteranceResult,
@@ -115,6 +116,7 @@ ANALYSES = st.builds(
         max_size=2,
     ).map(tuple),
     st.lists(st.builds(Track, WORDS, WORDS, CURVES, CURVES), max_size=2).map(tuple),
+    decided_with=st.none() | st.builds(Terms, vectors(0), st.none() | vectors(0), SHARES),
 )
 
 

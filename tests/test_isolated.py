@@ -23,6 +23,7 @@ from trivalent.core.errors import (
     UsageError,
 )
 from trivalent.core.options import AnalyzerOptions
+from trivalent.work import tasks
 from trivalent.work.isolated import Isolated, Limits
 
 SAMPLE = DATA / "samples" / "sample.mp4"
@@ -160,6 +161,16 @@ def test_the_child_dies_with_its_parent(tmp_path):
     else:
         pytest.fail("the child outlived its parent")
     parent.stdout.close()
+
+
+def test_models_are_loaded_once_for_all_that_decide():
+    usual, other = (
+        tasks._analyzer({"modalities": ["text"], **more}) for more in ({}, {"prior": [0.2, 0.5, 0.3]})
+    )
+    assert usual.bundle is other.bundle
+    assert other.options.prior == (0.2, 0.5, 0.3)
+    assert other.judge.terms.prior.tolist() == [0.2, 0.5, 0.3]
+    assert usual.judge.terms.prior.tolist() == usual.bundle.fusion.prior.tolist()
 
 
 def test_options_survive_json():

@@ -92,6 +92,14 @@ PROBABILITIES = st.lists(st.floats(0, 1), min_size=3, max_size=3).map(
 )
 SPOKEN = st.tuples(PROBABILITIES, st.floats(0, 1))
 SILENT = st.sampled_from([Status.MISSING, Status.FAILED])
+MIXES = PROBABILITIES.map(lambda p: tuple((p + 0.01) / (p + 0.01).sum()))
+TERMS = st.fixed_dictionaries(
+    {
+        "thresholds": st.none() | st.tuples(*[st.floats(0.01, 1)] * 3),
+        "min_confidence": st.none() | st.floats(0, 1),
+        "prior": st.none() | MIXES,
+    }
+)
 SUBSETS = st.sets(st.sampled_from(list(Modality)))
 
 
@@ -113,22 +121,33 @@ def judged(judge: Judge, drawn: list[dict[Modality, Any]]) -> Analysis:
     ]
     overall, notes = judge.overall(results)
     model = Model(bundle.name, bundle.version, bundle.sha256)
-    return Analysis(Source("a.mp4", "video", 9.0), model, overall, tuple(results), ("a note", *notes))
+    source, warnings = Source("a.mp4", "video", 9.0), ("a note", *notes)
+    return Analysis(source, model, overall, tuple(results), warnings, decided_with=judge.terms)
 
 
 @settings(deadline=None)
 @given(
     st.lists(st.fixed_dictionaries({m: SPOKEN | SILENT for m in Modality}), min_size=1, max_size=4),
     SUBSETS,
-    st.none() | st.tuples(*[st.floats(0.01, 1)] * 3),
-    st.none() | st.floats(0, 1),
+    TERMS,
+    TERMS,
 )
-def test_of_any_readings(tiny: Bundle, drawn, modalities, thresholds, min_confidence) -> None:
-    choice = {"modalities": modalities, "thresholds": thresholds, "min_confidence": min_confidence}
-    first = judged(Judge.of(tiny), drawn)
+def test_of_any_readings(tiny: Bundle, drawn, modalities, terms, others) -> None:
+    """What is not chosen anew stays as the analysis was decided with."""
+    first = judged(Judge.of(tiny, **terms), drawn)
     stored = Analysis.from_dict(json.loads(json.dumps(first.to_dict())))
     assert redecide(stored, tiny).to_dict() == first.to_dict()
-    assert redecide(stored, tiny, **choice).to_dict() == judged(Judge.of(tiny, **choice), drawn).to_dict()
+    both = {name: terms[name] if chosen is None else chosen for name, chosen in others.items()}
+    again = redecide(stored, tiny, modalities=modalities, **others)
+    assert again.to_dict() == judged(Judge.of(tiny, modalities=modalities, **both), drawn).to_dict()
+
+
+def test_a_document_that_does_not_say_is_decided_as_the_bundle_does(tiny: Bundle) -> None:
+    spoken = dict.fromkeys(Modality, (np.array([0.1, 0.1, 0.8]), 1.0))
+    first = judged(Judge.of(tiny), [spoken])
+    old = Analysis.from_dict({k: v for k, v in first.to_dict().items() if k != "decided_with"})
+    assert old.decided_with is None
+    assert redecide(old, tiny).to_dict() == first.to_dict()
 
 
 @pytest.mark.parametrize("modalities", [[], ["face"]])
@@ -176,7 +195,13 @@ def test_a_modality_that_was_not_analysed_is_refused(tiny: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [{"modalities": ["smell"]}, {"thresholds": (0.5, 0.5)}, {"min_confidence": 2}]
+    "choice",
+    [
+        {"modalities": ["smell"]},
+        {"thresholds": (0.5, 0.5)},
+        {"min_confidence": 2},
+        {"prior": (0.5, 0.5, 0.5)},
+    ],
 )
 def test_impossible_choices(tiny: Bundle, choice: dict[str, Any]) -> None:
     first = judged(Judge.of(tiny), [dict.fromkeys(Modality, Status.MISSING)])
@@ -229,6 +254,7 @@ def test_extras_round_trip(keyframes: list[KeyFrame], tracks: list[Track]) -> No
 
 def test_pictures_and_tracks_stay_out_of_the_first_document() -> None:
     data = factory.video().to_dict()
-    assert set(data) == {"schema", "source", "model", "overall", "utterances", "warnings", "timing"}
+    named = {"schema", "source", "model", "decided_with", "overall", "utterances", "warnings", "timing"}
+    assert set(data) == named
     assert Analysis.from_dict(data).keyframes == ()
     assert Analysis.from_dict(data, {}).tracks == ()

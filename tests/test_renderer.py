@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import analyses
 from trivalent.cli.main import main
-from trivalent.core.analysis import Analysis
+from trivalent.core.analysis import Analysis, Terms
 from trivalent.core.messages import VARIABLE
 from trivalent.core.texts import Language
 from trivalent.core.types import Modality
@@ -98,6 +100,17 @@ def test_what_nobody_translated_is_still_told() -> None:
     assert say.measured("frames_on_fire", 12345.0) == "frames on fire 12345"
     assert say.expression("tongueOut") == "tongue out"
     assert [say.modality(m) for m in Modality] == ["文字", "语音", "面部"]
+
+
+def test_the_verdict_tells_what_was_decided_with() -> None:
+    terms = Terms(np.array([0.2, 0.5, 0.3]), np.array([0.21, 0.5, 0.5]), 0.6)
+    analysis = replace(analyses.text(), decided_with=terms)
+    told = Renderer().verdict(analysis)
+    assert "Expected mix: negative 20 %, neutral 50 %, positive 30 %" in told
+    assert "Thresholds: negative 0.21, neutral 0.50, positive 0.50 · Unsure below 60 %" in told
+    chinese = Renderer(Wording(Language.CHINESE)).verdict(analysis)
+    assert "预期比例：消极 20%，中性 50%，积极 30% · 阈值：消极 0.21" in chinese
+    assert "Expected" not in Renderer().verdict(analyses.text()), "an older document does not say"
 
 
 def test_a_file_needs_no_style_of_an_element() -> None:

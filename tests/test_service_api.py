@@ -12,8 +12,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service_tools import NOT_AN_ID, TEXT, Local, clip, local_service
+from trivalent.bundle.loading import load_bundle
 from trivalent.core.analysis import Analysis
 from trivalent.core.options import AnalyzerOptions
+from trivalent.core.types import LABELS
 from trivalent.service import submission
 from trivalent.service.schemas import MediaOptions
 from trivalent.store import JobState
@@ -104,6 +106,9 @@ def test_a_long_text_is_a_job(client: TestClient) -> None:
         (b'{"text": "yes", "name": " "}', 422, "body.name"),
         (b'{"text": "yes", "name": "a\\u0000b"}', 422, "body.name"),
         (b'{"text": "yes", "tags": ["\\n"]}', 422, "body.tags.0"),
+        (b'{"text": "yes", "options": {"prior": [0.5, 0.5]}}', 422, "body.options.prior"),
+        (b'{"text": "yes", "options": {"prior": [0.5, 0.5, 0.5]}}', 422, "body.options.prior"),
+        (b'{"text": "yes", "options": {"prior": [0.5, 0.5, 0]}}', 422, "body.options.prior.2"),
         (json.dumps({"text": "x" * 200_001}).encode(), 422, "body.text"),
         (b'{"text": "' + b"x" * 3_000_001 + b'"}', 413, None),
     ],
@@ -187,6 +192,20 @@ def test_the_report_is_one_page(client: TestClient) -> None:
 def test_the_options_of_a_request_are_those_of_the_analyzer() -> None:
     asked = set(MediaOptions.model_fields) - {"transcript"}
     assert asked <= {field.name for field in fields(AnalyzerOptions)}
+
+
+def test_the_classes_that_are_expected(service: Local, client: TestClient, tmp_path: Path) -> None:
+    """They decide a text at once, go with a job, and stand in the result and its report."""
+    usual, rare = post_text(client), post_text(client, options={"prior": [0.6, 0.3, 0.1]})
+    told = [found["analysis"]["decided_with"]["prior"] for found in (usual, rare)]
+    assert told[0] == dict(zip(LABELS, load_bundle("default").fusion.prior.tolist(), strict=True))
+    assert told[1] == {"negative": 0.6, "neutral": 0.3, "positive": 0.1}
+    positive = [f["analysis"]["overall"]["probabilities"]["positive"] for f in (usual, rare)]
+    assert positive[1] < positive[0]
+    assert "Expected mix: negative 60 %" in client.get(f"/v1/analyses/{rare['id']}/report").text
+    job = post_clip(client, tmp_path, options=json.dumps({"prior": [0.2, 0.5, 0.3]}))
+    stored = service.store.jobs.get(service.store.accounts.local_user(), job["id"])
+    assert AnalyzerOptions.from_dict(stored.options).prior == (0.2, 0.5, 0.3)
 
 
 def test_a_recording_becomes_a_job(client: TestClient, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ Key frames are pictures of a face and tracks are long: they stay out of the firs
 TABLES = """## Columns of tables
 
 One row per utterance: `--csv`, `Analysis.rows()`, `Analysis.to_frame()`, and `utterances` of a
-[batch](batch.md). In front stands `source`, the name of the recording. An empty cell is null in the
-document.
+[batch](batch.md). In front stands `source`, the name of the recording; at the end what was decided with,
+the last columns of the table below from `prior_negative` on. An empty cell is null in the document.
 """
 FILES = """One row per file: what `files` of a batch holds of the analysis. A list is joined, or counted.
 """

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from trivalent.bundle.network import Network
 from trivalent.core.analysis import Analysis, KeyFrame, Model, Source, Timing, Track
 from trivalent.core.errors import AssetError, InputError, TextError, UsageError
 from trivalent.core.messages import Message
-from trivalent.core.options import AnalyzerOptions
+from trivalent.core.options import DECIDING, AnalyzerOptions
 from trivalent.core.plain_text import plain
 from trivalent.core.types import Modality, Status, Utterance
 from trivalent.experts.channel import Channel, Progress, Spoken, View
@@ -106,6 +107,20 @@ class Analyzer:
     def of(cls, options: AnalyzerOptions) -> Analyzer:
         """Make the analyzer of some options; raises what the class does."""
         return cls(**options.to_dict())
+
+    def deciding(self, options: AnalyzerOptions) -> Analyzer:
+        """Return one with the same models, loaded once, that decides as these options say.
+
+        Raises
+        ------
+        UsageError
+            A threshold or share is not a valid value.
+        """
+        chosen = {name: getattr(options, name) for name in DECIDING}
+        other = copy(self)
+        other.options = replace(self.options, **chosen)
+        other.judge = Judge.of(self.bundle, modalities=self.options.modalities, **chosen)
+        return other
 
     def analyze(
         self,
@@ -245,6 +260,7 @@ class Analyzer:
             clock.timing(source.duration_s),
             tuple(keyframes),
             tuple(tracks),
+            decided_with=self.judge.terms,
         )
 
 

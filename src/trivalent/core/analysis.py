@@ -53,6 +53,15 @@ Probabilities = Annotated[
         inner=Number(minimum=0, maximum=1),
     ),
 ]
+Thresholds = Annotated[
+    FloatArray,
+    Labelled(
+        "Thresholds",
+        "One threshold a class: the label is the class with the greatest probability over its threshold.",
+        labels=LABELS,
+        inner=Number(minimum=0, maximum=1),
+    ),
+]
 Effect = Annotated[
     FloatArray,
     Labelled(
@@ -86,6 +95,15 @@ class Model:
     name: str
     version: str
     sha256: Annotated[str, "of the whole bundle"]
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What the verdicts rest on besides the evidence; another choice of it decides the same anew."""
+
+    prior: Annotated[Probabilities, "expected shares of the classes"]
+    thresholds: Annotated[Thresholds | None, "null where the model decides by a rule of its own"]
+    min_confidence: Annotated[Share, "below it a verdict is unsure"]
 
 
 @dataclass(frozen=True)
@@ -265,6 +283,9 @@ class Analysis:
 
     source: Source
     model: Model
+    decided_with: Annotated[Terms | None, Added(None), "null in documents written before it was kept"] = (
+        field(default=None, kw_only=True)
+    )
     overall: Annotated[Overall, "of the whole: the mean of the utterances, weighted by their length"]
     utterances: tuple[UtteranceResult, ...]
     warnings: Annotated[tuple[str, ...], "what to know before relying on it"] = ()
@@ -345,6 +366,11 @@ DOCUMENT = Object(Analysis, keep=lambda name: name not in _APART, constants={"sc
 EXTRAS = Object(Analysis, title="Extras", keep=lambda name: name in _APART)
 
 _VERDICT = ("label", "confidence", "abstained", "valence")
+_TERMS = {
+    **{f"prior_{label}": f"decided_with.prior.{label}" for label in LABELS},
+    **{f"threshold_{label}": f"decided_with.thresholds.{label}" for label in LABELS},
+    "min_confidence": "decided_with.min_confidence",
+}
 #: An analysis in one row: what tables of files hold.
 SUMMARY = Columns(
     DOCUMENT,
@@ -361,9 +387,10 @@ SUMMARY = Columns(
         "model": "model.name",
         "model_version": "model.version",
         "model_sha256": "model.sha256",
+        **_TERMS,
     },
 )
-#: An utterance in one row, without the source that it is of.
+#: An utterance in one row, without what is told of its whole source.
 UTTERANCE = Columns(
     Object(UtteranceResult),
     {
@@ -380,9 +407,12 @@ UTTERANCE = Columns(
         }.items()
     },
 )
-ROW_TYPES = {"source": "string", **UTTERANCE.types}
+#: What each row of an utterance repeats of the analysis.
+TERMS = Columns(DOCUMENT, _TERMS)
+ROW_TYPES = {"source": "string", **UTTERANCE.types, **TERMS.types}
 
 
 def rows_of(document: Mapping[str, Any], *, source: str) -> list[dict[str, Any]]:
     """Flatten a document to one row per utterance, with the columns of `ROW_TYPES`."""
-    return [{"source": source, **UTTERANCE.row(u)} for u in document["utterances"]]
+    terms = TERMS.row(document)
+    return [{"source": source, **UTTERANCE.row(u), **terms} for u in document["utterances"]]

@@ -29,7 +29,7 @@ class Columns:
             self._cells[name] = keys, inner
         self.types = {name: inner.cell for name, (_, inner) in self._cells.items()}
 
-    def row(self, document: Json) -> Json:
+    def row(self, document: Mapping[str, Any]) -> Json:
         """Pick the cells; None where a document has null or nothing on the way."""
         row = {}
         for name, (keys, form) in self._cells.items():

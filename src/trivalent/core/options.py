@@ -7,13 +7,13 @@ thresholds sound) is judged where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
 from trivalent.core.errors import UsageError
-from trivalent.core.types import Modality
+from trivalent.core.types import LABELS, Modality
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,27 @@ class Bounds:
 FACE_RATES_HZ = Bounds(0.1, 60)
 THREADS = Bounds(1, 1024)
 AUDIO_TRACKS = Bounds(1, 1000)
+#: Options that no model has to run anew for: a finished analysis can be decided again by them.
+DECIDING = ("thresholds", "min_confidence", "prior")
+
+
+def check_prior(shares: Sequence[float]) -> None:
+    """Refuse what is no mix of classes, all of which must be possible.
+
+    >>> check_prior((0.3, 0.7, 0.0))
+    Traceback (most recent call last):
+    ...
+    trivalent.core.errors.UsageError: expected three shares above 0 that sum to 1 ...
+
+    Raises
+    ------
+    UsageError
+    """
+    possible = len(shares) == len(LABELS) and all(share > 0 for share in shares)
+    if not possible or abs(sum(shares) - 1) > _ROUNDED:
+        raise UsageError(
+            "decision.prior", labels=",".join(LABELS), given=",".join(f"{share:g}" for share in shares)
+        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,8 @@ class AnalyzerOptions:
                 raise UsageError("decision.option_kind", name=name, value=value)
         if self.modalities == ():
             raise UsageError("decision.modalities_none", modality=",".join(Modality))
+        if self.prior is not None:
+            check_prior(self.prior)
         FACE_RATES_HZ.check(self.face_rate_hz, named="face_rate_hz")
         THREADS.check(self.threads, named="threads")
         if self.audio_track is not None:
@@ -120,6 +143,7 @@ class AnalyzerOptions:
         return cls(**known)
 
 
+_ROUNDED = 1e-5  # what a sum of shares may miss 1 by
 _KINDS: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "modalities": (tuple, type(None)),

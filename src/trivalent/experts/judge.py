@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from trivalent.bundle.decision import Decision, ratio
-from trivalent.bundle.fusion import Joint, Opinion, Pool, combine, is_distribution, joint_key
+from trivalent.bundle.decision import Decision, DecisionKind, ratio
+from trivalent.bundle.fusion import Joint, Opinion, Pool, combine, joint_key
 from trivalent.bundle.loading import Bundle
 from trivalent.bundle.network import Network
-from trivalent.core.analysis import Evidence, Overall, Score, UtteranceResult
+from trivalent.core.analysis import Evidence, Overall, Score, Terms, UtteranceResult
 from trivalent.core.errors import UsageError
 from trivalent.core.messages import Message
+from trivalent.core.options import check_prior
 from trivalent.core.types import LABELS, SCALE, FloatArray, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
 from trivalent.experts.whole import heard, whole
@@ -60,8 +61,16 @@ class Judge:
         """
         chosen, fusion = _chosen(modalities, bundle), bundle.fusion
         if prior is not None:
-            fusion = fusion.expecting(_prior(prior))
+            check_prior(prior)
+            fusion = fusion.expecting(np.array(prior, float))
         return cls(bundle, fusion, chosen, _decision(bundle.decision, thresholds, min_confidence))
+
+    @property
+    def terms(self) -> Terms:
+        """What is decided with, as an analysis tells it."""
+        rule = self.decision.rule
+        thresholds = np.array(rule.values) if rule.kind is DecisionKind.RATIO else None
+        return Terms(self.fusion.prior, thresholds, self.decision.min_confidence)
 
     def utterance(
         self, utterance: Utterance, readings: Mapping[Modality, Reading], *, joint: Joint | None = None
@@ -165,15 +174,6 @@ def _chosen(names: Collection[str] | None, bundle: Bundle[Any]) -> tuple[Modalit
     if lacking:
         raise UsageError("decision.modalities_lacking", name=bundle.name, lacking=",".join(lacking))
     return tuple(m for m in Modality if m in names)
-
-
-def _prior(shares: Sequence[float]) -> FloatArray:
-    prior = np.array(shares, float)
-    if not is_distribution(prior) or not prior.all():
-        raise UsageError(
-            "decision.prior", labels=",".join(LABELS), given=",".join(f"{s:g}" for s in shares)
-        )
-    return prior
 
 
 def _decision(

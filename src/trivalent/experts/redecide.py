@@ -1,4 +1,4 @@
-"""Deciding a finished analysis again: other modalities, thresholds or confidence, without any model.
+"""Deciding a finished analysis again: other modalities or terms, without any model.
 
 The experts' opinions are in the analysis, the rest is arithmetic: the result is what the analyzer
 would have given with these choices.
@@ -40,11 +40,12 @@ def redecide(
     modalities : collection of str, optional
         Which to use, perhaps none, which leaves the prior; all that were analysed by default.
     thresholds : three floats, optional
-        For negative, neutral, positive: the label is argmax p / tau; the bundle's by default.
+        For negative, neutral, positive: the label is argmax p / tau.
     min_confidence : float, optional
-        Abstain below this confidence; the bundle's by default.
+        Abstain below this confidence.
     prior : three floats, optional
-        Expected shares of negative, neutral, positive; the bundle's by default.
+        Expected shares of negative, neutral, positive. All three stay as the analysis was decided with,
+        or are the bundle's where it does not say.
 
     Returns
     -------
@@ -70,19 +71,18 @@ def redecide(
             version2=bundle.version,
             sha2562=bundle.sha256[:12],
         )
-    judge = Judge.of(
-        bundle,
-        modalities=modalities,
-        thresholds=thresholds,
-        min_confidence=min_confidence,
-        prior=prior,
-    )
+    chosen: dict[str, Any] = {"thresholds": thresholds, "min_confidence": min_confidence, "prior": prior}
+    kept = {} if analysis.decided_with is None else vars(analysis.decided_with)
+    terms = {name: kept.get(name) if own is None else own for name, own in chosen.items()}
+    judge = Judge.of(bundle, modalities=modalities, **terms)
     if modalities is not None:
         _refuse_unread(analysis, judge)
     results = tuple(_again(u, judge) for u in analysis.utterances)
     overall, notes = judge.overall(results)
-    kept = (w for w in analysis.warnings if w != ONLY_PRIOR)
-    return replace(analysis, overall=overall, utterances=results, warnings=(*kept, *notes))
+    warnings = (*(w for w in analysis.warnings if w != ONLY_PRIOR), *notes)
+    return replace(
+        analysis, decided_with=judge.terms, overall=overall, utterances=results, warnings=warnings
+    )
 
 
 def _refuse_unread(analysis: Analysis, judge: Judge) -> None:

@@ -6,7 +6,9 @@ import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trivalent.core.analysis import Analysis, Evidence, KeyFrame, UtteranceResult, Verdict
+import numpy as np
+
+from trivalent.core.analysis import Analysis, Evidence, KeyFrame, Terms, UtteranceResult, Verdict
 from trivalent.core.types import LABELS, FloatArray, Modality, Status
 from trivalent.report.attention import Attention, attention_view
 from trivalent.report.wording import (
@@ -49,7 +51,10 @@ class Badge:
 
 @dataclass(frozen=True)
 class VerdictView:
-    """Card of a verdict; `kind` is a class label, `mixed` or `unsure`, `score` empty of most models."""
+    """Card of a verdict; `kind` is a class label, `mixed` or `unsure`, `score` empty of most models.
+
+    `terms` say what was decided with, as far as the analysis tells.
+    """
 
     kind: str
     sign: str
@@ -59,6 +64,7 @@ class VerdictView:
     score: str
     shares: tuple[Share, ...]
     tally: str
+    terms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,20 @@ def verdict_view(analysis: Analysis, say: Wording) -> VerdictView:
         say.score(overall),
         shares(overall.probabilities, say, marked=None if kind == "mixed" else overall.label),
         _tally(analysis, say),
+        () if analysis.decided_with is None else _terms(analysis.decided_with, say),
     )
+
+
+def _terms(terms: Terms, say: Wording) -> tuple[str, ...]:
+    """Say the expected classes, thresholds other than equal ones, and the least confidence."""
+    lines = [say("result.expected", shares=say.spoken(terms.prior))]
+    if terms.thresholds is not None and np.ptp(terms.thresholds) > 0:
+        each = zip(LABELS, terms.thresholds.tolist(), strict=True)
+        values = say.join(f"{say.label(label)} {threshold:.2f}" for label, threshold in each)
+        lines.append(say("result.thresholds", values=values))
+    if terms.min_confidence > 0:
+        lines.append(say("result.unsure_below", share=say.percent(terms.min_confidence)))
+    return tuple(lines)
 
 
 def _tally(analysis: Analysis, say: Wording) -> str:

@@ -94,6 +94,7 @@ async def create_analysis(request: Request, service: TheService, user: CurrentUs
             keep,
             name=wanted.name,
             version=version,
+            prior=wanted.options.prior,
             owner=user.id,
             request=request,
         )

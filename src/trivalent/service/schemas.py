@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trivalent.analyzer import MAX_TEXT_CHARACTERS, STAGES
-from trivalent.core.options import AUDIO_TRACKS, FACE_RATES_HZ
+from trivalent.core.errors import UsageError
+from trivalent.core.options import AUDIO_TRACKS, FACE_RATES_HZ, check_prior
 from trivalent.core.outside import clean_line
-from trivalent.core.types import Modality
+from trivalent.core.types import LABELS, Modality
 from trivalent.service.documents import AnalysisDocument, Kind, Label, MixedBy, Probabilities
 from trivalent.speech.weights import SIZES
 from trivalent.store import JobState, Role
@@ -28,6 +29,20 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_LIMIT, patte
 Tags = Annotated[list[Tag], Field(max_length=TAGS_LIMIT)]
 
 
+def _possible(shares: list[float]) -> list[float]:
+    try:
+        check_prior(shares)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return shares
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Prior = Annotated[
+    list[Share], Field(min_length=len(LABELS), max_length=len(LABELS)), AfterValidator(_possible)
+]
+
+
 class Strict(BaseModel):
     """Base of what is sent to us: an unknown field is an error, not ignored."""
 
@@ -39,6 +54,11 @@ class TextOptions(Strict):
 
     model: str | None = Field(
         default=None, description="bundle of /v1/models; the server's default if absent"
+    )
+    prior: Prior | None = Field(
+        default=None,
+        description=f"expected shares of {', '.join(LABELS)}, which sum to 1; the model's if absent",
+        examples=[[0.3, 0.4, 0.3]],
     )
 
 

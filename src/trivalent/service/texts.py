@@ -6,7 +6,7 @@ Texts are not joined into batches: on a processor, padding costs more than a bat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fastapi import Request
@@ -27,6 +27,7 @@ async def analyze_text(
     *,
     name: str,
     version: Version,
+    prior: Sequence[float] | None,
     owner: str,
     request: Request,
 ) -> Kept:
@@ -42,6 +43,8 @@ async def analyze_text(
     name : str
     version : Version
         Bundle, as the catalogue tells it.
+    prior : three floats, optional
+        Expected shares of the classes; the bundle's by default.
     owner : str
         Whose turn it takes.
     request : Request
@@ -62,7 +65,7 @@ async def analyze_text(
     ClientDisconnect
         Nobody waits for the answer.
     """
-    arguments = text_task(text, name, model=version[0])
+    arguments = text_task(text, name, model=version[0], prior=prior)
     call = pool.submit(
         "text", arguments, owner=owner, time_s=TEXT_S, then=lambda answer: keep(as_analysis(answer))
     )

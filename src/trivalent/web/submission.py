@@ -35,6 +35,7 @@ class Wishes:
     whisper: str = AnalyzerOptions.whisper
     transcript: UploadedFile | None = None
     keep_media: bool = False
+    prior: tuple[float, ...] | None = None
 
     def options(self, kind: Kind) -> dict[str, Any]:
         """Render for the job of a file of this kind.
@@ -47,6 +48,7 @@ class Wishes:
         asked = AnalyzerOptions(
             state.chosen_model(),
             modalities=None if self.modalities is None else tuple(self.modalities),
+            prior=self.prior,
             whisper=self.whisper,
         )
         transcript = None if self.transcript is None else _read(self.transcript)

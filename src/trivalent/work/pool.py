@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,9 +30,16 @@ SMALL = Limits(time_s=60.0, memory_bytes=3 * 2**29)
 OWNERS = 10_000  # whose last turn is remembered
 
 
-def text_task(text: str, name: str, *, model: str) -> dict[str, Any]:
-    """Arguments of the task `text`: one thread of the model for one text at a time in each child."""
-    options = AnalyzerOptions(model=model, modalities=(str(Modality.TEXT),), threads=1)
+def text_task(text: str, name: str, *, model: str, prior: Sequence[float] | None = None) -> dict[str, Any]:
+    """Arguments of the task `text`: one thread of the model for one text at a time in each child.
+
+    Raises
+    ------
+    UsageError
+        The prior is no mix of classes.
+    """
+    shares = None if prior is None else tuple(prior)
+    options = AnalyzerOptions(model=model, modalities=(str(Modality.TEXT),), prior=shares, threads=1)
     return {"text": text, "name": name, "options": options.to_dict()}
 
 

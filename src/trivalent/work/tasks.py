@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trivalent.core.options import AnalyzerOptions
+from trivalent.core.options import DECIDING, AnalyzerOptions
 
 if TYPE_CHECKING:
     from trivalent.analyzer import Analyzer, Stages
@@ -98,7 +99,8 @@ def _analyzer(options: dict[str, Any]) -> Analyzer:
     from trivalent.bundle.loading import fingerprint
 
     chosen = AnalyzerOptions.from_dict(options)
-    return _loaded(chosen, fingerprint(chosen.model))
+    undecided: dict[str, Any] = dict.fromkeys(DECIDING)  # models are loaded once for all that decide
+    return _loaded(replace(chosen, **undecided), fingerprint(chosen.model)).deciding(chosen)
 
 
 @lru_cache(maxsize=ANALYZERS)

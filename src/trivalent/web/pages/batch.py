@@ -21,6 +21,7 @@ from trivalent.web.views.ask_file import usually_kept
 from trivalent.web.views.batch_progress import progress
 from trivalent.web.views.batch_results import failures, results
 from trivalent.web.views.flash import flash, show_flash
+from trivalent.web.views.mix import ask_mix
 from trivalent.web.views.notices import empty, plain, show_error
 from trivalent.web.views.when import when
 from trivalent.work import batch_files as intake
@@ -91,18 +92,19 @@ def _ask(round_: int) -> None:
         keep = st.checkbox(
             t("batch.keep"), value=usually_kept(), help=t("batch.keep_help"), key=f"batch-keep-{round_}"
         )
+        wishes = Wishes(keep_media=keep, prior=ask_mix(f"batch-{round_}"))
         sent = st.form_submit_button(t("batch.start"), type="primary", icon=":material/play_arrow:")
     if sent and files:
         with st.spinner(t("batch.taking")):
-            _start(files, name.strip() or usual, keep)
+            _start(files, name.strip() or usual, wishes)
 
 
-def _start(files: Sequence[UploadedFile], name: str, keep: bool) -> None:
+def _start(files: Sequence[UploadedFile], name: str, wishes: Wishes) -> None:
     """Queue what can be analysed, and remember what cannot."""
     with PrivateFolder(state.settings().home / TEMPORARY) as scratch:
         examined = list(_outcomes(files, scratch))
         try:
-            batch, refused = _queue([f for f in examined if isinstance(f, Taken)], name, keep)
+            batch, refused = _queue([f for f in examined if isinstance(f, Taken)], name, wishes)
         except TrivalentError as error:
             show_error(error)
             return
@@ -144,12 +146,11 @@ def _members(name: str, archive: Path, folder: Path) -> Iterator[Examined]:
             yield Refused(member["name"], Reason(member["reason"]))
 
 
-def _queue(taken: Sequence[Taken], name: str, keep: bool) -> tuple[str | None, list[Refused]]:
+def _queue(taken: Sequence[Taken], name: str, wishes: Wishes) -> tuple[str | None, list[Refused]]:
     """Submit files as one batch until the queue is full; no batch is made for nothing."""
     if not taken:
         return None, []
     jobs, user = state.store().jobs, state.user()
-    wishes = Wishes(keep_media=keep)
     batch = jobs.create_batch(user, name)
     for number, file in enumerate(taken):
         try:
@@ -160,7 +161,7 @@ def _queue(taken: Sequence[Taken], name: str, keep: bool) -> tuple[str | None, l
                 options=wishes.options(kind_of(file.name)),
                 batch=batch,
                 origin="batch",
-                keep_media=keep,
+                keep_media=wishes.keep_media,
             )
         except QueueFullError:
             late = [Refused(f.name, Reason.QUEUE) for f in taken[number:]]

@@ -13,6 +13,7 @@ from trivalent.web import state, submission
 from trivalent.web.i18n import t, wording
 from trivalent.web.submission import Wishes
 from trivalent.web.views.ask_text import Target
+from trivalent.web.views.mix import ask_mix
 from trivalent.web.views.notices import show_error
 
 RECOGNISERS = (AnalyzerOptions.whisper, "base.en", "base", "small.en", "small")
@@ -74,6 +75,7 @@ def ask_wishes(key: str) -> Wishes | None:
             key=f"{key}-whisper",
             help=t("analyze.recogniser_help"),
         )
+        prior = ask_mix(key)
         file = st.file_uploader(
             t("analyze.transcript"),
             type=[suffix.lstrip(".") for suffix in SUFFIXES],
@@ -85,7 +87,7 @@ def ask_wishes(key: str) -> Wishes | None:
         st.warning(t("analyze.no_modality"), icon=":material/warning:")
         return None
     chosen = None if len(modalities) == len(judged) else [str(m) for m in judged if m in modalities]
-    return Wishes(chosen, whisper, file, keep)
+    return Wishes(chosen, whisper, file, keep, prior)
 
 
 def _judged() -> tuple[Modality, ...]:

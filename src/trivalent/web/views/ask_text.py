@@ -12,6 +12,7 @@ from trivalent.media.kinds import Kind
 from trivalent.web import state, submission
 from trivalent.web.components import component
 from trivalent.web.i18n import language, t
+from trivalent.web.views.mix import Mix, ask_mix
 from trivalent.web.views.notices import show_error
 from trivalent.work.isolated import as_analysis
 from trivalent.work.pool import SMALL_TEXT, TEXT_S, text_task
@@ -41,13 +42,15 @@ def ask_text() -> Target | None:
             t("analyze.start"), type="primary", icon=":material/play_arrow:", key="analyze-text"
         )
     _examples()
+    with st.expander(t("analyze.options"), icon=":material/tune:"):
+        prior = ask_mix("text")
     if not pressed:
         return None
     try:
         if SMALL_TEXT < len(text) <= MAX_TEXT_CHARACTERS:
-            return _as_job(text)
+            return _as_job(text, prior)
         with st.spinner(t("analyze.reading")):
-            return _at_once(text)
+            return _at_once(text, prior)
     except TrivalentError as error:
         show_error(error)
         return None
@@ -67,18 +70,18 @@ def _put(name: str) -> None:
     st.session_state["text"] = t(f"examples.{name}")
 
 
-def _at_once(text: str) -> Target:
+def _at_once(text: str, prior: Mix | None) -> Target:
     name = _name(text)
-    wanted = text_task(text, name, model=state.bundle_place(state.chosen_model()))
+    wanted = text_task(text, name, model=state.bundle_place(state.chosen_model()), prior=prior)
     analysis = as_analysis(state.ask_child("text", TEXT_S, **wanted))
     record = state.history().add(analysis, name=name)
     return "record", record.id
 
 
-def _as_job(text: str) -> Target:
+def _as_job(text: str, prior: Mix | None) -> Target:
     path = state.session_folder() / f"{secrets.token_hex(8)}.txt"
     path.write_text(text, encoding="utf-8")
-    job = submission.submit(_name(text), path, submission.Wishes(), kind=Kind.TEXT)
+    job = submission.submit(_name(text), path, submission.Wishes(prior=prior), kind=Kind.TEXT)
     return "job", job.id
 
 

@@ -8,29 +8,36 @@ import streamlit as st
 
 from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.bundle.loading import Bundle
-from trivalent.core.analysis import Analysis
+from trivalent.core.analysis import Analysis, Terms
 from trivalent.core.errors import TrivalentError
 from trivalent.core.types import LABELS, Modality, Status
+from trivalent.experts.judge import Judge
 from trivalent.experts.redecide import redecide
 from trivalent.report.wording import GLYPHS, capital
 from trivalent.web import state
 from trivalent.web.i18n import t, translate, wording
+from trivalent.web.views.mix import EQUAL, STEP, mix_sliders, slider_keys
 from trivalent.web.views.notices import plain
-
-STEP = 0.01
-EQUAL = (1 / 3, 1 / 3, 1 / 3)  # thresholds that choose the most probable class
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user set, or the bundle's own choice.
+    """What the user set, or what was decided with at first.
 
     `thresholds` are None where the bundle's own rule has others than one for each class, or none.
     """
 
     modalities: tuple[str, ...]
-    thresholds: tuple[float, ...] | None
-    min_confidence: float
+    thresholds: tuple[float, ...] | None = None
+    min_confidence: float = 0.0
+    prior: tuple[float, ...] = EQUAL
+
+    @classmethod
+    def of(cls, analysis: Analysis, terms: Terms) -> Choices:
+        """Make those of an analysis."""
+        thresholds = None if terms.thresholds is None else tuple(terms.thresholds.tolist())
+        prior = tuple(terms.prior.tolist())
+        return cls(tuple(_analysed(analysis)), thresholds, terms.min_confidence, prior)
 
 
 def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
@@ -52,7 +59,7 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
     """
     usual, problem = _usual(analysis)
     if usual is None:
-        _controls(Choices(tuple(_analysed(analysis)), EQUAL, 0.0), key=key, off=True)
+        _controls(_stored(analysis), key=key, off=True)
         st.caption(plain(problem))
         return analysis, False
     bundle, first = usual
@@ -68,6 +75,7 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
             modalities=_with_silent(analysis, bundle, choices.modalities),
             thresholds=choices.thresholds,
             min_confidence=choices.min_confidence,
+            prior=choices.prior,
         )
     except TrivalentError as error:
         st.caption(plain(capital(translate(error.message))))
@@ -76,16 +84,20 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
 
 
 def _usual(analysis: Analysis) -> tuple[tuple[Bundle, Choices] | None, str]:
-    """Find the bundle that made the analysis and its own choices, or say why there is none."""
+    """Find the bundle that made the analysis and what was decided with, or say why there is none."""
     try:
         bundle = state.bundle(analysis.model.name)
         if not _fits(analysis, bundle):
             redecide(analysis, bundle)  # says why not
     except TrivalentError as error:
         return None, capital(translate(error.message))
-    rule = bundle.decision.rule
-    thresholds = rule.values if rule.kind is DecisionKind.RATIO else None
-    return (bundle, Choices(tuple(_analysed(analysis)), thresholds, bundle.decision.min_confidence)), ""
+    return (bundle, Choices.of(analysis, analysis.decided_with or Judge.of(bundle).terms)), ""
+
+
+def _stored(analysis: Analysis) -> Choices:
+    """Tell what the analysis says it was decided with."""
+    terms = analysis.decided_with
+    return Choices(tuple(_analysed(analysis))) if terms is None else Choices.of(analysis, terms)
 
 
 def _own_rule(rule: DecisionRule) -> str:
@@ -134,7 +146,10 @@ def _controls(first: Choices, *, key: str, off: bool) -> Choices:
             help=t("result.min_confidence_help"),
         )
         thresholds = [_threshold(label, usual, key=key, off=off) for label, usual in _by_label(first)]
-    choices = _unless_untouched(first, modalities, tuple(thresholds), confidence)
+    with st.container(horizontal=True, key="tv-mix-decide"):
+        st.caption(t("result.mix"), help=t("result.mix_help"), width="content")
+        prior = mix_sliders(first.prior, key=key, off=off)
+    choices = _unless_untouched(first, modalities, tuple(thresholds), confidence, prior)
     again.button(
         t("result.reset"),
         icon=":material/restart_alt:",
@@ -181,22 +196,27 @@ def _by_label(choices: Choices) -> list[tuple[str, float]]:
 
 
 def _unless_untouched(
-    first: Choices, modalities: tuple[str, ...], thresholds: tuple[float, ...], confidence: float
+    first: Choices,
+    modalities: tuple[str, ...],
+    thresholds: tuple[float, ...],
+    confidence: float,
+    prior: tuple[float, ...],
 ) -> Choices:
-    """Keep the bundle's exact numbers, or its own rule, where the sliders stand on their rounding."""
+    """Keep the first exact numbers, or the bundle's own rule, where the sliders stand on their rounding."""
     pairs = zip(thresholds, first.thresholds or EQUAL, strict=True)
     exact = tuple(usual if chosen == round(usual, 2) else chosen for chosen, usual in pairs)
     kept = first.thresholds if exact == (first.thresholds or EQUAL) else exact
     sure = first.min_confidence if confidence == round(first.min_confidence, 2) else confidence
     ordered = tuple(m for m in first.modalities if m in modalities)
-    return Choices(ordered, kept, sure)
+    return Choices(ordered, kept, sure, prior)
 
 
 def reset(key: str) -> None:
-    """Go back to the bundle's own choices; a callback."""
+    """Go back to what was decided with at first; a callback."""
     for name in [
         f"modalities-{key}",
         f"confidence-{key}",
         *(f"threshold-{label}-{key}" for label in LABELS),
+        *slider_keys(key),
     ]:
         st.session_state.pop(name, None)
