@@ -5,7 +5,7 @@ Usage: python benchmarks/own_recordings.py [talking, ravdess or adapting] [--roo
 talking: networks on the 74 clips of data/talking (films and a laboratory, with transcripts). ravdess: the
 voice alone, 192 takes of RAVDESS's actors 1 to 16, a fold being four of them. Each fold is the test part
 once, the next one validation; `trivalent train` and `trivalent evaluate --predictions` do the rest.
-adapting: the experts of the default bundle adapted to data/talking by recipes/own-*.yaml.
+adapting: the experts and the pool of the default bundle adapted to data/talking by recipes/own-*.yaml.
 Writes results/own-recordings.*, own-ravdess.* or own-adapting.*
 """
 
@@ -219,13 +219,13 @@ def ravdess(root: Path, seeds: int) -> Result:
 
 
 def adapting(root: Path) -> Result:
-    """Adapt each expert of the default bundle to the talking clips."""
+    """Adapt each expert of the default bundle, and its pool, to the talking clips."""
     clips, folder = talking_rows(root)
     result = Result("own-adapting", f"{len(clips)} talking clips, 5 folds")
     with tempfile.TemporaryDirectory() as name:
         for speakers in (False, True):
             table = write_table(Path(name) / f"{speakers}.csv", clips, folder, speakers=speakers)
-            for expert in ("voice", "face") if speakers else ("text", "voice", "face"):
+            for expert in ("voice", "face", "fusion") if speakers else ("text", "voice", "face", "fusion"):
                 run, recipe = Path(name) / expert, REPOSITORY / "recipes" / f"own-{expert}.yaml"
                 command("train", str(recipe), "--set", f"data={table}", "-o", str(run))
                 told = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
@@ -238,7 +238,8 @@ def adapting(root: Path) -> Result:
                     result.add(f"{expert}, {apart} apart: {who}", **figures, clips=found["n"])
     result.caveats = [
         "Out of fold, the choice of the strength included; 95 % bootstrap intervals over recordings or "
-        "speakers. Each expert alone, on the clips that have its modality.",
+        "speakers. Each expert alone, on the clips that have its modality; fusion: all that the bundle "
+        "reads, on all clips.",
         "Recordings apart: IEMOCAP's clips are of one man, who is in every fold. Speakers apart: his are "
         "in one fold, judged by what the Chinese clips taught. Words are his alone.",
     ]

@@ -30,7 +30,8 @@ from trivalent.bundle.fusion import Pool, softmax  # noqa: E402
 from trivalent.bundle.graphs import Graph  # noqa: E402
 from trivalent.bundle.loading import Inputs, load_pool  # noqa: E402
 from trivalent.cli.main import main  # noqa: E402
-from trivalent.core.types import Modality  # noqa: E402
+from trivalent.core.types import Modality, Utterance, Word  # noqa: E402
+from trivalent.experts.text import read_texts  # noqa: E402
 from trivalent.lab import bundles  # noqa: E402
 from trivalent.lab.datasets.own import TRAIN_ALONE, OwnOptions, own_entry  # noqa: E402
 from trivalent.lab.datasets.own_features import OwnFeatures  # noqa: E402
@@ -229,6 +230,35 @@ def test_an_adapted_expert_is_analysed_with_the_others_as_they_were(
         content = json.loads(capsys.readouterr().out)
         assert content["left_out"] == {"recordings that are not there": 1}
         assert "12 of 12 samples are of videos or speakers" in content["caveats"][0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("Stop! Now", 0.9),
+        ("It's red? Is it?", 0.6),
+        ("Stop! Now", None),  # typed
+        ("Well. " * 90 + "Done!", 0.8),  # in pieces
+        ("?!", 0.9),
+        ("", None),
+        ("\u0e01", 0.9),  # not of the vocabulary
+    ],
+)
+def test_an_expert_of_words_is_adapted_to_what_an_analysis_reads(
+    folder: Path, words: tuple[str, float | None]
+) -> None:
+    text, probability = words
+    said = Utterance(0, 0.0, 1.0, text, (Word(text, 0.0, 1.0, probability),) if text else ())
+    expert = load_pool(folder / "tiny").experts[Modality.TEXT]
+    (extraction,) = plan_for(str(folder / "tiny"), Modality.TEXT, OwnFeatures()).extractions().values()
+    (analysed,), (adapted,) = read_texts(expert, [said]), read_texts(extraction.reader(), [said])
+    if adapted.features is None:
+        assert analysed.opinion is None
+        assert adapted.reason == analysed.reason
+        return
+    assert analysed.opinion is not None
+    again = expert.opinion(np.exp(adapted.features[:3]), adapted.reliability)
+    np.testing.assert_allclose(analysed.opinion.probabilities, again.probabilities, rtol=1e-12)
 
 
 def test_a_pool_is_moved_from_what_is_installed(

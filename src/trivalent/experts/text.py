@@ -46,17 +46,11 @@ def read_texts(
     pieces: list[list[int]] = []
     owners: list[int] = []
     readings: list[Reading] = []
-    unknown = tokenizer().token_to_id("[UNK]")
     for i, utterance in enumerate(utterances):
         quality = {"words": float(len(utterance.text.split()))}
-        ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
-        content = [t for piece in ids for t in piece[1:-1]]
-        if not utterance.text.strip():
-            readings.append(Reading.absent(Message("reason.no_words")))
-        elif not content:
-            readings.append(Reading.absent(Message("reason.only_signs"), quality=quality))
-        elif all(t == unknown for t in content):
-            readings.append(Reading.absent(Message("reason.no_vocabulary"), quality=quality))
+        ids, reason = tokens_of(utterance)
+        if reason is not None:
+            readings.append(Reading.absent(reason, quality=quality if utterance.text.strip() else None))
         else:
             readings.append(Reading(Status.OK, quality=quality))
             pieces += ids
@@ -66,6 +60,19 @@ def read_texts(
             reader, pieces, owners=owners, utterances=utterances, readings=readings, progress=progress
         )
     return readings
+
+
+def tokens_of(utterance: Utterance) -> tuple[list[list[int]], Message | None]:
+    """Return the pieces that an expert reads of an utterance, as token ids; or none, and why."""
+    ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
+    content = [t for piece in ids for t in piece[1:-1]]
+    if not utterance.text.strip():
+        return [], Message("reason.no_words")
+    if not content:
+        return [], Message("reason.only_signs")
+    if set(content) == {tokenizer().token_to_id("[UNK]")}:
+        return [], Message("reason.no_vocabulary")
+    return ids, None
 
 
 def as_heard(utterance: Utterance) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +20,12 @@ from trivalent.bundle.fusion import Pool, floored_log
 from trivalent.bundle.loading import Bundle, Expert, Inputs, load_pool, open_bundle
 from trivalent.core.types import LABELS, FeatureTable, FloatArray, Modality, Utterance
 from trivalent.experts.encoder import UNTIMED, Encoder
+from trivalent.experts.text import tokens_of
+from trivalent.features.extractor import Extractor, Material, choose_columns
 from trivalent.features.frames import frames
 from trivalent.features.levels import Level
-from trivalent.features.text import encode, normalize, pad, split_to_fit
+from trivalent.features.minilm import MiniLM
+from trivalent.features.text import encode, pad
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.own_features import OwnFeatures
 from trivalent.lab.datasets.recordings import Cut, Extraction, FeaturePlan
@@ -41,43 +46,90 @@ def plan_for(bundle: str, modality: Modality, features: OwnFeatures) -> FeatureP
     features : OwnFeatures
         How words are found.
     """
-    spec = load_pool(bundle).experts[modality].spec
-    whisper = features.whisper if features.recognize else ""
-    if spec.takes is Inputs.TOKENS:
-        return FeaturePlan({modality: features.words()}, whisper, Cut.UTTERANCES)
+    expert = load_pool(bundle).experts[modality]
+    spec, whisper = expert.spec, features.whisper if features.recognize else ""
     if spec.takes is Inputs.POOLED:
         encoder = EncoderSpec(spec.extractor, spec.extractor_version, spec.pooling)
         return FeaturePlan({modality: encoder}, whisper, Cut.UTTERANCES)
-    told = [f"log_p.{label}" for label in LABELS]
-    told += [f"{channel}.{what}" for what in ("mean", "std") for channel in spec.channels]
     files = open_bundle(bundle)
     mark = json.dumps([spec.to_dict(), files.sha256(spec.model)], sort_keys=True)
     options = {GRAPH: hashlib.sha256(mark.encode()).hexdigest()}
-    encoder = EncoderSpec(spec.extractor, spec.extractor_version, tuple(told), options)
-    return _FramesPlan({modality: encoder}, whisper, Cut.UTTERANCES, bundle=bundle)
+    encoder = EncoderSpec(spec.extractor, spec.extractor_version, _told(expert), options)
+    return _AnswersPlan({modality: encoder}, whisper, Cut.UTTERANCES, bundle=bundle)
+
+
+def _told(expert: Expert) -> tuple[str, ...]:
+    """Name what is kept of an expert's answers, each a statistic."""
+    spec, answers = expert.spec, [f"log_p_{label}.mean" for label in LABELS]
+    if spec.takes is Inputs.TOKENS:
+        width = expert.embed(*pad(encode([""]))).shape[1]
+        return (*answers, *(f"sentence_{i}.mean" for i in range(width)))
+    return (
+        *answers,
+        *(f"{channel}.{what}" for what in ("mean", "std") for channel in expert.spec.channels),
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class _FramesPlan(FeaturePlan):
-    """The answers of a bundle's experts over frames, which are too many to be kept."""
+class _AnswersPlan(FeaturePlan):
+    """The answers of a bundle's expert over words or frames, with its encodings."""
 
     bundle: str = ""
 
     def extractions(self, transcript: Transcript | None = None) -> dict[Modality, Extraction]:
         return {
-            m: _FramesExtraction(m, encoder, self.cut, self.whisper, transcript, bundle=self.bundle)
+            m: _AnswersExtraction(m, encoder, self.cut, self.whisper, transcript, bundle=self.bundle)
             for m, encoder in self.encoders.items()
         }
 
 
 @dataclass(frozen=True, eq=False)
-class _FramesExtraction(Extraction):
+class _AnswersExtraction(Extraction):
     """Of one modality."""
 
     bundle: str = ""
 
     def reader(self) -> Encoder:
-        return _FramesReader(_loaded(self.bundle).experts[self.modality])
+        expert = _loaded(self.bundle).experts[self.modality]
+        if expert.spec.takes is Inputs.TOKENS:
+            return _WordsReader(expert, self.encoder)
+        return _FramesReader(expert)
+
+
+class _WordsReader(Encoder):
+    """Asks an expert about the words of each utterance, whose tables are its answers."""
+
+    def __init__(self, expert: Expert, spec: EncoderSpec) -> None:
+        super().__init__(EncoderSpec(spec.extractor, spec.version, spec.pooling))
+        self._words = _Words(expert, self.spec.columns)
+
+    @property
+    def extractor(self) -> Extractor:
+        return self._words
+
+
+class _Words(MiniLM):
+    """What an expert makes of the words of an utterance, the tokens being those of an analysis."""
+
+    def __init__(self, expert: Expert, columns: tuple[str, ...]) -> None:
+        self.columns, self._expert = columns, expert
+
+    def extract(
+        self, material: Material, options: Any = None, *, columns: Sequence[str] | None = None
+    ) -> FeatureTable:
+        """Classify one utterance: log-probabilities and sentence vector, the means of its pieces."""
+        (utterance,) = material.words()
+        pieces, reason = tokens_of(utterance)
+        if reason is not None:
+            return FeatureTable.absent(self.name, self.version, columns=self.columns, reason=reason)
+        lengths = [len(piece) for piece in pieces]
+        p = [self._expert.from_tokens(*pad([piece]))[0] for piece in pieces]
+        vectors = [self._expert.embed(*pad([piece]))[0] for piece in pieces]
+        log_p = floored_log(np.average(p, axis=0, weights=lengths))
+        values = np.concatenate([log_p, np.average(vectors, axis=0, weights=lengths)])[None]
+        return FeatureTable(
+            self.name, self.version, self.columns, np.array([utterance.start_s]), values
+        ).select(choose_columns(columns, self.columns))
 
 
 class _FramesReader(Encoder):
@@ -125,10 +177,7 @@ def hear(expert: Expert, data: Dataset, modality: Modality) -> tuple[Heard, Data
     """
     block = data.features[modality]
     rows = np.flatnonzero(block.present)
-    if expert.spec.takes is Inputs.TOKENS:
-        said = [_read(expert, (data.texts or ())[i]) for i in rows]
-        log_p, encodings = np.array([p for p, _ in said]), np.array([vector for _, vector in said])
-    elif expert.spec.takes is Inputs.POOLED:
+    if expert.spec.takes is Inputs.POOLED:
         encodings = expert.normalize_pooled(block.values[rows]).astype(float)
         log_p = floored_log(expert.calibrate(expert.run(encodings)))
     else:
@@ -139,15 +188,6 @@ def hear(expert: Expert, data: Dataset, modality: Modality) -> tuple[Heard, Data
     shares = seconds / np.bincount(owners, seconds)[owners]
     recordings = data.take(rows[first])
     return Heard(log_p, encodings, owners, shares, recordings.labels), recordings
-
-
-def _read(expert: Expert, text: str) -> tuple[FloatArray, FloatArray]:
-    """Return log-probabilities and sentence vector, the means of the pieces of a long text."""
-    pieces = encode(split_to_fit(normalize(text)))
-    lengths = [len(piece) for piece in pieces]
-    p = [expert.from_tokens(*pad([piece]))[0] for piece in pieces]
-    vectors = [expert.embed(*pad([piece]))[0] for piece in pieces]
-    return floored_log(np.average(p, axis=0, weights=lengths)), np.average(vectors, axis=0, weights=lengths)
 
 
 __all__ = ["GRAPH", "hear", "plan_for"]
