@@ -19,7 +19,7 @@ from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.target import THREE, Target
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
-from trivalent.lab.networks.base import FusionNetwork
+from trivalent.lab.networks.base import FusionNetwork, Front
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 from trivalent.lab.problems.resampling import Resampled, check_resampling, resample
@@ -116,11 +116,18 @@ class Trained:
         return target.score(self._outputs(part)).double().numpy() if target.scores else None
 
     def _outputs(self, part: Part, absent: Sequence[Modality] = ()) -> torch.Tensor:
-        features, present = _tensors(part, absent)
+        features, present = self._inputs(part, absent)
         self.members.eval()
         with torch.inference_mode():
             outputs: torch.Tensor = self.members(features, present, shared=True)
         return outputs
+
+    def _inputs(
+        self, part: Part, absent: Sequence[Modality] = ()
+    ) -> tuple[dict[Modality, torch.Tensor], dict[Modality, torch.Tensor]]:
+        features, present = _tensors(part, absent)
+        front = cast(FusionNetwork, self.members.pattern).front()
+        return (features if front is None else front.read(features, present)), present
 
     def networks(self) -> list[FusionNetwork]:
         """One network for each seed, without dropout."""
@@ -128,7 +135,7 @@ class Trained:
 
     def probabilities_of_each(self, parts: Sequence[Part]) -> NDArray[np.float64]:
         """Let each seed predict a part of its own, all of them equally long, shape (seeds, n, classes)."""
-        inputs = [_tensors(part) for part in parts]
+        inputs = [self._inputs(part) for part in parts]
         features, present = (
             {m: torch.stack([own[i][m] for own in inputs]) for m in inputs[0][i]} for i in (0, 1)
         )
@@ -184,24 +191,30 @@ def train_system(
     members = Members.build(
         lambda: build_network(system.network, widths=problem.widths, **options), list(seeds)
     )
+    front = cast(FusionNetwork, members.pattern).front()
     val = problem.parts.val
     known = val.scores_to_select() if target.scores else None
     task = FusionTask(
-        train,
-        _fusion_data(val, val.labels_to_select(), known),
+        _behind(front, train),
+        _behind(front, _fusion_data(val, val.labels_to_select(), known)),
         batch_size=system.training.batch_size,
         loss=target.loss(criterion),
         rows=drawn if rows is None else rows,
         modality_dropout=system.modality_dropout,
         mixup=system.mixup,
         target=target,
-        watched=_known(system, problem.parts.train) if watched else None,
+        watched=_behind(front, _known(system, problem.parts.train)) if watched else None,
         device=system.training.device,
     )
     fitted = fit(members, task, config=system.training)
     # What follows, small beside the training, and the export are done where the data lie.
     trained = fitted.network.to("cpu")
     return Trained(system, tuple(seeds), trained, [member.history for member in fitted.members])
+
+
+def _behind(front: Front | None, data: FusionData) -> FusionData:
+    """Compute once what no training changes."""
+    return data if front is None else replace(data, features=front.read(data.features, data.present))
 
 
 def _known(system: System, part: Part) -> FusionData:

@@ -256,16 +256,19 @@ class FusionTask:
         return _Chance(network, batch.seeds, moved, present)
 
     def parameters(self, network: Members, config: TrainingConfig) -> list[dict[str, Any]]:
-        """Matrices, and apart from them offsets and scales of norms, which no decay pulls to zero."""
-        groups = {  # the first axis is that of the members
-            "decayed": [p for p in network.stacked if p.dim() > 2],
-            "free": [p for p in network.stacked if p.dim() <= 2],
-        }
-        extra = {"decayed": {}, "free": {"weight_decay": 0.0}}
+        """Matrices, and apart from them offsets and scales of norms, which no decay pulls to zero.
+
+        What was trained before has a rate of its own.
+        """
+        prefixes = network.pattern.pretrained if isinstance(network.pattern, FusionNetwork) else ()
+        groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        for name, p in zip(network.names, network.stacked, strict=True):
+            # the first axis is that of the members
+            groups.setdefault((p.dim() > 2, name.startswith(prefixes)), []).append(p)
         return [
-            {"params": own, "lr": config.learning_rate, **extra[name]}
-            for name, own in groups.items()
-            if own
+            {"params": own, "lr": config.pretrained_learning_rate if pretrained else config.learning_rate}
+            | ({} if decayed else {"weight_decay": 0.0})
+            for (decayed, pretrained), own in groups.items()
         ]
 
     def validate(self, network: Members) -> Mapping[str, Any]:

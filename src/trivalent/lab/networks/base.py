@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,18 @@ class FusionOutput(NamedTuple):
         return sum(self.losses.values(), self.logits.new_zeros(()))
 
 
+class Front(nn.Module):
+    """What is computed before a network, frozen and the same for all seeds: features to features."""
+
+    def forward(self, features: Features, present: Present) -> dict[Modality, Tensor]:
+        """Return features of the same samples, as the network takes them."""
+        raise NotImplementedError
+
+    def read(self, features: Features, present: Present) -> dict[Modality, Tensor]:
+        """Do the same for a whole data set, without gradients and in bounded memory."""
+        raise NotImplementedError
+
+
 class FusionNetwork(nn.Module):
     """Classifier of a sample from the features of its modalities.
 
@@ -51,7 +63,15 @@ class FusionNetwork(nn.Module):
     ------
     RecipeError
         There is no modality, or a width is not positive.
+
+    Attributes
+    ----------
+    pretrained : tuple of str
+        How the names of those parameters begin that were trained before; they have a learning rate of
+        their own.
     """
+
+    pretrained: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, widths: Mapping[Modality, int]) -> None:
         super().__init__()
@@ -84,6 +104,10 @@ class FusionNetwork(nn.Module):
             A modality is not there, or a shape does not fit.
         """
         raise NotImplementedError
+
+    def front(self) -> Front | None:
+        """Return what its features have to go through before `forward`; nothing for most networks."""
+        return None
 
     def forward_all(self, features: Features, present: Present) -> FusionOutput:
         """Classify a batch and return the network's own losses, too; arguments as of `forward`."""

@@ -11,6 +11,7 @@ from trivalent.core.errors import RecipeError
 from trivalent.core.types import Modality
 from trivalent.lab.networks.attention import AttentionFusion, TransformerFusion
 from trivalent.lab.networks.base import FusionNetwork
+from trivalent.lab.networks.end_to_end import EndToEnd
 from trivalent.lab.networks.misa import Misa
 from trivalent.lab.networks.mult import Mult
 from trivalent.lab.networks.simple import (
@@ -34,7 +35,9 @@ NETWORKS: dict[str, type[FusionNetwork]] = {
     "lmf": LowRankFusion,
     "misa": Misa,
     "mult": Mult,
+    "end_to_end": EndToEnd,
 }
+_OR_NONE = ("free_layers",)  # counts that may be 0
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -84,8 +87,9 @@ def build_network(name: str, *, widths: Mapping[Modality, int], **options: Any) 
 
 def _check_value(key: str, value: Any, *, default: Any) -> None:
     if isinstance(default, int):
-        valid = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        expected = "a whole number of at least 1"
+        least = 0 if key in _OR_NONE else 1
+        valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        expected = f"a whole number of at least {least}"
     elif "dropout" in key:
         valid, expected = _is_number(value) and 0 <= value < 1, "a probability in [0, 1)"
     elif isinstance(default, float):
