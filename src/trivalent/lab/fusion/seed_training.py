@@ -19,7 +19,7 @@ from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.target import THREE, Target
 from trivalent.lab.fusion.task import FusionData, FusionTask
 from trivalent.lab.networks import build_network
-from trivalent.lab.networks.base import FusionNetwork, Front
+from trivalent.lab.networks.base import Front, FusionNetwork
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 from trivalent.lab.problems.resampling import Resampled, check_resampling, resample

@@ -1,4 +1,4 @@
-"""Large weights of a graph as int8: a quarter of the bytes, and what it answers to a sample depends on no other.
+"""Large weights of a graph as int8: a quarter of the bytes, and no sample changes the answer to another.
 
 Only what is stored changes. onnxruntime turns the weights into single precision as it opens the graph, and
 computes in that, so that there is no scale of activations that a batch could move.

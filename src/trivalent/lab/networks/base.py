@@ -69,9 +69,13 @@ class FusionNetwork(nn.Module):
     pretrained : tuple of str
         How the names of those parameters begin that were trained before; they have a learning rate of
         their own.
+    enough : int
+        Training samples of the rarest class from which on its encoders are worth training; 0 where there
+        is no other choice.
     """
 
     pretrained: ClassVar[tuple[str, ...]] = ()
+    enough: ClassVar[int] = 0
 
     def __init__(self, widths: Mapping[Modality, int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Encoders and fusion trained together, from what comes before pooling: tokens, frames of voice and face."""
+"""Encoders and fusion trained together, from what comes before pooling: tokens, voice, face over time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DilatedLayer(nn.Module):
         self.dropout = SeededDropout(dropout, (1, width))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Map (batch, steps, inputs) to (batch, steps, width); steps without a value count as beyond the ends.
+        """Map (batch, steps, inputs) to (batch, steps, width); steps without a value count as outside.
 
         `mask` is a float Tensor of shape (batch, steps, 1).
         """
@@ -188,6 +188,7 @@ class EndToEnd(Attending):
     """
 
     pretrained = ("encoders.encoders.text.layers.",)
+    enough = 30  # as measured: benchmarks/results/end-to-end.md
 
     def __init__(
         self,
