@@ -15,6 +15,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from trivalent.bundle.graphs import Graph  # noqa: E402
+from trivalent.bundle.network import ATTENTION  # noqa: E402
+from trivalent.bundle.network import STEPS as STEPS_OF  # noqa: E402
 from trivalent.core.errors import RecipeError  # noqa: E402
 from trivalent.core.types import Modality, Utterance  # noqa: E402
 from trivalent.features.extractor import Material  # noqa: E402
@@ -24,6 +26,7 @@ from trivalent.lab.fit.members import Members  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
 from trivalent.lab.fusion.task import FusionData, FusionTask  # noqa: E402
 from trivalent.lab.graphs.compact import compact_graph  # noqa: E402
+from trivalent.lab.graphs.fusion import export_fusion  # noqa: E402
 from trivalent.lab.networks import FusionNetwork, build_network, sentence  # noqa: E402
 from trivalent.lab.networks.encoders import DEFAULT, pretrained_encoder  # noqa: E402
 from trivalent.lab.networks.layers import masked_mean  # noqa: E402
@@ -127,6 +130,23 @@ def test_frozen_layers_are_frozen_and_free_ones_learn(tiny: None) -> None:
     moved = dict(zip(members.names, members.stacked, strict=True))
     assert all(not torch.equal(moved[name], own[name]) for name in free if "key.bias" not in name)
     assert not torch.equal(moved[free[0]][0], moved[free[0]][1])
+
+
+def test_seeds_in_one_graph(tiny: None) -> None:
+    networks = [network_of(seed=seed) for seed in range(2)]
+    graph = Graph(lambda content=export_fusion(networks, sequences=tuple(Modality)): content, name="g")  # type: ignore[misc]
+    for size, longer in ((1, 0), (6, 5)):
+        features, present = batch_of(size, longer=longer)
+        expected = torch.stack([answer(network, (features, present)) for network in networks]).mean(0)
+        inputs = {"present": torch.stack([mask.any(1) for mask in present.values()], 1).float().numpy()}
+        for m, x in features.items():
+            inputs |= {str(m): x.nan_to_num().numpy(), f"{m}{STEPS_OF}": present[m].float().numpy()}
+        logits, shares = graph.run(inputs, ["logits", ATTENTION])
+        np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+        assert shares.shape == (size, 4, 3)
+        np.testing.assert_allclose(shares[1:].sum(2), 1, atol=1e-5)
+    weights = {t.name: t for t in onnx.load_from_string(graph._read()).graph.initializer}
+    assert sum(tuple(t.dims) == (100, 16) for t in weights.values()) == 1  # embeddings, once for all seeds
 
 
 def test_more_layers_than_there_are(tiny: None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -33,9 +33,9 @@ from trivalent.lab.networks.text import TextClassifier  # noqa: E402
 from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 768, Modality.AUDIO: 40, Modality.FACE: 34}  # of the 922 MOSEI videos, cleaned
-STEPS = ", steps"
+SEQUENCES = {"mult, steps": tuple(Modality), "mult, steps of words": (Modality.TEXT,)}
 VOCABULARY = 30522  # tokens of MiniLM
-CASES = [*NETWORKS, f"mult{STEPS}"]
+CASES = [*NETWORKS, *SEQUENCES]
 SIZES = (1, 3, 17)
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}  # of logits; float32 sums in another order
 
@@ -51,7 +51,7 @@ def real_problem() -> Problem | None:
 
 
 def network_of(case: str) -> FusionNetwork:
-    name = case.removesuffix(STEPS)
+    name = case.partition(",")[0]
     torch.manual_seed(0)
     options = {"modality": "audio"} if name == "single" else {}
     network = build_network(name, widths=WIDTHS, **options).eval()
@@ -64,19 +64,27 @@ def network_of(case: str) -> FusionNetwork:
 @cache
 def graph_of(case: str) -> bytes:
     """Export a network once for all tests: that takes seconds."""
-    return export_fusion([network_of(case)], sequences=case.endswith(STEPS))
+    return export_fusion([network_of(case)], sequences=SEQUENCES.get(case, ()))
 
 
-def batches(network: FusionNetwork, *, sequences: bool) -> Iterator[Inputs]:
+def inputs(network: FusionNetwork, size: int, sequences: Sequence[Modality], *, seed: int = 0) -> Inputs:
+    """Draw features, and masks of steps where they are sequences of different lengths."""
+    rng, drawn = torch.Generator().manual_seed(seed + size), {}
+    for place, (m, n) in enumerate(network.widths.items()):
+        steps = (2 + place + size % 5,) if m in sequences else ()
+        drawn[m] = torch.randn((size, *steps, n), generator=rng)
+        if steps:
+            drawn[f"{m}_steps"] = (torch.rand((size, *steps), generator=rng) < 0.7).float()
+    return drawn
+
+
+def batches(network: FusionNetwork, *, sequences: Sequence[Modality]) -> Iterator[Inputs]:
     """Draw every batch size with every subset of modalities, and real videos where they are."""
     problem = None if sequences else real_problem()
     rng = torch.Generator().manual_seed(0)
     for size, pattern in product(SIZES, product([1.0, 0.0], repeat=len(network.modalities))):
-        steps = (1 + size % 5,) if sequences else ()
-        shape = (size, len(pattern), *steps)
-        present = torch.tensor(pattern).view(1, -1, *[1] * len(steps)).expand(shape).contiguous()
-        drawn = {m: torch.randn((size, *steps, n), generator=rng) for m, n in network.widths.items()}
-        yield {"present": present, **drawn}
+        present = torch.tensor(pattern).expand(size, -1).contiguous()
+        yield {"present": present, **inputs(network, size, sequences)}
         if problem is not None:
             rows = torch.randperm(len(problem.parts.test), generator=rng)[:size]
             features = problem.parts.test.features
@@ -86,17 +94,17 @@ def batches(network: FusionNetwork, *, sequences: bool) -> Iterator[Inputs]:
             }
 
 
-def mixed(network: FusionNetwork, *, sequences: bool) -> Inputs:
+def mixed(network: FusionNetwork, *, sequences: Sequence[Modality]) -> Inputs:
     """Draw a batch in which samples, and steps of them, lack different modalities."""
-    rng = torch.Generator().manual_seed(1)
-    steps = (4,) if sequences else ()
-    present = torch.rand((40, len(network.modalities), *steps), generator=rng) < 0.5
-    drawn = {m: torch.randn((40, *steps, n), generator=rng) for m, n in network.widths.items()}
-    return {"present": present.float(), **drawn}
+    present = torch.rand((40, len(network.modalities)), generator=torch.Generator().manual_seed(1)) < 0.5
+    return {"present": present.float(), **inputs(network, 40, sequences, seed=1)}
 
 
 def logits_of(network: FusionNetwork, batch: Inputs) -> np.ndarray:
     present = {m: batch["present"][:, i] for i, m in enumerate(network.modalities)}
+    for m in network.modalities:
+        if (steps := batch.get(f"{m}_steps")) is not None:
+            present[m] = present[m][:, None] * steps
     with torch.inference_mode():
         return network({m: batch[m] for m in network.modalities}, present).numpy()
 
@@ -109,9 +117,10 @@ def run(graph: bytes | Path, batch: Inputs) -> np.ndarray:
 
 @pytest.mark.parametrize("case", CASES)
 def test_fusion_networks(case: str) -> None:
-    network, sequences = network_of(case), case.endswith(STEPS)
+    network, sequences = network_of(case), SEQUENCES.get(case, ())
     session = onnxruntime.InferenceSession(graph_of(case), providers=["CPUExecutionProvider"])
-    assert [i.name for i in session.get_inputs()] == ["present", *network.modalities]
+    names = [own for m in network.modalities for own in ([m, f"{m}_steps"] if m in sequences else [m])]
+    assert [i.name for i in session.get_inputs()] == ["present", *names]
     distinct = set()
     for batch in [*batches(network, sequences=sequences), mixed(network, sequences=sequences)]:
         found = session.run(["logits"], {str(name): x.numpy() for name, x in batch.items()})[0]
@@ -131,7 +140,7 @@ def test_seeds_are_averaged() -> None:
     networks = [network_of("concatenation"), network_of("concatenation")]
     for parameter in networks[1].parameters():
         nn.init.normal_(parameter, std=0.1)
-    batch = mixed(networks[0], sequences=False)
+    batch = mixed(networks[0], sequences=())
     expected = np.mean([logits_of(network, batch) for network in networks], axis=0)
     np.testing.assert_allclose(run(export_fusion(networks), batch), expected, **TOLERANCE)
 

@@ -247,7 +247,7 @@ def _readers(bundle: Bundle[Any]) -> dict[Modality, Reader]:
     if not isinstance(bundle.fusion, Network):
         return dict(bundle.experts)
     specs = {m: spec.encoder for m, spec in bundle.fusion.modalities.items()}
-    return {m: Encoder(spec) for m, spec in specs.items() if spec.pooling}
+    return {m: Encoder(spec) for m, spec in specs.items() if spec.from_recordings}
 
 
 def _whisper(bundle: Bundle[Any], chosen: str) -> str:

@@ -10,6 +10,7 @@ from trivalent.bundle.files import cut
 from trivalent.bundle.spec import check_available, check_extractor
 from trivalent.core.errors import BundleError
 from trivalent.features.pooling import columns_of, parse_name
+from trivalent.features.steps import Steps
 
 _LONGEST = 200  # characters of a statistic
 GLOVE_SHA256 = "sha256"  # option of `glove`: of the file of vectors, which the user's own copy must have
@@ -25,13 +26,15 @@ class EncoderSpec:
     version : str
         Of the extractor.
     pooling : tuple of str
-        What is pooled of its tables (`trivalent.features.pooling`); empty if the features are those of a
-        data set that no extractor makes.
+        What is pooled of its tables (`trivalent.features.pooling`); empty of sequences, and if the features
+        are those of a data set that no extractor makes.
     options : mapping
         Numbers and words of the extractor's options. Never a path: a bundle may come from a stranger.
     names : tuple of str
-        Of the pooled statistics, where the data set that a network was trained on has other names than
-        `pooling`; in the same order.
+        Of the pooled statistics or of the columns of steps, where the data set that a network was trained
+        on has other names for them; in the same order.
+    steps : Steps, optional
+        How a sequence is made of the tables, for a network that reads one; None: one vector is pooled.
     """
 
     extractor: str
@@ -39,22 +42,34 @@ class EncoderSpec:
     pooling: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    steps: Steps | None = None
+
+    @property
+    def _made(self) -> tuple[str, ...]:
+        return self.pooling if self.steps is None else self.steps.columns
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """Names of the features."""
-        return self.names or self.pooling
+        """Names of the features: of the vector, or of each step."""
+        return self.names or self._made
+
+    @property
+    def from_recordings(self) -> bool:
+        """Whether an extractor makes these features of recordings."""
+        return bool(self._made)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the extractor's tables, as the pooling needs them."""
-        return columns_of(self.pooling)
+        """Of the extractor's tables, as the pooling or the steps need them."""
+        return columns_of(self.pooling) if self.steps is None else self.steps.columns
 
     def to_dict(self) -> dict[str, Any]:
         """Render for bundle.json."""
-        made = {"version": self.version, "pooling": list(self.pooling), "options": dict(self.options)}
+        pooled = {} if self.steps is not None else {"pooling": list(self.pooling)}
         named = {"names": list(self.names)} if self.names else {}
-        return {"extractor": self.extractor, **(made | named if self.pooling else {})}
+        made = {"version": self.version, **pooled, "options": dict(self.options), **named}
+        stepped = {} if self.steps is None else {"steps": self.steps.to_dict()}
+        return {"extractor": self.extractor, **(made if self._made else {}), **stepped}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> EncoderSpec:
@@ -63,10 +78,11 @@ class EncoderSpec:
         Raises
         ------
         FeatureError
-            A statistic cannot be.
-        TypeError, ValueError
+            A statistic or a number of steps cannot be.
+        AttributeError, LookupError, TypeError, ValueError
             A value is of a wrong kind.
         """
+        steps = Steps.from_dict(content["steps"]) if "steps" in content else None
         pooling = tuple(content.get("pooling", ()))
         for name in pooling:
             if not isinstance(name, str) or len(name) > _LONGEST:
@@ -76,9 +92,13 @@ class EncoderSpec:
         if any(not isinstance(value, bool | int | float | str) for value in options.values()):
             raise TypeError("options are numbers and words")
         names = tuple(map(str, content.get("names", ())))
-        if names and len(names) != len(pooling):
-            raise ValueError(f"{len(names)} names of {len(pooling)} statistics")
-        return cls(str(content["extractor"]), str(content.get("version", "")), pooling, options, names)
+        if steps is not None and pooling:
+            raise ValueError("either pooling or steps")
+        made = pooling if steps is None else steps.columns
+        if names and len(names) != len(made):
+            raise ValueError(f"{len(names)} names of {len(made)} features")
+        extractor, version = str(content["extractor"]), str(content.get("version", ""))
+        return cls(extractor, version, pooling, options, names, steps)
 
 
 def check_encoder(spec: EncoderSpec, modality: str) -> None:

@@ -181,7 +181,7 @@ def load_bundle(where: str | Path, *, threads: int = 2) -> Bundle[Pool] | Bundle
             )
             raise BundleError("bundle.not_experts", where=where, name=bundle.name, features=cut(features))
         for modality, spec in bundle.fusion.modalities.items():
-            if spec.encoder.pooling:
+            if spec.encoder.from_recordings:
                 check_encoder(spec.encoder, modality)
     return bundle
 

@@ -37,8 +37,11 @@ ATTENTION = "attention"  # output of a graph: (n, heads, modalities), sums to on
 SCORE = "score"  # output of a graph: (n,), from -3 to 3
 MAX_HEADS = 64  # all are written into every utterance
 _ROUNDING = 1e-4  # of shares in single precision
-_CHUNK = 4096  # rows that go through the graph at once
-Block = tuple[FloatArray, Sequence[str]]  # values (n, len(columns)), columns
+STEPS = "_steps"  # after the name of a modality that is a sequence: which of its steps there are
+_CHUNK = 4096  # rows that go through the graph at once, fewer of long sequences
+_CELLS = 4_000_000  # of a modality at once
+_LEAST_STEPS = 2  # a graph is written for sequences of two steps or more; a shorter one is padded
+Block = tuple[FloatArray, Sequence[str]]  # values (n, len(columns)) or (n, steps, len(columns)), columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,8 @@ class Network:
     ----------
     graph : Graph
         `present` (n, modalities) and the cleaned features by modality to `logits` (n, 3); maybe `score`
-        (n,) and `attention`.
+        (n,) and `attention`. The features of a modality are (n, d). Of a sequence they are (n, steps, d),
+        and `text_steps` (n, steps) beside `text`, for instance, is 1 for a step that there is.
     modalities : dict of Modality to ModalitySpec
         In the order of the columns of `present`.
     calibration : VectorScaling
@@ -120,15 +124,15 @@ class Network:
     @property
     def reads_recordings(self) -> bool:
         """Whether any of its modalities can be made of a recording."""
-        return any(spec.encoder.pooling for spec in self.modalities.values())
+        return any(spec.encoder.from_recordings for spec in self.modalities.values())
 
     def joint(self, features: Mapping[Modality, FloatArray]) -> Joint:
         """Ask about one sample, with all of its modalities and with every part of them.
 
         Parameters
         ----------
-        features : mapping of Modality to array, shape (len(pooling),)
-            Pooled features; NaN where a statistic has no value.
+        features : mapping of Modality to array, shape (statistics,) or (steps, statistics)
+            NaN where there is no value.
 
         Raises
         ------
@@ -141,7 +145,8 @@ class Network:
             return Joint()
         blocks: dict[Modality, Block] = {}
         for m in shown:
-            rows = np.tile(np.asarray(features[m], np.float64), (len(parts), 1))
+            own = np.asarray(features[m], np.float64)
+            rows = np.tile(own, (len(parts), *[1] * own.ndim))
             rows[[m not in part for part in parts]] = np.nan
             blocks[m] = (rows, self.modalities[m].encoder.statistics)
         inputs = self._cleaned(blocks)
@@ -233,14 +238,15 @@ class Network:
         features : mapping of Modality to (values, columns)
             Values of shape (n, len(columns)), as the extractor of the bundle pools them; more columns
             than needed may come, in any order. A row of NaN, or a modality that is left out, is
-            absent.
+            absent. Of sequences (n, steps, len(columns)), where a step of NaN is one that there is not.
 
         Raises
         ------
         BundleError
             The graph does not answer.
         FeatureError
-            There is no modality of the bundle, numbers of samples differ, or a column is absent.
+            There is no modality of the bundle, numbers of samples differ, a column is absent, or vectors
+            come where sequences are expected.
         """
         found = [np.zeros((0, len(LABELS)))]
         found += [self.graph.logits(inputs).astype(np.float64) for inputs in self._chunks(features)]
@@ -248,28 +254,39 @@ class Network:
 
     def _chunks(self, features: Mapping[Modality, Block]) -> Iterator[dict[str, NDArray[np.float32]]]:
         """Cut the inputs of the graph, so that memory is bounded."""
-        blocks = self._cleaned(features)
-        for start in range(0, len(blocks["present"]), _CHUNK):
-            yield {m: x[start : start + _CHUNK] for m, x in blocks.items()}
-
-    def _cleaned(self, features: Mapping[Modality, Block]) -> dict[str, NDArray[np.float32]]:
-        """Return the inputs of the graph by name."""
         used = {m: features[m] for m in self.modalities if m in features}
+        count = self._count(used)
+        widest = max((values[0].size for values, _ in used.values() if len(values)), default=1)
+        size = max(1, min(_CHUNK, _CELLS // max(1, widest)))
+        for start in range(0, count, size):
+            yield self._cleaned({m: (x[start : start + size], columns) for m, (x, columns) in used.items()})
+
+    def _count(self, used: Mapping[Modality, Block]) -> int:
+        """Count the samples, equally many of every modality."""
         lengths = {len(values) for values, _ in used.values()}
         if len(lengths) != 1:
             got = ", ".join(f"{m}: {len(x)}" for m, (x, _) in used.items()) or "none"
             raise FeatureError(
                 "network_bundle.fusion_bundle_samples", modalities=list(self.modalities), got=got
             )
-        (count,) = lengths
+        return lengths.pop()
+
+    def _cleaned(self, features: Mapping[Modality, Block]) -> dict[str, NDArray[np.float32]]:
+        """Return the inputs of the graph by name."""
+        count = self._count(features)
         present = np.zeros((count, len(self.modalities)), np.float32)
         inputs: dict[str, NDArray[np.float32]] = {}
         for i, (m, spec) in enumerate(self.modalities.items()):
-            x = np.full((count, len(spec.cleaner.columns)), np.nan, np.float32)
-            if m in used:
-                x, _ = spec.cleaner.apply(*used[m])
-            present[:, i] = np.isfinite(x).any(axis=1)
+            steps = () if spec.encoder.steps is None else (_LEAST_STEPS,)
+            if m in features:
+                x = _cleaned(features[m], spec, m)
+            else:
+                x = np.full((count, *steps, len(spec.cleaner.columns)), np.nan, np.float32)
+            there = np.asarray(np.isfinite(x).any(axis=-1))
             inputs[str(m)] = np.nan_to_num(x)
+            if steps:
+                inputs[f"{m}{STEPS}"] = there.astype(np.float32)
+            present[:, i] = there.reshape(count, -1).any(axis=1)
         return {"present": present} | inputs
 
     def to_dict(self) -> dict[str, Any]:
@@ -309,6 +326,16 @@ class Network:
         )
 
 
+def _cleaned(block: Block, spec: ModalitySpec, modality: Modality) -> NDArray[np.float32]:
+    """Clean a vector or a sequence for each sample, whichever the network reads; NaN where nothing is."""
+    expected = 2 if spec.encoder.steps is None else 3
+    if (given := np.ndim(block[0])) != expected:
+        raise FeatureError("network_bundle.axes", modality=modality, expected=expected, given=given)
+    x, _ = spec.cleaner.apply(*block)
+    lacking = _LEAST_STEPS - x.shape[1] if expected == 3 else 0
+    return np.pad(x, ((0, 0), (0, lacking), (0, 0)), constant_values=np.nan) if lacking > 0 else x
+
+
 def group_digest(group: str) -> str:
     """Shorten the name of a video or speaker to 16 hexadecimal digits.
 
@@ -342,12 +369,18 @@ def _modalities(content: Mapping[str, Any], where: str) -> dict[Modality, Modali
                 "bundle.network_modalities", modality=list(Modality), where=where, given=cut(key)
             )
         try:
-            cleaner, encoder = Cleaner.from_dict(entry.get("cleaner", {})), EncoderSpec.from_dict(entry)
+            encoder = EncoderSpec.from_dict(entry)
+        except FeatureError as error:
+            raise BundleError("bundle.network_encoder", key=key, where=where, error=error) from error
+        except MALFORMED as error:
+            raise BundleError("bundle.spec_keys", where=f"{where}, {key}", given=cut(error)) from error
+        try:
+            cleaner = Cleaner.from_dict(entry.get("cleaner", {}))
         except FeatureError as error:
             raise BundleError("bundle.network_cleaner", key=key, where=where, error=error) from error
         except MALFORMED as error:
             raise BundleError("bundle.spec_keys", where=f"{where}, {key}", given=cut(error)) from error
-        if encoder.pooling and not set(cleaner.columns) <= set(encoder.statistics):
+        if encoder.from_recordings and not set(cleaner.columns) <= set(encoder.statistics):
             raise BundleError("bundle.encoder_columns", key=key, where=where)
         specs[Modality(key)] = ModalitySpec(encoder, cleaner)
     if not specs:

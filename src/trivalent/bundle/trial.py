@@ -18,13 +18,14 @@ from trivalent.core.errors import BundleError, TrivalentError
 from trivalent.core.messages import Message
 
 if TYPE_CHECKING:
+    from trivalent.bundle.encoder import EncoderSpec
     from trivalent.bundle.network import Network
 
 MEMORY_MB = 4096  # of addresses
 WRITABLE_MB = 1536  # as much as a child that answers for it is given
 CPU_S = 120
 MAX_STEPS = 1_500  # of an utterance of the greatest length, 15 s, at 100 a second
-MADE_UP = (0.0, 1.0, -1e4)  # pooled features that a network is asked about
+MADE_UP = (0.0, 1.0, -1e4)  # features that a network is asked about
 
 
 def examine(folder: Path) -> dict[str, str]:
@@ -96,12 +97,18 @@ def _ask_network(network: Network) -> None:
     """Pose made-up features of every subset of its modalities; each answer is three probabilities."""
     import numpy as np
 
-    lengths = {m: len(spec.encoder.pooling) for m, spec in network.modalities.items()}
+    asked = {m: spec.encoder for m, spec in network.modalities.items() if spec.encoder.from_recordings}
     for value in MADE_UP:
-        joint = network.joint({m: np.full(n, value) for m, n in lengths.items() if n})
+        joint = network.joint({m: np.full(_shape(encoder), value) for m, encoder in asked.items()})
         for modalities, answer in joint.probabilities.items():
             if not np.isfinite(answer).all():
                 raise BundleError("shelf.trial_network", modalities=modalities)
+
+
+def _shape(encoder: EncoderSpec) -> tuple[int, ...]:
+    """Of the features of an utterance, of the longest one if they are a sequence."""
+    steps = () if encoder.steps is None else (encoder.steps.most,)
+    return (*steps, len(encoder.statistics))
 
 
 def _limit_self() -> None:

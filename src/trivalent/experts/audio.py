@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def read_voice(
     for i, table in enumerate(tables):
         ratio_db = speech_to_noise(audio, spans, i, voiced=voiced)
         measured = {} if ratio_db is None else {"snr_db": ratio_db}
-        readings.append(_one_voice(reader, table, measured, level))
+        readings.append(_one_voice(reader, table, from_its_start(utterances[i]), measured, level))
     return readings
 
 
@@ -79,8 +80,24 @@ def _voice_columns(reader: Reader, samples: FloatArray) -> FeatureTable:
         )
 
 
+def from_its_start(utterance: Utterance) -> Utterance:
+    """Count the time from the start of an utterance, as the tables of its sound do.
+
+    >>> from trivalent.core.types import Word
+    >>> from_its_start(Utterance(0, 2.0, 3.0, "Well", (Word("Well", 2.25, 2.75),))).words
+    (Word(text='Well', start_s=0.25, end_s=0.75, probability=None),)
+    """
+    start_s = utterance.start_s
+    words = tuple(replace(w, start_s=w.start_s - start_s, end_s=w.end_s - start_s) for w in utterance.words)
+    return replace(utterance, start_s=0.0, end_s=utterance.end_s - start_s, words=words)
+
+
 def _one_voice(
-    reader: Reader, table: FeatureTable, measured: dict[str, float], level: Level | None
+    reader: Reader,
+    table: FeatureTable,
+    utterance: Utterance,
+    measured: dict[str, float],
+    level: Level | None,
 ) -> Reading:
     if table.status is not Status.OK:
         return Reading.absent(table.reason or Message("reason.no_voice"), status=table.status)
@@ -91,7 +108,9 @@ def _one_voice(
             Message("reason.few_voiced", seconds=voiced_s, needed=MIN_VOICED_S), quality=quality
         )
     reliability = min(1.0, voiced_s / FULL_VOICED_S)
-    return read_table(reader, table, reliability=reliability, quality=quality, level=level)
+    return read_table(
+        reader, table, reliability=reliability, quality=quality, level=level, utterance=utterance
+    )
 
 
 def voiced_seconds(table: FeatureTable) -> float:

@@ -12,14 +12,16 @@ import numpy as np
 
 from trivalent.bundle.encoder import GLOVE_SHA256, EncoderSpec
 from trivalent.core.errors import BundleError
-from trivalent.core.types import FeatureTable, FloatArray
+from trivalent.core.types import FeatureTable, FloatArray, Utterance
 from trivalent.features.extractor import Extractor
 from trivalent.features.levels import Level
 from trivalent.features.pooling import asks_level, level_of_statistics, pool
 from trivalent.features.registry import extractor
+from trivalent.features.steps import Steps, steps_of
 
 MAX_MISSING = 0.25  # share of the statistics without a value above which there are no features
 GLOVE = "TRIVALENT_GLOVE"
+UNTIMED = Utterance(0, 0.0, 0.0)  # of what is no part of a recording
 
 
 class Encoder:
@@ -55,16 +57,29 @@ class Encoder:
         names = self.spec.pooling
         return level_of_statistics(table, names) if asks_level(names) else None
 
-    def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
-        """Pool the table of one utterance; the level of its recording is what `level` asked for.
+    def from_table(
+        self, table: FeatureTable, level: Level | None = None, utterance: Utterance = UNTIMED
+    ) -> tuple[FloatArray | None, int]:
+        """Pool the table of one utterance, or make a sequence of it.
+
+        Parameters
+        ----------
+        table : FeatureTable
+        level : Level, optional
+            Of the recording, where `level` of this asks for it.
+        utterance : Utterance
+            On the clock of the table; its times and those of its words cut sequences.
 
         Returns
         -------
-        features : array, shape (statistics,), or None
-            NaN where a statistic has no value; None where more than `MAX_MISSING` have none.
+        features : array, shape (statistics,) or (steps, statistics), or None
+            NaN where there is no value; None where more than `MAX_MISSING` of the statistics have none, or
+            no step has any.
         missing : int
-            How many have none.
+            How many statistics have none; of a sequence, cells of steps that have others.
         """
+        if self.spec.steps is not None:
+            return _sequence(table, self.spec.steps, utterance)
         pooled = pool(table, self.spec.pooling, level=level)
         missing = int((~np.isfinite(pooled)).sum())
         return (None if missing > MAX_MISSING * len(pooled) else pooled), missing
@@ -90,6 +105,13 @@ class Encoder:
                 path=path,
             )
         return {**options, "glove_file": path}
+
+
+def _sequence(table: FeatureTable, steps: Steps, utterance: Utterance) -> tuple[FloatArray | None, int]:
+    values = steps_of(table, steps, utterance)
+    known = np.isfinite(values)
+    missing = int((~known[known.any(axis=1)]).sum())
+    return (values if known.any() else None), missing
 
 
 __all__ = ["GLOVE", "MAX_MISSING", "Encoder"]

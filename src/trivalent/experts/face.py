@@ -53,7 +53,7 @@ def read_face(
         if measures is not None:
             quality |= measures.facts(part.times)
         seen = min(1.0, len(part) / sampled) * min(1.0, len(part) / min(FULL_FACE_FRAMES, sampled))
-        readings.append(read_table(reader, part, reliability=seen, quality=quality))
+        readings.append(read_table(reader, part, reliability=seen, quality=quality, utterance=utterance))
     return readings
 
 

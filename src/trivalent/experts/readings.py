@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from trivalent.bundle.fusion import Opinion
 from trivalent.bundle.loading import MIN_STEPS, Expert, Inputs
 from trivalent.core.messages import Message
-from trivalent.core.types import FeatureTable, FloatArray, Status
-from trivalent.experts.encoder import Encoder
+from trivalent.core.types import FeatureTable, FloatArray, Status, Utterance
+from trivalent.experts.encoder import UNTIMED, Encoder
 from trivalent.features.frames import ROWS_PER_STEP, STEP_S
 from trivalent.features.levels import Level
+from trivalent.features.steps import StepKind
 
 Reader = Expert | Encoder
 
@@ -23,7 +24,8 @@ Reader = Expert | Encoder
 class Reading:
     """One expert's view of one utterance: its opinion; or the features that a network asks for.
 
-    `reliability` is that of features: an opinion has its own.
+    Features are a vector, or a sequence of shape (steps, columns). `reliability` is theirs: an opinion has
+    its own.
     """
 
     status: Status
@@ -49,24 +51,46 @@ def read_table(
     reliability: float,
     quality: dict[str, float],
     level: Level | None = None,
+    utterance: Utterance = UNTIMED,
 ) -> Reading:
     """Read one utterance, of which there was enough to be of this reliability.
 
-    `level` is that of the voice in the whole recording.
+    `level` is that of the voice in the whole recording; the times of the utterance are those of the table.
     """
+    if isinstance(reader, Encoder):
+        return _encode(
+            reader, table, level=level, utterance=utterance, reliability=reliability, quality=quality
+        )
     found, missing = reader.from_table(table, level)
     if found is not None:
-        if isinstance(reader, Encoder):
-            return Reading(
-                Status.OK,
-                quality=quality,
-                repaired=missing,
-                features=found,
-                reliability=reliability,
-            )
         return Reading(Status.OK, None, reader.opinion(found, reliability), quality, missing)
-    if isinstance(reader, Expert) and reader.spec.inputs is Inputs.FRAMES:
+    if reader.spec.inputs is Inputs.FRAMES:
         steps, needed = (len(table) - missing) // ROWS_PER_STEP * STEP_S, MIN_STEPS * STEP_S
         return Reading.absent(Message("reason.little_sound", seconds=steps, needed=needed), quality=quality)
     reason = Message("reason.features_missing", count=missing, total=len(reader.spec.pooling))
     return Reading.absent(reason, status=Status.FAILED, quality=quality)
+
+
+def _encode(
+    encoder: Encoder,
+    table: FeatureTable,
+    *,
+    level: Level | None,
+    utterance: Utterance,
+    reliability: float,
+    quality: dict[str, float],
+) -> Reading:
+    features, missing = encoder.from_table(table, level, utterance)
+    if features is not None:
+        return Reading(
+            Status.OK, quality=quality, repaired=missing, features=features, reliability=reliability
+        )
+    steps = encoder.spec.steps
+    if steps is None:
+        reason = Message("reason.features_missing", count=missing, total=len(encoder.spec.pooling))
+        return Reading.absent(reason, status=Status.FAILED, quality=quality)
+    if steps.kind is StepKind.WORDS and not utterance.words:
+        return Reading.absent(Message("reason.no_word_times"), quality=quality)
+    return Reading.absent(
+        Message("reason.no_steps", kind=steps.kind), status=Status.FAILED, quality=quality
+    )

@@ -132,7 +132,11 @@ def _encode_texts(
             material = Material(words=lambda one=utterance: [one], encoder=sentence_encoder)  # type: ignore[misc]
             table = encoder.extractor.extract(material, options, columns=encoder.spec.columns)
             if table.status is Status.OK:
-                readings.append(read_table(encoder, table, reliability=reliability, quality=quality))
+                readings.append(
+                    read_table(
+                        encoder, table, reliability=reliability, quality=quality, utterance=utterance
+                    )
+                )
             else:
                 readings.append(Reading.absent(table.reason or Message("reason.no_words"), quality=quality))
         if progress:

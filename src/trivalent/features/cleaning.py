@@ -1,4 +1,4 @@
-"""Cleaning of pooled features, as fitted on a training split and stored in a bundle."""
+"""Cleaning of features, pooled or of steps, as fitted on a training split and stored in a bundle."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class Cleaner:
 
         Parameters
         ----------
-        values : array of float, shape (n, len(columns))
+        values : array of float, shape (n, len(columns)) or (n, steps, len(columns))
         columns : sequence of str
             Names of what comes in, in any order; more than are needed may come.
 
         Returns
         -------
-        cleaned : array of float32, shape (n, d)
+        cleaned : array of float32, shape (n, d) or (n, steps, d)
         repaired : int
             Cells of present rows that had no value.
 
@@ -80,13 +80,13 @@ class Cleaner:
         absent = [name for name in self.columns if name not in place]
         if absent:
             raise FeatureError("cleaner.columns", absent=absent[:3], count=len(absent), count2=len(place))
-        x = np.asarray(values, np.float64)[:, [place[name] for name in self.columns]]
+        x = np.asarray(values, np.float64)[..., [place[name] for name in self.columns]]
         holes = ~np.isfinite(x)
-        present = ~holes.all(axis=1)
+        present = ~holes.all(axis=-1)
         x = np.where(holes, self.fill, x)
         x = (x - self.mean) / self.scale
         if self.scaling is Scaling.L2:
-            length = np.linalg.norm(x, axis=1, keepdims=True)
+            length = np.linalg.norm(x, axis=-1, keepdims=True)
             x = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
         if self.clip is not None:
             x = np.clip(x, -self.clip, self.clip)

@@ -100,7 +100,7 @@ def describe(bundle: Bundle[Pool] | Bundle[Network]) -> dict[str, Any]:
 def _told(spec: ModalitySpec) -> dict[str, Any]:
     """Name the extractor of a modality, its version where it makes features here, and count these."""
     encoder = spec.encoder
-    version = {"version": encoder.version} if encoder.pooling else {}
+    version = {"version": encoder.version} if encoder.from_recordings else {}
     return {"extractor": encoder.extractor, **version, "columns": len(spec.cleaner.columns)}
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.bundle.fusion import Pool, floored_log
 from trivalent.bundle.loading import Bundle, Expert, Inputs, load_pool, open_bundle
-from trivalent.core.types import LABELS, FeatureTable, FloatArray, Modality
-from trivalent.experts.encoder import Encoder
+from trivalent.core.types import LABELS, FeatureTable, FloatArray, Modality, Utterance
+from trivalent.experts.encoder import UNTIMED, Encoder
 from trivalent.features.frames import frames
 from trivalent.features.levels import Level
 from trivalent.features.text import encode, normalize, pad, split_to_fit
@@ -92,7 +92,9 @@ class _FramesReader(Encoder):
     def level(self, table: FeatureTable) -> Level | None:
         return self._expert.level(table)
 
-    def from_table(self, table: FeatureTable, level: Level | None = None) -> tuple[FloatArray | None, int]:
+    def from_table(
+        self, table: FeatureTable, level: Level | None = None, utterance: Utterance = UNTIMED
+    ) -> tuple[FloatArray | None, int]:
         p, _ = self._expert.from_table(table, level)
         if p is None:
             return None, len(self.spec.pooling)

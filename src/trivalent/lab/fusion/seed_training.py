@@ -17,7 +17,7 @@ from trivalent.lab.fit.losses import build_loss
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.target import THREE, Target
-from trivalent.lab.fusion.task import FusionData, FusionTask
+from trivalent.lab.fusion.task import FusionData, FusionTask, predict
 from trivalent.lab.networks import build_network
 from trivalent.lab.networks.base import Front, FusionNetwork
 from trivalent.lab.problems.classification import Problem
@@ -119,8 +119,7 @@ class Trained:
         features, present = self._inputs(part, absent)
         self.members.eval()
         with torch.inference_mode():
-            outputs: torch.Tensor = self.members(features, present, shared=True)
-        return outputs
+            return predict(self.members, features, present)
 
     def _inputs(
         self, part: Part, absent: Sequence[Modality] = ()

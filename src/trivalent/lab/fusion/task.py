@@ -25,6 +25,7 @@ Inputs = dict[Modality, Tensor]
 Loss = Callable[..., Tensor]
 # Batches for which chance is drawn at once: few calls, and a bounded memory for large corpora.
 BLOCK = 64
+_CELLS = 4_000_000  # of a modality that are judged at once, by each member
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -279,7 +280,7 @@ class FusionTask:
         return found | {"score": found["macro_f1"] - found.get("mae", 0.0)}
 
     def _judge(self, network: Members, data: FusionData) -> dict[str, FloatArray]:
-        outputs, _ = _outputs(network, data.features, data.present, shared=True)
+        outputs = predict(network, data.features, data.present)
         logits = self.target.logits(outputs)
         found = {
             "macro_f1": member_macro_f1(data.labels, logits.argmax(-1), classes=logits.shape[-1]),
@@ -288,6 +289,19 @@ class FusionTask:
         if data.scores is not None:
             found["mae"] = (self.target.score(outputs) - data.scores).abs().mean(-1)
         return {name: value.double().cpu().numpy() for name, value in found.items()}
+
+
+def predict(network: Members, features: Inputs, present: Inputs) -> Tensor:
+    """Ask all members about all samples, of long sequences a few at once; shape (members, n, outputs)."""
+    count = max(x[0].numel() for x in features.values())
+    size = max(1, _CELLS // count)
+    named = [{m: x.split(size) for m, x in own.items()} for own in (features, present)]
+    parts = range(len(next(iter(named[0].values()))))
+    found = [
+        _outputs(network, *({m: x[i] for m, x in own.items()} for own in named), shared=True)[0]
+        for i in parts
+    ]
+    return torch.cat(found, 1)
 
 
 def mix_samples(features: Inputs, present: Inputs, *, shares: Tensor) -> tuple[Inputs, Inputs]:

@@ -133,7 +133,9 @@ def _plan(bundle: Bundle[Any], modalities: Sequence[Modality], cut: Cut) -> Feat
     if isinstance(fusion, Pool):
         return FeaturePlan(cut=cut)
     encoders = {m: fusion.modalities[m].encoder for m in modalities}
-    return FeaturePlan({m: spec for m, spec in encoders.items() if spec.pooling}, fusion.whisper, cut)
+    return FeaturePlan(
+        {m: spec for m, spec in encoders.items() if spec.from_recordings}, fusion.whisper, cut
+    )
 
 
 def _judge_features(
@@ -154,7 +156,7 @@ def _judge_features(
         protocol = bundle.fusion.data.protocol
     samples = entry.read(root, protocol).part(split)
     words = bundle.fusion.modalities.get(Modality.TEXT)
-    if Modality.TEXT in modalities and words is not None and words.encoder.pooling:
+    if Modality.TEXT in modalities and words is not None and words.encoder.from_recordings:
         samples = with_text_features(samples, words.encoder)
     there = [m for m in modalities if m in samples.features or not data.lower().endswith(".csv")]
     check_columns(bundle, samples, modalities=there)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -72,10 +72,13 @@ class FusionNetwork(nn.Module):
     enough : int
         Training samples of the rarest class from which on its encoders are worth training; 0 where there
         is no other choice.
+    reads_sequences : bool
+        Whether features may be (batch, steps, width).
     """
 
     pretrained: ClassVar[tuple[str, ...]] = ()
     enough: ClassVar[int] = 0
+    reads_sequences: ClassVar[bool] = False
 
     def __init__(self, widths: Mapping[Modality, int]) -> None:
         super().__init__()
@@ -159,33 +162,6 @@ class _Complete(nn.Module):
 
     def forward(self, features: Features, present: Present) -> FusionOutput:
         return self.network.forward_all(features, present)
-
-
-class PositionalInputs(nn.Module):
-    """A network with tensors for arguments, as exporters of graphs want it.
-
-    `forward(present, *features)` takes `present` of shape (batch, modalities) and the features
-    in the order of `network.modalities`.
-    """
-
-    def __init__(self, network: FusionNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, present: Tensor, *features: Tensor) -> Tensor:
-        """Return logits, shape (batch, 3)."""
-        return self.network(*self._named(present, features))
-
-    def attention_weights(self, present: Tensor, *features: Tensor) -> Tensor:
-        """Return who reads from whom, of an `AttentionFusion`."""
-        network: Any = self.network
-        weights: Tensor = network.attention_weights(*self._named(present, features))
-        return weights
-
-    def _named(self, present: Tensor, features: Sequence[Tensor]) -> tuple[Features, Present]:
-        names = self.network.modalities
-        by_name = dict(zip(names, features, strict=True))
-        return by_name, {m: present[:, i] for i, m in enumerate(names)}
 
 
 def check_inputs(

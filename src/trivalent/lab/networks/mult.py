@@ -87,6 +87,8 @@ class Mult(FusionNetwork):
         There are fewer than two modalities, or heads do not divide the width.
     """
 
+    reads_sequences = True
+
     def __init__(
         self,
         widths: Mapping[Modality, int],

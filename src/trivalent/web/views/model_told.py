@@ -91,7 +91,9 @@ def _of_network(bundle: Bundle[Any], network: Network) -> ModelTold:
     parts = []
     for modality, spec in network.modalities.items():
         name, version = spec.encoder.extractor, spec.encoder.version
-        features = f"{name} {version}" if spec.encoder.pooling else t("models.not_made", extractor=name)
+        features = (
+            f"{name} {version}" if spec.encoder.from_recordings else t("models.not_made", extractor=name)
+        )
         parts.append((wording().modality(modality), features, f"{len(spec.cleaner.columns):,}"))
     figures = [
         _row(t("models.together"), t(f"models.part_{part}"), _judged(bundle.metrics, part))
