@@ -134,7 +134,8 @@ def test_frozen_layers_are_frozen_and_free_ones_learn(tiny: None) -> None:
 
 def test_seeds_in_one_graph(tiny: None) -> None:
     networks = [network_of(seed=seed) for seed in range(2)]
-    graph = Graph(lambda content=export_fusion(networks, sequences=tuple(Modality)): content, name="g")  # type: ignore[misc]
+    content = export_fusion(networks, sequences=tuple(Modality))
+    graph = Graph(lambda: content, name="g")
     for size, longer in ((1, 0), (6, 5)):
         features, present = batch_of(size, longer=longer)
         expected = torch.stack([answer(network, (features, present)) for network in networks]).mean(0)
@@ -145,7 +146,7 @@ def test_seeds_in_one_graph(tiny: None) -> None:
         np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
         assert shares.shape == (size, 4, 3)
         np.testing.assert_allclose(shares[1:].sum(2), 1, atol=1e-5)
-    weights = {t.name: t for t in onnx.load_from_string(graph._read()).graph.initializer}
+    weights = {t.name: t for t in onnx.load_from_string(content).graph.initializer}
     assert sum(tuple(t.dims) == (100, 16) for t in weights.values()) == 1  # embeddings, once for all seeds
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,16 +18,16 @@ Rows = NDArray[np.bool_] | NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Pooled features of one modality, a row for each sample.
+    """Features of one modality, a row or a sequence for each sample.
 
     Attributes
     ----------
     extractor : str
         Who computed them: `covarep`, `openface2`, `glove`, ...
     columns : tuple of str, length d
-    values : array of float32, shape (n, d)
-        NaN marks a cell without a value; a row of NaN is a sample that lacks the modality. Of your
-        own recordings they are float64, as an analysis computes them.
+    values : array of float32, shape (n, d) or (n, steps, d)
+        NaN marks a cell without a value; a row of NaN is a sample that lacks the modality, or a step that
+        its sequence has not. Of your own recordings they are float64, as an analysis computes them.
     reasons : tuple of str, length n
         Why a sample lacks the modality, empty where it does not; none where nobody knows.
     """
@@ -40,7 +40,12 @@ class Features:
     @property
     def present(self) -> NDArray[np.bool_]:
         """Mark the samples with at least one finite value, shape (n,)."""
-        return np.asarray(np.isfinite(self.values).any(axis=1))
+        return np.asarray(np.isfinite(self.values).any(axis=tuple(range(1, self.values.ndim))))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest sequence; 0 of pooled features."""
+        return self.values.shape[1] if self.values.ndim == 3 else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +110,7 @@ class Dataset:
                     "dataset.count", count=len(self.ids), what=what, name=self.name, length=length
                 )
         for modality, block in self.features.items():
-            if block.values.ndim != 2 or block.values.shape[1] != len(block.columns):
+            if block.values.ndim not in (2, 3) or block.values.shape[-1] != len(block.columns):
                 raise DataError(
                     "dataset.columns",
                     count=len(block.columns),
@@ -160,6 +165,26 @@ class Dataset:
 
 
 _ROWWISE = ("ids", "groups", "split", "labels", "scores", "seconds")
+
+
+def stacked(samples: Sequence[NDArray[np.float64]], width: int) -> NDArray[np.float64]:
+    """Put vectors, or sequences of different lengths, into one array.
+
+    Parameters
+    ----------
+    samples : sequence of array, shape (width,) or (steps, width)
+
+    Returns
+    -------
+    array, shape (n, width) or (n, steps, width)
+        NaN after the end of a sequence; there are two steps at least.
+    """
+    if not any(own.ndim == 2 for own in samples):
+        return np.array(samples).reshape(-1, width)
+    values = np.full((len(samples), max(2, *map(len, samples)), width), np.nan)
+    for row, own in zip(values, samples, strict=True):
+        row[: len(own)] = own
+    return values
 
 
 def check_unique(ids: NDArray[np.str_], name: str) -> None:

@@ -213,19 +213,22 @@ def valid_steps(part: MMSAPart, name: str) -> NDArray[np.bool_]:
     return np.asarray(measured & inside)
 
 
-def mmsa_sequences(part: MMSAPart) -> dict[Modality, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Return the sequences of each modality and which of their steps count.
+def mmsa_sequences(part: MMSAPart, name: str) -> NDArray[np.float32]:
+    """Return the sequences of a modality.
+
+    Parameters
+    ----------
+    part : MMSAPart
+    name : str
+        text, audio or vision.
 
     Returns
     -------
-    dict of Modality to (values, mask)
-        values: float32, shape (n, steps, columns); a cell that is not finite is NaN.
-        mask: bool, shape (n, steps), of `valid_steps`; in aligned files a step is the same word
-        in all modalities.
+    array of float32, shape (n, steps, columns)
+        NaN where a cell is not finite, and at all steps that do not count (`valid_steps`); in aligned
+        files a step is the same word in all modalities.
     """
-    blocks = {}
-    for name, values in part.features.items():
-        sequences = values.astype(np.float32)
-        sequences[~np.isfinite(sequences)] = np.nan
-        blocks[MODALITIES[name]] = (sequences, valid_steps(part, name))
-    return blocks
+    sequences = part.features[name].astype(np.float32)
+    sequences[~np.isfinite(sequences)] = np.nan
+    sequences[~valid_steps(part, name)] = np.nan
+    return sequences

@@ -1,6 +1,6 @@
-"""MMSA pickles as data sets: one row of averages for each sample.
+"""MMSA pickles as data sets: one row of averages, or a sequence, for each sample.
 
-Features are the means over the valid steps (see `mmsa`) of text, audio and vision. Which
+Features are text, audio and vision at the valid steps (see `mmsa`), or the means over these. Which
 extractor made them a pickle does not say; the number of columns is a hint (text 768: BERT;
 audio 74: COVAREP, 33: librosa; vision 35: Facet, 709: OpenFace 2). W. Yu et al., ACL 2020; H. Mao
 et al., "M-SENA: An Integrated Platform for Multimodal Sentiment Analysis", ACL 2022.
@@ -9,7 +9,8 @@ et al., "M-SENA: An Integrated Platform for Multimodal Sentiment Analysis", ACL 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,11 +22,19 @@ from trivalent.core.types import LabelMap, Modality, map_scores
 from trivalent.lab.datasets import ch_sims, mosei
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
-from trivalent.lab.datasets.mmsa import CHUNK, MODALITIES, MMSAPart, load_mmsa, valid_steps
+from trivalent.lab.datasets.mmsa import (
+    CHUNK,
+    MODALITIES,
+    MMSAPart,
+    load_mmsa,
+    mmsa_sequences,
+    valid_steps,
+)
 from trivalent.lab.datasets.protocols import Protocol
 
 FOLDER = "mmsa"
 STORED, BY_VIDEO = "stored", "by-video"
+STEPS = "-steps"  # after the name of a protocol whose features are sequences
 _ID = re.compile(r"(.+)(?:\$_\$[^$]+|\[\d+\])")
 
 
@@ -38,6 +47,7 @@ def mmsa_dataset(
     by_video: bool = False,
     video: Callable[[str], str] | None = None,
     features: bool = True,
+    sequences: bool = False,
 ) -> Dataset:
     """Read an MMSA pickle as a data set.
 
@@ -54,7 +64,9 @@ def mmsa_dataset(
     video : callable, optional
         From an id to its video; by default what stands before `$_$`.
     features : bool
-        Without, no means are computed.
+        Without, there are none.
+    sequences : bool
+        The steps instead of their means.
 
     Raises
     ------
@@ -74,7 +86,7 @@ def mmsa_dataset(
     _check_range(path, scores[kept], ids=ids[kept], scale=scale)
     if not by_video:
         _check_videos(path, groups[kept], stored[kept])
-    blocks, dropped = _features(path, parts) if features else ({}, {})
+    blocks, dropped = _features(path, parts, sequences) if features else ({}, {})
     if not kept.all():
         dropped["samples without a score"] = int((~kept).sum())
     stretched = np.round(scores[kept] * scale, 6)
@@ -133,7 +145,9 @@ def _check_videos(path: Path, groups: NDArray[np.str_], split: NDArray[np.str_])
         )
 
 
-def _features(path: Path, parts: Mapping[str, MMSAPart]) -> tuple[dict[Modality, Features], dict[str, int]]:
+def _features(
+    path: Path, parts: Mapping[str, MMSAPart], sequences: bool
+) -> tuple[dict[Modality, Features], dict[str, int]]:
     blocks, dropped = {}, {}
     for name, modality in MODALITIES.items():
         widths = {
@@ -143,12 +157,23 @@ def _features(path: Path, parts: Mapping[str, MMSAPart]) -> tuple[dict[Modality,
             continue
         if len(widths) < len(parts) or len(set(widths.values())) > 1:
             raise DataError("mmsa.widths", name=name, given=path.name, widths=widths)
-        means, holes = zip(*(_means(part, name) for part in parts.values()), strict=True)
         columns = tuple(f"{name}_{i}" for i in range(next(iter(widths.values()))))
+        if sequences:
+            each = [mmsa_sequences(part, name) for part in parts.values()]
+            blocks[modality] = Features(f"mmsa-{name}", columns, _joined(each))
+            continue
+        means, holes = zip(*(_means(part, name) for part in parts.values()), strict=True)
         blocks[modality] = Features(f"mmsa-{name}", columns, np.concatenate(means))
         if any(holes):
             dropped[f"{name}: values that are not finite, left out of the means"] = sum(holes)
     return blocks, dropped
+
+
+def _joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Concatenate sequences (n, steps, columns) of splits, the shorter ones with steps of NaN behind."""
+    longest = max(values.shape[1] for values in parts)
+    padded = [np.pad(x, ((0, 0), (0, longest - x.shape[1]), (0, 0)), constant_values=np.nan) for x in parts]
+    return np.concatenate(padded)
 
 
 def _means(part: MMSAPart, name: str) -> tuple[NDArray[np.float32], int]:
@@ -179,8 +204,9 @@ def entry_of_pickle(path: Path) -> Entry:
             path,
             name=path.name,
             protocol=protocol.name,
-            by_video=protocol.name == BY_VIDEO,
+            by_video=protocol.name.removesuffix(STEPS) == BY_VIDEO,
             features=features,
+            sequences=protocol.sequences,
         )
 
     rule = "one sample per clip, class by the sign of its score"
@@ -189,12 +215,25 @@ def entry_of_pickle(path: Path) -> Entry:
         f"MMSA pickle {path}",
         "that of its owners",
         "https://github.com/thuiar/MMSA",
-        (
+        with_steps(
             Protocol(STORED, f"{rule}; the splits of the file", LabelMap.SIGN),
             Protocol(BY_VIDEO, f"{rule}; split anew by video", LabelMap.SIGN),
         ),
         load,
     )
+
+
+def with_steps(*protocols: Protocol) -> tuple[Protocol, ...]:
+    """Add to protocols the same ones over sequences.
+
+    >>> [protocol.name for protocol in with_steps(Protocol("stored", "features averaged"))]
+    ['stored', 'stored-steps']
+    """
+    stepped = (
+        replace(p, name=p.name + STEPS, description=f"as {p.name}, features as sequences", sequences=True)
+        for p in protocols
+    )
+    return (*protocols, *stepped)
 
 
 def _find(folder: Path, kind: str) -> Path:
@@ -209,13 +248,14 @@ def _find(folder: Path, kind: str) -> Path:
 def _load(root: Path, protocol: Protocol, features: bool, *, name: str, folder: str) -> Dataset:
     sims = folder.startswith("SIMS")
     return mmsa_dataset(
-        _find(root / FOLDER / folder, protocol.name),
+        _find(root / FOLDER / folder, protocol.name.removesuffix(STEPS)),
         name=name,
         scale=ch_sims.SCALE if sims else 1.0,
         protocol=protocol.name,
         by_video=sims,
         video=_sims_video_of if sims else None,
         features=features,
+        sequences=protocol.sequences,
     )
 
 
@@ -243,7 +283,9 @@ def _entry(
         title,
         "research use, that of the data set",
         "https://github.com/thuiar/MMSA",
-        tuple(Protocol(kind, _RULE.format(_STEPS[kind]) + note, LabelMap.SIGN, counts) for kind in kinds),
+        with_steps(
+            *(Protocol(kind, _RULE.format(_STEPS[kind]) + note, LabelMap.SIGN, counts) for kind in kinds)
+        ),
         partial(_load, name=name, folder=folder),
         files=tuple(OfficialFile(f"{FOLDER}/{file}", sha256=_SHA256[file]) for file in held),
         remedy="the README of MMSA links to its folders of feature files",

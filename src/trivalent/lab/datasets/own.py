@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError, UsageError
-from trivalent.core.types import LABELS, FeatureTable, LabelMap, Modality, Status, map_scores
-from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
+from trivalent.core.types import LABELS, LabelMap, Modality, Status, map_scores
+from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features, stacked
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.own_features import OwnFeatures
 from trivalent.lab.datasets.own_table import OwnRow, OwnTable, check_parts, read_own_table
 from trivalent.lab.datasets.protocols import Protocol
-from trivalent.lab.datasets.recordings import Cut, Extraction, FeaturePlan
+from trivalent.lab.datasets.recordings import Cut, Extracted, Extraction, FeaturePlan
 from trivalent.lab.datasets.splits import FRACTIONS, stratified_split
 from trivalent.speech.transcripts import Transcript
 
@@ -45,6 +45,7 @@ REPEATED = "recordings with the same content as an earlier one"
 NOTHING = "samples that have nothing of what is used"
 TEST_ALONE = (0.0, 0.0, 1.0)  # of a table that a finished model is judged on
 TRAIN_ALONE = (1.0, 0.0, 0.0)  # of one that is cross-validated
+_GONE = "no table in the cache"
 _TOLD = 5  # recordings left out that are named
 
 
@@ -261,7 +262,9 @@ class _Collected:
         if cached.sha256 is None:
             return self._without(ABSENT, cached.reason or "it cannot be read")
         found = {m: self.cache.read(cached.sha256, e) for m, e in wanted.items()}
-        tables = {m: t for m, t in found.items() if t is not None and t.status is not Status.FAILED}
+        tables = {
+            m: Extracted.of(t) for m, t in found.items() if t is not None and t.status is not Status.FAILED
+        }
         failed = {m: str(t.reason) for m, t in found.items() if t is not None and m not in tables}
         if not tables:
             told = next(iter(failed.values()), "its tables have vanished from the cache")
@@ -274,7 +277,7 @@ class _Collected:
         first = next(iter(tables.values()))
         kept = [self._sample(i, tables, failed) for i in range(len(first))]
         if not any(kept):
-            lacking = [reason for table in tables.values() for reason in table.meta["reasons"] if reason]
+            lacking = [reason for table in tables.values() for reason in table.reasons if reason]
             alone = len(self.plan.encoders) == 1 and lacking
             return self._without(NOTHING, lacking[0] if alone else "neither words nor a voice nor a face")
         self.counts[NOTHING] += kept.count(False)
@@ -284,24 +287,23 @@ class _Collected:
         self.counts[what] += 1
         return reason
 
-    def _sample(
-        self, i: int, tables: Mapping[Modality, FeatureTable], failed: Mapping[Modality, str]
-    ) -> bool:
+    def _sample(self, i: int, tables: Mapping[Modality, Extracted], failed: Mapping[Modality, str]) -> bool:
         """Take one sample; returns whether it has anything."""
         own: dict[Modality, tuple[NDArray[np.float64], str]] = {}
         for m, encoder in self.plan.encoders.items():
             if m in tables:
-                own[m] = (tables[m].values[i], tables[m].meta["reasons"][i])
+                own[m] = (tables[m].values[i], tables[m].reasons[i])
             else:
-                own[m] = (np.full(len(encoder.pooling), np.nan), failed.get(m, "no table in the cache"))
+                nothing = np.full(len(encoder.statistics), np.nan)
+                own[m] = (nothing[None][:0] if encoder.steps else nothing, failed.get(m, _GONE))
         first = next(iter(tables.values()))
         if not any(np.isfinite(values).any() for values, _ in own.values()):
             return False
         self.owners.append(self._count - 1)
         self.samples.append(own)
-        self.spans.append((float(first.times[i]), first.meta["end_s"][i]))
-        self.texts.append(first.meta["texts"][i])
-        self._seconds.append(first.meta["recording_s"])
+        self.spans.append((first.starts[i], first.ends[i]))
+        self.texts.append(first.texts[i])
+        self._seconds.append(first.recording_s)
         return True
 
     def dataset(self, data: Dataset) -> Dataset:
@@ -311,7 +313,7 @@ class _Collected:
             m: Features(
                 encoder.extractor,
                 encoder.statistics,
-                np.array([own[m][0] for own in self.samples]).reshape(-1, len(encoder.pooling)),
+                stacked([own[m][0] for own in self.samples], len(encoder.statistics)),
                 tuple(own[m][1] for own in self.samples),
             )
             for m, encoder in self.plan.encoders.items()

@@ -30,12 +30,15 @@ class Protocol:
         From the annotated score to the class; None where the data set annotates classes.
     counts : mapping of str to tuple of int
         Known (negative, neutral, positive) samples per split; empty if none are known.
+    sequences : bool
+        Features are sequences instead of one vector for each sample.
     """
 
     name: str
     description: str
     label_map: LabelMap | None = None
     counts: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    sequences: bool = False
 
 
 def class_counts(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,8 +101,8 @@ def _describe(part: Dataset) -> dict[str, Any]:
 
 
 def _gaps(block: Features) -> dict[str, Any]:
-    """Tell what is missing: samples without the modality, and cells and columns of the others."""
-    values = block.values[block.present]
+    """Tell what is missing: samples without the modality, and cells and columns of the others' steps."""
+    values = block.values[np.isfinite(block.values).any(axis=-1)]
     holes = ~np.isfinite(values)
     low = np.where(holes, np.inf, values).min(axis=0, initial=np.inf)
     high = np.where(holes, -np.inf, values).max(axis=0, initial=-np.inf)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import UsageError
@@ -79,7 +80,7 @@ class Extraction:
             [spec.extractor, spec.version, list(spec.pooling), dict(spec.options)],
             self.cut,
             said,
-        ]
+        ] + ([spec.steps.to_dict()] if spec.steps else [])
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -132,10 +133,9 @@ class LazyRecording:
         return open_recording(self.path)
 
     def extract(self, extraction: Extraction) -> FeatureTable:
-        """Compute the features of a modality, a row for each sample; a row of NaN lacks it.
+        """Compute the features of a modality; `Extracted` takes the table apart.
 
-        `meta` gets `recording_s`, and a list with one entry for each row: `end_s`, `texts`, and
-        `reasons` why the modality is absent, empty where it is not.
+        It has a row for each sample, of NaN where it lacks the modality; of sequences a row for each step.
 
         Raises
         ------
@@ -150,18 +150,23 @@ class LazyRecording:
             begin=lambda: _quiet,
         )
         spec, utterances = extraction.encoder, speech.utterances
-        values = np.full((len(utterances), len(spec.pooling)), np.nan)
-        for i, reading in enumerate(view.readings):
-            if reading.features is not None:
-                values[i] = reading.features
+        absent = np.full((0 if spec.steps else 1, len(spec.statistics)), np.nan)
+        found = [absent if r.features is None else np.atleast_2d(r.features) for r in view.readings]
+        starts, counts = [float(u.start_s) for u in utterances], [len(rows) for rows in found]
         meta: dict[str, Any] = {
             "recording_s": self.recording.duration_s,
             "end_s": [float(u.end_s) for u in utterances],
             "texts": [u.text for u in utterances],
             "reasons": [str(r.reason or "") if r.features is None else "" for r in view.readings],
-        }
-        times = np.array([u.start_s for u in utterances], np.float64)
-        return FeatureTable(spec.extractor, spec.version, spec.pooling, times, values, meta=meta)
+        } | ({"start_s": starts, "steps": counts} if spec.steps else {})
+        return FeatureTable(
+            spec.extractor,
+            spec.version,
+            spec.statistics,
+            np.repeat(starts, counts),
+            np.concatenate([absent[:0], *found]),
+            meta=meta,
+        )
 
     def _cut(self, extraction: Extraction) -> Speech:
         key = (extraction.transcript, extraction.whisper)
@@ -180,6 +185,43 @@ class LazyRecording:
         return _recognizer(whisper or AnalyzerOptions.whisper).recognize(
             recording.audio, duration_s=recording.duration_s, transcript=transcript
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """What was extracted of a recording: one entry for each sample.
+
+    Attributes
+    ----------
+    values : list of array, shape (d,) or (steps, d)
+        NaN, or without a step, of a sample that lacks the modality.
+    reasons : list of str
+        Why it does, empty where it does not.
+    starts, ends : list of float
+        Seconds.
+    texts : list of str
+    recording_s : float
+    """
+
+    values: list[NDArray[np.float64]]
+    reasons: list[str]
+    starts: list[float]
+    ends: list[float]
+    texts: list[str]
+    recording_s: float
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def of(cls, table: FeatureTable) -> Extracted:
+        """Take a table of `LazyRecording.extract` apart."""
+        meta = table.meta
+        starts, values = table.times.tolist(), list(table.values.astype(np.float64, copy=False))
+        if "steps" in meta:
+            starts = meta["start_s"]
+            values = np.split(table.values, np.cumsum(meta["steps"], dtype=np.intp)[:-1])
+        return cls(values, meta["reasons"], starts, meta["end_s"], meta["texts"], meta["recording_s"])
 
 
 def whole(speech: Speech) -> Speech:
@@ -212,4 +254,4 @@ def _quiet(done: float) -> None:
     """Tell nobody: the bar counts recordings."""
 
 
-__all__ = ["Cut", "Extraction", "FeaturePlan", "LazyRecording", "whole"]
+__all__ = ["Cut", "Extracted", "Extraction", "FeaturePlan", "LazyRecording", "whole"]

@@ -14,6 +14,7 @@ import numpy as np
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import Modality
+from trivalent.features.tokens import NAME as TOKENS
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.own import OwnOptions
@@ -27,11 +28,11 @@ from trivalent.lab.decide.answering import AnsweringConfig
 from trivalent.lab.decide.conformal_split import ConformalSplit
 from trivalent.lab.fit.losses import LOSSES, loss_options
 from trivalent.lab.fit.training import TrainingConfig
-from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System
+from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, check_sequences
 from trivalent.lab.fusion.target import Target
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.networks import NETWORKS
-from trivalent.lab.networks.registry import network_options
+from trivalent.lab.networks.registry import check_reads_tokens, network_options
 from trivalent.lab.problems.classification import Problem, make_problem
 from trivalent.lab.problems.cleaning import CleaningConfig
 from trivalent.lab.problems.resampling import check_resampling
@@ -212,7 +213,8 @@ class FusionRecipe:
     def entry(self) -> Entry:
         """Return the data set."""
         if not self.own:
-            return find_dataset(self.data)
+            entry = find_dataset(self.data)
+            return _over_steps(entry) if self.features_config().steps else entry
         options = OwnOptions(
             label_map=self.label_map,
             plan=self.plan,
@@ -271,6 +273,14 @@ class FusionRecipe:
         return make_problem(data, modalities=chosen or None, cleaning=self.cleaning_config())
 
 
+def _over_steps(entry: Entry) -> Entry:
+    """Keep the protocols of a data set whose features are sequences."""
+    kept = tuple(protocol for protocol in entry.protocols if protocol.sequences)
+    if not kept:
+        raise RecipeError("recipe.no_sequences", data=entry.name)
+    return replace(entry, protocols=kept)
+
+
 def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     """Check a mapping as a recipe; an unknown key or choice raises and names the nearest one.
 
@@ -284,4 +294,10 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     recipe = build(FusionRecipe, data, where=where)
     # so that they are checked
     recipe.answering, recipe.cleaning_config(), recipe.systems(), recipe.features_config()
+    if recipe.features_config().text == TOKENS:
+        for system in recipe.systems():
+            check_reads_tokens(system.network)
+    if steps := recipe.features_config().steps:
+        for system in recipe.systems():
+            check_sequences(system, [f"features.steps={steps}"])
     return recipe

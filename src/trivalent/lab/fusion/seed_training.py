@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from trivalent.bundle.fusion import softmax
-from trivalent.core.errors import DataError, UsageError
+from trivalent.core.errors import DataError, RecipeError, UsageError
 from trivalent.core.types import IntArray, Modality
 from trivalent.lab.fit.losses import build_loss
 from trivalent.lab.fit.members import Members
@@ -20,6 +20,7 @@ from trivalent.lab.fusion.target import THREE, Target
 from trivalent.lab.fusion.task import FusionData, FusionTask, predict
 from trivalent.lab.networks import build_network
 from trivalent.lab.networks.base import Front, FusionNetwork
+from trivalent.lab.networks.registry import check_reads
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
 from trivalent.lab.problems.resampling import Resampled, check_resampling, resample
@@ -175,8 +176,11 @@ def train_system(
         Samples are to be interpolated where some lack a modality or a score, or scores are learned where
         some samples have none.
     RecipeError, UsageError
-        An unknown network, loss, resampler or option, or rows together with a resampler.
+        An unknown network, loss, resampler or option, rows together with a resampler, or sequences that the
+        network cannot read.
     """
+    if problem.sequences:
+        check_sequences(system, problem.sequences)
     target = system.target
     counts = target.counts(problem.parts.train, classes=problem.classes)
     # the weight of a class without samples weighs nothing
@@ -214,6 +218,19 @@ def train_system(
 def _behind(front: Front | None, data: FusionData) -> FusionData:
     """Compute once what no training changes."""
     return data if front is None else replace(data, features=front.read(data.features, data.present))
+
+
+def check_sequences(system: System, sequences: Iterable[str]) -> None:
+    """Refuse sequences where a network reads vectors, or a resampler makes samples of them.
+
+    Raises
+    ------
+    RecipeError
+        So it is.
+    """
+    check_reads(system.network, sequences)
+    if system.resampling != "unchanged":
+        raise RecipeError("recipe.resampled_sequences", resampling=system.resampling)
 
 
 def _known(system: System, part: Part) -> FusionData:
@@ -293,5 +310,5 @@ def _tensors(
     part: Part, absent: Sequence[Modality] = ()
 ) -> tuple[dict[Modality, torch.Tensor], dict[Modality, torch.Tensor]]:
     features = {m: torch.from_numpy(np.nan_to_num(x)) for m, x in part.features.items()}
-    present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.present.items()}
+    present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.steps.items()}
     return features, present

@@ -25,7 +25,7 @@ Inputs = dict[Modality, Tensor]
 Loss = Callable[..., Tensor]
 # Batches for which chance is drawn at once: few calls, and a bounded memory for large corpora.
 BLOCK = 64
-_CELLS = 4_000_000  # of a modality that are judged at once, by each member
+_CELLS = 8_000_000  # of a modality, or of attention over its steps, that are judged at once by a member
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -293,8 +293,8 @@ class FusionTask:
 
 def predict(network: Members, features: Inputs, present: Inputs) -> Tensor:
     """Ask all members about all samples, of long sequences a few at once; shape (members, n, outputs)."""
-    count = max(x[0].numel() for x in features.values())
-    size = max(1, _CELLS // count)
+    cells = [max(x[0].numel(), x.shape[1] ** 2 if x.dim() == 3 else 0) for x in features.values()]
+    size = max(1, _CELLS // max(cells))
     named = [{m: x.split(size) for m, x in own.items()} for own in (features, present)]
     parts = range(len(next(iter(named[0].values()))))
     found = [

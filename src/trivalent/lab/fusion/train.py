@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trivalent.bundle.decision import Answers, DecisionKind
 from trivalent.bundle.graphs import Graph
 from trivalent.bundle.loading import Bundle, load_network
-from trivalent.bundle.network import ATTENTION, DataSpec, ModalitySpec, Network, group_digest
+from trivalent.bundle.network import ATTENTION, STEPS, DataSpec, ModalitySpec, Network, group_digest
 from trivalent.core.types import FloatArray, IntArray, LabelMap, map_scores
 from trivalent.lab.bundles import write_bundle
 from trivalent.lab.decide.answering import Answering, AnsweringConfig, Calibration, choose_answering
@@ -330,10 +330,16 @@ def _bundle(
         problem.synthetic,
         _constants(selected),
     )
-    encoders = {m: encoder_of(name, problem.cleaners[m].columns) for m, name in problem.extractors.items()}
+    encoders = {
+        m: encoder_of(name, problem.cleaners[m].columns, problem.sequences.get(m, 0))
+        for m, name in problem.extractors.items()
+    }
     encoders |= recipe.encoders(problem)
     modalities = {m: ModalitySpec(encoders[m], problem.cleaners[m]) for m in networks[0].modalities}
-    content, answering = export_fusion(networks, target=recipe.target), selected.ensemble
+    content, answering = (
+        export_fusion(networks, target=recipe.target, sequences=problem.sequences),
+        selected.ensemble,
+    )
     graph = Graph(lambda: content, name=GRAPH)
     write_bundle(
         folder,
@@ -389,6 +395,8 @@ def _read(network: Network, part: Part) -> dict[str, Any] | None:
     if ATTENTION not in network.graph.outputs or len(names) < 2 or not rows.any():
         return None
     inputs = {str(m): np.nan_to_num(part.features[m][rows]).astype(np.float32) for m in names}
+    stepped = (m for m in names if part.features[m].ndim == 3)
+    inputs |= {f"{m}{STEPS}": part.steps[m][rows].astype(np.float32) for m in stepped}
     (shares,) = network.graph.run({"present": present[rows].astype(np.float32)} | inputs, [ATTENTION])
     means = shares.mean(0)  # (heads, modalities)
     heads = {str(m): means[:, i].astype(float).tolist() for i, m in enumerate(names)}

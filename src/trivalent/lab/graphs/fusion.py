@@ -23,7 +23,7 @@ class SeedMean(nn.Module):
     """The mean of the logits of equal networks, behind the front that they share.
 
     `forward(present, *tensors)` takes `present` of shape (batch, modalities) and the features in the order
-    of the modalities; those of a sequence are followed by a mask (batch, steps), 1 for a step that there is.
+    of the modalities; after those of a sequence a mask (batch, steps), 1 for a step that there is.
     """
 
     def __init__(

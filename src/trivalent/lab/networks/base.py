@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,13 +72,14 @@ class FusionNetwork(nn.Module):
     enough : int
         Training samples of the rarest class from which on its encoders are worth training; 0 where there
         is no other choice.
-    reads_sequences : bool
-        Whether features may be (batch, steps, width).
+    reads_sequences, reads_tokens : bool
+        Whether features may be (batch, steps, width), and text the ids of tokens, of width 1.
     """
 
     pretrained: ClassVar[tuple[str, ...]] = ()
     enough: ClassVar[int] = 0
     reads_sequences: ClassVar[bool] = False
+    reads_tokens: ClassVar[bool] = False
 
     def __init__(self, widths: Mapping[Modality, int]) -> None:
         super().__init__()

@@ -188,7 +188,7 @@ class EndToEnd(Attending):
     """
 
     pretrained = ("encoders.encoders.text.layers.",)
-    reads_sequences = True
+    reads_sequences = reads_tokens = True
     enough = 30  # as measured: benchmarks/results/end-to-end.md
 
     def __init__(

@@ -50,6 +50,32 @@ def network_options(name: str) -> dict[str, Any]:
     return {key: p.default for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
+def check_reads(name: str, sequences: Iterable[str]) -> None:
+    """Refuse a network that cannot read sequences.
+
+    Raises
+    ------
+    RecipeError
+        It reads one vector for each modality.
+    """
+    if not NETWORKS[name].reads_sequences:
+        able = [other for other, network in NETWORKS.items() if network.reads_sequences]
+        raise RecipeError("network.sequences", able=able, name=name, sequences=", ".join(sequences))
+
+
+def check_reads_tokens(name: str) -> None:
+    """Refuse a network to which the ids of tokens would be mere numbers.
+
+    Raises
+    ------
+    RecipeError
+        So it is.
+    """
+    if not NETWORKS[name].reads_tokens:
+        able = [other for other, network in NETWORKS.items() if network.reads_tokens]
+        raise RecipeError("network.tokens", able=able, name=name)
+
+
 def build_network(name: str, *, widths: Mapping[Modality, int], **options: Any) -> FusionNetwork:
     """Make a fusion network; its weights are drawn from torch's global generator.
 

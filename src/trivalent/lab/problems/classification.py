@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trivalent.core.errors import DataError
 from trivalent.core.types import LabelMap, Modality, Sentiment, map_scores
 from trivalent.features.cleaning import Cleaner
-from trivalent.lab.datasets.dataset import Dataset
+from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.problems.cleaning import CleaningConfig, fit_cleaner
 from trivalent.lab.problems.parts import Part, Parts, Role
 
 SEVEN = 7
+_AT_ONCE = 256  # sequences
 _ROLES = {"train": Role.TRAIN, "val": Role.VAL, "test": Role.TEST}
 
 
@@ -46,6 +48,11 @@ class Problem:
     synthetic: bool = False
     extractors: Mapping[Modality, str] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sequences(self) -> dict[Modality, int]:
+        """Modalities that are sequences, with the steps of the longest one."""
+        return {m: x.shape[1] for m, x in self.parts.train.features.items() if x.ndim == 3}
 
     @property
     def widths(self) -> dict[Modality, int]:
@@ -107,10 +114,18 @@ def make_problem(
     )
 
 
+def _cleaned(block: Features, cleaner: Cleaner) -> NDArray[np.float32]:
+    """Clean all samples, some at a time: sequences are large."""
+    if not block.steps:
+        return cleaner.apply(block.values, block.columns)[0]
+    cleaned = np.empty((*block.values.shape[:2], len(cleaner.columns)), np.float32)
+    for start in range(0, len(cleaned), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        cleaned[rows], _ = cleaner.apply(block.values[rows], block.columns)
+    return cleaned
+
+
 def _part(data: Dataset, role: Role, cleaners: Mapping[Modality, Cleaner], seven: bool) -> Part:
-    features = {
-        m: cleaner.apply(data.features[m].values, data.features[m].columns)[0]
-        for m, cleaner in cleaners.items()
-    }
+    features = {m: _cleaned(data.features[m], cleaner) for m, cleaner in cleaners.items()}
     labels = map_scores(data.scores, LabelMap.SEVEN) if seven else data.labels
     return Part(role, features, data.groups, labels, data.scores)

@@ -9,7 +9,10 @@ import numpy as np
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray
 from trivalent.features.cleaning import Cleaner, Scaling
+from trivalent.features.tokens import NAME as TOKENS
 from trivalent.lab.datasets.dataset import Features
+
+MOST_STEPS = 200_000  # more of them tell hardly more of a mean or a median
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     Parameters
     ----------
     features : Features
-        Of the training split alone.
+        Of the training split alone. Of sequences all steps count alike; where there are more than
+        `MOST_STEPS`, so many of them, evenly spaced. Ids of tokens stay as they are.
     config : CleaningConfig
 
     Returns
@@ -63,8 +67,10 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     >>> cleaner.columns, dict(cleaner.removed), dict(cleaner.repaired)
     (('b', 'c'), {'a': 'constant'}, {'b': 1})
     """
+    if features.extractor == TOKENS:  # ids, not quantities
+        config = CleaningConfig(scaling=Scaling.NONE, clip=0.0, constant=False, explode=0.0)
     config = config or CleaningConfig()
-    values = np.asarray(features.values[features.present], np.float64)
+    values = _rows(features)
     if not len(values):
         raise DataError(
             "cleaner.cleaning_no_samples", extractor=features.extractor, count=len(features.values)
@@ -90,6 +96,16 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
         removed=removed,
         repaired={features.columns[i]: int(holes[i]) for i in kept if holes[i]},
     )
+
+
+def _rows(features: Features) -> FloatArray:
+    """Return what there is: samples, or the steps of all sequences."""
+    if not features.steps:
+        return np.asarray(features.values[features.present], np.float64)
+    there = np.isfinite(features.values).any(axis=-1)
+    sample, step = np.nonzero(there)
+    kept = np.linspace(0, len(sample) - 1, min(len(sample), MOST_STEPS)).astype(np.intp)
+    return np.asarray(features.values[sample[kept], step[kept]], np.float64)
 
 
 def _removed(

@@ -7,6 +7,7 @@ from typing import Any
 
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.features.registry import extractor
+from trivalent.features.steps import MAX_STEPS, StepKind, Steps
 
 # Extractors as data sets name them: ours, and the options with which it does what theirs did. The toolbox
 # of COVAREP writes zeros where ours leaves gaps.
@@ -25,7 +26,7 @@ def our_name(name: str) -> str:
     return _OURS[name][0] if name in _OURS else name
 
 
-def encoder_of(name: str, columns: Sequence[str]) -> EncoderSpec:
+def encoder_of(name: str, columns: Sequence[str], steps: int = 0) -> EncoderSpec:
     """Say how features of a data set, means of columns over a sample, are made of an utterance.
 
     Parameters
@@ -34,6 +35,8 @@ def encoder_of(name: str, columns: Sequence[str]) -> EncoderSpec:
         The extractor as the data set names it.
     columns : sequence of str
         Those that a network takes.
+    steps : int
+        Of the longest sequence, if they are sequences: no recording gives the same.
 
     Returns
     -------
@@ -46,6 +49,8 @@ def encoder_of(name: str, columns: Sequence[str]) -> EncoderSpec:
     >>> encoder_of("openface2", ["AU12_r"]).pooling, encoder_of("bert", ["bert_0"]).pooling
     (('AU12_r.mean',), ())
     """
+    if steps:
+        return EncoderSpec(name, steps=Steps(StepKind.ROWS, most=min(steps, MAX_STEPS)))
     if name not in _OURS:
         return EncoderSpec(name)
     own, options = _OURS[name]

@@ -42,8 +42,8 @@ class Part:
     Attributes
     ----------
     role : Role
-    features : mapping of Modality to array of float, shape (n, d)
-        Rows of absent modalities are NaN.
+    features : mapping of Modality to array of float, shape (n, d) or (n, steps, d)
+        Rows of absent modalities are NaN, and steps that a sequence has not.
     groups : array of str, shape (n,)
         Video or speaker.
     """
@@ -61,7 +61,14 @@ class Part:
     @property
     def present(self) -> dict[Modality, NDArray[np.bool_]]:
         """Samples that have a modality, shape (n,) each."""
-        return {m: np.asarray(np.isfinite(x).any(axis=1)) for m, x in self.features.items()}
+        return {
+            m: np.asarray(there.any(axis=tuple(range(1, there.ndim)))) for m, there in self.steps.items()
+        }
+
+    @property
+    def steps(self) -> dict[Modality, NDArray[np.bool_]]:
+        """What there is of each modality: steps of a sequence, shape (n, steps), or samples, shape (n,)."""
+        return {m: np.asarray(np.isfinite(x).any(axis=-1)) for m, x in self.features.items()}
 
     @property
     def scored(self) -> bool:
@@ -82,7 +89,9 @@ class Part:
             With the same guard: what was scored on this one counts for the other.
         """
         features = {
-            m: np.where(hidden[m][:, None], np.float32(np.nan), x) if m in hidden else x
+            m: np.where(hidden[m].reshape(-1, *[1] * (x.ndim - 1)), np.float32(np.nan), x)
+            if m in hidden
+            else x
             for m, x in self.features.items()
         }
         return replace(self, features=features)
