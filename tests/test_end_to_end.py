@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +21,17 @@ from trivalent.bundle.network import ATTENTION  # noqa: E402
 from trivalent.bundle.network import STEPS as STEPS_OF  # noqa: E402
 from trivalent.core.errors import RecipeError  # noqa: E402
 from trivalent.core.types import Modality, Utterance  # noqa: E402
+from trivalent.experts.encoder import Encoder  # noqa: E402
+from trivalent.experts.text import read_texts  # noqa: E402
 from trivalent.features.extractor import Material  # noqa: E402
 from trivalent.features.text import encode, pad  # noqa: E402
 from trivalent.features.tokens import LONGEST, TOKENS  # noqa: E402
+from trivalent.lab.datasets.dataset import Dataset, Features, stacked  # noqa: E402
+from trivalent.lab.datasets.own_features import OwnFeatures  # noqa: E402
+from trivalent.lab.datasets.text_features import with_text_features  # noqa: E402
 from trivalent.lab.fit.members import Members  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
+from trivalent.lab.fusion.recipe import parse_fusion  # noqa: E402
 from trivalent.lab.fusion.task import FusionData, FusionTask  # noqa: E402
 from trivalent.lab.graphs.compact import compact_graph  # noqa: E402
 from trivalent.lab.graphs.fusion import export_fusion  # noqa: E402
@@ -31,6 +39,7 @@ from trivalent.lab.networks import FusionNetwork, build_network, sentence  # noq
 from trivalent.lab.networks.encoders import DEFAULT, pretrained_encoder  # noqa: E402
 from trivalent.lab.networks.layers import masked_mean  # noqa: E402
 from trivalent.lab.networks.sentence import SentenceLayer, frozen_layers  # noqa: E402
+from trivalent.lab.problems.cleaning import CleaningConfig, fit_cleaner  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 1, Modality.AUDIO: 4, Modality.FACE: 6}
 STEPS = {Modality.TEXT: 7, Modality.AUDIO: 40, Modality.FACE: 12}
@@ -91,9 +100,12 @@ def answer(network: FusionNetwork, batch: Batch) -> Tensor:
         return network(front.read(*batch), batch[1])
 
 
-def network_of(free_layers: int = 1, *, seed: int = 0) -> FusionNetwork:
+def network_of(
+    free_layers: int = 1, *, seed: int = 0, modalities: Sequence[Modality] = tuple(WIDTHS)
+) -> FusionNetwork:
     torch.manual_seed(seed)
-    return build_network("end_to_end", widths=WIDTHS, free_layers=free_layers, **OPTIONS).eval()
+    widths = {m: WIDTHS[m] for m in modalities}
+    return build_network("end_to_end", widths=widths, free_layers=free_layers, **OPTIONS).eval()
 
 
 @pytest.mark.parametrize("free_layers", [0, 1, 2])
@@ -133,21 +145,22 @@ def test_frozen_layers_are_frozen_and_free_ones_learn(tiny: None) -> None:
 
 
 def test_seeds_in_one_graph(tiny: None) -> None:
-    networks = [network_of(seed=seed) for seed in range(2)]
-    content = export_fusion(networks, sequences=tuple(Modality))
+    modalities = (Modality.TEXT, Modality.AUDIO)
+    networks = [network_of(seed=seed, modalities=modalities) for seed in range(2)]
+    content = export_fusion(networks, sequences=modalities)
     graph = Graph(lambda: content, name="g")
     for size, longer in ((1, 0), (6, 5)):
         features, present = batch_of(size, longer=longer)
         expected = torch.stack([answer(network, (features, present)) for network in networks]).mean(0)
-        inputs = {"present": torch.stack([mask.any(1) for mask in present.values()], 1).float().numpy()}
-        for m, x in features.items():
-            inputs |= {str(m): x.nan_to_num().numpy(), f"{m}{STEPS_OF}": present[m].float().numpy()}
+        masks = [present[m] for m in modalities]
+        inputs = {"present": torch.stack([mask.any(1) for mask in masks], 1).float().numpy()}
+        for m, mask in zip(modalities, masks, strict=True):
+            inputs |= {str(m): features[m].nan_to_num().numpy(), f"{m}{STEPS_OF}": mask.float().numpy()}
         logits, shares = graph.run(inputs, ["logits", ATTENTION])
         np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
-        assert shares.shape == (size, 4, 3)
         np.testing.assert_allclose(shares[1:].sum(2), 1, atol=1e-5)
-    weights = {t.name: t for t in onnx.load_from_string(content).graph.initializer}
-    assert sum(tuple(t.dims) == (100, 16) for t in weights.values()) == 1  # embeddings, once for all seeds
+    shapes = [tuple(weights.dims) for weights in onnx.load_from_string(content).graph.initializer]
+    assert shapes.count((100, 16)) == 1  # the embeddings, once for all seeds
 
 
 def test_more_layers_than_there_are(tiny: None) -> None:
@@ -190,6 +203,38 @@ def test_tokens_are_those_of_the_text_expert() -> None:
     assert long.values[[0, -1], 0].tolist() == [101, 102]
     assert len(long) == LONGEST
     assert TOKENS.extract(Material(words=lambda: [said[1]])).reason is not None
+
+
+def test_a_network_gets_the_tokens_that_an_analysis_finds() -> None:
+    recipe = {"name": "demo", "data": "mine.csv", "network": "end_to_end"}
+    features = {"text": "tokens", "steps": "frames", "rate_hz": 25.0, "most": 500}
+    plan = parse_fusion(recipe | {"features": features}, where="demo").plan
+    spec = plan.encoders[Modality.TEXT]
+    (reading,) = read_texts(Encoder(spec), [Utterance(0, 1.0, 2.0, TEXTS[0])])
+    assert reading.features is not None
+    assert reading.features[:, 0].tolist() == encode([TEXTS[0]])[0]
+    block = Features(
+        spec.extractor, spec.statistics, stacked([reading.features, np.full((0, 1), np.nan)], 1)
+    )
+    cleaned, repaired = fit_cleaner(block, CleaningConfig()).apply(block.values, block.columns)
+    np.testing.assert_array_equal(cleaned, block.values.astype(np.float32))
+    assert repaired == 0
+    frames = {m: plan.encoders[m].steps for m in (Modality.AUDIO, Modality.FACE)}
+    assert {m: steps.rate_hz for m, steps in frames.items() if steps} == {"audio": 25.0, "face": 5.0}
+    with pytest.raises(RecipeError, match=r"reads tokens \(end_to_end\).*got attention"):
+        parse_fusion(recipe | {"network": "attention", "features": {"text": "tokens"}}, where="demo")
+
+
+def test_texts_of_a_data_set_as_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVALENT_CACHE", str(tmp_path))
+    names = np.array(["a", "b", "c"])
+    bare = Dataset(
+        "demo", "p", names, names, np.full(3, "train"), np.array([0, 1, 2]), *[np.full(3, np.nan)] * 2
+    )
+    data = replace(bare, texts=("It was good.", "", "so"))
+    for _ in range(2):  # made, and read from the cache
+        values = with_text_features(data, OwnFeatures(text="tokens").words()).features[Modality.TEXT].values
+        assert [int(n) for n in np.isfinite(values).sum((1, 2))] == [6, 0, 3]
 
 
 def test_compact_weights() -> None:

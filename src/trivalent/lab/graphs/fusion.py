@@ -36,10 +36,11 @@ class SeedMean(nn.Module):
 
     def forward(self, present: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return logits, shape (batch, 3), and the score, shape (batch,), of a target that has one."""
-        return self._answers(*self._named(present, tensors))
+        features, shown = self._named(present, tensors)
+        return self._answers([member(features, shown) for member in self.members])
 
-    def _answers(self, features: Features, shown: Present) -> tuple[Tensor, ...]:
-        outputs = torch.stack([member(features, shown) for member in self.members])
+    def _answers(self, each: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        outputs = torch.stack(list(each))
         logits = self.target.logits(outputs).mean(0)
         return (logits, self.target.score(outputs).mean(0)) if self.target.scores else (logits,)
 
@@ -65,10 +66,11 @@ class AttendingSeedMean(SeedMean):
         """
         features, shown = self._named(present, tensors)
         members = (cast(Attending, member) for member in self.members)
-        weights = torch.stack([member.attention_weights(features, shown) for member in members])
+        each, read = zip(*(member.attended(features, shown) for member in members), strict=True)
+        weights = torch.stack(read)
         readers = present[:, None, :, None].to(weights.dtype)  # (batch, 1, reading, 1)
         shares = (weights.mean(0) * readers).sum(2) / readers.sum(2).clamp(min=1)
-        return *self._answers(features, shown), shares
+        return *self._answers(each), shares
 
 
 def export_fusion(

@@ -24,14 +24,13 @@ class Attending(FusionNetwork):
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
-        x, mask = self.encoders(features, present)  # (batch, modalities, width)
-        read, _ = self.attention(x, x, keys=or_all(mask))
-        return self.head(self.norm(x + read).mean(1))
+        return self.attended(features, present)[0]
 
-    def attention_weights(self, features: Features, present: Present) -> Tensor:
-        """Return who reads from whom, shape (batch, heads, reading modality, read modality)."""
-        x, mask = self.encoders(features, present)
-        return self.attention(x, x, keys=or_all(mask))[1]
+    def attended(self, features: Features, present: Present) -> tuple[Tensor, Tensor]:
+        """Return logits, and who reads from whom, (batch, heads, reading modality, read modality)."""
+        x, mask = self.encoders(features, present)  # (batch, modalities, width)
+        read, weights = self.attention(x, x, keys=or_all(mask))
+        return self.head(self.norm(x + read).mean(1)), weights
 
 
 class AttentionFusion(Attending):
