@@ -90,19 +90,30 @@ def command(*arguments: str) -> None:
 
 
 def cross_validate(
-    clips: Sequence[Row], folder: Path, fold: NDArray[np.int64], *, settings: Sequence[str], seeds: int
+    clips: Sequence[Row],
+    folder: Path,
+    fold: NDArray[np.int64],
+    *,
+    settings: Sequence[str],
+    seeds: int,
+    recipe: str = "attention",
+    speakers: int | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Train on the other folds and predict each, with the two commands."""
+    """Train on the other folds, or so many speakers of them, and predict each, with the two commands."""
     count, answers = int(fold.max()) + 1, {}
     changes = [f"seeds={list(range(seeds))}", *settings]
     for test in range(count):
         part = np.where(fold == test, "test", np.where(fold == (test + 1) % count, "val", "train"))
+        heard = list(dict.fromkeys(c["speaker"] for c, p in zip(clips, part, strict=True) if p == "train"))
+        left = set(heard[speakers:]) if speakers else set()
+        kept = [i for i, clip in enumerate(clips) if clip["speaker"] not in left or part[i] != "train"]
         with tempfile.TemporaryDirectory() as name:
             work = Path(name)
-            table = write_table(work / "mine.csv", clips, folder, part.tolist())
+            used = [clips[i] for i in kept]
+            table = write_table(work / "mine.csv", used, folder, part[kept].tolist())
             sets = [word for change in (f"data={table}", *changes) for word in ("--set", change)]
-            recipe = str(REPOSITORY / "recipes" / "attention.yaml")
-            command("train", recipe, *sets, "-o", str(work / "run"))
+            path = REPOSITORY / "recipes" / f"{recipe}.yaml"
+            command("train", str(path), *sets, "-o", str(work / "run"))
             out = work / "predictions.csv"
             command("evaluate", str(work / "run"), "--data", str(table), "--predictions", str(out))
             answers |= read_predictions(out)
@@ -117,6 +128,7 @@ def add(
     *,
     shares: NDArray[np.float64],
     group: str = "file",
+    prefix: str = "",
 ) -> None:
     """Score one system over all clips, and each source by itself; intervals over clips or speakers.
 
@@ -139,7 +151,7 @@ def add(
             )
             found[metric] = Value(float(function(labels, p)), low, high)
         judged = sum(c["file"] in answers for c in own)
-        result.add(f"{source}: {name}", **found, clips=len(own), judged=judged)
+        result.add(f"{prefix}{source}: {name}", **found, clips=len(own), judged=judged)
 
 
 def talking_rows(root: Path) -> tuple[list[Row], Path]:
@@ -156,6 +168,18 @@ def talking_rows(root: Path) -> tuple[list[Row], Path]:
     return told, clips[0].path.parent
 
 
+def add_default(
+    result: Result, clips: Sequence[Row], folder: Path, *, shares: NDArray[np.float64], prefix: str = ""
+) -> None:
+    """Score the default bundle."""
+    with tempfile.TemporaryDirectory() as name:
+        table = write_table(Path(name) / "all.csv", clips, folder, ["test"] * len(clips))
+        out = Path(name) / "default.csv"
+        command("evaluate", "default", "--data", str(table), "--predictions", str(out))
+        answers = read_predictions(out)
+    add(result, "default bundle, trained on none of them", clips, answers, shares=shares, prefix=prefix)
+
+
 def talking(root: Path, folds: int, seeds: int) -> Result:
     """Judge networks on the talking clips."""
     clips, folder = talking_rows(root)
@@ -165,12 +189,7 @@ def talking(root: Path, folds: int, seeds: int) -> Result:
     result.seeds = list(range(seeds))
     shares = np.bincount(labels, minlength=3) / len(labels)
     add(result, "class frequencies", clips, {}, shares=shares)
-    with tempfile.TemporaryDirectory() as name:
-        table = write_table(Path(name) / "all.csv", clips, folder, ["test"] * len(clips))
-        out = Path(name) / "default.csv"
-        command("evaluate", "default", "--data", str(table), "--predictions", str(out))
-        answers = read_predictions(out)
-        add(result, "default bundle, trained on none of them", clips, answers, shares=shares)
+    add_default(result, clips, folder, shares=shares)
     for system, settings in SYSTEMS.items():
         answers = cross_validate(clips, folder, fold, settings=settings, seeds=seeds)
         add(result, system, clips, answers, shares=shares)
@@ -184,8 +203,8 @@ def talking(root: Path, folds: int, seeds: int) -> Result:
     return result
 
 
-def ravdess(root: Path, seeds: int) -> Result:
-    """Judge the network on the voice alone, by actors that it has not heard."""
+def ravdess_takes(root: Path) -> tuple[list[Row], Path]:
+    """List twelve takes of each actor, a class as often as another, and where they lie."""
     folder = (root / "ravdess" / "speech").resolve()
     takes: list[Row] = []
     for actor in TRAIN_ACTORS:
@@ -198,6 +217,12 @@ def ravdess(root: Path, seeds: int) -> Result:
                 )
     if not all((folder / take["file"]).is_file() for take in takes):
         sys.exit(f"expected the takes of actors 1 to 16 in {folder}; give --root")
+    return takes, folder
+
+
+def ravdess(root: Path, seeds: int) -> Result:
+    """Judge the network on the voice alone, by actors that it has not heard."""
+    takes, folder = ravdess_takes(root)
     fold = np.array([(int(take["speaker"]) - 1) // 4 for take in takes])
     labels = np.array([LABELS.index(take["sentiment"]) for take in takes])
     shares = np.bincount(labels, minlength=3) / len(labels)

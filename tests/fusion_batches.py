@@ -17,8 +17,9 @@ from trivalent.lab.networks.dropout import draw_masks  # noqa: E402
 WIDTHS = {Modality.TEXT: 5, Modality.AUDIO: 4, Modality.FACE: 6}
 STEPS = {Modality.TEXT: 3, Modality.AUDIO: 5, Modality.FACE: 2}
 OPTIONS = {"linear": {"dropout": 0.3}, "single": {"modality": "audio"}, "tfn": {"width": 4}}
-# Every network on pooled features, and the one for sequences on sequences.
-CASES = [*NETWORKS, "mult, steps"]
+SEQUENCES = ("mult", "end_to_end")  # networks that take steps
+# Every network on pooled features, and those for sequences on sequences.
+CASES = [*NETWORKS, *(f"{name}, steps" for name in SEQUENCES)]
 
 Batch = tuple[dict[Modality, Tensor], dict[Modality, Tensor]]
 

@@ -225,10 +225,10 @@ def test_unreadable_sources(tmp_path: Path, glove_file: Path) -> None:
 @pytest.mark.parametrize(
     ("extractor", "options", "message"),
     [
-        ("mfcc", {}, "expected an extractor among minilm, glove, covarep, face, openface, got 'mfcc'"),
+        ("mfcc", {}, "an extractor among minilm, tokens, glove, covarep, face, openface, got 'mfcc'"),
         ("covarep", {"landmarks": True}, "option landmarks with face only, got covarep"),
         ("glove", {"face_rate_hz": 2.0}, "option face_rate_hz with face or openface only, got glove"),
-        ("face", {"transcript": "t.srt"}, "option transcript with glove or minilm only, got face"),
+        ("face", {"transcript": "t.srt"}, "transcript with glove or minilm or tokens only, got face"),
         ("minilm", {"glove_file": "g.txt"}, "option glove_file with glove only, got minilm"),
         ("covarep", {"columns": ["F0", "MCEP1"]}, r"got 'MCEP1'; did you mean MCEP_1\?"),
         ("covarep", {"columns": ["F0", "F0"]}, "expected distinct columns"),

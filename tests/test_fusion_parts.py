@@ -119,7 +119,7 @@ def test_attention_network_against_its_formula() -> None:
     y = nn.functional.layer_norm(x + read, (64,), network.norm.weight, network.norm.bias).mean(1)
     logits = network.head[3](torch.relu(network.head[0](y)))
     torch.testing.assert_close(network(features, present), logits)
-    torch.testing.assert_close(network.attention_weights(features, present), weights)
+    torch.testing.assert_close(network.attended(features, present)[1], weights)
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 99))

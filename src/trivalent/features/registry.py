@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GROUP = "trivalent.extractors"
 OWN: dict[str, str] = {
     "minilm": "trivalent.features.minilm:MINILM",
+    "tokens": "trivalent.features.tokens:TOKENS",
     "glove": "trivalent.features.glove:GLOVE",
     "covarep": "trivalent.features.covarep:COVAREP",
     "face": "trivalent.features.face:FACE",

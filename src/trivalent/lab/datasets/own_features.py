@@ -21,12 +21,15 @@ from trivalent.features.openface.columns import MOSEI_COLUMNS
 from trivalent.features.openface.columns import NAME as OPENFACE
 from trivalent.features.registry import extractor
 from trivalent.features.steps import StepKind, Steps
+from trivalent.features.tokens import COLUMNS as TOKEN
+from trivalent.features.tokens import LONGEST
+from trivalent.features.tokens import NAME as TOKENS
 from trivalent.lab.datasets.recordings import Cut, FeaturePlan
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.lab.named_choices import check_known
 
 SENTENCES = "minilm"
-TEXTS = (SENTENCES, GLOVE)
+TEXTS = (SENTENCES, GLOVE, TOKENS)
 STATISTICS, MEANS = "statistics", "means"
 VOICES = (STATISTICS, MEANS)
 BLENDSHAPES = "blendshapes"
@@ -44,7 +47,8 @@ class OwnFeatures:
     Attributes
     ----------
     text : str
-        minilm: sentence vectors; glove: the mean of word vectors.
+        minilm: sentence vectors; glove: the mean of word vectors; tokens: their ids, for a network that
+        reads them itself.
     audio : str
         statistics: those of pitch, voicing and spectrum that do not depend on the gain; means: of all 74
         columns of COVAREP, with the toolbox's zeros, as in CMU-MOSEI.
@@ -63,7 +67,7 @@ class OwnFeatures:
         of the voice are then columns of pitch, voicing and spectrum, those of the face blendshapes,
         emotions and pose.
     rate_hz : float
-        Of frames.
+        Of frames; of the face no more than pictures are looked at (5).
     most : int
         Steps of the longest sequence; see `trivalent.features.steps.Steps`.
     cut : str
@@ -138,6 +142,8 @@ class OwnFeatures:
         """
         if self.text == SENTENCES:
             return _encoder(SENTENCES, _means(SENTENCE))
+        if self.text == TOKENS:
+            return replace(_encoder(TOKENS, ()), steps=Steps(StepKind.ROWS, TOKEN, most=LONGEST))
         if not self.glove_file:
             return _encoder(GLOVE, _means(COLUMNS))
         glove = GloVe.from_text_file(self.glove_file)
@@ -145,7 +151,7 @@ class OwnFeatures:
 
     def _stepped(self, modality: Modality, pooled: EncoderSpec) -> EncoderSpec:
         """Make sequences of what would be pooled, where they are asked for."""
-        if not self.steps or (self.text == SENTENCES and modality is Modality.TEXT):
+        if not self.steps or (modality is Modality.TEXT and self.text in (SENTENCES, TOKENS)):
             return pooled
         columns = pooled.columns
         if modality is Modality.AUDIO and self.audio == STATISTICS:
@@ -157,7 +163,11 @@ class OwnFeatures:
     def _cut(self, columns: tuple[str, ...], modality: Modality | None = None) -> Steps:
         # The table of words has a row for each of them.
         kind = StepKind.ROWS if modality is Modality.TEXT else StepKind(self.steps)
-        return Steps(kind, columns, self.rate_hz if kind is StepKind.FRAMES else 0.0, self.most)
+        # No more steps of the face than pictures are looked at.
+        rate_hz = (
+            min(self.rate_hz, AnalyzerOptions.face_rate_hz) if modality is Modality.FACE else self.rate_hz
+        )
+        return Steps(kind, columns, rate_hz if kind is StepKind.FRAMES else 0.0, self.most)
 
     def _voice(self) -> EncoderSpec:
         if self.audio == STATISTICS:

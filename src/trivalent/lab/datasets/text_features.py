@@ -19,7 +19,7 @@ from trivalent.core.files import write_npz_atomic
 from trivalent.core.types import Modality, Utterance
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.text import read_texts
-from trivalent.lab.datasets.dataset import Dataset, Features
+from trivalent.lab.datasets.dataset import Dataset, Features, stacked
 from trivalent.lab.progress import track
 from trivalent.speech.language import looks_english
 
@@ -66,7 +66,7 @@ def _stored(texts: Sequence[str], spec: EncoderSpec, glove_file: Path | None) ->
     try:
         with np.load(path, allow_pickle=False) as content:
             values: NDArray[np.float64] = content["values"]
-        if values.shape == (len(texts), len(spec.pooling)):
+        if values.shape[:: values.ndim - 1] == (len(texts), len(spec.statistics)):
             return values
     except (OSError, ValueError, KeyError, EOFError):
         pass  # none is stored, or only a damaged one
@@ -78,12 +78,13 @@ def _stored(texts: Sequence[str], spec: EncoderSpec, glove_file: Path | None) ->
 
 def _made(texts: Sequence[str], encoder: Encoder) -> NDArray[np.float64]:
     log.info("reading %d texts", len(texts))
-    values = np.full((len(texts), len(encoder.spec.pooling)), np.nan)
-    for i, text in enumerate(track(texts, "reading", total=len(texts))):
+    width = len(encoder.spec.statistics)
+    absent = np.full((0, width) if encoder.spec.steps else width, np.nan)
+    found = []
+    for text in track(texts, "reading", total=len(texts)):
         (reading,) = read_texts(encoder, [Utterance(0, 0.0, 0.0, text)])
-        if reading.features is not None:
-            values[i] = reading.features
-    return values
+        found.append(absent if reading.features is None else reading.features)
+    return stacked(found, width)
 
 
 def _path(texts: Sequence[str], spec: EncoderSpec) -> Path:

@@ -81,6 +81,7 @@ class TrainingConfig:
     batch_size: int = 32
     learning_rate: float = 6e-5
     head_learning_rate: float = 1e-3
+    pretrained_learning_rate: float = 5e-5  # of what a fusion network took over from another
     layer_decay: float = 1.0  # factor on the rate per layer below the top one
     optimizer: str = "adamw"
     weight_decay: float = 0.01

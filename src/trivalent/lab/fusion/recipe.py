@@ -14,6 +14,7 @@ import numpy as np
 from trivalent.bundle.encoder import EncoderSpec
 from trivalent.core.errors import DataError, RecipeError
 from trivalent.core.types import Modality
+from trivalent.features.tokens import NAME as TOKENS
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry
 from trivalent.lab.datasets.own import OwnOptions
@@ -31,7 +32,7 @@ from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, check_seq
 from trivalent.lab.fusion.target import Target
 from trivalent.lab.named_choices import check_known
 from trivalent.lab.networks import NETWORKS
-from trivalent.lab.networks.registry import network_options
+from trivalent.lab.networks.registry import check_reads_tokens, network_options
 from trivalent.lab.problems.classification import Problem, make_problem
 from trivalent.lab.problems.cleaning import CleaningConfig
 from trivalent.lab.problems.resampling import check_resampling
@@ -299,6 +300,9 @@ def parse_fusion(data: Mapping[str, Any], *, where: str) -> FusionRecipe:
     recipe = build(FusionRecipe, data, where=where)
     # so that they are checked
     recipe.answering, recipe.cleaning_config(), recipe.systems(), recipe.features_config()
+    if recipe.features_config().text == TOKENS:
+        for system in recipe.systems():
+            check_reads_tokens(system.network)
     if steps := recipe.features_config().steps:
         for system in recipe.systems():
             check_sequences(system, [f"features.steps={steps}"])

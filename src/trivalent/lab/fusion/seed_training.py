@@ -17,9 +17,9 @@ from trivalent.lab.fit.losses import build_loss
 from trivalent.lab.fit.members import Members
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.fusion.target import THREE, Target
-from trivalent.lab.fusion.task import FusionData, FusionTask
+from trivalent.lab.fusion.task import FusionData, FusionTask, predict
 from trivalent.lab.networks import build_network
-from trivalent.lab.networks.base import FusionNetwork
+from trivalent.lab.networks.base import Front, FusionNetwork
 from trivalent.lab.networks.registry import check_reads
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.parts import Part
@@ -35,7 +35,6 @@ PAPER_TRAINING = TrainingConfig(
     schedule="plateau",
     clip=0.0,
 )
-_ATTENTION_CELLS = 8_000_000  # samples times squared steps that a network is asked about at once
 
 
 @dataclass(frozen=True)
@@ -118,18 +117,17 @@ class Trained:
         return target.score(self._outputs(part)).double().numpy() if target.scores else None
 
     def _outputs(self, part: Part, absent: Sequence[Modality] = ()) -> torch.Tensor:
-        features, present = _tensors(part, absent)
+        features, present = self._inputs(part, absent)
         self.members.eval()
         with torch.inference_mode():
-            found = [
-                self.members(
-                    {m: x[rows] for m, x in features.items()},
-                    {m: x[rows] for m, x in present.items()},
-                    shared=True,
-                )
-                for rows in _at_once(features, len(part))
-            ]
-        return torch.cat(found, 1)
+            return predict(self.members, features, present)
+
+    def _inputs(
+        self, part: Part, absent: Sequence[Modality] = ()
+    ) -> tuple[dict[Modality, torch.Tensor], dict[Modality, torch.Tensor]]:
+        features, present = _tensors(part, absent)
+        front = cast(FusionNetwork, self.members.pattern).front()
+        return (features if front is None else front.read(features, present)), present
 
     def networks(self) -> list[FusionNetwork]:
         """One network for each seed, without dropout."""
@@ -137,7 +135,7 @@ class Trained:
 
     def probabilities_of_each(self, parts: Sequence[Part]) -> NDArray[np.float64]:
         """Let each seed predict a part of its own, all of them equally long, shape (seeds, n, classes)."""
-        inputs = [_tensors(part) for part in parts]
+        inputs = [self._inputs(part) for part in parts]
         features, present = (
             {m: torch.stack([own[i][m] for own in inputs]) for m in inputs[0][i]} for i in (0, 1)
         )
@@ -196,24 +194,30 @@ def train_system(
     members = Members.build(
         lambda: build_network(system.network, widths=problem.widths, **options), list(seeds)
     )
+    front = cast(FusionNetwork, members.pattern).front()
     val = problem.parts.val
     known = val.scores_to_select() if target.scores else None
     task = FusionTask(
-        train,
-        _fusion_data(val, val.labels_to_select(), known),
+        _behind(front, train),
+        _behind(front, _fusion_data(val, val.labels_to_select(), known)),
         batch_size=system.training.batch_size,
         loss=target.loss(criterion),
         rows=drawn if rows is None else rows,
         modality_dropout=system.modality_dropout,
         mixup=system.mixup,
         target=target,
-        watched=_known(system, problem.parts.train) if watched else None,
+        watched=_behind(front, _known(system, problem.parts.train)) if watched else None,
         device=system.training.device,
     )
     fitted = fit(members, task, config=system.training)
     # What follows, small beside the training, and the export are done where the data lie.
     trained = fitted.network.to("cpu")
     return Trained(system, tuple(seeds), trained, [member.history for member in fitted.members])
+
+
+def _behind(front: Front | None, data: FusionData) -> FusionData:
+    """Compute once what no training changes."""
+    return data if front is None else replace(data, features=front.read(data.features, data.present))
 
 
 def check_sequences(system: System, sequences: Iterable[str]) -> None:
@@ -308,10 +312,3 @@ def _tensors(
     features = {m: torch.from_numpy(np.nan_to_num(x)) for m, x in part.features.items()}
     present = {m: torch.from_numpy(own & (m not in absent)) for m, own in part.steps.items()}
     return features, present
-
-
-def _at_once(features: Mapping[Modality, torch.Tensor], count: int) -> list[slice]:
-    """Cut samples so that attention over their steps stays in memory; all at once if none is a sequence."""
-    longest = max((x.shape[1] for x in features.values() if x.dim() == 3), default=0)
-    size = max(1, _ATTENTION_CELLS // longest**2) if longest else max(1, count)
-    return [slice(start, start + size) for start in range(0, max(1, count), size)]

@@ -25,6 +25,7 @@ Inputs = dict[Modality, Tensor]
 Loss = Callable[..., Tensor]
 # Batches for which chance is drawn at once: few calls, and a bounded memory for large corpora.
 BLOCK = 64
+_CELLS = 8_000_000  # of a modality, or of attention over its steps, that are judged at once by a member
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -256,16 +257,19 @@ class FusionTask:
         return _Chance(network, batch.seeds, moved, present)
 
     def parameters(self, network: Members, config: TrainingConfig) -> list[dict[str, Any]]:
-        """Matrices, and apart from them offsets and scales of norms, which no decay pulls to zero."""
-        groups = {  # the first axis is that of the members
-            "decayed": [p for p in network.stacked if p.dim() > 2],
-            "free": [p for p in network.stacked if p.dim() <= 2],
-        }
-        extra = {"decayed": {}, "free": {"weight_decay": 0.0}}
+        """Matrices, and apart from them offsets and scales of norms, which no decay pulls to zero.
+
+        What was trained before has a rate of its own.
+        """
+        prefixes = network.pattern.pretrained if isinstance(network.pattern, FusionNetwork) else ()
+        groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        for name, p in zip(network.names, network.stacked, strict=True):
+            # the first axis is that of the members
+            groups.setdefault((p.dim() > 2, name.startswith(prefixes)), []).append(p)
         return [
-            {"params": own, "lr": config.learning_rate, **extra[name]}
-            for name, own in groups.items()
-            if own
+            {"params": own, "lr": config.pretrained_learning_rate if pretrained else config.learning_rate}
+            | ({} if decayed else {"weight_decay": 0.0})
+            for (decayed, pretrained), own in groups.items()
         ]
 
     def validate(self, network: Members) -> Mapping[str, Any]:
@@ -276,7 +280,7 @@ class FusionTask:
         return found | {"score": found["macro_f1"] - found.get("mae", 0.0)}
 
     def _judge(self, network: Members, data: FusionData) -> dict[str, FloatArray]:
-        outputs, _ = _outputs(network, data.features, data.present, shared=True)
+        outputs = predict(network, data.features, data.present)
         logits = self.target.logits(outputs)
         found = {
             "macro_f1": member_macro_f1(data.labels, logits.argmax(-1), classes=logits.shape[-1]),
@@ -285,6 +289,19 @@ class FusionTask:
         if data.scores is not None:
             found["mae"] = (self.target.score(outputs) - data.scores).abs().mean(-1)
         return {name: value.double().cpu().numpy() for name, value in found.items()}
+
+
+def predict(network: Members, features: Inputs, present: Inputs) -> Tensor:
+    """Ask all members about all samples, of long sequences a few at once; shape (members, n, outputs)."""
+    cells = [max(x[0].numel(), x.shape[1] ** 2 if x.dim() == 3 else 0) for x in features.values()]
+    size = max(1, _CELLS // max(cells))
+    named = [{m: x.split(size) for m, x in own.items()} for own in (features, present)]
+    parts = range(len(next(iter(named[0].values()))))
+    found = [
+        _outputs(network, *({m: x[i] for m, x in own.items()} for own in named), shared=True)[0]
+        for i in parts
+    ]
+    return torch.cat(found, 1)
 
 
 def mix_samples(features: Inputs, present: Inputs, *, shares: Tensor) -> tuple[Inputs, Inputs]:

@@ -29,6 +29,7 @@ from trivalent.lab.measure.evaluation import TITLES, figures, limits, report
 from trivalent.lab.measure.said import PREDICTIONS, Said, write_said
 from trivalent.lab.measure.score_report import SCORE_LIMITS, SCORE_TITLES, report_scores, score_figures
 from trivalent.lab.measure.statistics import seed_interval
+from trivalent.lab.networks import NETWORKS
 from trivalent.lab.problems.classification import Problem
 from trivalent.lab.problems.encoders import encoder_of
 from trivalent.lab.problems.parts import Part, Truth
@@ -103,6 +104,7 @@ def select(recipe: FusionRecipe, problem: Problem, *, watched: bool = False) -> 
     The test part is not touched. Figures of the training part by epoch are kept if `watched`.
     """
     _tell_other_classes(recipe, problem)
+    _tell_few(recipe, problem)
     val, apart = split_validation(problem.parts.val, recipe.conformal_split)
     problem = replace(problem, parts=replace(problem.parts, val=val))
     trained = _trained(recipe, problem, watched=watched)
@@ -133,6 +135,20 @@ def _tell_other_classes(recipe: FusionRecipe, problem: Problem) -> None:
                 other.sum(),
                 len(other),
             )
+
+
+def _tell_few(recipe: FusionRecipe, problem: Problem) -> None:
+    """Say where samples are too few for encoders that are trained with the fusion."""
+    enough = max(NETWORKS[system.network].enough for system in recipe.systems())
+    least = int(problem.counts().min())
+    if least < enough:
+        log.warning(
+            "%s: %d training samples of the rarest class, fewer than %d, are too few to train encoders, "
+            "too: expect more of recipes/attention.yaml, whose encoders are trained already",
+            problem.name,
+            least,
+            enough,
+        )
 
 
 def _supported(config: AnsweringConfig, count: int, name: str) -> AnsweringConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -44,17 +45,23 @@ class Vote(FusionNetwork):
         super().__init__(networks[0].widths)
         self.target = target
         self.networks = nn.ModuleList(networks)
+        # So that an exporter knows their weights.
+        self.fronts = nn.ModuleList(front for network in networks if (front := network.front()) is not None)
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
 
     def forward(self, features: Features, present: Present) -> Tensor:
         """Return outputs that the target reads as those means; arguments as of `FusionNetwork.forward`."""
-        answers = torch.stack([network(features, present) for network in self.networks])
+        answers = torch.stack([self._answer(network, features, present) for network in self.networks])
         weights = self.weights[:, None, None]
         if self.target.target != TargetKind.SCORE:
             return (weights * torch.softmax(answers, -1)).sum(0).clamp(min=_FLOOR).log()
         mean = (weights * torch.softmax(self.target.logits(answers), -1)).sum(0)
         score = (weights * self.target.score(answers)[..., None]).sum(0)
         return torch.cat([mean.clamp(min=_FLOOR).log(), score], -1)
+
+    def _answer(self, network: nn.Module, features: Features, present: Present) -> Tensor:
+        front = cast(FusionNetwork, network).front()
+        return cast(Tensor, network(features if front is None else front(features, present), present))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,26 +13,46 @@ from torch import Tensor, nn
 from trivalent.bundle.network import ATTENTION, SCORE, STEPS
 from trivalent.core.types import Modality
 from trivalent.lab.fusion.target import THREE, Target
+from trivalent.lab.graphs.compact import compact_graph
 from trivalent.lab.graphs.torch_graphs import check_graph, write_graph
-from trivalent.lab.networks.attention import AttentionFusion
-from trivalent.lab.networks.base import FusionNetwork, PositionalInputs
+from trivalent.lab.networks.attention import Attending
+from trivalent.lab.networks.base import Features, FusionNetwork, Present
 
 
 class SeedMean(nn.Module):
-    """The mean of the logits of equal networks; arguments as of `PositionalInputs`."""
+    """The mean of the logits of equal networks, behind the front that they share.
+
+    `forward(present, *tensors)` takes `present` of shape (batch, modalities) and the features in the order
+    of the modalities; after those of a sequence a mask (batch, steps), 1 for a step that there is.
+    """
 
     def __init__(
         self, networks: Sequence[FusionNetwork], target: Target, sequences: Collection[Modality] = ()
     ) -> None:
         super().__init__()
-        self.members = nn.ModuleList(PositionalInputs(network, sequences) for network in networks)
+        self.modalities, self.sequences = networks[0].modalities, frozenset(sequences)
+        self.members, self.front = nn.ModuleList(networks), networks[0].front()
         self.target = target
 
     def forward(self, present: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return logits, shape (batch, 3), and the score, shape (batch,), of a target that has one."""
-        outputs = torch.stack([member(present, *tensors) for member in self.members])
+        features, shown = self._named(present, tensors)
+        return self._answers([member(features, shown) for member in self.members])
+
+    def _answers(self, each: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        outputs = torch.stack(list(each))
         logits = self.target.logits(outputs).mean(0)
         return (logits, self.target.score(outputs).mean(0)) if self.target.scores else (logits,)
+
+    def _named(self, present: Tensor, tensors: Sequence[Tensor]) -> tuple[Features, Present]:
+        rest = iter(tensors)
+        features: dict[Modality, Tensor] = {}
+        shown: dict[Modality, Tensor] = {}
+        for i, m in enumerate(self.modalities):
+            features[m], shown[m] = next(rest), present[:, i]
+            if m in self.sequences:
+                shown[m] = next(rest) * shown[m].unsqueeze(1)
+        return (features if self.front is None else self.front(features, shown)), shown
 
 
 class AttendingSeedMean(SeedMean):
@@ -44,11 +64,13 @@ class AttendingSeedMean(SeedMean):
         The share of a modality is the mean of the weights with which those that are present read it
         (Vaswani et al., NeurIPS 2017, eq. 1); it tells what was read, not what decided.
         """
-        answers = super().forward(present, *tensors)
-        members = (cast(PositionalInputs, member) for member in self.members)
-        weights = torch.stack([member.attention_weights(present, *tensors) for member in members])
+        features, shown = self._named(present, tensors)
+        members = (cast(Attending, member) for member in self.members)
+        each, read = zip(*(member.attended(features, shown) for member in members), strict=True)
+        weights = torch.stack(read)
         readers = present[:, None, :, None].to(weights.dtype)  # (batch, 1, reading, 1)
-        return *answers, (weights.mean(0) * readers).sum(2) / readers.sum(2).clamp(min=1)
+        shares = (weights.mean(0) * readers).sum(2) / readers.sum(2).clamp(min=1)
+        return *self._answers(each), shares
 
 
 def export_fusion(
@@ -59,6 +81,9 @@ def export_fusion(
     The features of a modality are (batch, width), of a sequence (batch, steps, width), and it is followed
     by `MODALITY_steps` (batch, steps), 1 for a step that there is. Each sequence has its own number of
     steps, two or more.
+
+    What networks have in common in front of them, such as a sentence encoder, is stored once, and large
+    weights then as int8.
 
     With scores it also answers `score` (batch,), of attention networks `attention` (batch, heads,
     modalities).
@@ -78,7 +103,7 @@ def export_fusion(
         The graph differs from the networks by more than 1e-3, also for another batch size.
     """
     first = networks[0]
-    attends = isinstance(first, AttentionFusion)
+    attends = isinstance(first, Attending)
     graph = (AttendingSeedMean if attends else SeedMean)(networks, target, sequences).eval()
     axes = {0: torch.export.Dim("batch")}
     names, shapes = ["present"], []
@@ -98,7 +123,8 @@ def export_fusion(
         )
         examples = [_example(first, size, sequences) for size in (1, 5)]
         check_graph(path, graph, [dict(zip(names, own, strict=True)) for own in examples])
-        return path.read_bytes()
+        content = path.read_bytes()
+    return content if graph.front is None else compact_graph(content)
 
 
 def _example(network: FusionNetwork, size: int, sequences: Collection[Modality]) -> tuple[Tensor, ...]:

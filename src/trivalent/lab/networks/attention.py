@@ -11,7 +11,29 @@ from trivalent.lab.networks.base import CLASSES, Features, FusionNetwork, Presen
 from trivalent.lab.networks.layers import ModalityEncoders, MultiHeadAttention, Transformer, head
 
 
-class AttentionFusion(FusionNetwork):
+class Attending(FusionNetwork):
+    """Self-attention over encoded modalities, whatever encodes them; tells who reads from whom."""
+
+    encoders: nn.Module
+
+    def _attend(self, width: int, *, heads: int, head_hidden: int, dropout: float, classes: int) -> None:
+        """Make what follows the encoders."""
+        self.attention = MultiHeadAttention(width, heads=heads)
+        self.norm = nn.LayerNorm(width)
+        self.head = head(width, hidden=head_hidden, dropout=dropout, classes=classes)
+
+    def forward(self, features: Features, present: Present) -> Tensor:
+        """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
+        return self.attended(features, present)[0]
+
+    def attended(self, features: Features, present: Present) -> tuple[Tensor, Tensor]:
+        """Return logits, and who reads from whom, (batch, heads, reading modality, read modality)."""
+        x, mask = self.encoders(features, present)  # (batch, modalities, width)
+        read, weights = self.attention(x, x, keys=or_all(mask))
+        return self.head(self.norm(x + read).mean(1)), weights
+
+
+class AttentionFusion(Attending):
     """Self-attention over the encoded modalities: the network of the paper behind this project.
 
     Encoder per modality d -> 128 -> 64 (Linear, LayerNorm, ReLU, dropout 0.3, Linear); X holds one
@@ -50,20 +72,7 @@ class AttentionFusion(FusionNetwork):
     ) -> None:
         super().__init__(widths)
         self.encoders = ModalityEncoders(self.widths, hidden=hidden, width=width, dropout=dropout)
-        self.attention = MultiHeadAttention(width, heads=heads)
-        self.norm = nn.LayerNorm(width)
-        self.head = head(width, hidden=head_hidden, dropout=dropout, classes=classes)
-
-    def forward(self, features: Features, present: Present) -> Tensor:
-        """Return logits, shape (batch, 3); arguments as of `FusionNetwork.forward`."""
-        x, mask = self.encoders(features, present)  # (batch, modalities, width)
-        read, _ = self.attention(x, x, keys=or_all(mask))
-        return self.head(self.norm(x + read).mean(1))
-
-    def attention_weights(self, features: Features, present: Present) -> Tensor:
-        """Return who reads from whom, shape (batch, heads, reading modality, read modality)."""
-        x, mask = self.encoders(features, present)
-        return self.attention(x, x, keys=or_all(mask))[1]
+        self._attend(width, heads=heads, head_hidden=head_hidden, dropout=dropout, classes=classes)
 
 
 class TransformerFusion(FusionNetwork):

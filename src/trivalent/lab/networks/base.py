@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, cast
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,18 @@ class FusionOutput(NamedTuple):
         return sum(self.losses.values(), self.logits.new_zeros(()))
 
 
+class Front(nn.Module):
+    """What is computed before a network, frozen and the same for all seeds: features to features."""
+
+    def forward(self, features: Features, present: Present) -> dict[Modality, Tensor]:
+        """Return features of the same samples, as the network takes them."""
+        raise NotImplementedError
+
+    def read(self, features: Features, present: Present) -> dict[Modality, Tensor]:
+        """Do the same for a whole data set, without gradients and in bounded memory."""
+        raise NotImplementedError
+
+
 class FusionNetwork(nn.Module):
     """Classifier of a sample from the features of its modalities.
 
@@ -51,9 +63,23 @@ class FusionNetwork(nn.Module):
     ------
     RecipeError
         There is no modality, or a width is not positive.
+
+    Attributes
+    ----------
+    pretrained : tuple of str
+        How the names of those parameters begin that were trained before; they have a learning rate of
+        their own.
+    enough : int
+        Training samples of the rarest class from which on its encoders are worth training; 0 where there
+        is no other choice.
+    reads_sequences, reads_tokens : bool
+        Whether features may be (batch, steps, width), and text the ids of tokens, of width 1.
     """
 
+    pretrained: ClassVar[tuple[str, ...]] = ()
+    enough: ClassVar[int] = 0
     reads_sequences: ClassVar[bool] = False
+    reads_tokens: ClassVar[bool] = False
 
     def __init__(self, widths: Mapping[Modality, int]) -> None:
         super().__init__()
@@ -86,6 +112,10 @@ class FusionNetwork(nn.Module):
             A modality is not there, or a shape does not fit.
         """
         raise NotImplementedError
+
+    def front(self) -> Front | None:
+        """Return what its features have to go through before `forward`; nothing for most networks."""
+        return None
 
     def forward_all(self, features: Features, present: Present) -> FusionOutput:
         """Classify a batch and return the network's own losses, too; arguments as of `forward`."""
@@ -133,38 +163,6 @@ class _Complete(nn.Module):
 
     def forward(self, features: Features, present: Present) -> FusionOutput:
         return self.network.forward_all(features, present)
-
-
-class PositionalInputs(nn.Module):
-    """A network with tensors for arguments, as exporters of graphs want it.
-
-    `forward(present, *tensors)` takes `present` of shape (batch, modalities) and the features in the order
-    of `network.modalities`; those of a sequence are followed by a mask (batch, steps), 1 for a step that
-    there is.
-    """
-
-    def __init__(self, network: FusionNetwork, sequences: Collection[Modality] = ()) -> None:
-        super().__init__()
-        self.network = network
-        self.sequences = frozenset(sequences)
-
-    def forward(self, present: Tensor, *tensors: Tensor) -> Tensor:
-        """Return logits, shape (batch, 3)."""
-        return self.network(*self._named(present, tensors))
-
-    def attention_weights(self, present: Tensor, *tensors: Tensor) -> Tensor:
-        """Return who reads from whom, of an `AttentionFusion`."""
-        network: Any = self.network
-        weights: Tensor = network.attention_weights(*self._named(present, tensors))
-        return weights
-
-    def _named(self, present: Tensor, tensors: Sequence[Tensor]) -> tuple[Features, Present]:
-        rest, features, shown = iter(tensors), {}, {}
-        for i, m in enumerate(self.network.modalities):
-            features[m], shown[m] = next(rest), present[:, i]
-            if m in self.sequences:
-                shown[m] = next(rest) * shown[m].unsqueeze(1)
-        return features, shown
 
 
 def check_inputs(

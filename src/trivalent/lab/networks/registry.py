@@ -11,6 +11,7 @@ from trivalent.core.errors import RecipeError
 from trivalent.core.types import Modality
 from trivalent.lab.networks.attention import AttentionFusion, TransformerFusion
 from trivalent.lab.networks.base import FusionNetwork
+from trivalent.lab.networks.end_to_end import EndToEnd
 from trivalent.lab.networks.misa import Misa
 from trivalent.lab.networks.mult import Mult
 from trivalent.lab.networks.simple import (
@@ -34,7 +35,9 @@ NETWORKS: dict[str, type[FusionNetwork]] = {
     "lmf": LowRankFusion,
     "misa": Misa,
     "mult": Mult,
+    "end_to_end": EndToEnd,
 }
+_OR_NONE = ("free_layers",)  # counts that may be 0
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -58,6 +61,19 @@ def check_reads(name: str, sequences: Iterable[str]) -> None:
     if not NETWORKS[name].reads_sequences:
         able = [other for other, network in NETWORKS.items() if network.reads_sequences]
         raise RecipeError("network.sequences", able=able, name=name, sequences=", ".join(sequences))
+
+
+def check_reads_tokens(name: str) -> None:
+    """Refuse a network to which the ids of tokens would be mere numbers.
+
+    Raises
+    ------
+    RecipeError
+        So it is.
+    """
+    if not NETWORKS[name].reads_tokens:
+        able = [other for other, network in NETWORKS.items() if network.reads_tokens]
+        raise RecipeError("network.tokens", able=able, name=name)
 
 
 def build_network(name: str, *, widths: Mapping[Modality, int], **options: Any) -> FusionNetwork:
@@ -97,8 +113,9 @@ def build_network(name: str, *, widths: Mapping[Modality, int], **options: Any) 
 
 def _check_value(key: str, value: Any, *, default: Any) -> None:
     if isinstance(default, int):
-        valid = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        expected = "a whole number of at least 1"
+        least = 0 if key in _OR_NONE else 1
+        valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        expected = f"a whole number of at least {least}"
     elif "dropout" in key:
         valid, expected = _is_number(value) and 0 <= value < 1, "a probability in [0, 1)"
     elif isinstance(default, float):

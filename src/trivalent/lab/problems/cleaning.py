@@ -9,6 +9,7 @@ import numpy as np
 from trivalent.core.errors import DataError
 from trivalent.core.types import FloatArray
 from trivalent.features.cleaning import Cleaner, Scaling
+from trivalent.features.tokens import NAME as TOKENS
 from trivalent.lab.datasets.dataset import Features
 
 MOST_STEPS = 200_000  # more of them tell hardly more of a mean or a median
@@ -46,7 +47,7 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     ----------
     features : Features
         Of the training split alone. Of sequences all steps count alike; where there are more than
-        `MOST_STEPS`, so many of them, evenly spaced.
+        `MOST_STEPS`, so many of them, evenly spaced. Ids of tokens stay as they are.
     config : CleaningConfig
 
     Returns
@@ -66,6 +67,8 @@ def fit_cleaner(features: Features, config: CleaningConfig | None = None) -> Cle
     >>> cleaner.columns, dict(cleaner.removed), dict(cleaner.repaired)
     (('b', 'c'), {'a': 'constant'}, {'b': 1})
     """
+    if features.extractor == TOKENS:  # ids, not quantities
+        config = CleaningConfig(scaling=Scaling.NONE, clip=0.0, constant=False, explode=0.0)
     config = config or CleaningConfig()
     values = _rows(features)
     if not len(values):
