@@ -195,7 +195,13 @@ METRICS = {
     "wilcoxon": Metric(PAIRS, wilcoxon, attrgetter("p_value")),
 }
 # Put together from the others, or drawn at random: tested by what they mean.
-COMPOSED = {"summarize", "summarize_scores", "bootstrap_interval", "paired_bootstrap"}
+COMPOSED = {
+    "summarize",
+    "summarize_scores",
+    "scores_of_confusion",
+    "bootstrap_interval",
+    "paired_bootstrap",
+}
 
 
 OURS = {

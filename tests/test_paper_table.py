@@ -24,6 +24,7 @@ from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.mosei import read_segments
 from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
 from trivalent.lab.fusion.seed_training import PAPER_TRAINING, System, Trained
+from trivalent.lab.measure.verdicts import Spread
 from trivalent.lab.problems.classification import Problem, make_problem
 
 ONE_EPOCH = replace(PAPER_TRAINING, epochs=1, validations_per_epoch=0, schedule="constant")
@@ -103,15 +104,19 @@ def test_cross_validation_tells_a_signal_from_none(data: Dataset) -> None:
 
 
 def test_verdicts() -> None:
-    figures = {
-        "a": {"macro_f1": np.array([0.6, 0.61, 0.62])},
-        "b": {"macro_f1": np.array([0.5, 0.52, 0.51])},
-        "c": {"macro_f1": np.array([0.5, 0.7, 0.6])},
-        "d": {"macro_f1": np.array([0.4, 0.41, 0.42])},
+    def spread(*seeds: float) -> dict[str, Spread]:
+        drawn = np.random.default_rng(0).normal(np.mean(seeds), 0.01, 1000)
+        return {"macro_f1": Spread(np.array(seeds), drawn, 50)}
+
+    spreads = {
+        "a": spread(0.6, 0.61, 0.62),
+        "b": spread(0.5, 0.52, 0.51),
+        "c": spread(0.5, 0.7, 0.6),
+        "d": spread(0.4, 0.41, 0.42),
     }
-    verdicts = [judge(Claim("x", *pair), figures)["verdict"] for pair in ("ab", "ba", "cb", "ad")]
-    assert verdicts == ["holds", "does not hold", "does not hold", "holds"]
-    assert "within chance" in judge(Claim("x", "c", "b"), figures)["reason"]
+    verdicts = [judge(Claim("x", *pair), spreads)["verdict"] for pair in ("ab", "ba", "cb", "ad")]
+    assert verdicts == ["holds", "refuted", "undecided", "holds"]
+    assert "over 3 seeds and 50 groups" in judge(Claim("x", "c", "b"), spreads)["reason"]
     assert judge(Claim("x", untestable="no data"), {})["verdict"] == "cannot be tested"
 
 

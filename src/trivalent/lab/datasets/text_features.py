@@ -83,7 +83,7 @@ def _made(texts: Sequence[str], encoder: Encoder) -> NDArray[np.float64]:
     found = []
     for text in track(texts, "reading", total=len(texts)):
         (reading,) = read_texts(encoder, [Utterance(0, 0.0, 0.0, text)])
-        found.append(absent if reading.features is None else reading.features)
+        found.append(absent if reading.features is None else np.asarray(reading.features, np.float64))
     return stacked(found, width)
 
 
