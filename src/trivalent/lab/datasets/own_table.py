@@ -1,4 +1,4 @@
-"""The CSV that describes your own recordings: `path,label[,speaker,video,split,transcript]`."""
+"""The CSV that describes your own recordings: `path` and `label`, `score` or both, and more columns."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from trivalent.core.errors import DataError, TranscriptError
-from trivalent.core.types import LABELS
+from trivalent.core.types import LABELS, LabelMap, map_scores
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
 from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 
-REQUIRED = ("path", "label")
-OPTIONAL = ("speaker", "video", "split", "transcript")
+COLUMNS = ("path", "label", "score", "speaker", "video", "split", "transcript")
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
 _MAX_SCORE = 3.0
 _MAKE = "leave the column split out to have it made"
@@ -39,13 +38,16 @@ class OwnRow:
     media : Path
         Where the recording lies.
     label : str
-        Lower-case, mapped.
+        Lower-case, mapped; a number is a score.
+    score : str
+        Beside or instead of it.
     """
 
     line: int
     name: str
     media: Path
-    label: str
+    label: str = ""
+    score: str = ""
     speaker: str = ""
     video: str = ""
     split: str = ""
@@ -69,14 +71,14 @@ class OwnTable:
 
     @property
     def scored(self) -> bool:
-        """Whether the labels are numbers."""
-        return self.rows[0].label not in LABELS
+        """Whether there are scores: a column of them, or numbers as labels."""
+        return "score" in self.columns or self.rows[0].label not in LABELS
 
     @property
     def labels(self) -> NDArray[np.float64]:
         """Scores in [-3, 3], or `Sentiment` codes; shape (n,)."""
         if self.scored:
-            return np.array([float(row.label) for row in self.rows])
+            return np.array([float(row.score or row.label) for row in self.rows])
         return np.array([LABELS.index(row.label) for row in self.rows], dtype=np.float64)
 
     @property
@@ -109,6 +111,22 @@ class OwnTable:
     def videos(self) -> NDArray[np.str_]:
         """Video of each sample, else the recording itself, shape (n,)."""
         return np.array([row.video or row.name for row in self.rows])
+
+    def check_classes(self, label_map: LabelMap) -> None:
+        """Raise `DataError` if a label is not the class of the score beside it by this map."""
+        if "score" not in self.columns or "label" not in self.columns:
+            return
+        for row, code in zip(self.rows, map_scores(self.labels, label_map).tolist(), strict=True):
+            if row.label != LABELS[code]:
+                raise DataError(
+                    "own.contradiction",
+                    expected=LABELS[code],
+                    score=row.score,
+                    by=str(label_map),
+                    line=row.line,
+                    name=self.path.name,
+                    label=row.label,
+                )
 
     def transcripts(self) -> list[Transcript | None]:
         """Read what was said in each sample, None where it is not given.
@@ -143,7 +161,7 @@ def read_own_table(path: Path, label_map: Mapping[str, str] | None = None) -> Ow
     Raises
     ------
     DataError
-        Not a readable UTF-8 CSV, missing or misspelt columns, labels or splits that are none, a
+        Not a readable UTF-8 CSV, missing or misspelt columns, labels, scores or splits that are none, a
         recording twice, a speaker or video in two splits, or a split without samples.
     """
     header, records = _records(path)
@@ -226,16 +244,14 @@ def _decoded(path: Path) -> str:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
-    known = (*REQUIRED, *OPTIONAL)
     for name in header:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        if name not in known and near and near[0] not in header:
+        near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
+        if name not in COLUMNS and near and near[0] not in header:
             raise _fault(path, 1, f"the column {near[0]}", repr(name), "rename it")
-    absent = [name for name in REQUIRED if name not in header]
-    if absent:
+    if "path" not in header or not {"label", "score"}.intersection(header):
         remedy = "separate the cells by commas" if any(c in header[0] for c in ";\t") else "name them so"
-        raise _fault(path, 1, "the columns path and label", ", ".join(header), remedy)
-    twice = [name for name in known if header.count(name) > 1]
+        raise _fault(path, 1, "the columns path and label or score", ", ".join(header), remedy)
+    twice = [name for name in COLUMNS if header.count(name) > 1]
     if twice:
         raise _fault(
             path, 1, f"the column {twice[0]} once", f"{header.count(twice[0])} of them", "drop one"
@@ -245,10 +261,13 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 def _row(path: Path, line: int, cells: dict[str, str], meant: Mapping[str, str]) -> OwnRow:
     if not cells["path"]:
         raise _fault(path, line, "the path of a recording", "an empty cell", "fill it or drop the line")
-    label = cells["label"].lower()
+    label, score = cells.get("label", "").lower(), cells.get("score", "")
     label = meant.get(label, label)
-    if label not in LABELS and not _is_score(label):
-        raise DataError("own.label", name=path.name, line=line, label=cells["label"])
+    if "score" in cells and not _is_score(score):
+        raise DataError("own.score", name=path.name, line=line, score=score)
+    if "label" in cells and label not in LABELS and ("score" in cells or not _is_score(label)):
+        code = "own.label_beside" if "score" in cells else "own.label"
+        raise DataError(code, name=path.name, line=line, label=cells["label"])
     split = cells.get("split", "").lower()
     if "split" in cells and split not in _SPLIT_NAMES:
         remedy = f"correct it, or {_MAKE}"
@@ -258,6 +277,7 @@ def _row(path: Path, line: int, cells: dict[str, str], meant: Mapping[str, str])
         PurePath(cells["path"]).as_posix(),
         path.parent / cells["path"],
         label,
+        score,
         cells.get("speaker", ""),
         cells.get("video", ""),
         _SPLIT_NAMES.get(split, ""),
@@ -273,6 +293,8 @@ def _is_score(text: str) -> bool:
 
 
 def _check_labels(table: OwnTable) -> None:
+    if "score" in table.columns:
+        return  # each by itself, and each label beside one
     for row in table.rows:
         if (row.label not in LABELS) != table.scored:
             raise _fault(
@@ -313,4 +335,4 @@ def _fault(path: Path, line: int, expected: str, got: str, remedy: str) -> DataE
     return DataError("own.cell", expected=expected, line=line, name=path.name, got=got, remedy=remedy)
 
 
-__all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "OwnRow", "check_parts", "read_own_table"]
+__all__ = ["COLUMNS", "OwnTable", "OwnRow", "check_parts", "read_own_table"]
