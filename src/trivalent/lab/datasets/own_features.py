@@ -20,12 +20,14 @@ from trivalent.features.minilm import COLUMNS as SENTENCE
 from trivalent.features.openface.columns import MOSEI_COLUMNS
 from trivalent.features.openface.columns import NAME as OPENFACE
 from trivalent.features.registry import extractor
+from trivalent.features.sentence_glove import NAME as SENTENCE_GLOVE
 from trivalent.lab.datasets.recordings import Cut, FeaturePlan
 from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.lab.named_choices import check_known
 
 SENTENCES = "minilm"
-TEXTS = (SENTENCES, GLOVE)
+BOTH = "both"
+TEXTS = (SENTENCES, GLOVE, BOTH)
 STATISTICS, MEANS = "statistics", "means"
 VOICES = (STATISTICS, MEANS)
 BLENDSHAPES = "blendshapes"
@@ -40,7 +42,7 @@ class OwnFeatures:
     Attributes
     ----------
     text : str
-        minilm: sentence vectors; glove: the mean of word vectors.
+        minilm: sentence vectors; glove: the mean of word vectors; both: the two side by side.
     audio : str
         statistics: those of pitch, voicing and spectrum that do not depend on the gain; means: of all 74
         columns of COVAREP, with the toolbox's zeros, as in CMU-MOSEI.
@@ -81,7 +83,7 @@ class OwnFeatures:
         check_known("cut of features", self.cut, Cut)
         if self.workers < 1:
             raise UsageError("dataset.cache_workers", workers=self.workers)
-        if self.glove_file and self.text != GLOVE:
+        if self.glove_file and self.text not in (GLOVE, BOTH):
             raise UsageError("own.glove_unused", text=self.text)
         FeaturePlan(whisper=self.whisper)  # so that the size is checked
 
@@ -103,6 +105,11 @@ class OwnFeatures:
         return FeaturePlan(encoders, whisper, Cut(self.cut), self.vectors)
 
     @property
+    def reads_words(self) -> str:
+        """Name of the extractor of words."""
+        return SENTENCE_GLOVE if self.text == BOTH else self.text
+
+    @property
     def vectors(self) -> Path | None:
         """The file of word vectors, if it is the user's own."""
         return Path(self.glove_file) if self.glove_file else None
@@ -117,10 +124,12 @@ class OwnFeatures:
         """
         if self.text == SENTENCES:
             return _encoder(SENTENCES, _means(SENTENCE))
+        before = SENTENCE if self.text == BOTH else ()
         if not self.glove_file:
-            return _encoder(GLOVE, _means(COLUMNS))
+            return _encoder(self.reads_words, _means((*before, *COLUMNS)))
         glove = GloVe.from_text_file(self.glove_file)
-        return _encoder(GLOVE, _means(glove.columns), {GLOVE_SHA256: sha256_of(Path(self.glove_file))})
+        told = {GLOVE_SHA256: sha256_of(Path(self.glove_file))}
+        return _encoder(self.reads_words, _means((*before, *glove.columns)), told)
 
     def _voice(self) -> EncoderSpec:
         if self.audio == STATISTICS:
