@@ -148,7 +148,7 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
     usable = np.flatnonzero([row.media.is_file() for row in table.rows])
     left_out = [(row, "no such file") for i, row in enumerate(table.rows) if i not in set(usable.tolist())]
     dropped = Counter({ABSENT: len(left_out)})
-    if options.check is not None:
+    if options.check is not None and len(usable):
         options.check(data.take(usable))
     if features and len(usable):
         takes = [_Take(table.rows[i], transcripts[i]) for i in usable]
