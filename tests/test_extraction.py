@@ -13,17 +13,29 @@ from bundles import write_bundle
 from media_samples import write_media
 from trivalent import extract as extraction
 from trivalent.bundle import loading
+from trivalent.bundle.encoder import check_encoder
 from trivalent.bundle.loading import Bundle, installed_bundles, load_bundle, sentence_encoder
 from trivalent.cli.main import main
 from trivalent.core.assets import DATA, find
-from trivalent.core.errors import FeatureError, InputError, MediaError, TranscriptError, UsageError
-from trivalent.core.types import Status
+from trivalent.core.errors import (
+    BundleError,
+    FeatureError,
+    InputError,
+    MediaError,
+    TranscriptError,
+    UsageError,
+)
+from trivalent.core.types import Status, Utterance, Word
+from trivalent.experts.encoder import Encoder
 from trivalent.extract import extract
 from trivalent.features.covarep import covarep
+from trivalent.features.extractor import Material
 from trivalent.features.face import COLUMNS, LANDMARK_COLUMNS
 from trivalent.features.minilm import COLUMNS as SENTENCE_COLUMNS
+from trivalent.features.pooling import pool
 from trivalent.features.registry import extractor
 from trivalent.features.tables import read_table
+from trivalent.lab.datasets.own_features import OwnFeatures
 from trivalent.media.recording import SAMPLE_RATE, open_recording
 
 SAMPLE = DATA / "samples" / "sample.mp4"
@@ -130,6 +142,35 @@ def test_glove_columns(srt: Path, glove_file: Path) -> None:
     assert table.values.tolist() == [[2], [4], [6], [0]]
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [("Good film. A bad film!", "", "Good unheard words"), ("?!",), ("\u0e01",), ()],
+)
+def test_both_are_each_by_itself(glove_file: Path, texts: tuple[str, ...]) -> None:
+    said = [
+        Utterance(i, i, i + 1, text, tuple(Word(w, i, i + 1, None) for w in text.split()))
+        for i, text in enumerate(texts)
+    ]
+    material = Material(words=lambda: said, encoder=sentence_encoder)
+    pooled = {}
+    for text in ("minilm", "glove", "both"):
+        config = OwnFeatures(text=text, glove_file="" if text == "minilm" else str(glove_file))
+        encoder = Encoder(config.words(), glove_file=config.vectors)
+        table = encoder.extractor.extract(material, encoder.options(), columns=encoder.spec.columns)
+        assert encoder.spec.extractor == config.reads_words == table.extractor
+        pooled[text] = pool(table, encoder.spec.pooling)
+    np.testing.assert_array_equal(pooled["both"], [*pooled["minilm"], *pooled["glove"]])
+    assert np.isfinite(pooled["both"]).all() == bool(texts)
+
+
+def test_both_with_a_file_that_is_not_there(glove_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIVALENT_GLOVE", raising=False)
+    spec = OwnFeatures(text="both", glove_file=str(glove_file)).words()
+    check_encoder(spec, "text")
+    with pytest.raises(BundleError, match="TRIVALENT_GLOVE"):
+        Encoder(spec).options()
+
+
 def test_glove_of_a_tone(sound: Path, glove_file: Path) -> None:
     table = extract("glove", sound, glove_file=glove_file)
     assert (table.status, table.reason) == (Status.MISSING, "no words")
@@ -225,11 +266,23 @@ def test_unreadable_sources(tmp_path: Path, glove_file: Path) -> None:
 @pytest.mark.parametrize(
     ("extractor", "options", "message"),
     [
-        ("mfcc", {}, "an extractor among minilm, tokens, glove, covarep, face, openface, got 'mfcc'"),
+        (
+            "mfcc",
+            {},
+            "an extractor among minilm, tokens, glove, sentence_glove, covarep, face, openface, got 'mfcc'",
+        ),
         ("covarep", {"landmarks": True}, "option landmarks with face only, got covarep"),
         ("glove", {"face_rate_hz": 2.0}, "option face_rate_hz with face or openface only, got glove"),
-        ("face", {"transcript": "t.srt"}, "transcript with glove or minilm or tokens only, got face"),
-        ("minilm", {"glove_file": "g.txt"}, "option glove_file with glove only, got minilm"),
+        (
+            "face",
+            {"transcript": "t.srt"},
+            "transcript with glove or minilm or sentence_glove or tokens only, got face",
+        ),
+        (
+            "minilm",
+            {"glove_file": "g.txt"},
+            "option glove_file with glove or sentence_glove only, got minilm",
+        ),
         ("covarep", {"columns": ["F0", "MCEP1"]}, r"got 'MCEP1'; did you mean MCEP_1\?"),
         ("covarep", {"columns": ["F0", "F0"]}, "expected distinct columns"),
         ("covarep", {"columns": []}, "got none"),

@@ -108,7 +108,9 @@ def test_ours_describe_themselves(name: str) -> None:
 def test_what_is_not_there_is_told() -> None:
     with pytest.raises(FeatureError, match="expected a source with sound, got one without"):
         extractor("covarep").extract(Material())
-    with pytest.raises(UsageError, match="minilm, tokens, glove, covarep, face, openface, got 'mfcc'"):
+    with pytest.raises(
+        UsageError, match="minilm, tokens, glove, sentence_glove, covarep, face, openface, got 'mfcc'"
+    ):
         extractor("mfcc")
 
 
@@ -194,7 +196,7 @@ def test_the_trial_of_a_bundle_knows_it(site: Path, tmp_path: Path) -> None:
         answers.append(json.loads(run.stdout))
     assert answers[0]["name"] == "tiny"
     assert (
-        "among minilm, tokens, glove, covarep, face, openface for audio, got 'loudness'"
+        "among minilm, tokens, glove, sentence_glove, covarep, face, openface for audio, got 'loudness'"
         in answers[1]["error"]["text"]
     )
 

@@ -269,7 +269,10 @@ def test_a_pool_is_moved_from_what_is_installed(
     start, out = folder / "tiny-text", folder / "pool"
     if not start.is_dir():
         assert train("own-text.yaml", folder, start, f"bundle={folder / 'tiny'}", "strengths=[1.0]") == 0
-    sets = [f"data={folder / 'mine.csv'}", f"bundle={start}", "rounds=20"]
+    table = folder / "uneven.csv"  # four of them negative, two neutral
+    lines = (folder / "mine.csv").read_text().splitlines()
+    table.write_text("\n".join(line for line in lines if line[:2] not in ("1.", "4.")) + "\n")
+    sets = [f"data={table}", f"bundle={start}", "rounds=20"]
     options = [x for one in sets for x in ("--set", one)]
     assert main(["train", str(RECIPES / "own-fusion.yaml"), *options, "-o", str(out)]) == 0
     assert "out of fold, adapted: macro-F1" in capsys.readouterr().out
@@ -284,6 +287,9 @@ def test_a_pool_is_moved_from_what_is_installed(
         assert expert.spec.to_dict() == changed.to_dict()
     nll = {who: found["figures"]["nll"]["value"] for who, found in metrics["out_of_fold"].items()}
     assert nll["adapted"] < nll["installed, expecting the classes of the table"]
+    # Each is judged as it would answer: where classes are equally frequent, or as in the table.
+    assert nll["installed"] != nll["installed, expecting the classes of the table"]
+    np.testing.assert_allclose(after.fusion.prior, np.array([5, 3, 5]) / 13)
     # The last one fitted says of a recording what an analysis by the bundle says.
     said = parse_transcript(WORDS["negative"].encode(), name="test")
     result = Analyzer(out).analyze(folder / "3.wav", transcript=said)
@@ -320,6 +326,7 @@ def test_tables_that_cannot_adapt(
     (tmp_path / "few.csv").write_text(
         f"path,label\n{folder / '0.wav'},neutral\n{folder / '1.wav'},positive\n"
     )
+    (tmp_path / "gone.csv").write_text("path,label\ngone.wav,neutral\n")
     bundle, out = f"bundle={folder / 'tiny'}", tmp_path / "out"
     for change, message in (
         (
@@ -327,6 +334,7 @@ def test_tables_that_cannot_adapt(
             "two classes or more in one.csv, got 2 of which all are neutral; add",
         ),
         (f"data={tmp_path / 'few.csv'}", "3 speakers or more in few.csv, or that many recordings"),
+        (f"data={tmp_path / 'gone.csv'}", "decoded in gone.csv, got none of 1; line 2, gone.wav: no such"),
         ("data=meld", "a table of your own recordings (.csv) as data of own-voice, got meld; give it by"),
         ("features.text=glove", "expected a known key of features, got 'text'"),
         ("strengths=[2, 1]", "in ascending order in own-voice, got 2, 1; correct"),

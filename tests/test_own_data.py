@@ -72,7 +72,7 @@ def options(tmp_path: Path) -> OwnOptions:
         (
             "path,sentiment",
             ["a,1"],
-            "the columns path and label in line 1 of my.csv, got path, sentiment; name",
+            "the columns path and label or score in line 1 of my.csv, got path, sentiment; name",
         ),
         ("path;label", ["a;1"], "got path;label; separate the cells by commas"),
         ("path,label,speakr", ["a,1,x"], "the column speaker in line 1 of my.csv, got 'speakr'; rename it"),
@@ -103,6 +103,17 @@ def options(tmp_path: Path) -> OwnOptions:
         ("path,label", ["a,1", "b,0"], "got only 0, 1, which look like codes"),
         ("path,label", ["a,1", "b,3", "c,2"], "got only 1, 2, 3, which look like codes"),
         ("path,label", ["a,3", "b,3"], "got only 3, which look like codes"),
+        (
+            "path,score",
+            ["a,5"],
+            "-3 to 3 in the column score, in line 2 of my.csv, got '5'; correct it, drop",
+        ),
+        ("path,score", ["a,abc"], "line 2 of my.csv, got 'abc'"),
+        ("path,score", ["a,1", "b,"], "line 3 of my.csv, got ''"),
+        ("path,score", ["a,nan"], "got 'nan'"),
+        ("path,label,score", ["a,,1"], "beside the score in line 2 of my.csv, got ''; correct the label"),
+        ("path,label,score", ["a,1,1"], "beside the score in line 2 of my.csv, got '1'"),
+        ("path,scores", ["a,1"], "the column score in line 1 of my.csv, got 'scores'; rename it"),
         (
             "path,label",
             ["a,1,x"],
@@ -244,6 +255,27 @@ def test_scores_have_two_protocols_and_one_split(tmp_path: Path) -> None:
     assert sign.split.tolist() == rounded.split.tolist()
     with pytest.raises(UsageError, match=r"a protocol of my\.csv among sign, round, got 'classes'"):
         entry.protocol("classes")
+
+
+def test_a_column_of_scores_is_as_scores_among_the_labels(tmp_path: Path) -> None:
+    scores = [-3, -0.4, 0, 0.5, 1.5, 3, 1, 2, 0.2]
+    names = [f"r{i}.wav" for i in range(len(scores))]
+    touch(tmp_path, *names)
+    lines = [f"{n},{s}" for n, s in zip(names, scores, strict=True)]
+    among = own_entry(write(tmp_path, *lines)).read(BARE, features=False)
+    beside = own_entry(write(tmp_path, *lines, header="path,score")).read(BARE, features=False)
+    assert beside.scores.tolist() == among.scores.tolist() == scores
+    assert beside.labels.tolist() == among.labels.tolist()
+    codes = ["r0.wav,0", "r1.wav,1", "r2.wav,2"]  # where the column says that they are scores
+    named = own_entry(write(tmp_path, *codes, header="path,score"))
+    assert named.read(BARE, features=False).scores.tolist() == [0, 1, 2]
+
+    table = write(tmp_path, "r0.wav,0.3,good", "r1.wav,-2,bad", "r2.wav,0,so", header="path,score,label")
+    meant = {"good": "positive", "bad": "negative", "so": "neutral"}
+    entry = own_entry(table, OwnOptions(label_map=meant))
+    assert entry.read(BARE, features=False).labels.tolist() == [2, 0, 1]
+    with pytest.raises(DataError, match=r"neutral beside the score 0.3, by the map round, in line 2"):
+        entry.read(BARE, "round", features=False)
 
 
 def test_too_few_speakers_are_split_by_recording_with_a_notice(
@@ -430,7 +462,7 @@ def test_what_is_extracted_is_checked() -> None:
         ({"cut": "sentences"}, "known cut of features, got 'sentences'"),
         ({"workers": 0}, "at least one worker"),
         ({"whisper": "huge"}, "a Whisper size"),
-        ({"glove_file": "x.txt"}, "text glove with a glove_file, got text minilm"),
+        ({"glove_file": "x.txt"}, "text glove or both with a glove_file, got text minilm"),
     ]:
         with pytest.raises(UsageError, match=message):
             OwnFeatures(**options)  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ def extract(
     extractor : str
         covarep (one row per 10 ms), face (per sampled frame with a face), glove (per word),
         minilm (per utterance or sentence, its vector in the default bundle's text expert),
+        sentence_glove (the rows of both),
         openface (per frame; see `trivalent.features.openface`), or one that another package brings.
     source : str or Path
         A recording; .txt, .md, .srt or .vtt for words. Words of an untimed text are at 0 s.

@@ -13,7 +13,7 @@ from trivalent.features.pooling import columns_of, parse_name
 from trivalent.features.steps import Steps
 
 _LONGEST = 200  # characters of a statistic
-GLOVE_SHA256 = "sha256"  # option of `glove`: of the file of vectors, which the user's own copy must have
+GLOVE_SHA256 = "sha256"  # option beside glove_file: of that file, of which the user must have a copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +111,10 @@ def check_encoder(spec: EncoderSpec, modality: str) -> None:
     """
     named = check_extractor(spec.extractor, version=spec.version, modality=modality)
     options = dict(spec.options)
-    if named.name != "glove" or options.pop(GLOVE_SHA256, None) is None:
+    kinds = {one.name: type(one.default) for one in fields(named.options)}
+    if "glove_file" not in kinds or options.pop(GLOVE_SHA256, None) is None:
         # Vectors of a file have as many columns as that file says.
         check_available(spec.columns, named.columns, named=named, modality=modality)
-    kinds = {one.name: type(one.default) for one in fields(named.options)}
     for name, value in options.items():
         if kinds.get(name) is not type(value):  # a path has the default None
             raise BundleError("bundle.encoder_option", modality=modality, name=named.name, option=cut(name))

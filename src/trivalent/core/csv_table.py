@@ -56,11 +56,23 @@ class CsvReader:
         Columns, lower case.
     error : type of TrivalentError
         What a fault is raised as.
+    one_of : sequence of str
+        Columns of which at least one must be there.
     """
 
     required: Sequence[str]
     optional: Sequence[str]
     error: type[TrivalentError]
+    one_of: Sequence[str] = ()
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Columns that are read."""
+        return (*self.required, *self.one_of, *self.optional)
+
+    @property
+    def _needed(self) -> list[str]:
+        return [*self.required, *([" or ".join(self.one_of)] if self.one_of else [])]
 
     def read(self, path: Path) -> CsvTable:
         """Read a file in UTF-8, separated by commas.
@@ -73,7 +85,8 @@ class CsvReader:
         """
         lines = self._records(path)
         if not lines:
-            raise self.error("table.header", columns=",".join(self.required), name=path.name)
+            columns = ",".join((*self.required, *self.one_of[:1]))
+            raise self.error("table.header", columns=columns, name=path.name)
         header = tuple(cell.lower() for cell in lines[0][1])
         self._check_header(path, header)
         for line, cells in lines[1:]:
@@ -81,8 +94,7 @@ class CsvReader:
                 remedy = "put a text that has commas into quotes"
                 raise self.fault(path, line, f"{len(header)} cells", str(len(cells)), remedy)
         rows = tuple(CsvRow(line, dict(zip(header, cells, strict=True))) for line, cells in lines[1:])
-        known = (*self.required, *self.optional)
-        return CsvTable(header, rows, tuple(name for name in header if name and name not in known))
+        return CsvTable(header, rows, tuple(name for name in header if name and name not in self.known))
 
     def fault(self, path: Path, line: int, expected: str, got: str, remedy: str) -> TrivalentError:
         """Say what is wrong in a line."""
@@ -117,17 +129,16 @@ class CsvReader:
             raise self.fault(path, line, "UTF-8", byte, _RESAVE) from error
 
     def _check_header(self, path: Path, header: Sequence[str]) -> None:
-        known = (*self.required, *self.optional)
+        known = self.known
         apart = any(c in header[0] for c in ";\t")
         for name in () if apart else header:
             near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
             if name not in known and near and near[0] not in header:
                 raise self.fault(path, 1, f"the column {near[0]}", repr(name), "rename it")
-        if any(name not in header for name in self.required):
+        lacks_all = self.one_of and not set(self.one_of) & set(header)
+        if lacks_all or any(name not in header for name in self.required):
             remedy = "separate the cells by commas" if apart else "name them so"
-            columns = (
-                "s " + " and ".join(self.required) if len(self.required) > 1 else f" {self.required[0]}"
-            )
+            columns = ("s " if len(self._needed) > 1 else " ") + " and ".join(self._needed)
             raise self.fault(path, 1, f"the column{columns}", ", ".join(header), remedy)
         for name in known:
             if header.count(name) > 1:

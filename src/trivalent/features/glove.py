@@ -184,11 +184,22 @@ class GloVeWords:
         columns: Sequence[str] | None = None,
     ) -> FeatureTable:
         """Look up the words; the number of columns is that of the vectors."""
-        file = (options or GloVeOptions()).glove_file
-        glove = _installed() if file is None else _of_file(file, _changed_ns(file))
+        glove = open_vectors(options)
         chosen = choose_columns(columns, glove.columns)
         words = [word for u in material.words() for word in (u.words or _untimed(u))]
         return glove.table(words).select(chosen)
+
+
+def open_vectors(options: GloVeOptions | None = None) -> GloVe:
+    """Return the word vectors that options name, read once.
+
+    Raises
+    ------
+    FeatureError, AssetError, MissingExtraError
+        They cannot be read.
+    """
+    file = (options or GloVeOptions()).glove_file
+    return _installed() if file is None else _of_file(file, _changed_ns(file))
 
 
 @lru_cache(maxsize=1)

@@ -24,6 +24,7 @@ OWN: dict[str, str] = {
     "minilm": "trivalent.features.minilm:MINILM",
     "tokens": "trivalent.features.tokens:TOKENS",
     "glove": "trivalent.features.glove:GLOVE",
+    "sentence_glove": "trivalent.features.sentence_glove:SENTENCE_GLOVE",
     "covarep": "trivalent.features.covarep:COVAREP",
     "face": "trivalent.features.face:FACE",
     "openface": "trivalent.features.openface.extractor:OPENFACE",

@@ -1,9 +1,10 @@
-"""Your own data: a CSV `path,label[,speaker,video,split,transcript]` over recordings.
+"""Your own data: a CSV `path,label[,score,speaker,video,split,transcript]` over recordings.
 
-Paths are relative to the CSV. A label is negative, neutral or positive, or a score from -3 to 3.
-Without a column `split`, the samples are split by speaker (or video, or each on its own), with
-the shares of the classes kept; see `trivalent.lab.datasets.splits`. Features are those that an
-analysis sees (`trivalent.lab.datasets.recordings`), and are cached.
+Paths are relative to the CSV. A label is negative, neutral or positive, or a score from -3 to 3; with
+scores, in that column or in one of their own, a protocol says how they become classes.
+Without a column `split`, the samples are split by speaker (or video, or each on its own), with the shares
+of the classes kept; see `trivalent.lab.datasets.splits`. Features are those that an analysis sees
+(`trivalent.lab.datasets.recordings`), and are cached.
 """
 
 from __future__ import annotations
@@ -141,12 +142,14 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
     table = options.table(path)  # anew: it may have been edited since the entry was made
     if table.scored != (protocol.label_map is not None):
         raise DataError("own.changed", name=path.name)
+    if protocol.label_map is not None:
+        table.check_classes(protocol.label_map)
     transcripts = table.transcripts()
     data = _bare(table, protocol, options, transcripts)
     usable = np.flatnonzero([row.media.is_file() for row in table.rows])
     left_out = [(row, "no such file") for i, row in enumerate(table.rows) if i not in set(usable.tolist())]
     dropped = Counter({ABSENT: len(left_out)})
-    if options.check is not None:
+    if options.check is not None and len(usable):
         options.check(data.take(usable))
     if features and len(usable):
         takes = [_Take(table.rows[i], transcripts[i]) for i in usable]

@@ -20,6 +20,7 @@ from trivalent.features.minilm import COLUMNS as SENTENCE
 from trivalent.features.openface.columns import MOSEI_COLUMNS
 from trivalent.features.openface.columns import NAME as OPENFACE
 from trivalent.features.registry import extractor
+from trivalent.features.sentence_glove import NAME as SENTENCE_GLOVE
 from trivalent.features.steps import StepKind, Steps
 from trivalent.features.tokens import COLUMNS as TOKEN
 from trivalent.features.tokens import LONGEST
@@ -29,7 +30,8 @@ from trivalent.lab.datasets.voice_pooling import VOICE_POOLING
 from trivalent.lab.named_choices import check_known
 
 SENTENCES = "minilm"
-TEXTS = (SENTENCES, GLOVE, TOKENS)
+BOTH = "both"
+TEXTS = (SENTENCES, GLOVE, BOTH, TOKENS)
 STATISTICS, MEANS = "statistics", "means"
 VOICES = (STATISTICS, MEANS)
 BLENDSHAPES = "blendshapes"
@@ -47,8 +49,8 @@ class OwnFeatures:
     Attributes
     ----------
     text : str
-        minilm: sentence vectors; glove: the mean of word vectors; tokens: their ids, for a network that
-        reads them itself.
+        minilm: sentence vectors; glove: the mean of word vectors; both: the two side by side; tokens: their
+        ids, for a network that reads them itself.
     audio : str
         statistics: those of pitch, voicing and spectrum that do not depend on the gain; means: of all 74
         columns of COVAREP, with the toolbox's zeros, as in CMU-MOSEI.
@@ -106,7 +108,7 @@ class OwnFeatures:
             self._cut(())  # so that the numbers are checked
         if self.workers < 1:
             raise UsageError("dataset.cache_workers", workers=self.workers)
-        if self.glove_file and self.text != GLOVE:
+        if self.glove_file and self.text not in (GLOVE, BOTH):
             raise UsageError("own.glove_unused", text=self.text)
         FeaturePlan(whisper=self.whisper)  # so that the size is checked
 
@@ -128,6 +130,11 @@ class OwnFeatures:
         return FeaturePlan(encoders, whisper, Cut(self.cut), self.vectors)
 
     @property
+    def reads_words(self) -> str:
+        """Name of the extractor of words."""
+        return SENTENCE_GLOVE if self.text == BOTH else self.text
+
+    @property
     def vectors(self) -> Path | None:
         """The file of word vectors, if it is the user's own."""
         return Path(self.glove_file) if self.glove_file else None
@@ -144,14 +151,16 @@ class OwnFeatures:
             return _encoder(SENTENCES, _means(SENTENCE))
         if self.text == TOKENS:
             return replace(_encoder(TOKENS, ()), steps=Steps(StepKind.ROWS, TOKEN, most=LONGEST))
+        before = SENTENCE if self.text == BOTH else ()
         if not self.glove_file:
-            return _encoder(GLOVE, _means(COLUMNS))
+            return _encoder(self.reads_words, _means((*before, *COLUMNS)))
         glove = GloVe.from_text_file(self.glove_file)
-        return _encoder(GLOVE, _means(glove.columns), {GLOVE_SHA256: sha256_of(Path(self.glove_file))})
+        told = {GLOVE_SHA256: sha256_of(Path(self.glove_file))}
+        return _encoder(self.reads_words, _means((*before, *glove.columns)), told)
 
     def _stepped(self, modality: Modality, pooled: EncoderSpec) -> EncoderSpec:
         """Make sequences of what would be pooled, where they are asked for."""
-        if not self.steps or (modality is Modality.TEXT and self.text in (SENTENCES, TOKENS)):
+        if not self.steps or (modality is Modality.TEXT and self.text in (SENTENCES, BOTH, TOKENS)):
             return pooled
         columns = pooled.columns
         if modality is Modality.AUDIO and self.audio == STATISTICS:

@@ -1,4 +1,4 @@
-"""The CSV that describes your own recordings: `path,label[,speaker,video,split,transcript]`."""
+"""The CSV that describes your own recordings: `path` and `label`, `score` or both, and more columns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from scipy.sparse.csgraph import connected_components
 
 from trivalent.core.csv_table import CsvReader, CsvTable
 from trivalent.core.errors import DataError, TranscriptError
-from trivalent.core.types import LABELS
+from trivalent.core.types import LABELS, LabelMap, map_scores
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
 from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 
-REQUIRED = ("path", "label")
-OPTIONAL = ("speaker", "video", "split", "transcript")
-_READER = CsvReader(REQUIRED, OPTIONAL, DataError)
+COLUMNS = ("path", "label", "score", "speaker", "video", "split", "transcript")
+_READER = CsvReader(COLUMNS[:1], COLUMNS[3:], DataError, one_of=COLUMNS[1:3])
 _fault = _READER.fault
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
 _MAX_SCORE = 3.0
@@ -39,13 +38,16 @@ class OwnRow:
     media : Path
         Where the recording lies.
     label : str
-        Lower-case, mapped.
+        Lower-case, mapped; a number is a score.
+    score : str
+        Beside or instead of it.
     """
 
     line: int
     name: str
     media: Path
-    label: str
+    label: str = ""
+    score: str = ""
     speaker: str = ""
     video: str = ""
     split: str = ""
@@ -69,14 +71,14 @@ class OwnTable:
 
     @property
     def scored(self) -> bool:
-        """Whether the labels are numbers."""
-        return self.rows[0].label not in LABELS
+        """Whether there are scores: a column of them, or numbers as labels."""
+        return "score" in self.columns or self.rows[0].label not in LABELS
 
     @property
     def labels(self) -> NDArray[np.float64]:
         """Scores in [-3, 3], or `Sentiment` codes; shape (n,)."""
         if self.scored:
-            return np.array([float(row.label) for row in self.rows])
+            return np.array([float(row.score or row.label) for row in self.rows])
         return np.array([LABELS.index(row.label) for row in self.rows], dtype=np.float64)
 
     @property
@@ -109,6 +111,22 @@ class OwnTable:
     def videos(self) -> NDArray[np.str_]:
         """Video of each sample, else the recording itself, shape (n,)."""
         return np.array([row.video or row.name for row in self.rows])
+
+    def check_classes(self, label_map: LabelMap) -> None:
+        """Raise `DataError` if a label is not the class of the score beside it by this map."""
+        if "score" not in self.columns or "label" not in self.columns:
+            return
+        for row, code in zip(self.rows, map_scores(self.labels, label_map).tolist(), strict=True):
+            if row.label != LABELS[code]:
+                raise DataError(
+                    "own.contradiction",
+                    expected=LABELS[code],
+                    score=row.score,
+                    by=str(label_map),
+                    line=row.line,
+                    name=self.path.name,
+                    label=row.label,
+                )
 
     def transcripts(self) -> list[Transcript | None]:
         """Read what was said in each sample, None where it is not given.
@@ -143,7 +161,7 @@ def read_own_table(path: Path, label_map: Mapping[str, str] | None = None) -> Ow
     Raises
     ------
     DataError
-        Not a readable UTF-8 CSV, missing or misspelt columns, labels or splits that are none, a
+        Not a readable UTF-8 CSV, missing or misspelt columns, labels, scores or splits that are none, a
         recording twice, a speaker or video in two splits, or a split without samples.
     """
     read = _READER.read(path)
@@ -184,10 +202,13 @@ def check_parts(split: NDArray[np.str_], name: str, *, remedy: str, parts: Seque
 def _row(path: Path, line: int, cells: dict[str, str], meant: Mapping[str, str]) -> OwnRow:
     if not cells["path"]:
         raise _fault(path, line, "the path of a recording", "an empty cell", "fill it or drop the line")
-    label = cells["label"].lower()
+    label, score = cells.get("label", "").lower(), cells.get("score", "")
     label = meant.get(label, label)
-    if label not in LABELS and not _is_score(label):
-        raise DataError("own.label", name=path.name, line=line, label=cells["label"])
+    if "score" in cells and not _is_score(score):
+        raise DataError("own.score", name=path.name, line=line, score=score)
+    if "label" in cells and label not in LABELS and ("score" in cells or not _is_score(label)):
+        code = "own.label_beside" if "score" in cells else "own.label"
+        raise DataError(code, name=path.name, line=line, label=cells["label"])
     split = cells.get("split", "").lower()
     if "split" in cells and split not in _SPLIT_NAMES:
         remedy = f"correct it, or {_MAKE}"
@@ -197,6 +218,7 @@ def _row(path: Path, line: int, cells: dict[str, str], meant: Mapping[str, str])
         PurePath(cells["path"]).as_posix(),
         path.parent / cells["path"],
         label,
+        score,
         cells.get("speaker", ""),
         cells.get("video", ""),
         _SPLIT_NAMES.get(split, ""),
@@ -212,6 +234,8 @@ def _is_score(text: str) -> bool:
 
 
 def _check_labels(table: OwnTable) -> None:
+    if "score" in table.columns:
+        return  # each by itself, and each label beside one
     for row in table.rows:
         if (row.label not in LABELS) != table.scored:
             raise _fault(
@@ -254,4 +278,4 @@ def _check_characters(path: Path, table: CsvTable) -> None:
             raise _fault(path, row.line, "text", "a NUL character", 'save it anew as "CSV UTF-8"')
 
 
-__all__ = ["OPTIONAL", "REQUIRED", "OwnTable", "OwnRow", "check_parts", "read_own_table"]
+__all__ = ["COLUMNS", "OwnTable", "OwnRow", "check_parts", "read_own_table"]

@@ -91,8 +91,10 @@ def train_own_pool(content: dict[str, Any], *, where: str, out: Path) -> list[st
     groups = np.full(len(data), "", dtype="<U20")
     groups[known] = recipe.deal(data.take(known)).astype(str)
     everything = Recordings.of(analyses, data.labels, groups=groups.tolist())
+    shares = shares_of(data.labels[known])
+    everything = replace(everything, prior=shares)
     heard = everything.take(known)
-    fitted, shares = _fit(recipe, bundle, heard), shares_of(heard.labels)
+    fitted = _fit(recipe, bundle, heard)
     answers = _answers(bundle, heard, left_out(heard, lambda rest: _fit(recipe, bundle, rest).answers))
     metrics = outcome(recipe, bundle.name, data.take(known), answers, shares) | {
         "strengths": {str(m): by for m, by in fitted.strengths.items()},
@@ -100,7 +102,7 @@ def train_own_pool(content: dict[str, Any], *, where: str, out: Path) -> list[st
     }
     if not known.all():
         asked = everything.take(~known)
-        later = _answers(bundle, asked, fitted.answers(asked), shares=shares)
+        later = _answers(bundle, asked, fitted.answers(asked))
         metrics["test"] = judged(recipe, Role.TEST, data.take(~known), later, shares)
     _write(recipe, bundle, fitted, metrics, answers[ADAPTED], data.take(known), out=out)
     counts = ", ".join(f"{m} {b.polar:g} and {b.neutral:g}" for m, b in fitted.pool.beside.items())
@@ -109,20 +111,17 @@ def train_own_pool(content: dict[str, Any], *, where: str, out: Path) -> list[st
 
 
 def _fit(recipe: PoolRecipe, bundle: Bundle[Pool], heard: Recordings) -> FittedPool:
-    """Fit around what is installed, expecting the classes of the recordings; strengths are factors."""
-    start = FittedPool(bundle.fusion.expecting(shares_of(heard.labels)))
+    """Fit around what is installed, expecting the classes of the table; strengths are factors."""
+    start = FittedPool(bundle.fusion.expecting(heard.prior))
     return fit_pool(heard, start=start, spread=recipe.spread)
 
 
-def _answers(
-    bundle: Bundle[Pool], heard: Recordings, adapted: FloatArray, *, shares: FloatArray | None = None
-) -> dict[str, FloatArray]:
+def _answers(bundle: Bundle[Pool], heard: Recordings, adapted: FloatArray) -> dict[str, FloatArray]:
     """Return what analyses say of the recordings, shape (n, 3) each."""
-    expected = shares_of(heard.labels) if shares is None else shares
     return {
         ADAPTED: adapted,
-        INSTALLED: heard.answers(bundle.fusion),
-        EXPECTING: heard.answers(bundle.fusion.expecting(expected)),
+        INSTALLED: replace(heard, prior=bundle.fusion.prior).answers(bundle.fusion),
+        EXPECTING: heard.answers(bundle.fusion),
     }
 
 
