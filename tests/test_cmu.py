@@ -178,6 +178,8 @@ def test_commands(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["data", "synthesize", "mosei", "--videos", "3", "--rate", "0.05", *out]) == 0
     assert "MiB, synthetic" in capsys.readouterr().out
     made = ["--root", str(tmp_path / "set")]
+    assert main(["data", "info", "mosei", *made]) == 0  # a few videos alone have no known counts
+    assert "SYNTHETIC" in capsys.readouterr().out
     assert main(["data", "convert", "mosei", "--align", "words", "-o", str(tmp_path / "w"), *made]) == 0
     with ComputationalSequence(tmp_path / "w" / VOICE_TRACK.file) as file:
         assert all(key.endswith("]") for key in file.keys)

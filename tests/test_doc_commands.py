@@ -68,6 +68,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "recordings").mkdir()
     for name in ("praise", "complaint"):
         (tmp_path / "recordings" / f"{name}.txt").write_text("I love how this turned out.\n")
+    write_media(tmp_path / "recordings" / "hum.wav", video=None, audio="pcm_s16le", seconds=1.0)
     (tmp_path / "list.csv").write_text("path\nrecordings/praise.txt\n")
     write_bundle(tmp_path / "my-bundle")
     for name in ("mine", "small"):

@@ -88,7 +88,8 @@ def test_two_people_are_never_in_one_track(tmp_path: Path) -> None:
     table = read_openface(write(tmp_path / "a.csv", *rows))
     assert table.column("AU12_r").tolist() == [1.0] * 5
     assert table.meta["warnings"] == [
-        "the file has 2 faces at a time; face 1, seen longest and most surely, is read, the others are left out"
+        "the file has 2 faces at a time; face 1, seen longest and most surely, is read, the others are "
+        "left out"
     ]
     one_after_the_other = [f"{i}, {i // 3}, 0.{i:02d}, 0.9, 1, {i}, 0.2, 1" for i in range(5)]
     assert len(read_openface(write(tmp_path / "b.csv", *one_after_the_other))) == 5

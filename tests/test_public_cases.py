@@ -7,6 +7,7 @@ or by machine.
 from __future__ import annotations
 
 import html
+import json
 import pickle
 import random
 import shutil
@@ -14,14 +15,16 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivalent import Analyzer
+from trivalent.cli.main import main
 from trivalent.core.assets import DATA
-from trivalent.core.errors import DataError, InputError, TextError, TranscriptError
+from trivalent.core.errors import DataError, InputError, MediaError, TextError, TranscriptError
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.plain_text import decode, plain
 from trivalent.core.types import LABELS
@@ -31,6 +34,9 @@ from trivalent.features.text import encode, normalize, split_to_fit, tokenizer
 from trivalent.lab.datasets.own import OwnOptions
 from trivalent.lab.datasets.own_table import read_own_table
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.media.probe import riff_share
+from trivalent.media.recording import open_recording
+from trivalent.speech.heard import open_heard
 from trivalent.speech.transcripts import Cue, parse_transcript, read_transcript
 from trivalent.work.batch import Worker, analyze_task, plan, read_record
 from trivalent.work.isolated import Limits
@@ -467,3 +473,150 @@ def test_what_windows_writes_for_no_number(tmp_path, none):
     assert table.meta == {"frames": 5, "frames_without_face": 1}
     (tmp_path / "b.csv").write_text(text.replace("-nan(ind)", none).replace("0.31, 0,", "0.91, 1,"))
     assert read_openface(tmp_path / "b.csv").meta["no_number"] == 2
+
+
+# -- recordings ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """Some seconds of speech, 16 kHz."""
+    audio = open_recording(SAMPLE).audio
+    assert audio is not None
+    return audio.samples
+
+
+def write_sound(
+    path: Path, *tracks: np.ndarray, codec: str = "pcm_s16le", late_s: float = 0.0, names: tuple = ()
+) -> Path:
+    """Write sound tracks of 16 kHz, int16 of shape (n,) or (2, n); the second may begin late."""
+    with av.open(str(path), "w") as out:
+        streams = []
+        for i, samples in enumerate(tracks):
+            layout = "stereo" if samples.ndim == 2 else "mono"
+            stream = out.add_stream(codec, rate=16000, layout=layout)
+            if names:
+                stream.metadata["language"] = names[i]
+            streams.append((stream, np.atleast_2d(samples), layout))
+        for i, (stream, samples, layout) in enumerate(streams):
+            packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+            frame.sample_rate, frame.pts = 16000, round(16000 * late_s * i)
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("gain", [-1.0, -0.9])
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", "wav"), ("flac", "flac"), ("aac", "m4a")])
+def test_channels_that_cancel_each_other(tmp_path, speech, gain, codec, suffix):
+    pair = np.stack([(gain * speech).astype(np.int16), speech])
+    recording = open_recording(write_sound(tmp_path / f"talk.{suffix}", pair, codec=codec))
+    assert "cancel each other (opposite phase): channel" in str(recording.warnings)
+    assert recording.audio is not None
+    whole, heard = speech.astype(float).std(), recording.audio.samples.astype(float).std()
+    assert heard == pytest.approx(whole, rel=0.1)
+
+
+@pytest.mark.parametrize("right", [1.0, 0.0, -0.4])
+def test_channels_that_do_not_cancel_stay_mixed(tmp_path, speech, right):
+    pair = np.stack([speech, (right * speech).astype(np.int16)])
+    recording = open_recording(write_sound(tmp_path / "talk.wav", pair))
+    assert not recording.warnings
+    mixed = pair.astype(float).mean(axis=0).std()
+    assert recording.audio.samples.astype(float).std() == pytest.approx(mixed, rel=0.05)
+
+
+def test_the_track_with_speech_is_heard(tmp_path, speech):
+    noise = np.random.default_rng(0).integers(-900, 900, len(speech)).astype(np.int16)
+    path = write_sound(tmp_path / "game.mkv", noise, speech, names=("fre", "eng"))
+    heard = open_heard(path)
+    assert heard.track == 2
+    assert "track 2 was analysed, as there is more speech in it than in track 1" in str(heard.warnings)
+    assert [track.language for track in heard.tracks] == ["fre", "eng"]
+    assert open_heard(path, audio_track=1).track == 1
+    assert not open_heard(path, audio_track=1).warnings
+    with pytest.raises(MediaError, match="which has 2, got 3"):
+        open_heard(path, audio_track=3)
+    assert open_heard(write_sound(tmp_path / "one.mkv", speech)).warnings == []
+
+
+def test_of_two_tracks_with_speech_the_first_stays(tmp_path, speech):
+    heard = open_heard(write_sound(tmp_path / "film.mkv", speech, speech[::-1].copy()))
+    assert heard.track == 1
+    assert "has 2 sound tracks; track 1 was analysed" in str(heard.warnings)
+
+
+def test_a_late_track_cuts_nothing_short(tmp_path, speech):
+    """A subtitle, or a jingle at the end: the file reaches as far as it says."""
+    path = write_sound(tmp_path / "talk.mkv", speech, speech[:16000], late_s=60.0)
+    with av.open(str(path)) as container:
+        assert container.duration > 59e6
+    assert open_recording(path).warnings == []
+
+
+@pytest.mark.parametrize("size", [0x7FFFF024, 0x7FFFFFFF, 0x80000024, 0xFFFFFFFF, 0xFFFFFFF7, 0])
+def test_sizes_that_a_pipe_leaves_open(tmp_path, speech, size):
+    path = write_sound(tmp_path / "pipe.wav", speech)
+    data = bytearray(path.read_bytes())
+    data[4:8] = size.to_bytes(4, "little")
+    at = data.index(b"data") + 4
+    data[at : at + 4] = max(0, size - 36).to_bytes(4, "little") if size else bytes(4)
+    path.write_bytes(data)
+    if size:
+        assert open_recording(path).warnings == []
+    assert riff_share(path) == 1.0
+
+
+def test_pauses_that_a_phone_left_out():
+    recording = open_recording(CASES / "media" / "voice.amr")
+    (warning,) = recording.warnings
+    assert str(warning) == "0.8 s of pauses, which the recorder left out (AMR), are taken as silence"
+    assert recording.duration_s == pytest.approx(349 * 0.02, abs=0.3)  # a pause at the end is none
+
+
+def test_music_is_no_voice(tmp_path):
+    time_s = np.arange(3 * 16000) / 16000
+    chord = sum(np.sin(2 * np.pi * hertz * time_s) for hertz in (220, 277, 330)) * (1 + np.sin(12 * time_s))
+    analysis = Analyzer(threads=1).analyze(write_sound(tmp_path / "a.wav", (4000 * chord).astype(np.int16)))
+    for utterance in analysis.utterances:
+        voice = utterance.modalities["audio"]
+        assert voice.probabilities is None
+        assert "nobody speaks here" in str(voice.reason)
+    assert analysis.overall.abstained
+    assert "dB above the noise" not in str(analysis.warnings)
+
+
+# -- what was understood ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "subtitles/cp1252-quotes.srt",
+            ["encoding: Windows-1252, 76 bytes", "cues: 1, from 0.5 s to 2.0 s"],
+        ),
+        ("batch/talk16.srt", ["encoding: UTF-16, 220 bytes", "cues: 2, from 0.5 s to 4.0 s"]),
+        (
+            "texts/softhyphen.txt",
+            ["begins: This film was terrible and boring.", "language: looks like English"],
+        ),
+        ("openface/two_faces_multi.csv", ["a face in 5 of 5 frames", "the file has 2 faces"]),
+        ("batch/list_space.csv", ["a list of 1 files; columns: path, transcript"]),
+        ("media/voice.amr", ["sound track 1: amrnb, channels: 1, 8000 Hz", "0.8 s of pauses"]),
+    ],
+)
+def test_check(capsys, name, told):
+    assert main(["check", str(CASES / name)]) == 0
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) <= 10
+    assert all(line in shown for line in told)
+
+
+def test_check_a_video(capsys):
+    assert main(["check", str(SAMPLE), "--json"]) == 0
+    facts = {fact["code"]: fact["values"] for fact in json.loads(capsys.readouterr().out)["facts"]}
+    assert facts["check.faces"]["found"] > 5
+    assert facts["check.speech"]["spoken_s"] > 2
+    assert facts["check.track_used"]["number"] == 1

@@ -269,6 +269,16 @@ def test_fields_of_a_form_that_break_the_schema(client: TestClient, tmp_path: Pa
     assert client.get("/v1/jobs").json()["total"] == 0
 
 
+@pytest.mark.parametrize("field", ["audio", "media", "files[]"])
+def test_a_file_in_another_field(client: TestClient, tmp_path: Path, field: str) -> None:
+    data = clip(tmp_path / "clip.wav").read_bytes()
+    answer = client.post("/v1/analyses", files={field: ("a.wav", data)})
+    assert answer.status_code == 422
+    assert f"expected a file in the field `file`, got one in '{field}'" in answer.text
+    options = {"options": ("options.json", b'{"modalities": ["text"]}')}  # as curl sends -F options=@FILE
+    assert client.post("/v1/analyses", files={"file": ("a.wav", data), **options}).status_code == 202
+
+
 def test_a_recogniser_that_would_be_downloaded_is_refused(client: TestClient, tmp_path: Path) -> None:
     data = clip(tmp_path / "clip.wav").read_bytes()
     form = {"options": '{"whisper": "large-v3"}'}

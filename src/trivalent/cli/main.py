@@ -14,6 +14,7 @@ from trivalent.cli import (
     audit,
     batch,
     benchmark,
+    check,
     compare,
     compress,
     data,
@@ -36,6 +37,7 @@ from trivalent.core.version import __version__
 COMMANDS = (
     analyze,
     batch,
+    check,
     extract,
     data,
     train,

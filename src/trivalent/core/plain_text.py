@@ -65,11 +65,16 @@ class Decoded:
     text: str
     encoding: str
 
+    @property
+    def name(self) -> str:
+        """The encoding as people call it."""
+        return _SPOKEN.get(self.encoding, self.encoding.upper())
+
     def warnings(self, name: str) -> list[str]:
         """Say that the encoding is a guess, if it is."""
         if self.encoding.startswith("utf"):
             return []
-        return [Message("text.guessed_encoding", name=name, encoding=_SPOKEN[self.encoding])]
+        return [Message("text.guessed_encoding", name=name, encoding=self.name)]
 
 
 _SPOKEN = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman"}

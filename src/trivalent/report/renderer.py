@@ -86,7 +86,12 @@ class Renderer:
         return self.draw("warnings.html", warnings=view.warnings(analysis, self.say))
 
     def timeline(
-        self, analysis: Analysis, *, prefix: str = "", anchors: Container[int] | None = None
+        self,
+        analysis: Analysis,
+        *,
+        prefix: str = "",
+        anchors: Container[int] | None = None,
+        heard: bool = False,
     ) -> Markup:
         """Card of the recording over time; nothing for a text.
 
@@ -97,9 +102,11 @@ class Renderer:
             In a file: start of the anchors of the utterances, `prefix` + index.
         anchors : container of int, optional
             Indices of the utterances that are in the file; all of them if not given.
+        heard : bool
+            Whether a player beside it plays the recording.
         """
         laid_out = timeline(analysis, self.say)
-        return self.draw("timeline.html", timeline=laid_out, prefix=prefix, anchors=anchors)
+        return self.draw("timeline.html", timeline=laid_out, prefix=prefix, anchors=anchors, heard=heard)
 
     def moments(
         self, analysis: Analysis, *, prefix: str = "", anchors: Container[int] | None = None

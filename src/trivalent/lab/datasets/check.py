@@ -69,7 +69,7 @@ def _protocol(entry: Entry, protocol: Protocol, root: Path) -> dict[str, Any]:
         data = entry.read(root, protocol.name, features=False)
     except TrivalentError as error:
         return {"name": protocol.name, "status": "failed", "reason": str(error)}
-    status = "reproduced" if protocol.counts else "read"
+    status = "reproduced" if protocol.counts and not data.synthetic else "read"
     return {"name": protocol.name, "status": status, "samples": len(data), "synthetic": data.synthetic}
 
 

@@ -31,7 +31,7 @@ def report(
         "protocol": described.name,
         "description": described.description,
         "label_map": str(described.label_map) if described.label_map else None,
-        "known_counts": "reproduced" if described.counts else "none known",
+        "known_counts": "reproduced" if described.counts and not data.synthetic else "none known",
         "synthetic": data.synthetic,
         "splits": describe(data),
         "dropped": dict(data.dropped),

@@ -89,7 +89,7 @@ def _evidence(record: Record, analysis: Analysis, media: Path | None) -> None:
         key=key,
         data={
             "media": _media(media, analysis),
-            "timeline": draw.timeline(analysis),
+            "timeline": draw.timeline(analysis, heard=_media(media, analysis) is not None),
             "frames": draw.moments(analysis),
             "transcript": transcript(analysis, draw, page=page, explained=_reader(analysis) is not None),
             "words": _words(record.id, analysis),
@@ -98,6 +98,8 @@ def _evidence(record: Record, analysis: Analysis, media: Path | None) -> None:
         on_words_change=lambda: _explain(key, record.id, analysis),
         on_reveal_change=lambda: _turn_to(key, record.id, analysis),
     )
+    if reason := _unheard(media, analysis):
+        st.caption(f":material/volume_off: {reason}")
     if pages(analysis) > 1:
         _pager(record.id, page, pages(analysis))
 
@@ -130,6 +132,13 @@ def _media(path: Path | None, analysis: Analysis) -> dict[str, Any] | None:
         "label": analysis.source.name,
         "unplayable": t("result.unplayable"),
     }
+
+
+def _unheard(path: Path | None, analysis: Analysis) -> str:
+    """Say why there is no player; nothing where there is one, or for a text."""
+    if analysis.source.kind == "text" or (path is not None and played_as(path) is not None):
+        return ""
+    return t("result.not_kept") if path is None else t("result.no_player", suffix=path.suffix)
 
 
 def _explained(record_id: str) -> dict[int, tuple[WordEffect, ...]]:
