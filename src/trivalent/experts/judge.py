@@ -59,7 +59,7 @@ class Judge:
             A modality or threshold is not a valid value, or the bundle lacks the modality.
         """
         chosen, fusion = _chosen(modalities, bundle), bundle.fusion
-        if prior is not None:
+        if prior is not None and not np.array_equal(prior, fusion.prior):  # else not even by a rounding
             fusion = fusion.expecting(np.array(prior, float))
         return cls(bundle, fusion, chosen, _decision(bundle.decision, thresholds, min_confidence))
 
