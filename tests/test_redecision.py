@@ -166,6 +166,13 @@ def test_what_rested_on_nothing_still_says_so_once(tiny: Bundle) -> None:
     assert redecide(first, tiny).warnings == ("a note", ONLY_PRIOR)
 
 
+def test_a_class_that_the_bundle_never_expects_stays_so(tiny: Bundle) -> None:
+    """Users may not rule a class out; a bundle may, and what it decided is decided again."""
+    bundle = replace(tiny, fusion=tiny.fusion.expecting(np.array([0.0, 0.5, 0.5])))
+    first = judged(Judge.of(bundle), [dict.fromkeys(Modality, (np.array([0.1, 0.1, 0.8]), 1.0))])
+    assert redecide(first, bundle).to_dict() == first.to_dict()
+
+
 # -- refusals -----------------------------------------------------------------------------
 
 

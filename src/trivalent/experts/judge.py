@@ -15,7 +15,6 @@ from trivalent.bundle.network import Network
 from trivalent.core.analysis import Evidence, Overall, Score, Terms, UtteranceResult
 from trivalent.core.errors import UsageError
 from trivalent.core.messages import Message
-from trivalent.core.options import check_prior
 from trivalent.core.types import LABELS, SCALE, FloatArray, Modality, Status, Utterance
 from trivalent.experts.readings import Reading
 from trivalent.experts.whole import heard, whole
@@ -57,11 +56,10 @@ class Judge:
         Raises
         ------
         UsageError
-            A modality, threshold or share is not a valid value, or the bundle lacks the modality.
+            A modality or threshold is not a valid value, or the bundle lacks the modality.
         """
         chosen, fusion = _chosen(modalities, bundle), bundle.fusion
-        if prior is not None:
-            check_prior(prior)
+        if prior is not None and not np.array_equal(prior, fusion.prior):  # else not even by a rounding
             fusion = fusion.expecting(np.array(prior, float))
         return cls(bundle, fusion, chosen, _decision(bundle.decision, thresholds, min_confidence))
 

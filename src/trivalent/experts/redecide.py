@@ -14,6 +14,7 @@ from trivalent.bundle.fusion import Joint, Opinion
 from trivalent.bundle.loading import Bundle
 from trivalent.core.analysis import Analysis, Evidence, UtteranceResult
 from trivalent.core.errors import BundleError, InputError, UsageError
+from trivalent.core.options import check_prior
 from trivalent.core.types import Status, Utterance
 from trivalent.experts.judge import ONLY_PRIOR, Judge
 from trivalent.experts.readings import Reading
@@ -59,7 +60,7 @@ def redecide(
     InputError
         The analysis was written by a version that did not keep reliabilities.
     UsageError
-        A modality or threshold is not a valid value, or the modality was not analysed.
+        A modality, threshold or share is not a valid value, or the modality was not analysed.
     """
     if bundle.sha256 != analysis.model.sha256:
         raise BundleError(
@@ -71,6 +72,8 @@ def redecide(
             version2=bundle.version,
             sha2562=bundle.sha256[:12],
         )
+    if prior is not None:
+        check_prior(prior)
     chosen: dict[str, Any] = {"thresholds": thresholds, "min_confidence": min_confidence, "prior": prior}
     kept = {} if analysis.decided_with is None else vars(analysis.decided_with)
     terms = {name: kept.get(name) if own is None else own for name, own in chosen.items()}

@@ -75,7 +75,7 @@ def decided_again(analysis: Analysis, *, key: str) -> tuple[Analysis, bool]:
             modalities=_with_silent(analysis, bundle, choices.modalities),
             thresholds=choices.thresholds,
             min_confidence=choices.min_confidence,
-            prior=choices.prior,
+            prior=None if choices.prior == first.prior else choices.prior,
         )
     except TrivalentError as error:
         st.caption(plain(capital(translate(error.message))))
