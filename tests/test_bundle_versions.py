@@ -18,6 +18,7 @@ from bundles import Manifest, age, version_1, write_bundle
 from conftest import REPOSITORY
 from fusion_bundles import answers, features, save_small, small_decision
 from recording_networks import recording_bundle
+from test_steps import bundle as steps_bundle
 from trivalent.bundle.decision import DecisionKind, DecisionRule
 from trivalent.bundle.files import open_files
 from trivalent.bundle.loading import load_any, load_bundle, load_network, open_bundle
@@ -154,3 +155,5 @@ def test_the_documented_keys_are_those_that_are_written(tmp_path: Path) -> None:
     written = keys(manifest(recording_bundle(tmp_path / "d", whisper="base.en")))
     assert written - without == recordings - {"fusion.modalities.M.names"}
     assert without <= written
+    of_steps = {key for key, said in rows if said in ("sequences", "frames")}
+    assert keys(manifest(steps_bundle(tmp_path / "e", set(Modality)))) - written == of_steps

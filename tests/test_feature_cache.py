@@ -28,11 +28,12 @@ from trivalent.experts.channels import CHANNELS
 from trivalent.experts.encoder import Encoder
 from trivalent.features.registry import OWN
 from trivalent.features.registry import extractor as extractor_of
+from trivalent.features.steps import StepKind, Steps
 from trivalent.lab.datasets import recordings
 from trivalent.lab.datasets.feature_cache import Cached, FeatureCache
 from trivalent.lab.datasets.locks import locked
 from trivalent.lab.datasets.own_features import OwnFeatures
-from trivalent.lab.datasets.recordings import Cut, Extraction, FeaturePlan, LazyRecording
+from trivalent.lab.datasets.recordings import Cut, Extracted, Extraction, FeaturePlan, LazyRecording
 from trivalent.media.recording import open_recording
 from trivalent.speech.recognizer import Recognizer
 from trivalent.speech.transcripts import Cue, Transcript
@@ -388,14 +389,28 @@ def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 OF = {"minilm": Modality.TEXT, "glove": Modality.TEXT, "covarep": Modality.AUDIO}
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_features_are_those_of_the_channels(real_data: Path, tmp_path: Path, name: str) -> None:
+STEPPED = {
+    "glove": Steps(StepKind.ROWS, extractor_of("glove").columns),
+    "covarep": Steps(StepKind.WORDS, ("F0", "VUV", "MCEP_1")),
+    "face": Steps(StepKind.FRAMES, extractor_of("face").columns[:40], rate_hz=2.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [*((name, None) for name in OWN), *STEPPED.items()],
+    ids=[*OWN, *map("{} steps".format, STEPPED)],
+)
+def test_features_are_those_of_the_channels(
+    real_data: Path, tmp_path: Path, name: str, steps: Steps | None
+) -> None:
     """To the last digit, utterance by utterance, by way of the cache."""
     clip = real_data / "crema_d" / "1001_DFA_ANG_XX.flv"
     if not clip.is_file() or "default" not in installed_bundles():
         pytest.skip("needs CREMA-D clips and the default bundle")
     modality, made = OF.get(name, Modality.FACE), extractor_of(name)
-    spec = EncoderSpec(name, made.version, tuple(f"{column}.mean" for column in made.columns[:40]))
+    pooling = () if steps else tuple(f"{column}.mean" for column in made.columns[:40])
+    spec = EncoderSpec(name, made.version, pooling, steps=steps)
     plan = FeaturePlan({modality: spec}, cut=Cut.UTTERANCES)
     wanted, cache = plan.extractions()[modality], FeatureCache(tmp_path)
     (done,) = cache.extract({clip: [wanted]})
@@ -411,11 +426,15 @@ def test_features_are_those_of_the_channels(real_data: Path, tmp_path: Path, nam
         begin=lambda: lambda done: None,
     )
     assert [r.features is None for r in view.readings] == [bool(told) for told in table.meta["reasons"]]
-    for row, reading in zip(table.values, view.readings, strict=True):
-        expected = np.full(len(row), np.nan) if reading.features is None else reading.features
-        np.testing.assert_array_equal(row, expected)
+    found = Extracted.of(table)
+    for features, reading in zip(found.values, view.readings, strict=True):
+        expected = features * np.nan if reading.features is None else reading.features
+        np.testing.assert_array_equal(features, expected)
     assert np.isfinite(table.values).any()
-    assert table.times.tolist() == [u.start_s for u in speech.utterances]
+    assert found.values[0].shape == (
+        (len(found.values[0]), len(spec.columns)) if steps else (len(pooling),)
+    )
+    assert found.starts == [u.start_s for u in speech.utterances]
     assert table.meta["texts"] == [u.text for u in speech.utterances]
     assert table.meta["recording_s"] == recording.duration_s
 

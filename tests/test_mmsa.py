@@ -14,7 +14,7 @@ from trivalent.cli.main import main
 from trivalent.core.errors import DataError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets import ch_sims
-from trivalent.lab.datasets.mmsa import load_mmsa, load_restricted, mmsa_sequences, valid_steps
+from trivalent.lab.datasets.mmsa import load_mmsa, load_restricted, valid_steps
 from trivalent.lab.datasets.mmsa_dataset import mmsa_dataset
 from trivalent.lab.datasets.registry import DATASETS, find_dataset
 
@@ -184,12 +184,14 @@ def test_padding_does_not_count(tmp_path: Path, lengths: bool) -> None:
     train = load_mmsa(path)["train"]
     expected = [[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0]]
     assert valid_steps(train, "audio").astype(int).tolist() == expected
-    sequences = mmsa_sequences(train)
-    values, mask = sequences[Modality.AUDIO]
-    assert mask.astype(int).tolist() == expected
+    steps = mmsa_dataset(path, name="a", sequences=True).part("train").features
+    values = steps[Modality.AUDIO].values
+    there = np.isfinite(values).any(axis=2)
+    assert there[:, :4].astype(int).tolist() == expected
+    assert not there[:, 4:].any(), "padded to the steps of the other parts"
     assert values.dtype == np.float32
     assert np.isnan(values[0, 0]).tolist() == [False, True]
-    assert sequences[Modality.TEXT][1].sum(axis=1).tolist() == [2, 4, 1]
+    assert np.isfinite(steps[Modality.TEXT].values).any(axis=2).sum(axis=1).tolist() == [2, 4, 1]
     data = mmsa_dataset(path, name="a").part("train")
     np.testing.assert_array_equal(data.features[Modality.AUDIO].values, [[2, 5], [3, 6], [1.5, 0.5]])
     np.testing.assert_array_equal(data.features[Modality.TEXT].values, [[2, 3], [12, 13], [17, 18]])
