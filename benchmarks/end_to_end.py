@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from own_recordings import Row, add, add_default, cross_validate, folds_of, ravdess_takes, talking_rows
-from results_file import REPOSITORY, Result, Value
+from own_recordings import Row, add, cross_validate, folds_of, ravdess_takes, talking_rows
+from results_file import FOLDER, REPOSITORY, Result, Value
 from trivalent.core.files import write_text_atomic
 from trivalent.core.types import LABELS
 from trivalent.lab.measure.metrics import macro_f1
@@ -39,6 +39,7 @@ RAVDESS = {
     "frozen features, loudness too": (FROZEN, (*VOICE, "features.audio=means")),
     "end to end, loudness too": (TRAINED, (*VOICE, "features.audio=means")),
 }
+FIGURES = ("macro_f1", "accuracy", "log_loss")
 ACTORS = (2, 8)  # that train
 
 
@@ -72,6 +73,18 @@ def add_constants(result: Result, clips: Sequence[Row], *, prefix: str) -> None:
         result.add(f"{prefix}always {label}", **found, clips=len(clips), judged=len(clips))
 
 
+def add_pool(result: Result) -> None:
+    """Say what the pool of the default bundle is worth, fitted without each source (talking.py)."""
+    rows = json.loads((FOLDER / "talking.json").read_text(encoding="utf-8"))["rows"]
+    for row in rows:
+        source, _, rule = row["name"].partition(": ")
+        if rule == "fused":
+            found = {name: Value(*row["metrics"][name].values()) for name in FIGURES}
+            count = row["metrics"]["n"]["mean"]
+            name = f"talking, {source}: the pool of the default bundle"
+            result.add(name, **found, clips=count, judged=count)
+
+
 def talking(result: Result, run: Run) -> None:
     """Judge on the talking clips."""
     clips, folder = talking_rows(run.root)
@@ -79,6 +92,7 @@ def talking(result: Result, run: Run) -> None:
     shares = np.bincount(labels, minlength=3) / len(labels)
     fold = folds_of(labels, [clip["source"] for clip in clips], run.folds)
     add_constants(result, clips, prefix="talking, all: ")
+    add_pool(result)
     for name, (recipe, settings) in TALKING.items():
 
         def make(recipe: str = recipe, settings: Sequence[str] = settings) -> Answers:
@@ -86,7 +100,6 @@ def talking(result: Result, run: Run) -> None:
 
         answers = run.answers(f"talking, {name}", make)
         add(result, name, clips, answers, shares=shares, prefix="talking, ")
-    add_default(result, clips, folder, shares=shares, prefix="talking, ")
 
 
 def ravdess(result: Result, run: Run) -> None:
@@ -146,8 +159,8 @@ def main() -> None:
         "depend on the gain. RAVDESS was recorded in one studio, where loudness tells anger; elsewhere it "
         "tells the microphone.",
         "IEMOCAP's clips are of one man, who is in every fold. Chinese words are not read: MER is judged "
-        "by voice and face. The strengths of the default bundle's pool were fitted on these clips "
-        "(results/talking.md leaves each source out); its voice was trained on RAVDESS: no row there.",
+        "by voice and face. The pool is that of results/talking.md, fitted without each source; its voice "
+        "was trained on RAVDESS: no row there.",
     ]
     if arguments.only is None:
         result.write()
