@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("h5py", reason="the extra train is not installed")
 
+from trivalent.bundle.encoder import check_encoder
 from trivalent.cli.main import main
 from trivalent.core.errors import DataError
 from trivalent.core.types import Modality
@@ -16,6 +17,7 @@ from trivalent.lab.datasets import mosi
 from trivalent.lab.datasets.cmu import standard_folds
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures, write_csd
 from trivalent.lab.datasets.registry import find_dataset
+from trivalent.lab.problems.encoders import encoder_of
 
 SEGMENT, TRANSCRIBED = mosi.PROTOCOLS
 FOLDS = standard_folds("mosi")
@@ -175,6 +177,21 @@ def test_aligned_to_words(root: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "3 samples aligned to words" in capsys.readouterr().out
     with ComputationalSequence(out / "CMU_MOSI_COVAREP.csd") as file:
         np.testing.assert_array_equal(file.read(f"{TRAIN}[0]").features, np.eye(2, 74))
+    steps = mosi.load_mosi(root, find_dataset("mosi").protocol("segment-steps")).features[Modality.AUDIO]
+    assert (steps.extractor, steps.columns[0], steps.present.tolist()) == (
+        "covarep",
+        "F0",
+        [True, False, False],
+    )
+    np.testing.assert_array_equal(steps.values[0, :3], [*np.eye(2, 74), np.full(74, np.nan)])
+    encoder = encoder_of(steps.extractor, steps.columns, steps.steps)
+    assert encoder.steps is not None
+    assert (encoder.steps.kind, encoder.from_recordings, encoder.options) == (
+        "words",
+        True,
+        {"strict": True},
+    )
+    check_encoder(encoder, Modality.AUDIO)
     (root / mosi.FOLDER / mosi.LABELS).unlink()
     write_transcripts(root, f"{TRAIN}_1,A,1")
     assert main(command) == 1

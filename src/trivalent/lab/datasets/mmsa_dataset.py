@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,11 +29,10 @@ from trivalent.lab.datasets.mmsa import (
     mmsa_sequences,
     valid_steps,
 )
-from trivalent.lab.datasets.protocols import Protocol
+from trivalent.lab.datasets.protocols import STEPS, Protocol, with_steps
 
 FOLDER = "mmsa"
 STORED, BY_VIDEO = "stored", "by-video"
-STEPS = "-steps"  # after the name of a protocol whose features are sequences
 _ID = re.compile(r"(.+)(?:\$_\$[^$]+|\[\d+\])")
 
 
@@ -221,19 +219,6 @@ def entry_of_pickle(path: Path) -> Entry:
         ),
         load,
     )
-
-
-def with_steps(*protocols: Protocol) -> tuple[Protocol, ...]:
-    """Add to protocols the same ones over sequences.
-
-    >>> [protocol.name for protocol in with_steps(Protocol("stored", "features averaged"))]
-    ['stored', 'stored-steps']
-    """
-    stepped = (
-        replace(p, name=p.name + STEPS, description=f"as {p.name}, features as sequences", sequences=True)
-        for p in protocols
-    )
-    return (*protocols, *stepped)
 
 
 def _find(folder: Path, kind: str) -> Path:

@@ -33,7 +33,8 @@ from trivalent.lab.datasets.cmu import (
 from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
-from trivalent.lab.datasets.protocols import Protocol, class_counts
+from trivalent.lab.datasets.protocols import STEPS, Protocol, class_counts, with_steps
+from trivalent.lab.datasets.words import word_features
 
 FOLDER = "cmu_mosei"
 LABELS = "CMU_MOSEI_Labels.csd"
@@ -223,13 +224,18 @@ def samples_of(segments: Segments, protocol: str) -> Samples:
 def load_mosei(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
     """Make the samples of a protocol.
 
-    Features are pooled over the segment (protocol `segment`) or the whole video (`sdk-subset`)
-    from the official files that lie under `cmu_mosei/`.
+    Features come from the official files that lie under `cmu_mosei/`, pooled over the segment (protocol
+    `segment`) or the whole video (`sdk-subset`), or averaged over each word (`segment-steps`).
     """
     segments = read_segments(root)
-    used = samples_of(segments, protocol.name)
+    used = samples_of(segments, protocol.name.removesuffix(STEPS))
     tracks = official_tracks(root / FOLDER, TRACKS)
-    blocks, counts = pool_tracks(tracks if features else {}, used.spans)
+    counts: dict[str, int] = {}
+    if protocol.sequences:
+        words = root / FOLDER / WORDS
+        blocks = word_features(words, tracks, used.spans) if features and tracks else {}
+    else:
+        blocks, counts = pool_tracks(tracks if features else {}, used.spans)
     return Dataset(
         name="mosei",
         protocol=protocol.name,
@@ -250,7 +256,7 @@ def align_mosei(root: Path, protocol: Protocol, out: Path) -> list[str]:
     """Write every track of the samples by word, one .csd a track; see `convert.write_aligned`."""
     from trivalent.lab.datasets.convert import write_aligned
 
-    used = samples_of(read_segments(root), protocol.name)
+    used = samples_of(read_segments(root), protocol.name.removesuffix(STEPS))
     folder = root / FOLDER
     return write_aligned(folder, TRACKS, folder / WORDS, spans=used.spans, ids=used.ids, out=out)
 
@@ -311,7 +317,7 @@ ENTRIES = (
         "CMU-MOSEI, 23,259 annotated segments of 3,293 videos (English, monologues)",
         "research use, CMU MultiComp Lab",
         HOMEPAGE,
-        PROTOCOLS,
+        (*PROTOCOLS, *with_steps(PROTOCOLS[0])[1:]),
         load_mosei,
         files=tuple(
             OfficialFile(f"{FOLDER}/{n}", (f"{SERVER}/CMU-MOSEI/{a}",)) for n, a in _ADDRESSES.items()

@@ -32,9 +32,9 @@ from trivalent.lab.datasets.cmu import (
 from trivalent.lab.datasets.csd import ComputationalSequence
 from trivalent.lab.datasets.dataset import Dataset, Features
 from trivalent.lab.datasets.entry import Entry, OfficialFile
-from trivalent.lab.datasets.protocols import Protocol
+from trivalent.lab.datasets.protocols import STEPS, Protocol, with_steps
 from trivalent.lab.datasets.reading import read_arrays, read_rows, scores_of
-from trivalent.lab.datasets.words import align_words
+from trivalent.lab.datasets.words import align_words, word_features
 
 FOLDER = "cmu_mosi"
 LABELS = "CMU_MOSI_Opinion_Labels.csd"
@@ -205,7 +205,7 @@ def _samples(root: Path, protocol: str) -> _Samples:
 
 def load_mosi(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
     """Make one sample of every utterance (`segment`), or of those with a transcript (`transcribed`)."""
-    used, folder = _samples(root, protocol.name), root / FOLDER
+    used, folder = _samples(root, protocol.name.removesuffix(STEPS)), root / FOLDER
     tracks = official_tracks(folder, TRACKS)
     blocks: dict[Modality, Features] = {}
     dropped, texts, spans = dict(used.dropped), used.texts, used.spans
@@ -213,8 +213,11 @@ def load_mosi(root: Path, protocol: Protocol, features: bool = True) -> Dataset:
         dropped[f"feature files unused, as only {LABELS} tells times"] = len(tracks)
     else:
         texts = _with_words(folder / WORDS, spans, texts)
-        blocks, counts = pool_tracks(tracks if features else {}, spans)
-        dropped |= counts
+        if protocol.sequences:
+            blocks = word_features(folder / WORDS, tracks, spans) if features and tracks else {}
+        else:
+            blocks, counts = pool_tracks(tracks if features else {}, spans)
+            dropped |= counts
     times = used.utterances.times
     return Dataset(
         name="mosi",
@@ -236,7 +239,7 @@ def align_mosi(root: Path, protocol: Protocol, out: Path) -> list[str]:
     """Write every track of the samples by word, one .csd a track; see `convert.write_aligned`."""
     from trivalent.lab.datasets.convert import write_aligned
 
-    used, folder = _samples(root, protocol.name), root / FOLDER
+    used, folder = _samples(root, protocol.name.removesuffix(STEPS)), root / FOLDER
     if used.spans is None:
         raise DataError("mosi.times", labels=LABELS, folder=folder)
     return write_aligned(folder, TRACKS, folder / WORDS, spans=used.spans, ids=used.ids, out=out)
@@ -282,7 +285,7 @@ ENTRIES = (
         "CMU-MOSI, 2,199 opinion utterances of 93 videos (English, monologues)",
         "research use, CMU MultiComp Lab",
         HOMEPAGE,
-        PROTOCOLS,
+        with_steps(*PROTOCOLS),
         load_mosi,
         files=tuple(
             OfficialFile(f"{FOLDER}/{n}", (f"{SERVER}/CMU-MOSI/{a}/{n}",)) for n, a in _ADDRESSES.items()

@@ -8,7 +8,7 @@ refuses data that do not give them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from trivalent.core.errors import DataError
 from trivalent.core.types import LabelMap, Sentiment, map_scores
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
+
+STEPS = "-steps"  # after the name of a protocol whose features are sequences
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,19 @@ class Protocol:
     label_map: LabelMap | None = None
     counts: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     sequences: bool = False
+
+
+def with_steps(*protocols: Protocol) -> tuple[Protocol, ...]:
+    """Add to protocols the same ones over sequences.
+
+    >>> [protocol.name for protocol in with_steps(Protocol("stored", "features averaged"))]
+    ['stored', 'stored-steps']
+    """
+    stepped = (
+        replace(p, name=p.name + STEPS, description=f"as {p.name}, features as sequences", sequences=True)
+        for p in protocols
+    )
+    return (*protocols, *stepped)
 
 
 def class_counts(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,12 @@ from numpy.typing import NDArray
 from trivalent.core.errors import DataError
 from trivalent.core.types import Modality
 from trivalent.lab.datasets.alignment import average_over, tidy
-from trivalent.lab.datasets.cmu import Spans, Track, rows_of
+from trivalent.lab.datasets.cmu import Spans, Track, column_names, rows_of
 from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures
+from trivalent.lab.datasets.dataset import Features
 from trivalent.lab.progress import track
 
+MOST_WORDS = 50  # as in the aligned files of MMSA
 PAUSE = b"sp"  # the word by which the aligner marks silence
 
 
@@ -115,21 +116,33 @@ def _width(file: ComputationalSequence) -> int:
     raise DataError("fetch.verify_no_readable_key", name=file.path.name)
 
 
-def padded(
-    samples: list[AlignedSample], modality: Modality, *, steps: int = 50
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Stack samples as sequences of equal length, cut after `steps` words.
+def word_features(
+    words: Path, tracks: Mapping[Track, Path], spans: Spans, *, most: int = MOST_WORDS
+) -> dict[Modality, Features]:
+    """Make sequences over words of samples, cut after `most` of them.
 
-    Returns
-    -------
-    values : array of float32, shape (n, steps, d)
-        NaN after the end of a sample.
-    mask : array of bool, shape (n, steps)
-        Steps at which the modality has a value.
+    All are in memory at once: 50 words of all segments of CMU-MOSEI take 5 GB.
+
+    Parameters
+    ----------
+    words, tracks, spans
+        As of `align_words`.
+    most : int
+        Words of the longest sequence.
+
+    Raises
+    ------
+    DataError
+        See `align_words`.
     """
-    width = samples[0].features[modality].shape[1]
-    values = np.full((len(samples), steps, width), np.nan, np.float32)
-    for i, sample in enumerate(samples):
-        own = sample.features[modality][:steps]
-        values[i, : len(own)] = own
-    return values, np.asarray(np.isfinite(values).any(axis=2))
+    values: dict[Modality, NDArray[np.float32]] = {}
+    for sample in align_words(words, tracks, spans):
+        for m, own in sample.features.items():
+            if m not in values:
+                values[m] = np.full((len(spans.video), most, own.shape[1]), np.nan, np.float32)
+            values[m][sample.row, : len(own)] = own[:most]
+    return {
+        t.modality: Features(t.extractor, column_names(t, x.shape[2]), x)
+        for t in tracks
+        if (x := values.get(t.modality)) is not None
+    }

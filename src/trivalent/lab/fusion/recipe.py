@@ -236,7 +236,7 @@ class FusionRecipe:
             return self.plan.encoders
         cleaner = problem.cleaners.get(Modality.TEXT)
         config = self.features_config()
-        if cleaner is None or problem.extractors[Modality.TEXT] != config.text:
+        if cleaner is None or problem.sequences or problem.extractors[Modality.TEXT] != config.text:
             return {}
         made = set(cleaner.columns) <= set(self.words.statistics)
         return {Modality.TEXT: self.words} if made else {}

@@ -27,7 +27,7 @@ def our_name(name: str) -> str:
 
 
 def encoder_of(name: str, columns: Sequence[str], steps: int = 0) -> EncoderSpec:
-    """Say how features of a data set, means of columns over a sample, are made of an utterance.
+    """Say how features of a data set, means over a sample or its words, are made of an utterance.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def encoder_of(name: str, columns: Sequence[str], steps: int = 0) -> EncoderSpec
     columns : sequence of str
         Those that a network takes.
     steps : int
-        Of the longest sequence, if they are sequences: no recording gives the same.
+        Of the longest sequence over words, if they are sequences.
 
     Returns
     -------
@@ -49,13 +49,16 @@ def encoder_of(name: str, columns: Sequence[str], steps: int = 0) -> EncoderSpec
     >>> encoder_of("openface2", ["AU12_r"]).pooling, encoder_of("bert", ["bert_0"]).pooling
     (('AU12_r.mean',), ())
     """
-    if steps:
-        return EncoderSpec(name, steps=Steps(StepKind.ROWS, most=min(steps, MAX_STEPS)))
+    most = min(steps, MAX_STEPS)
+    unmade = EncoderSpec(name, steps=Steps(StepKind.ROWS, most=most) if steps else None)
     if name not in _OURS:
-        return EncoderSpec(name)
+        return unmade
     own, options = _OURS[name]
     made = extractor(own)
     if not set(columns) <= set(made.columns):
-        return EncoderSpec(name)
+        return unmade
+    if steps:
+        over_words = Steps(StepKind.WORDS, tuple(columns), most=most)
+        return EncoderSpec(own, made.version, options=options, steps=over_words)
     pooling = tuple(f"{column}.mean" for column in columns)
     return EncoderSpec(own, made.version, pooling, options, tuple(columns))
