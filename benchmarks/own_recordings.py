@@ -168,18 +168,6 @@ def talking_rows(root: Path) -> tuple[list[Row], Path]:
     return told, clips[0].path.parent
 
 
-def add_default(
-    result: Result, clips: Sequence[Row], folder: Path, *, shares: NDArray[np.float64], prefix: str = ""
-) -> None:
-    """Score the default bundle."""
-    with tempfile.TemporaryDirectory() as name:
-        table = write_table(Path(name) / "all.csv", clips, folder, ["test"] * len(clips))
-        out = Path(name) / "default.csv"
-        command("evaluate", "default", "--data", str(table), "--predictions", str(out))
-        answers = read_predictions(out)
-    add(result, "default bundle, trained on none of them", clips, answers, shares=shares, prefix=prefix)
-
-
 def talking(root: Path, folds: int, seeds: int) -> Result:
     """Judge networks on the talking clips."""
     clips, folder = talking_rows(root)
@@ -189,7 +177,12 @@ def talking(root: Path, folds: int, seeds: int) -> Result:
     result.seeds = list(range(seeds))
     shares = np.bincount(labels, minlength=3) / len(labels)
     add(result, "class frequencies", clips, {}, shares=shares)
-    add_default(result, clips, folder, shares=shares)
+    with tempfile.TemporaryDirectory() as name:
+        table = write_table(Path(name) / "all.csv", clips, folder, ["test"] * len(clips))
+        out = Path(name) / "default.csv"
+        command("evaluate", "default", "--data", str(table), "--predictions", str(out))
+        answers = read_predictions(out)
+        add(result, "default bundle, trained on none of them", clips, answers, shares=shares)
     for system, settings in SYSTEMS.items():
         answers = cross_validate(clips, folder, fold, settings=settings, seeds=seeds)
         add(result, system, clips, answers, shares=shares)

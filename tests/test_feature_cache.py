@@ -386,13 +386,14 @@ def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # --- the channels
 
 
-OF = {"minilm": Modality.TEXT, "glove": Modality.TEXT, "covarep": Modality.AUDIO}
+OF = {"tokens": Modality.TEXT, "minilm": Modality.TEXT, "glove": Modality.TEXT, "covarep": Modality.AUDIO}
 
 
 STEPPED = {
     "glove": Steps(StepKind.ROWS, extractor_of("glove").columns),
     "covarep": Steps(StepKind.WORDS, ("F0", "VUV", "MCEP_1")),
     "face": Steps(StepKind.FRAMES, extractor_of("face").columns[:40], rate_hz=2.0),
+    "tokens": Steps(StepKind.ROWS, extractor_of("tokens").columns, most=256),
 }
 
 

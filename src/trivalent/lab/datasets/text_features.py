@@ -80,7 +80,7 @@ def _made(texts: Sequence[str], encoder: Encoder) -> NDArray[np.float64]:
     log.info("reading %d texts", len(texts))
     width = len(encoder.spec.statistics)
     absent = np.full((0, width) if encoder.spec.steps else width, np.nan)
-    found = []
+    found: list[NDArray[np.float64]] = []
     for text in track(texts, "reading", total=len(texts)):
         (reading,) = read_texts(encoder, [Utterance(0, 0.0, 0.0, text)])
         found.append(absent if reading.features is None else np.asarray(reading.features, np.float64))

@@ -143,8 +143,8 @@ def _tell_few(recipe: FusionRecipe, problem: Problem) -> None:
     least = int(problem.counts().min())
     if least < enough:
         log.warning(
-            "%s: %d training samples of the rarest class, fewer than %d, are too few to train encoders, "
-            "too: expect more of recipes/attention.yaml, whose encoders are trained already",
+            "%s: %d training samples of the rarest class; with fewer than %d training the encoders, too, "
+            "was not surely better: train recipes/attention.yaml beside it, whose encoders are trained",
             problem.name,
             least,
             enough,
