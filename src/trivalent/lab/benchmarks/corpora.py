@@ -17,7 +17,8 @@ from trivalent.features.glove import GloVe
 from trivalent.lab.datasets.dataset import SPLITS, Dataset, Features
 from trivalent.lab.datasets.embedding import embed_texts
 from trivalent.lab.datasets.registry import find_dataset
-from trivalent.lab.datasets.text import TextData, load_corpus, split_of
+from trivalent.lab.datasets.splits import split_of
+from trivalent.lab.datasets.text import TextData, load_corpus
 from trivalent.lab.fit.training import TrainingConfig
 from trivalent.lab.fusion.seed_training import System
 
