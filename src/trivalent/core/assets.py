@@ -130,6 +130,15 @@ _ASSETS = (
         use="WordPiece vocabulary of the text expert",
         locations=((Place.PACKAGE, "assets/minilm_vocab.txt"),),
     ),
+    Asset(
+        name="lid.176.ftz",
+        sha256="8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
+        size=938013,
+        licence="CC-BY-SA-3.0",
+        origin="fastText, language identification, compressed",
+        use="language of texts and transcripts",
+        locations=((Place.PACKAGE, "assets/lid.176.ftz"),),
+    ),
     _whisper_tiny(
         "model.bin", "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a", 75537502
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,13 +11,15 @@ import numpy as np
 from trivalent.bundle.loading import Expert, sentence_encoder
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
-from trivalent.core.types import Modality, Status, Utterance
+from trivalent.core.types import UNTOLD, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
+from trivalent.speech.language import ENOUGH, SURE, is_gibberish
 
+READ = "en"  # the language that the expert reads
 FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
 
 _SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
@@ -49,8 +52,11 @@ def read_texts(
         quality = {"words": float(len(utterance.text.split()))}
         ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
         content = [t for piece in ids for t in piece[1:-1]]
+        problem = language_problem(utterance)
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))
+        elif problem is not None:
+            readings.append(Reading.absent(problem, quality=quality))
         elif not content:
             readings.append(Reading.absent(Message("reason.only_signs"), quality=quality))
         elif all(t == unknown for t in content):
@@ -124,8 +130,11 @@ def _encode_texts(
     for i, utterance in enumerate(utterances):
         reliability, told = _word_reliability(utterance)
         quality = {"words": float(len(utterance.text.split())), **told}
+        problem = language_problem(utterance)
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))
+        elif problem is not None:
+            readings.append(Reading.absent(problem, quality=quality))
         elif not has_words(utterance.text):
             readings.append(Reading.absent(Message("reason.only_signs"), quality=quality))
         else:
@@ -141,31 +150,60 @@ def _encode_texts(
 
 
 def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
+    reliability, told = _language_reliability(utterance)
     known = [w.probability for w in utterance.words if w.probability is not None]
     if not known:
-        return 1.0, {}
+        return reliability, told
     mean = float(np.mean(known))
     # Squared: half of the words misheard leaves less than half of the meaning.
-    return min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {"word_probability": mean}
+    return reliability * min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {**told, "word_probability": mean}
 
 
-def language_problem(utterances: Sequence[Utterance], language: str | None) -> Message | None:
-    """Say why the words must not be scored as English, or return None."""
-    if language == "en" or not any(u.text for u in utterances):
-        return None
-    if language is None:
+def _language_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
+    """Have words count less that are hardly, or perhaps not, in the language that the expert reads."""
+    share = utterance.language_probability
+    if utterance.language not in (None, READ):
+        return 1.0 - share, {"language_probability": 1.0 - share}
+    if share < ENOUGH:
+        return share / ENOUGH, {"language_probability": share}
+    return 1.0, {}
+
+
+def language_problem(utterance: Utterance) -> Message | None:
+    """Say why words must not be scored as English, or return None; being unsure of it is no reason."""
+    if utterance.language == UNTOLD:
         return Message("reason.language_unknown")
-    return Message("reason.language_other", language=language)
+    if is_gibberish(utterance.text):
+        return Message("reason.gibberish")
+    if utterance.language in (None, READ) or utterance.language_probability < SURE:
+        return None
+    return Message("reason.language_other", language=utterance.language)
+
+
+def language_notes(utterances: Sequence[Utterance], readings: Sequence[Reading]) -> list[Message]:
+    """Tell what of the words was not scored, and what counts less, for the sake of their language."""
+    codes = ("reason.language_unknown", "reason.language_other", "reason.gibberish")
+    reasons = [r.reason for r in readings if isinstance(r.reason, Message) and r.reason.code in codes]
+    notes = [
+        Message("reason.text_unread", reason=reason, count=count, total=len(readings))
+        for reason, count in Counter(reasons).items()
+    ]
+    unsure = [
+        u
+        for u, r in zip(utterances, readings, strict=True)
+        if r.status is Status.OK and u.language not in (None, READ)
+    ]
+    if unsure:
+        languages = sorted({str(u.language) for u in unsure})
+        total = len(readings)
+        notes.append(Message("reason.language_unsure", languages=languages, count=len(unsure), total=total))
+    return notes
 
 
 def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
     utterances, progress = spoken.speech.utterances, begin()
-    problem = language_problem(utterances, spoken.speech.language)
-    if problem is None:
-        view = View(read_texts(reader, utterances, progress=progress))
-    else:
-        view = View([Reading.absent(problem) for _ in utterances])
-        view.warnings.append(Message("reason.text_not_used", reason=problem))
+    view = View(read_texts(reader, utterances, progress=progress))
+    view.warnings.extend(language_notes(utterances, view.readings))
     progress(1.0)
     return view
 
