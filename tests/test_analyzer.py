@@ -182,11 +182,42 @@ def test_emoji_and_control_characters_are_harmless(analyzer: Analyzer) -> None:
     assert analyzer.analyze_text("so happy \x07 today 😀😀").overall.label == "positive"
 
 
-def test_foreign_script_is_not_scored(analyzer: Analyzer) -> None:
-    warnings = analyzer.analyze_text(
-        "Das ist ein sehr schöner Tag und wir freuen uns alle darauf."
-    ).warnings
-    assert any("English" in w for w in warnings)
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Das ist ein sehr schöner Tag und wir freuen uns alle darauf.", "the language is 'de'"),
+        ("C'est vraiment nul.", "the language is 'fr'"),
+        ("我非常喜欢这部电影，但是结局太让人失望了", "the language is 'zh'"),
+        ("asdfgh qwerty", "the letters are of no word"),
+    ],
+)
+def test_what_is_not_english_is_not_scored(analyzer: Analyzer, text: str, reason: str) -> None:
+    with pytest.raises(TextError, match=reason):
+        analyzer.analyze_text(text)
+
+
+def test_a_text_in_two_languages(analyzer: Analyzer) -> None:
+    english = "This was a wonderful evening with all of my friends, and the food was great. " * 4
+    german = "Das Essen war leider kalt und die Bedienung sehr unfreundlich. " * 6
+    found = analyzer.analyze_text(english + german)
+    assert {u.language for u in found.utterances} == {"en", "de"}
+    for utterance in found.utterances:
+        read = utterance.modalities[Modality.TEXT].status is Status.OK
+        assert read == (utterance.language == "en")
+    assert found.overall.label == "positive"
+    assert any("'de', which the text expert does not read" in w for w in found.warnings)
+
+
+def test_an_unsure_language_counts_less(analyzer: Analyzer) -> None:
+    (told,) = analyzer.analyze_text("bom dia").utterances
+    assert told.language == "pt"
+    assert 0 < told.modalities[Modality.TEXT].reliability < 0.5
+    (chosen,) = Analyzer(language="en").analyze_text("bom dia").utterances
+    assert (chosen.language, chosen.modalities[Modality.TEXT].reliability) == ("en", 1.0)
+    with pytest.raises(TextError, match="'zh'"):
+        Analyzer(language="zh").analyze_text("This is English.")
+    with pytest.raises(UsageError, match="languages"):
+        Analyzer(language="klingon")
 
 
 def test_thresholds_and_abstention() -> None:

@@ -19,7 +19,7 @@ from trivalent.lab.datasets.ch_sims import (
     video_of,
 )
 from trivalent.lab.datasets.registry import DATASETS
-from trivalent.lab.datasets.text import split_of
+from trivalent.lab.datasets.splits import split_of
 
 HEADER = "name,emo,val,split,chinese,english"
 OWNERS = "video_id,clip_id,text,label,label_T,label_A,label_V,annotation,mode"

@@ -10,13 +10,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from trivalent.bundle.loading import load_pool
 from trivalent.core.assets import DATA
 from trivalent.core.errors import AssetError, TranscriptError, UsageError
-from trivalent.core.types import Word
+from trivalent.core.messages import Message
+from trivalent.core.types import Modality, Word
+from trivalent.experts.text import read_texts
 from trivalent.media.recording import SAMPLE_RATE, AudioTrack, open_recording
 from trivalent.speech import recognizer as speech_module
 from trivalent.speech import weights as whisper_models
 from trivalent.speech.activity import PACK_S, Pack, find_speech, merge, pack_speech
+from trivalent.speech.language import SURE
 from trivalent.speech.recognizer import Recognizer
 from trivalent.speech.transcripts import Cue, Transcript
 from trivalent.speech.utterances import (
@@ -262,8 +266,12 @@ def test_transcript_without_times(takes, recognizer):
 def test_foreign_transcript_is_not_scored(recognizer):
     text = "Ich habe gestern lange mit meiner Mutter telefoniert, und sie war sehr traurig."
     speech = recognizer.recognize(None, duration_s=5.0, transcript=Transcript((Cue(text, 0, 5),)))
-    assert speech.language is None
-    assert "English" in speech.warnings[-1]
+    assert speech.language == "de"
+    (utterance,) = speech.utterances
+    assert (utterance.language, utterance.language_probability > SURE) == ("de", True)
+    (reading,) = read_texts(load_pool("default").experts[Modality.TEXT], [utterance])
+    assert reading.opinion is None
+    assert reading.reason == Message("reason.language_other", language="de")
 
 
 def test_doubt():

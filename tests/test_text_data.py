@@ -9,6 +9,7 @@ import pytest
 
 from conftest import data_root
 from trivalent.core.errors import DataError
+from trivalent.lab.datasets.splits import split_of
 from trivalent.lab.datasets.text import (
     CORPORA,
     TextData,
@@ -16,7 +17,6 @@ from trivalent.lab.datasets.text import (
     load_corpus,
     parts_of,
     plain_text,
-    split_of,
     without_texts,
 )
 from trivalent.lab.experts.text_task import load_teaching

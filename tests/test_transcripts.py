@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from trivalent.core.errors import TranscriptError
 from trivalent.core.plain_text import plain
-from trivalent.speech.language import looks_english
 from trivalent.speech.transcripts import SUFFIXES, Cue, parse_transcript, read_transcript, to_srt
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello there.\n\n2\n00:00:03,000 --> 00:00:04,000\nGood\nbye!\n"
@@ -171,19 +170,3 @@ def test_nearly_right_text(text, suffix):
     if cues[0].start_s is not None:
         for left, right in itertools.pairwise(cues):
             assert left.start_s <= left.end_s <= right.start_s
-
-
-def test_english():
-    assert looks_english("Hello!")
-    assert not looks_english("今天天气很好")
-    assert not looks_english("Le train est encore en retard et personne ne nous explique pourquoi, merci.")
-
-
-def test_real_sentences_are_english(real_data):
-    import pandas as pd
-
-    meld = pd.read_csv(
-        next((real_data / "meld").glob("*dev*.csv")), encoding="utf-8", encoding_errors="replace"
-    )
-    share = meld["Utterance"].map(looks_english).mean()
-    assert share > 0.97

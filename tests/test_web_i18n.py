@@ -168,11 +168,14 @@ def test_scripts_hold_no_words() -> None:
 
 def test_what_the_library_says_is_said_in_the_language_of_the_page() -> None:
     inner = Message("reason.language_other", language="de")
-    message = Message("reason.text_not_used", reason=inner)
+    message = Message("reason.text_unread", reason=inner, count=1, total=2)
     with speaking(Language.CHINESE):
-        assert translate(message) == "未使用文字：语种为 'de'，文字模型仅支持英文"
+        assert translate(message) == "2 个语句中有 1 个未使用文字：语种为 'de'，文字模型不支持"
         assert translate("a sentence of tomorrow") == "a sentence of tomorrow"
-    assert translate(message) == "text not used: the language is 'de', the text expert reads English"
+    assert (
+        translate(message)
+        == "text not used in 1 of 2 utterances: the language is 'de', which the text expert does not read"
+    )
 
 
 def test_a_stored_analysis_knows_the_codes_of_its_sentences() -> None:

@@ -29,10 +29,10 @@ from trivalent.experts.channels import CHANNELS
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.judge import Judge
 from trivalent.experts.readings import Reader, Reading
-from trivalent.experts.text import read_texts, sign_warnings
+from trivalent.experts.text import language_notes, read_texts, sign_warnings
 from trivalent.features.text import has_words, split_to_fit
 from trivalent.media.kinds import Kind, kind_of
-from trivalent.speech.language import looks_english
+from trivalent.speech.language import with_languages
 
 if TYPE_CHECKING:
     from trivalent.speech.transcripts import Transcript
@@ -74,6 +74,7 @@ class Analyzer:
         min_confidence: float | None = None,
         prior: Sequence[float] | None = None,
         whisper: str = AnalyzerOptions.whisper,
+        language: str = AnalyzerOptions.language,
         face_rate_hz: float = AnalyzerOptions.face_rate_hz,
         audio_track: int | None = None,
         threads: int = AnalyzerOptions.threads,
@@ -87,6 +88,7 @@ class Analyzer:
             min_confidence=min_confidence,
             prior=None if prior is None else tuple(prior),
             whisper=whisper,
+            language=language,
             face_rate_hz=face_rate_hz,
             audio_track=audio_track,
             threads=threads,
@@ -101,7 +103,7 @@ class Analyzer:
             prior=prior,
         )
         self.modalities = self.judge.modalities
-        self.recognizer = Recognizer(_whisper(self.bundle, whisper), threads=threads)
+        self.recognizer = Recognizer(_whisper(self.bundle, whisper), threads=threads, language=language)
 
     @classmethod
     def of(cls, options: AnalyzerOptions) -> Analyzer:
@@ -198,21 +200,22 @@ class Analyzer:
             raise UsageError("text.no_extractor", name=self.bundle.name)
         clock = _Clock()
         with clock.measure(Modality.TEXT):
-            utterances, owners = [], []
+            utterances: list[Utterance] = []
+            owners: list[int] = []
             for i, (_, text) in enumerate(named):
                 pieces = _pieces(text)
                 owners += [i] * len(pieces)
-                utterances += [Utterance(0, 0.0, 0.0, piece) for piece in pieces]
+                own = [Utterance(0, 0.0, 0.0, piece) for piece in pieces]
+                utterances += with_languages(own, chosen=self.recognizer.chosen)
             readings = read_texts(self.readers[Modality.TEXT], utterances, progress=stages(SPEECH))
         out = []
         for i, (name, text) in enumerate(named):
             rows = [k for k, owner in enumerate(owners) if owner == i]
             if all(readings[k].status is not Status.OK for k in rows):
-                raise TextError("text.not_english", text=_shorten(text), reason=readings[rows[0]].reason)
+                raise TextError("text.not_scored", text=_shorten(text), reason=readings[rows[0]].reason)
             own = [replace(utterances[k], index=n) for n, k in enumerate(rows)]
             views = {Modality.TEXT: [readings[k] for k in rows]}
-            warnings: list[str] = [] if looks_english(text) else [Message("text.looks_foreign")]
-            warnings += sign_warnings([text])
+            warnings: list[str] = [*language_notes(own, views[Modality.TEXT]), *sign_warnings([text])]
             out.append(
                 self._assemble(
                     Source(name, "text", None),

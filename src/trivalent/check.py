@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from trivalent.media.recording import Recording
 from trivalent.media.sound_tracks import SoundTrack
 from trivalent.speech.activity import find_speech
 from trivalent.speech.heard import open_heard
-from trivalent.speech.language import looks_english
+from trivalent.speech.language import tongues
 from trivalent.speech.transcripts import MAX_BYTES, SUFFIXES, Transcript, parse_transcript
 
 _WORD = re.compile(r"[\w'’]+")
@@ -121,7 +122,9 @@ def _text(path: Path) -> Understood:
     suffix = path.suffix.lower()
     read = parse_transcript(data, suffix=suffix if suffix in SUFFIXES else ".txt", name=path.name)
     facts = [Message("check.encoding", encoding=decode(data).name, bytes=len(data)), *_cues(read)]
-    facts.append(Message("check.english") if looks_english(read.text) else Message("check.not_english"))
+    counts = Counter(tongue.code for tongue in tongues([cue.text for cue in read.cues]))
+    told = ", ".join(f"{code or '?'} ({count})" for code, count in counts.most_common())
+    facts.append(Message("check.languages", languages=told))
     return Understood(path.name, tuple(facts), (*read.warnings, *sign_warnings([read.text])))
 
 

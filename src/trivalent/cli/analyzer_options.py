@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from trivalent.core.errors import UsageError
-from trivalent.core.options import AUDIO_TRACKS, FACE_RATES_HZ, THREADS, AnalyzerOptions
+from trivalent.core.options import (
+    AUDIO_TRACKS,
+    AUTO,
+    FACE_RATES_HZ,
+    LANGUAGES,
+    THREADS,
+    AnalyzerOptions,
+)
 from trivalent.core.types import LABELS, Modality
 
 
@@ -26,6 +33,13 @@ def add_analyzer_options(command: argparse.ArgumentParser) -> None:
         default=usual.whisper,
         metavar="SIZE",
         help=f"size of the speech recogniser: {usual.whisper}, base, small, ...",
+    )
+    command.add_argument(
+        "--language",
+        choices=(AUTO, *LANGUAGES),
+        default=usual.language,
+        metavar="CODE",
+        help=f"language of the words: en, zh, ...; {AUTO} tells it for each utterance",
     )
     command.add_argument(
         "--face-rate",
@@ -65,6 +79,7 @@ def options_from(arguments: argparse.Namespace) -> AnalyzerOptions:
         min_confidence=arguments.min_confidence,
         prior=_numbers(arguments.prior, "--prior"),
         whisper=arguments.whisper,
+        language=arguments.language,
         face_rate_hz=arguments.face_rate,
         audio_track=arguments.audio_track,
         threads=threads,

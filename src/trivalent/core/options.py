@@ -40,6 +40,12 @@ class Bounds:
 
 
 FACE_RATES_HZ = Bounds(0.1, 60)
+AUTO = "auto"  # as what the words are told to be
+#: What words can be told to be in, by ISO 639-1.
+LANGUAGES = (
+    *("ar", "bg", "ca", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it"),
+    *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "ur", "vi", "zh"),
+)
 THREADS = Bounds(1, 1024)
 AUDIO_TRACKS = Bounds(1, 1000)
 #: Options that no model has to run anew for: a finished analysis can be decided again by them.
@@ -83,6 +89,8 @@ class AnalyzerOptions:
         Expected shares of negative, neutral, positive; the bundle's by default.
     whisper : str
         Speech recogniser, a size of `trivalent.speech.weights.SIZES`; the default comes with the package.
+    language : str
+        What the words are in, one of `LANGUAGES`; `auto` tells it for each utterance.
     face_rate_hz : float
         Frames looked at per second.
     audio_track : int, optional
@@ -102,6 +110,7 @@ class AnalyzerOptions:
     min_confidence: float | None = None
     prior: tuple[float, ...] | None = None
     whisper: str = "tiny.en"
+    language: str = AUTO
     face_rate_hz: float = 5.0
     audio_track: int | None = None
     threads: int = 2
@@ -115,6 +124,8 @@ class AnalyzerOptions:
             raise UsageError("decision.modalities_none", modality=",".join(Modality))
         if self.prior is not None:
             check_prior(self.prior)
+        if self.language not in (AUTO, *LANGUAGES):
+            raise UsageError("decision.language", known=(AUTO, *LANGUAGES), value=self.language)
         FACE_RATES_HZ.check(self.face_rate_hz, named="face_rate_hz")
         THREADS.check(self.threads, named="threads")
         if self.audio_track is not None:
@@ -151,6 +162,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "min_confidence": (Real, type(None)),
     "prior": (tuple, type(None)),
     "whisper": (str,),
+    "language": (str,),
     "face_rate_hz": (Real,),
     "audio_track": (Integral, type(None)),
     "threads": (Integral,),

@@ -231,11 +231,16 @@ class Word:
     probability: float | None = None
 
 
+UNTOLD = "und"  # a language that cannot be told, as ISO 639-2 writes it
+
+
 @dataclass(frozen=True)
 class Utterance:
     """A stretch of a recording (or of a text, with zero times) that gets one label.
 
-    `spoken` is False for the fixed windows that cover a recording without speech.
+    `spoken` is False for the fixed windows that cover a recording without speech. `language` is the
+    ISO 639-1 code of the likeliest language of the words, `UNTOLD` if it cannot be told, None if no word
+    tells; `language_probability` how likely it is.
     """
 
     index: int
@@ -244,6 +249,8 @@ class Utterance:
     text: str = ""
     words: tuple[Word, ...] = ()
     spoken: bool = True
+    language: str | None = None
+    language_probability: float = 1.0
 
     @property
     def duration_s(self) -> float:

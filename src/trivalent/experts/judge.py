@@ -115,6 +115,7 @@ class Judge:
             modalities,
             conflict=fused.conflict,
             mixed=fused.mixed,
+            language=utterance.language,
             joint={} if joint is None else {k: p for k, p in joint.probabilities.items() if "+" in k},
             joint_scores=scores,
             attention=_attention(joint, opinions),

@@ -101,7 +101,7 @@ def _refuse_unread(analysis: Analysis, judge: Judge) -> None:
 def _again(u: UtteranceResult, judge: Judge) -> UtteranceResult:
     readings = {m: _reading(u.modalities[m]) for m in judge.modalities if m in u.modalities}
     return judge.utterance(
-        Utterance(u.index, u.start_s, u.end_s, u.text),
+        Utterance(u.index, u.start_s, u.end_s, u.text, language=u.language),
         readings,
         joint=Joint(u.joint, u.attention, u.joint_scores),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,15 +11,17 @@ import numpy as np
 from trivalent.bundle.loading import Expert, sentence_encoder
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
-from trivalent.core.types import Modality, Status, Utterance
+from trivalent.core.types import UNTOLD, Modality, Status, Utterance
 from trivalent.experts.channel import Begin, Channel, Progress, Spoken, View
 from trivalent.experts.encoder import Encoder
 from trivalent.experts.readings import Reader, Reading, read_table
 from trivalent.features.extractor import Material
 from trivalent.features.signs import unknown_signs
 from trivalent.features.text import encode, has_words, normalize, pad, split_to_fit, tokenizer
+from trivalent.speech.language import ENOUGH, SURE, is_gibberish
 
 SHOWN_SIGNS = 10  # that are named as not understood
+READ = "en"  # the language that the expert reads
 FULL_WORD_PROBABILITY = 0.8  # recogniser's mean word probability from which the words count fully
 
 _SENTENCE_END = re.compile(r"[.!…]+(?=[\"'”’)]*(?:\s|$))|(?<=[\w'’])$")
@@ -64,10 +67,13 @@ def read_texts(
 
 def tokens_of(utterance: Utterance) -> tuple[list[list[int]], Message | None]:
     """Return the pieces that an expert reads of an utterance, as token ids; or none, and why."""
-    ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
-    content = [t for piece in ids for t in piece[1:-1]]
     if not utterance.text.strip():
         return [], Message("reason.no_words")
+    problem = language_problem(utterance)
+    if problem is not None:
+        return [], problem
+    ids = encode(split_to_fit(normalize(as_heard(utterance)))) if has_words(utterance.text) else []
+    content = [t for piece in ids for t in piece[1:-1]]
     if not content:
         return [], Message("reason.only_signs")
     if set(content) == {tokenizer().token_to_id("[UNK]")}:
@@ -133,8 +139,11 @@ def _encode_texts(
     for i, utterance in enumerate(utterances):
         reliability, told = _word_reliability(utterance)
         quality = {"words": float(len(utterance.text.split())), **told}
+        problem = language_problem(utterance)
         if not utterance.text.strip():
             readings.append(Reading.absent(Message("reason.no_words")))
+        elif problem is not None:
+            readings.append(Reading.absent(problem, quality=quality))
         elif not has_words(utterance.text):
             readings.append(Reading.absent(Message("reason.only_signs"), quality=quality))
         else:
@@ -154,12 +163,13 @@ def _encode_texts(
 
 
 def _word_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
+    reliability, told = _language_reliability(utterance)
     known = [w.probability for w in utterance.words if w.probability is not None]
     if not known:
-        return 1.0, {}
+        return reliability, told
     mean = float(np.mean(known))
     # Squared: half of the words misheard leaves less than half of the meaning.
-    return min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {"word_probability": mean}
+    return reliability * min(1.0, mean / FULL_WORD_PROBABILITY) ** 2, {**told, "word_probability": mean}
 
 
 def sign_warnings(texts: Iterable[str]) -> list[str]:
@@ -168,25 +178,52 @@ def sign_warnings(texts: Iterable[str]) -> list[str]:
     return [Message("text.unknown_signs", signs=" ".join([*signs][:SHOWN_SIGNS]))] if signs else []
 
 
-def language_problem(utterances: Sequence[Utterance], language: str | None) -> Message | None:
-    """Say why the words must not be scored as English, or return None."""
-    if language == "en" or not any(u.text for u in utterances):
-        return None
-    if language is None:
+def _language_reliability(utterance: Utterance) -> tuple[float, dict[str, float]]:
+    """Have words count less that are hardly, or perhaps not, in the language that the expert reads."""
+    share = utterance.language_probability
+    if utterance.language not in (None, READ):
+        return 1.0 - share, {"language_probability": 1.0 - share}
+    if share < ENOUGH:
+        return share / ENOUGH, {"language_probability": share}
+    return 1.0, {}
+
+
+def language_problem(utterance: Utterance) -> Message | None:
+    """Say why words must not be scored as English, or return None; being unsure of it is no reason."""
+    if utterance.language == UNTOLD:
         return Message("reason.language_unknown")
-    return Message("reason.language_other", language=language)
+    if is_gibberish(utterance.text):
+        return Message("reason.gibberish")
+    if utterance.language in (None, READ) or utterance.language_probability < SURE:
+        return None
+    return Message("reason.language_other", language=utterance.language)
+
+
+def language_notes(utterances: Sequence[Utterance], readings: Sequence[Reading]) -> list[Message]:
+    """Tell what of the words was not scored, and what counts less, for the sake of their language."""
+    codes = ("reason.language_unknown", "reason.language_other", "reason.gibberish")
+    reasons = [r.reason for r in readings if isinstance(r.reason, Message) and r.reason.code in codes]
+    notes = [
+        Message("reason.text_unread", reason=reason, count=count, total=len(readings))
+        for reason, count in Counter(reasons).items()
+    ]
+    unsure = [
+        u
+        for u, r in zip(utterances, readings, strict=True)
+        if r.status is Status.OK and u.language not in (None, READ)
+    ]
+    if unsure:
+        languages = sorted({str(u.language) for u in unsure})
+        total = len(readings)
+        notes.append(Message("reason.language_unsure", languages=languages, count=len(unsure), total=total))
+    return notes
 
 
 def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Begin) -> View:
     utterances, progress = spoken.speech.utterances, begin()
-    problem = language_problem(utterances, spoken.speech.language)
-    if problem is None:
-        view = View(
-            read_texts(reader, utterances, progress=progress), sign_warnings(u.text for u in utterances)
-        )
-    else:
-        view = View([Reading.absent(problem) for _ in utterances])
-        view.warnings.append(Message("reason.text_not_used", reason=problem))
+    readings = read_texts(reader, utterances, progress=progress)
+    notes = language_notes(utterances, readings)
+    view = View(readings, [*notes, *sign_warnings(u.text for u in utterances)])
     progress(1.0)
     return view
 

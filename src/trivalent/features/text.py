@@ -1,14 +1,15 @@
 """Words to token ids: the text side of every expert, shared by training and runtime.
 
-The vocabulary is the WordPiece one of MiniLM-L6 (Wang et al., NeurIPS 2020), uncased.
+An expert has one vocabulary: the English one of MiniLM-L6 (Wang et al., NeurIPS 2020), uncased, or its own.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,9 +55,48 @@ def split_sentences(text: str) -> list[str]:
     return [s.strip() for s in _SENTENCE_END.split(text) if s and s.strip()]
 
 
-@lru_cache(maxsize=1)
-def tokenizer() -> Tokenizer:
-    """Build the uncased WordPiece tokenizer from the verified vocabulary, once per process."""
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """A tokenizer, built when it is first asked, and its tokens that stand for no word.
+
+    Attributes
+    ----------
+    build : callable
+        Makes the tokenizer.
+    unknown, mask : str
+        What stands for a word that it lacks, and for one that is hidden.
+    special : int
+        Ids up to this one are marks, not words.
+    """
+
+    build: Callable[[], Tokenizer]
+    unknown: str
+    mask: str
+    special: int
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer."""
+        return self.build()
+
+    @property
+    def unknown_id(self) -> int:
+        """Id of a word that it lacks."""
+        return self._id(self.unknown)
+
+    @property
+    def mask_id(self) -> int:
+        """Id of a hidden word."""
+        return self._id(self.mask)
+
+    def _id(self, token: str) -> int:
+        found = self.tokenizer.token_to_id(token)
+        assert found is not None, token  # noqa: S101 - of vocabularies that we wrote
+        return found
+
+
+def _wordpiece() -> Tokenizer:
+    """Build the uncased WordPiece tokenizer from the verified vocabulary."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     lines = asset_path("minilm_vocab.txt").read_text(encoding="utf-8").split("\n")
@@ -72,14 +112,38 @@ def tokenizer() -> Tokenizer:
     return built
 
 
-def encode(texts: Sequence[str], *, max_tokens: int = MAX_TOKENS) -> list[list[int]]:
-    """Turn texts into token ids with [CLS] and [SEP]; longer ones lose their end.
+ENGLISH = Vocabulary(_wordpiece, unknown="[UNK]", mask="[MASK]", special=103)
+
+
+def stored_vocabulary(content: bytes) -> Vocabulary:
+    """Read the vocabulary that an expert brings: a tokenizer of sentence pieces, as JSON.
+
+    Its marks are those of XLM-R (Conneau et al., ACL 2020).
+    """
+
+    def build() -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_buffer(content)
+
+    return Vocabulary(build, unknown="<unk>", mask="<mask>", special=3)
+
+
+def tokenizer() -> Tokenizer:
+    """Return the tokenizer of the English vocabulary."""
+    return ENGLISH.tokenizer
+
+
+def encode(
+    texts: Sequence[str], *, max_tokens: int = MAX_TOKENS, vocabulary: Vocabulary = ENGLISH
+) -> list[list[int]]:
+    """Turn texts into token ids between the marks of start and end; longer ones lose their end.
 
     >>> encode(["great"])
     [[101, 2307, 102]]
     """
     out = []
-    for encoding in tokenizer().encode_batch([normalize(t) for t in texts]):
+    for encoding in vocabulary.tokenizer.encode_batch([normalize(t) for t in texts]):
         ids = encoding.ids
         out.append(ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], ids[-1]])
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -9,15 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trivalent.core.messages import Message
-from trivalent.core.options import AnalyzerOptions
-from trivalent.core.types import Utterance
+from trivalent.core.options import AUTO, AnalyzerOptions
+from trivalent.core.types import UNTOLD, Utterance
 from trivalent.media.sound import AudioTrack
 from trivalent.speech.activity import Pack, Span, find_speech, pack_speech
-from trivalent.speech.language import looks_english
+from trivalent.speech.language import with_languages
 from trivalent.speech.transcripts import Transcript
 from trivalent.speech.utterances import align_cues, align_text, cut_utterances, windows
 from trivalent.speech.weights import SIZES, model_folder
-from trivalent.speech.whisper import Heard, doubtful, hear, hear_language, unintelligible
+from trivalent.speech.whisper import (
+    Heard,
+    doubtful,
+    hear,
+    hear_language,
+    made_up,
+    unintelligible,
+)
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -37,10 +45,9 @@ class Speech:
     Attributes
     ----------
     utterances : tuple of Utterance
-        In order, not overlapping.
+        In order, not overlapping; each knows the language of its words.
     language : str or None
-        "en", another ISO 639-1 code, or None if unknown or nothing was said. Only utterances
-        with "en" may be scored by an expert for English text.
+        "en", another ISO 639-1 code, or None if unknown or nothing was said: of most of the words.
     warnings : tuple of str
         One sentence each.
     spoken_s : float
@@ -66,13 +73,20 @@ class Recognizer:
         the language.
     threads : int
         CPU threads of the recogniser.
+    language : str
+        What is spoken, or `auto`.
     """
 
     def __init__(
-        self, model: str = AnalyzerOptions.whisper, *, threads: int = AnalyzerOptions.threads
+        self,
+        model: str = AnalyzerOptions.whisper,
+        *,
+        threads: int = AnalyzerOptions.threads,
+        language: str = AUTO,
     ) -> None:
         self.model = model
         self.threads = threads
+        self.chosen = None if language == AUTO else language
         self._whisper: WhisperModel | None = None
 
     @property
@@ -120,7 +134,7 @@ class Recognizer:
         share = VAD_SHARE if transcript is None else 1.0
         spans = [] if audio is None else find_speech(audio, progress=lambda done: tell(done * share))
         if transcript is not None:
-            speech = _follow(transcript, spans, duration_s)
+            speech = _follow(transcript, spans, duration_s, chosen=self.chosen)
         elif audio is None or not spans:
             note = Message("speech.none")
             speech = Speech(windows(duration_s), None, (note,))
@@ -147,16 +161,25 @@ class Recognizer:
             utterances = wordless(spans, duration_s)
             warnings.append(Message("speech.not_understood"))
             return Speech(utterances, None, tuple(warnings), spoken_s)
-        unheard = unintelligible(heard) or (not self.multilingual and doubtful(heard))
-        if language == "en" and unheard:
+        guessed = not self.multilingual and self.chosen is None
+        if language == "en" and (unintelligible(heard) or (guessed and doubtful(heard))):
             warnings.append(Message("speech.doubtful", probability=heard.probability))
             language = None
-        return Speech(cut_utterances(heard.words, end_s=duration_s), language, tuple(warnings), spoken_s)
+        utterances = cut_utterances(heard.words, end_s=duration_s)
+        doubted = made_up([u.words for u in utterances]) if guessed else [False] * len(utterances)
+        told = [UNTOLD if language is None or doubt else language for doubt in doubted]
+        utterances = tuple(replace(u, language=t) for u, t in zip(utterances, told, strict=True))
+        if language is not None and any(doubted):
+            warnings.append(Message("speech.stretches_doubtful", count=sum(doubted)))
+        return Speech(utterances, language, tuple(warnings), spoken_s)
 
     def _language(
         self, whisper: WhisperModel, audio: AudioTrack, packs: Sequence[Pack]
     ) -> tuple[str | None, list[str]]:
-        """Name the language; an English-only model can but assume it."""
+        """Name the language, if the user does not; an English-only model can but assume English."""
+        if self.chosen is not None:
+            unheard = self.chosen != "en" and not self.multilingual
+            return self.chosen, [Message("speech.only_english", language=self.chosen)] if unheard else []
         if not self.multilingual:
             return "en", []
         chosen = np.unique(np.linspace(0, len(packs) - 1, LANGUAGE_PACKS).round().astype(int))
@@ -195,7 +218,7 @@ def wordless(spans: Sequence[Span], duration_s: float) -> tuple[Utterance, ...]:
     return tuple(found)
 
 
-def _follow(transcript: Transcript, spans: list[Span], duration_s: float) -> Speech:
+def _follow(transcript: Transcript, spans: list[Span], duration_s: float, *, chosen: str | None) -> Speech:
     """Take the words from the user's transcript."""
     warnings = list(transcript.warnings)
     spoken_s = sum(high - low for low, high in spans)
@@ -206,7 +229,10 @@ def _follow(transcript: Transcript, spans: list[Span], duration_s: float) -> Spe
         utterances = align_text(transcript, spans or [(0.0, duration_s)], duration_s)
         over = Message("speech.over_speech" if spans else "speech.over_whole")
         warnings.append(Message("speech.spread", over=over))
-    language = "en" if looks_english(transcript.text) else None
-    if language is None:
-        warnings.append(Message("speech.transcript_not_english"))
+    utterances = with_languages(utterances, chosen=chosen)
+    letters: Counter[str] = Counter()
+    for utterance in utterances:
+        if utterance.language is not None:
+            letters[utterance.language] += len(utterance.text)
+    language = letters.most_common(1)[0][0] if letters else None
     return Speech(utterances, language, tuple(warnings), spoken_s)

@@ -32,6 +32,7 @@ TOKENS_PER_S = 12  # more than speech can hold, so that a loop ends early
 # little: in English, too, they are mostly unsure. They count as little as they are likely. Held out: 59 of
 # 60 further recordings in these languages were refused, 24 of 26 in English kept.
 DOUBTFUL_PROBABILITY, DOUBTFUL_LOGPROB = 0.55, -0.7
+REPEATED_PROBABILITY = 0.75  # people who repeat a sentence are heard as surely as before
 FEW_WORDS, FEW_S = 3, 1.9  # in how long a stretch so few words, if unsure, are too few to be all
 FEW_PROBABILITY, FEW_LOGPROB = 0.6, -1.0
 STOCK_LOGPROB = -0.5
@@ -150,6 +151,22 @@ def doubtful(heard: Heard) -> bool:
         return heard.probability < DOUBTFUL_PROBABILITY or heard.logprob < DOUBTFUL_LOGPROB
     long = heard.kept_s + heard.lost_s > FEW_S
     return heard.logprob < FEW_LOGPROB or (long and heard.probability < FEW_PROBABILITY)
+
+
+def made_up(stretches: Sequence[Sequence[Word]]) -> list[bool]:
+    """Tell which stretches of what an English-only model heard are hardly English.
+
+    It is unsure of their words; or they say again, less surely, what was said before.
+    """
+    found, said = [], set[str]()
+    for words in stretches:
+        known = [word.probability for word in words if word.probability is not None]
+        mean = float(np.mean(known)) if known else 1.0
+        text = " ".join(word.text for word in words).lower()
+        least = REPEATED_PROBABILITY if text in said else DOUBTFUL_PROBABILITY
+        found.append(len(known) > FEW_WORDS and mean < least)
+        said.add(text)
+    return found
 
 
 def unintelligible(heard: Heard) -> bool:

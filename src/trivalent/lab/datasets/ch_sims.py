@@ -30,7 +30,7 @@ from trivalent.core.types import LabelMap, map_scores
 from trivalent.lab.datasets.dataset import Dataset
 from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.protocols import Protocol
-from trivalent.lab.datasets.text import split_of
+from trivalent.lab.datasets.splits import split_of
 
 FOLDER = "ch_sims"
 SCALE = 3.0  # from [-1, 1] to [-3, 3]

@@ -21,7 +21,7 @@ from trivalent.lab.datasets.entry import Entry, OfficialFile
 from trivalent.lab.datasets.mosi import FOLDER, TABLE, read_transcripts, split_name
 from trivalent.lab.datasets.protocols import Protocol
 from trivalent.lab.datasets.reading import finite_or_nan, read_arrays, scores_of
-from trivalent.lab.datasets.text import split_of
+from trivalent.lab.datasets.splits import split_of
 
 FILE = Path(FOLDER) / TABLE
 BLOCKS: dict[Modality, tuple[str, str, int]] = {  # array, extractor, columns

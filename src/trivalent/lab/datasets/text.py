@@ -18,8 +18,10 @@ from trivalent.core.errors import DataError
 from trivalent.core.types import LabelMap, map_scores
 from trivalent.lab.datasets.meld import read_meld
 from trivalent.lab.datasets.reading import read_rows, scores_of
+from trivalent.lab.datasets.splits import split_of
 from trivalent.lab.datasets.text_files import read_sst5, read_tweets
-from trivalent.lab.datasets.text_talk import read_talk
+from trivalent.lab.datasets.text_languages import LANGUAGES, read_language
+from trivalent.lab.datasets.text_talk import Talk, read_talk
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +73,6 @@ def concatenate(parts: Sequence[TextData]) -> TextData:
         sum((p.groups for p in parts), ()),
         sum((p.corpus for p in parts), ()),
     )
-
-
-def split_of(group: str, *, fractions: tuple[float, float] = (0.65, 0.15)) -> str:
-    """Assign a video to train, val or test by a hash of its name: stable across machines.
-
-    >>> {split_of(f"video{i}") for i in range(50)} == {"train", "val", "test"}
-    True
-    """
-    position = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 16**8
-    if position < fractions[0]:
-        return "train"
-    return "val" if position < sum(fractions) else "test"
 
 
 def fold_of(groups: Sequence[str], folds: int) -> NDArray[np.int64]:
@@ -225,12 +215,12 @@ def _mosei(root: Path, split: str) -> TextData:
     )
 
 
-def _talk(name: str) -> Callable[[Path, str], TextData]:
-    def read(root: Path, split: str) -> TextData:
-        talk = read_talk(root, name, split)
-        return _make(name, talk.texts, labels=talk.labels, groups=talk.groups)
+def _talk(name: str, read: Callable[[Path, str, str], Talk]) -> Callable[[Path, str], TextData]:
+    def reader(root: Path, split: str) -> TextData:
+        talk = read(root, name, split)
+        return _make(name, talk.texts, labels=talk.labels, groups=talk.groups, valence=talk.valence)
 
-    return read
+    return reader
 
 
 def _without_pauses(text: str) -> str:
@@ -260,7 +250,8 @@ _READERS: dict[str, Callable[[Path, str], TextData]] = {
     "meld": _meld,
     "mosi": _mosi,
     "mosei": _mosei,
-    **{name: _talk(name) for name in ("semaine", "iemocap", "emorynlp", "goemotions")},
+    **{name: _talk(name, read_talk) for name in ("semaine", "iemocap", "emorynlp", "goemotions")},
+    **{name: _talk(name, read_language) for name in LANGUAGES},
 }
 CORPORA: tuple[str, ...] = tuple(_READERS)
 _PARTS = {"mosi": ("train", "val"), "mosei": ("test",)}

@@ -21,7 +21,7 @@ from trivalent.experts.encoder import Encoder
 from trivalent.experts.text import read_texts
 from trivalent.lab.datasets.dataset import Dataset, Features, stacked
 from trivalent.lab.progress import track
-from trivalent.speech.language import looks_english
+from trivalent.speech.language import SURE, tongues
 
 log = logging.getLogger(__name__)
 _VERSION = 1  # raise it when what is stored changes while the extractors' versions do not
@@ -53,7 +53,8 @@ def with_text_features(data: Dataset, spec: EncoderSpec, *, glove_file: Path | N
     """
     if data.texts is None or not lacks_features(data):
         return data
-    foreign = sum(not looks_english(text) for text in data.texts)
+    told = (tongues([text])[0] for text in data.texts)
+    foreign = sum(t.code not in (None, "en") and t.probability >= SURE for t in told)
     if foreign > _FOREIGN * len(data.texts):
         raise DataError("dataset.foreign_texts", name=data.name, count=foreign, total=len(data.texts))
     values = _stored(data.texts, spec, glove_file)

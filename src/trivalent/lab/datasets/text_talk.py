@@ -27,11 +27,12 @@ _NAME = "Alex"  # stands for a name that was masked
 
 @dataclass(frozen=True)
 class Talk:
-    """Texts of one part, the sentiment of each, and what each belongs to."""
+    """Texts of one part, the sentiment of each, what each belongs to, and its strength if annotated."""
 
     texts: list[str]
     labels: NDArray[np.int64]
     groups: list[str]
+    valence: list[float] | None = None
 
 
 def read_talk(root: Path, name: str, part: str) -> Talk:

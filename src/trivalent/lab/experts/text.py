@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,28 @@ from trivalent.bundle.loading import Expert, ExpertSpec
 from trivalent.core.files import write_text_atomic
 from trivalent.core.types import FloatArray
 from trivalent.features.minilm import MINILM
-from trivalent.features.text import TOKENS, encode, pad
+from trivalent.features.text import TOKENS, Vocabulary, encode, pad
 from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.datasets.unlabelled import UNLABELLED
 from trivalent.lab.decide.calibration import fit_temperature
 from trivalent.lab.experts.text_corpora import licence_of, seen_of, spoken_of, validation_scores
-from trivalent.lab.experts.text_task import TextTask, TextTaskConfig, new_network, predict
+from trivalent.lab.experts.text_task import (
+    TextTask,
+    TextTaskConfig,
+    load_teaching,
+    new_network,
+    predict,
+)
 from trivalent.lab.experts.text_teachers import ask_teachers, teachers_of
 from trivalent.lab.experts.trained import TrainedExpert
 from trivalent.lab.fit.training import TrainingConfig, fit
 from trivalent.lab.graphs.experts import export_text
 from trivalent.lab.measure.metrics import summarize
-from trivalent.lab.networks.encoders import DEFAULT, ENCODERS
+from trivalent.lab.networks.encoders import ENCODERS, vocabulary_for
 from trivalent.lab.networks.text import TextClassifier
 from trivalent.lab.recipes import Recipe, build
 
+VOCABULARY = "vocabulary.json"  # of an expert that has its own
 log = logging.getLogger(__name__)
 
 
@@ -41,15 +48,17 @@ def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
     A run of the recipe may override settings of the loop and, under `task`, of corpora and targets.
     """
     out.mkdir(parents=True, exist_ok=True)
+    config = build(TextTaskConfig, recipe.task, where=recipe.name)
+    vocabulary = vocabulary_for(config.encoder, lambda: _texts(config.corpora, root), path=out / VOCABULARY)
     answers, taught = ask_teachers(recipe, root=root, out=out) if recipe.teachers else ({}, {})
     runs = recipe.runs or [{"seed": seed} for seed in recipe.seeds]
     weights = [
-        _fine_tune(recipe, run, root=root, out=out / f"run{i}.pt", answers=answers)
+        _fine_tune(recipe, run, root=root, out=out / f"run{i}.pt", answers=answers, vocabulary=vocabulary)
         for i, run in enumerate(runs)
     ]
-    task = _task(recipe, {}, root=root)
+    task = _task(recipe, {}, root=root, vocabulary=vocabulary)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
-    network = new_network().to(training.device)
+    network = new_network(config.encoder, vocabulary).to(training.device)
     network.load_state_dict(_greedy_soup(network, weights, task))
     path = out / "text.onnx"
     export_text(network.cpu().eval(), path)
@@ -69,21 +78,35 @@ def _task(
     *,
     root: Path,
     answers: Mapping[str, FloatArray] | None = None,
+    vocabulary: Vocabulary,
 ) -> TextTask:
     config = build(TextTaskConfig, {**recipe.task, **overrides}, where=recipe.name)
     training = build(TrainingConfig, recipe.training, where=recipe.name)
-    return TextTask(config, batch_size=training.batch_size, root=root, answers=answers)
+    return TextTask(
+        config, batch_size=training.batch_size, root=root, answers=answers, vocabulary=vocabulary
+    )
+
+
+def _texts(corpora: Iterable[str], root: Path) -> list[str]:
+    return [text for name in corpora for text in load_teaching(name, root=root).texts]
 
 
 def _fine_tune(
-    recipe: Recipe, run: Mapping[str, Any], *, root: Path, out: Path, answers: Mapping[str, FloatArray]
+    recipe: Recipe,
+    run: Mapping[str, Any],
+    *,
+    root: Path,
+    out: Path,
+    answers: Mapping[str, FloatArray],
+    vocabulary: Vocabulary,
 ) -> dict[str, Tensor]:
     """Run the loop with the checkpoint `out`, its history beside it; return the weights."""
     own = {key: value for key, value in run.items() if key != "task"}
     config = build(TrainingConfig, {**recipe.training, **own}, where=recipe.name)
     torch.manual_seed(config.seed)
-    task = _task(recipe, run.get("task", {}), root=root, answers=answers)
-    fitted = fit(new_network(), task, config=config, checkpoint=out)
+    task = _task(recipe, run.get("task", {}), root=root, answers=answers, vocabulary=vocabulary)
+    network = new_network(task.config.encoder, vocabulary)
+    fitted = fit(network, task, config=config, checkpoint=out)
     write_text_atomic(out.with_suffix(".json"), json.dumps(fitted.history, indent=1))
     return fitted.network.state_dict()
 
@@ -158,7 +181,7 @@ def _calibrated(
 
 def _card(task: TextTask, *, teacher: str) -> dict[str, Any]:
     counts = ", ".join(f"{name} {len(data):,}" for name, data in task.train.items())
-    parts = [f"train parts of {counts}", f"encoder {ENCODERS[DEFAULT].title}"]
+    parts = [f"train parts of {counts}", f"encoder {ENCODERS[task.config.encoder].title}"]
     if teacher:
         asked = ", ".join(UNLABELLED[name].title for name in task.config.unlabelled)
         parts.append(f"taught by {ENCODERS[teacher].title}" + (f", also about {asked}" if asked else ""))

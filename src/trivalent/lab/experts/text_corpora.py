@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from trivalent.core.types import IntArray
-from trivalent.lab.measure.metrics import macro_f1, macro_recall, weighted_f1
+from trivalent.lab.datasets.text_languages import TWEETS
+from trivalent.lab.measure.metrics import accuracy, macro_f1, macro_recall, weighted_f1
 
 _RESEARCH = "research use"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Title and licence of a corpus, and whether its words were spoken and are what was labelled."""
+    """Title, licence and language of a corpus; whether its words were spoken and are what was labelled."""
 
     title: str
     licence: str = _RESEARCH
     spoken: bool = False
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ CORPORA: Mapping[str, Corpus] = {
     "iemocap": Corpus("IEMOCAP"),  # labelled by voice and face
     "emorynlp": Corpus("EmoryNLP", "GPL-3.0"),  # labelled by feelings
     "goemotions": Corpus("GoEmotions", "Apache-2.0"),
+    "cped": Corpus("CPED", "Apache-2.0", spoken=True, language="zh"),
+    "ch_sims": Corpus("CH-SIMS v2", spoken=True, language="zh"),
+    "smp2020": Corpus("SMP2020-EWECT", language="zh"),
+    "reviews_zh": Corpus("Chinese reviews", language="zh"),
+    **{f"xlmt_{code}": Corpus(f"XLM-T {code}", "Apache-2.0", language=code) for code in TWEETS},
 }
 # MOSI and SEMAINE have small validation parts, and EmoryNLP's viewers heard the voices.
 JUDGED = (
@@ -52,6 +59,11 @@ JUDGED = (
     Judged("goemotions", ("goemotions",), (macro_f1,), 0.25),
     Judged("sst5", ("sst5",), (macro_f1,), 0.25),
     Judged("tweeteval", ("tweeteval",), (macro_recall,), 0.25),
+    Judged("cped", ("cped",), (macro_f1,), 1.0),
+    Judged("ch_sims", ("ch_sims",), (macro_f1,), 1.0),
+    Judged("smp2020", ("smp2020",), (macro_f1,), 0.5),
+    Judged("reviews_zh", ("reviews_zh",), (accuracy,), 0.0),  # it has two classes
+    *(Judged(f"xlmt_{code}", (f"xlmt_{code}",), (macro_f1,), 0.2) for code in TWEETS),
 )
 
 

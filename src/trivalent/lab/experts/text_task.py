@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from trivalent.core.errors import UsageError
-from trivalent.core.types import FloatArray
-from trivalent.features.text import encode, pad
+from trivalent.core.types import FloatArray, IntArray
+from trivalent.features.text import ENGLISH, Vocabulary, encode, pad
 from trivalent.lab.datasets.text import (
     CORPORA,
     TextData,
@@ -34,9 +35,9 @@ from trivalent.lab.networks.text import TextClassifier
 _PUNCTUATION = re.compile(r"[^\w\s'’@#]+")
 _SENTENCE_END = re.compile(r"[.!]+(?=\s|$)|(?<=[\w'’])$")
 _MARKS = ("", ".", "!")  # between which a recogniser chooses by its mood
+_IDEOGRAPH = re.compile("[\u3400-\u9fff]")
 _VALIDATION = 1200  # texts of a corpus at most
 _EVERYDAY = 3  # words up to which two people say the same by chance
-MASK_TOKEN = 103  # [MASK] of the vocabulary
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class TextTaskConfig:
     final_marks: float = 0.0  # texts whose full stops and exclamation marks are drawn anew
     mask_tokens: float = 0.05
     max_tokens: int = 96
+    encoder: str = DEFAULT
     bfloat16: bool = False  # products of matrices in half precision
 
 
@@ -97,6 +99,8 @@ class TextTask:
         (k, n): the k-th of n folds of the training parts is left out; videos and dialogues stay whole.
     answers : mapping of str to array, optional
         Teachers' logits to the training part of each corpus, and to unlabelled ones, shape (n, 3).
+    vocabulary : Vocabulary
+        Of the encoder.
     """
 
     def __init__(
@@ -107,15 +111,17 @@ class TextTask:
         root: Path,
         held_out: tuple[int, int] | None = None,
         answers: Mapping[str, FloatArray] | None = None,
+        vocabulary: Vocabulary = ENGLISH,
     ) -> None:
         self.config, self.batch_size, self.answers = config, batch_size, answers or {}
+        self.vocabulary = vocabulary
         self.train = {name: load_teaching(name, root=root) for name in config.corpora}
         if held_out is not None:
             fold, folds = held_out
             self.train = {n: d.take(fold_of(d.groups, folds) != fold) for n, d in self.train.items()}
         self.val = {name: load_judging(name, root=root) for name in config.corpora}
         self.class_weights = {
-            name: class_weights(np.bincount(d.labels, minlength=3), config.class_weights)
+            name: _weights_of(np.bincount(d.labels, minlength=3), config.class_weights)
             for name, d in self.train.items()
         }
         self.unlabelled = {name: load_unlabelled(name) for name in config.unlabelled if self.answers}
@@ -156,7 +162,8 @@ class TextTask:
             yield self._collate([pool[i] for i in groups[g]], rng)
 
     def _encoded(self, texts: Sequence[str], rng: np.random.Generator) -> list[list[int]]:
-        return encode([self._augment(text, rng) for text in texts], max_tokens=self.config.max_tokens)
+        augmented = [self._augment(text, rng) for text in texts]
+        return encode(augmented, max_tokens=self.config.max_tokens, vocabulary=self.vocabulary)
 
     def loss(self, network: TextClassifier, batch: TextBatch) -> Tensor:
         """Weighted soft cross-entropy or teachers' answers, and squared error of annotated valence."""
@@ -190,6 +197,8 @@ class TextTask:
         numbers = {name: re.search(r"layer\.(\d+)\.", name) for name, _ in network.named_parameters()}
         layers = 1 + max(int(match[1]) for match in numbers.values() if match)
         for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             match = numbers[name]
             depth = layers - int(match[1]) - 1 if match else layers
             head = not name.startswith("encoder")
@@ -199,7 +208,8 @@ class TextTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Score each corpus; spoken language decides, written counts a quarter."""
-        logits = {name: predict(network, data.texts) for name, data in self.val.items()}
+        vocabulary = self.vocabulary
+        logits = {n: predict(network, d.texts, vocabulary=vocabulary) for n, d in self.val.items()}
         predicted = {name: x.argmax(1) for name, x in logits.items()}
         return validation_scores({n: d.labels for n, d in self.val.items()}, predicted)
 
@@ -213,7 +223,8 @@ class TextTask:
 
     def _collate(self, rows: Sequence[_Sample], rng: np.random.Generator) -> TextBatch:
         ids, mask = pad([r.ids for r in rows])
-        ids[(rng.random(ids.shape) < self.config.mask_tokens) & (mask == 1) & (ids > 103)] = MASK_TOKEN
+        drawn = rng.random(ids.shape) < self.config.mask_tokens
+        ids[drawn & (mask == 1) & (ids > self.vocabulary.special)] = self.vocabulary.mask_id
         return TextBatch(
             torch.from_numpy(ids),
             torch.from_numpy(mask),
@@ -230,15 +241,30 @@ def load_teaching(name: str, *, root: Path) -> TextData:
     Series and tweets are in several corpora. What anybody says ("I don't know.") stays, but for the
     lines of MELD: two corpora are of its series. A corpus is beside its own parts as published.
     """
-    held_out = {
-        plain
-        for other in CORPORA
-        for part in parts_of(other)
-        if other != name and part != "train"
-        for plain in map(plain_text, load_corpus(other, part, root=root).texts)
-        if other == "meld" or plain.count(" ") >= _EVERYDAY
-    }
+    held_out = {plain for plain, owners in _judged(root).items() if owners - {name}}
     return without_texts(load_corpus(name, "train", root=root), held_out)
+
+
+@lru_cache(maxsize=1)
+def _judged(root: Path) -> Mapping[str, set[str]]:
+    """Collect the texts of all validation and test parts, and the corpora that each is of."""
+    found: dict[str, set[str]] = {}
+    for name in CORPORA:
+        for part in parts_of(name):
+            if part != "train":
+                for plain in map(plain_text, load_corpus(name, part, root=root).texts):
+                    if name == "meld" or not _is_everyday(plain):
+                        found.setdefault(plain, set()).add(name)
+    return found
+
+
+def _is_everyday(plain: str) -> bool:
+    """Tell whether two people say the same by chance.
+
+    >>> _is_everyday("i don't know"), _is_everyday("我不知道"), _is_everyday("这部电影的结局太让人失望了")
+    (True, True, False)
+    """
+    return plain.count(" ") < _EVERYDAY and len(_IDEOGRAPH.findall(plain)) < 2 * _EVERYDAY
 
 
 def load_judging(name: str, *, root: Path) -> TextData:
@@ -248,9 +274,11 @@ def load_judging(name: str, *, root: Path) -> TextData:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, texts: Sequence[str], *, batch_size: int = 64) -> FloatArray:
+def predict(
+    network: nn.Module, texts: Sequence[str], *, batch_size: int = 64, vocabulary: Vocabulary = ENGLISH
+) -> FloatArray:
     """Return class logits, shape (n, 3), in the order of the texts."""
-    ids, device = encode(texts), device_of(network)
+    ids, device = encode(texts, vocabulary=vocabulary), device_of(network)
     order = np.argsort([len(t) for t in ids], kind="stable")
     out = np.empty((len(texts), 3), np.float32)
     for start in range(0, len(order), batch_size):
@@ -266,6 +294,13 @@ def device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
+def _weights_of(counts: IntArray, rule: str) -> FloatArray:
+    """Weigh the classes that a corpus has: reviews may have no neutral ones."""
+    weights, there = np.zeros(len(counts)), counts > 0
+    weights[there] = class_weights(counts[there], rule)
+    return weights
+
+
 def _draw(n: int, wanted: int, rng: np.random.Generator) -> list[int]:
     """Draw `wanted` of n rows, each as often as any other to within one."""
     rows: list[int] = []
@@ -274,6 +309,6 @@ def _draw(n: int, wanted: int, rng: np.random.Generator) -> list[int]:
     return rows
 
 
-def new_network(encoder: str = DEFAULT) -> TextClassifier:
+def new_network(encoder: str = DEFAULT, vocabulary: Vocabulary = ENGLISH) -> TextClassifier:
     """Start from a published encoder."""
-    return TextClassifier.pretrained(encoder)
+    return TextClassifier.pretrained(encoder, vocabulary)

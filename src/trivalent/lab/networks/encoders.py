@@ -1,11 +1,11 @@
-"""Published sentence encoders that a text expert or its teachers start from; both read our token ids."""
+"""Published sentence encoders that a text expert or its teachers start from."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from trivalent.core.assets import REGISTRY, asset_path, cache_folder, find
 from trivalent.core.errors import AssetError
+from trivalent.core.files import write_bytes_atomic
+from trivalent.features.text import ENGLISH, Vocabulary, stored_vocabulary
 from trivalent.lab.named_choices import check_known
+from trivalent.lab.networks.e5 import load_e5, prune
 
 DEFAULT = "minilm-l6"  # of the text expert
 MPNET = "mpnet-base/model.safetensors"
@@ -24,16 +27,37 @@ _MEMBER = "all-mpnet-base-v2/model.safetensors"
 
 @dataclass(frozen=True)
 class Encoder:
-    """Title with licence of an encoder, and how it is loaded."""
+    """Title with licence of an encoder, how it is loaded, and how its own vocabulary is cut to texts."""
 
     title: str
-    load: Callable[[], tuple[nn.Module, int]]
+    load: Callable[[Vocabulary], tuple[nn.Module, int]]
+    prune: Callable[[Iterable[str]], bytes] | None = None
 
 
-def pretrained_encoder(name: str) -> tuple[nn.Module, int]:
+def vocabulary_for(encoder: str, texts: Callable[[], Iterable[str]], *, path: Path) -> Vocabulary:
+    """Return what an encoder reads: the English vocabulary, or its own, cut down to what texts need.
+
+    Parameters
+    ----------
+    encoder : str
+    texts : callable
+        Called when the file is not yet there.
+    path : Path
+        Where a vocabulary of its own is written; one that is there is taken.
+    """
+    check_known("encoder", encoder, ENCODERS)
+    own = ENCODERS[encoder].prune
+    if own is None:
+        return ENGLISH
+    if not path.is_file():
+        write_bytes_atomic(path, own(texts()))
+    return stored_vocabulary(path.read_bytes())
+
+
+def pretrained_encoder(name: str, vocabulary: Vocabulary = ENGLISH) -> tuple[nn.Module, int]:
     """Load an encoder and tell the width of its states.
 
-    It is called with `input_ids` of the text expert's vocabulary and `attention_mask`, both
+    It is called with `input_ids` of the vocabulary and `attention_mask`, both
     (batch, tokens), and returns an object with `last_hidden_state`, (batch, tokens, width).
 
     Raises
@@ -44,10 +68,10 @@ def pretrained_encoder(name: str) -> tuple[nn.Module, int]:
         Its weights are not on this machine.
     """
     check_known("encoder", name, ENCODERS)
-    return ENCODERS[name].load()
+    return ENCODERS[name].load(vocabulary)
 
 
-def _minilm() -> tuple[nn.Module, int]:
+def _minilm(_: Vocabulary) -> tuple[nn.Module, int]:
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
@@ -62,7 +86,7 @@ def _minilm() -> tuple[nn.Module, int]:
     return encoder, config.hidden_size
 
 
-def _mpnet() -> tuple[nn.Module, int]:
+def _mpnet(_: Vocabulary) -> tuple[nn.Module, int]:
     from transformers import MPNetConfig, MPNetModel
 
     config = MPNetConfig(vocab_size=30527, layer_norm_eps=1e-5, max_position_embeddings=514)
@@ -128,4 +152,5 @@ def _unpack(archive: IO[bytes], target: Path) -> None:
 ENCODERS: Mapping[str, Encoder] = {
     "minilm-l6": Encoder("MiniLM-L6 (Apache-2.0)", _minilm),
     "mpnet-base": Encoder("MPNet-base (Apache-2.0)", _mpnet),
+    "e5-small": Encoder("multilingual-e5-small (MIT), from 4 bits a weight", load_e5, prune),
 }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trivalent.core.types import Sentiment
+from trivalent.features.text import ENGLISH, Vocabulary
 from trivalent.lab.networks.encoders import pretrained_encoder
 
 CLASSES = len(Sentiment)
@@ -26,9 +27,11 @@ class TextClassifier(nn.Module):
         self.valence = nn.Linear(width, 1)
 
     @classmethod
-    def pretrained(cls, encoder: str, *, dropout: float = 0.1) -> TextClassifier:
+    def pretrained(
+        cls, encoder: str, vocabulary: Vocabulary = ENGLISH, *, dropout: float = 0.1
+    ) -> TextClassifier:
         """Start from a published sentence encoder; see `pretrained_encoder`."""
-        network, width = pretrained_encoder(encoder)
+        network, width = pretrained_encoder(encoder, vocabulary)
         return cls(network, width=width, dropout=dropout)
 
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
