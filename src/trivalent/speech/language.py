@@ -3,7 +3,8 @@
 Underneath is the compressed identifier of fastText (A. Joulin et al., 2016, 176 languages, 0.9 MB). What it
 lacks of 1 to 10 words is added here: Chinese is told by its script, lower case is expected, English and the
 languages that experts read are more frequent, words of the English vocabulary speak for English, and a word
-alone proves little. benchmarks/languages.py compares it with others.
+alone proves little. Of 1 to 3, 4 to 6 and 7 to 10 words of nine languages .81, .95 and .98 are told rightly
+(the identifier alone: .76, .92 and .97), out of 32 languages.
 """
 
 from __future__ import annotations

@@ -17,11 +17,17 @@ from trivalent.bundle.loading import Expert, ExpertSpec
 from trivalent.core.files import write_text_atomic
 from trivalent.core.types import FloatArray
 from trivalent.features.minilm import MINILM
-from trivalent.features.text import TOKENS, Vocabulary, encode, pad
+from trivalent.features.text import ENGLISH, TOKENS, Vocabulary, encode, pad
 from trivalent.lab.datasets.text import TextData, concatenate
 from trivalent.lab.datasets.unlabelled import UNLABELLED
 from trivalent.lab.decide.calibration import fit_temperature
-from trivalent.lab.experts.text_corpora import licence_of, seen_of, spoken_of, validation_scores
+from trivalent.lab.experts.text_corpora import (
+    CORPORA,
+    licence_of,
+    seen_of,
+    spoken_of,
+    validation_scores,
+)
 from trivalent.lab.experts.text_task import (
     TextTask,
     TextTaskConfig,
@@ -66,9 +72,10 @@ def train_text(recipe: Recipe, *, root: Path, out: Path) -> TrainedExpert:
     return _calibrated(network, task, path, taught=taught, card=card)
 
 
-def logits_of(expert: Expert, texts: Sequence[str]) -> FloatArray:
+def logits_of(expert: Expert, texts: Sequence[str], *, vocabulary: Vocabulary = ENGLISH) -> FloatArray:
     """Return the uncalibrated logits of a text graph, shape (n, 3), one text at a time as in use."""
-    out = np.array([np.log(expert.from_tokens(*pad([ids]))[0]) for ids in encode(texts)])
+    pieces = encode(texts, vocabulary=vocabulary)
+    out = np.array([np.log(expert.from_tokens(*pad([ids]))[0]) for ids in pieces])
     return out * expert.spec.temperature
 
 
@@ -154,16 +161,19 @@ def _calibrated(
 ) -> TrainedExpert:
     """Fit the temperature on the int8 graph, which is what ships, and compare it with float."""
     prior = np.full(3, 1 / 3)
-    named = (MINILM.name, MINILM.version, TOKENS, path.name)
+    # An expert of another encoder names it, so that no bundle takes it for one that reads English tokens.
+    encoder = MINILM.name if task.vocabulary is ENGLISH else task.config.encoder
+    named = (encoder, MINILM.version, TOKENS, path.name)
     raw = Expert(ExpertSpec(*named, 1.0, prior), path.read_bytes, threads=2)
-    logits = {name: logits_of(raw, data.texts) for name, data in task.val.items()}
+    own = task.vocabulary
+    logits = {n: logits_of(raw, data.texts, vocabulary=own) for n, data in task.val.items()}
     calibrating = spoken_of(task.val)
     spoken: TextData = concatenate([task.val[name] for name in calibrating])
     pooled = np.concatenate([logits[name] for name in calibrating])
     temperature = fit_temperature(pooled, spoken.labels)
     prior = softmax(pooled / temperature).mean(0)
     truth = {name: data.labels for name, data in task.val.items()}
-    full = {name: predict(network, data.texts).argmax(1) for name, data in task.val.items()}
+    full = {n: predict(network, d.texts, vocabulary=own).argmax(1) for n, d in task.val.items()}
     metrics: dict[str, Any] = {
         "validation": {n: summarize(truth[n], softmax(z / temperature)) for n, z in logits.items()},
         "validation_spoken": summarize(spoken.labels, softmax(pooled / temperature)),
@@ -172,11 +182,27 @@ def _calibrated(
     }
     if taught:
         metrics["teachers"] = taught
+    if own is not ENGLISH:
+        metrics["languages"] = _by_language(task.val, logits)
     log.info("temperature %.3f, int8 %s, float %s", temperature, metrics["int8"], metrics["float"])
     spec = ExpertSpec(*named, temperature, prior, seen=seen_of(task.train))
     expert = TrainedExpert(spec, path.parent, metrics, card)
     expert.save()
     return expert
+
+
+def _by_language(
+    val: Mapping[str, TextData], logits: Mapping[str, FloatArray]
+) -> dict[str, dict[str, float]]:
+    """Fit a temperature to each language, on its spoken corpora if there are any; tell what comes out."""
+    found = {}
+    for language in sorted({CORPORA[name].language for name in val}):
+        used = spoken_of([name for name in val if CORPORA[name].language == language])
+        labels = np.concatenate([val[name].labels for name in used])
+        pooled = np.concatenate([logits[name] for name in used])
+        temperature = fit_temperature(pooled, labels)
+        found[language] = {"temperature": temperature, **summarize(labels, softmax(pooled / temperature))}
+    return found
 
 
 def _card(task: TextTask, *, teacher: str) -> dict[str, Any]:
@@ -185,10 +211,12 @@ def _card(task: TextTask, *, teacher: str) -> dict[str, Any]:
     if teacher:
         asked = ", ".join(UNLABELLED[name].title for name in task.config.unlabelled)
         parts.append(f"taught by {ENCODERS[teacher].title}" + (f", also about {asked}" if asked else ""))
+    codes = sorted({CORPORA[name].language for name in task.train})
+    languages = ["English"] if codes == ["en"] else codes
     return {
         "data": "; ".join(parts),
         "licence": licence_of(task.train),
-        "limits": "English; one utterance without its context; irony and slang are often missed; "
-        "weak sentiment and neutral are confused most",
+        "limits": f"{', '.join(languages)}; one utterance without its context; "
+        "irony and slang are often missed; weak sentiment and neutral are confused most",
         "samples": sum(len(data) for data in task.train.values()),
     }
