@@ -16,7 +16,7 @@ from trivalent.lab.datasets.csd import ComputationalSequence, TimedFeatures, wri
 from trivalent.lab.datasets.csd_table import SequenceTable
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.lab.datasets.synthetic import Scale, synthesize_mosei
-from trivalent.lab.datasets.words import align_words, padded
+from trivalent.lab.datasets.words import align_words, word_features
 
 WORD_TRACK, VOICE_TRACK, FACE_TRACK, _ = mosei.TRACKS
 SEGMENT, SUBSET = mosei.PROTOCOLS
@@ -117,9 +117,10 @@ def test_words(root: Path) -> None:
     assert [s.row for s in samples] == [0, 1, 2]
     assert [s.words.tolist() for s in samples] == [[b"so"], [b"good"], []]
     np.testing.assert_array_equal(samples[1].features[Modality.AUDIO], [[3, np.nan]])
-    values, mask = padded(samples, Modality.AUDIO, steps=2)
-    assert values.shape == (3, 2, 2)
-    assert mask.tolist() == [[True, False], [True, False], [False, False]]
+    found = word_features(folder / mosei.WORDS, tracks, spans, most=2)[Modality.AUDIO]
+    assert found.values.shape == (3, 2, 2)
+    there = np.isfinite(found.values).any(axis=2)
+    assert there.tolist() == [[True, False], [True, False], [False, False]]
     kept = list(align_words(folder / mosei.WORDS, tracks, spans, pauses=True))
     assert kept[0].words.tolist() == [b"so", b"sp"]
 

@@ -600,7 +600,7 @@ def test_music_is_no_voice(tmp_path):
         ("batch/talk16.srt", ["encoding: UTF-16, 220 bytes", "cues: 2, from 0.5 s to 4.0 s"]),
         (
             "texts/softhyphen.txt",
-            ["begins: This film was terrible and boring.", "language: looks like English"],
+            ["begins: This film was terrible and boring.", "languages of its sentences: en (1)"],
         ),
         ("openface/two_faces_multi.csv", ["a face in 5 of 5 frames", "the file has 2 faces"]),
         ("batch/list_space.csv", ["a list of 1 files; columns: path, transcript"]),

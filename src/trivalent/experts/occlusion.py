@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,16 +75,19 @@ def word_effects(expert: Expert, text: str) -> tuple[WordEffect, ...]:
     spans = find_words(text)
     if len(spans) > MAX_WORDS:
         raise TextError("analysis.occlusion_many_words", max_words=MAX_WORDS, count=len(spans))
-    effects: list[FloatArray] = []
+    effects: list[list[FloatArray]] = [[] for _ in spans]
+    begins, at = [start for start, _ in spans], 0
     for piece in split_to_fit(text):
         whole = _opinion(expert, piece)
-        effects += [
-            whole - _opinion(expert, piece[:start] + piece[end:]) for start, end in find_words(piece)
-        ]
-    # pieces are cut between words and lose only white space and closing quotes: the same words follow
+        for start, end in find_words(piece):
+            # The same words follow in order; one that fits into no window is cut into several.
+            at = text.index(piece[start:end], at)
+            own = effects[bisect_right(begins, at) - 1]
+            own.append(whole - _opinion(expert, piece[:start] + piece[end:]))
+            at += end - start
     return tuple(
-        WordEffect(text[start:end], start, end, effect)
-        for (start, end), effect in zip(spans, effects, strict=True)
+        WordEffect(text[start:end], start, end, np.mean(own, axis=0))
+        for (start, end), own in zip(spans, effects, strict=True)
     )
 
 
