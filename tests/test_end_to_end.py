@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from trivalent.lab.fit.members import Members  # noqa: E402
 from trivalent.lab.fit.training import TrainingConfig, fit  # noqa: E402
 from trivalent.lab.fusion.recipe import parse_fusion  # noqa: E402
 from trivalent.lab.fusion.task import FusionData, FusionTask  # noqa: E402
+from trivalent.lab.fusion.train import _tell_few  # noqa: E402
 from trivalent.lab.graphs.compact import compact_graph  # noqa: E402
 from trivalent.lab.graphs.fusion import export_fusion  # noqa: E402
 from trivalent.lab.networks import FusionNetwork, build_network, sentence  # noqa: E402
@@ -223,6 +225,17 @@ def test_a_network_gets_the_tokens_that_an_analysis_finds() -> None:
     assert {m: steps.rate_hz for m, steps in frames.items() if steps} == {"audio": 25.0, "face": 5.0}
     with pytest.raises(RecipeError, match=r"reads tokens \(end_to_end\).*got attention"):
         parse_fusion(recipe | {"network": "attention", "features": {"text": "tokens"}}, where="demo")
+
+
+@pytest.mark.parametrize(
+    ("network", "least", "told"), [("end_to_end", 31, 1), ("end_to_end", 32, 0), ("attention", 2, 0)]
+)
+def test_few_samples_are_told(
+    caplog: pytest.LogCaptureFixture, network: str, least: int, told: int
+) -> None:
+    recipe = parse_fusion({"name": "demo", "data": "mine.csv", "network": network}, where="demo")
+    _tell_few(recipe, SimpleNamespace(name="demo", counts=lambda: np.array([90, least, 40])))  # type: ignore[arg-type]
+    assert caplog.text.count(f"{least} training samples of the rarest class") == told
 
 
 def test_texts_of_a_data_set_as_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
