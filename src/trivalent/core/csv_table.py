@@ -53,7 +53,7 @@ class CsvReader:
     Attributes
     ----------
     required, optional : sequence of str
-        Columns, lower case.
+        Columns, lower case; `a or b` asks for one of two.
     error : type of TrivalentError
         What a fault is raised as.
     """
@@ -61,6 +61,11 @@ class CsvReader:
     required: Sequence[str]
     optional: Sequence[str]
     error: type[TrivalentError]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All names that a column may have."""
+        return (*(name for asked in self.required for name in asked.split(" or ")), *self.optional)
 
     def read(self, path: Path) -> CsvTable:
         """Read a file in UTF-8, separated by commas.
@@ -81,8 +86,7 @@ class CsvReader:
                 remedy = "put a text that has commas into quotes"
                 raise self.fault(path, line, f"{len(header)} cells", str(len(cells)), remedy)
         rows = tuple(CsvRow(line, dict(zip(header, cells, strict=True))) for line, cells in lines[1:])
-        known = (*self.required, *self.optional)
-        return CsvTable(header, rows, tuple(name for name in header if name and name not in known))
+        return CsvTable(header, rows, tuple(name for name in header if name and name not in self.known))
 
     def fault(self, path: Path, line: int, expected: str, got: str, remedy: str) -> TrivalentError:
         """Say what is wrong in a line."""
@@ -117,13 +121,13 @@ class CsvReader:
             raise self.fault(path, line, "UTF-8", byte, _RESAVE) from error
 
     def _check_header(self, path: Path, header: Sequence[str]) -> None:
-        known = (*self.required, *self.optional)
+        known = self.known
         apart = any(c in header[0] for c in ";\t")
         for name in () if apart else header:
             near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
             if name not in known and near and near[0] not in header:
                 raise self.fault(path, 1, f"the column {near[0]}", repr(name), "rename it")
-        if any(name not in header for name in self.required):
+        if not all(set(asked.split(" or ")) & set(header) for asked in self.required):
             remedy = "separate the cells by commas" if apart else "name them so"
             columns = (
                 "s " + " and ".join(self.required) if len(self.required) > 1 else f" {self.required[0]}"
