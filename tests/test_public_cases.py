@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from trivalent import Analyzer
 from trivalent.cli.main import main
 from trivalent.core.assets import DATA
+from trivalent.core.csv_table import CsvReader
 from trivalent.core.errors import DataError, InputError, MediaError, TextError, TranscriptError
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.plain_text import decode, plain
@@ -406,6 +407,15 @@ def test_lists_that_would_be_read_wrongly(tmp_path, table, message):
 def test_columns_that_are_not_used_are_named(tmp_path):
     (tmp_path / "list.csv").write_text("path,speaker,srt\na.wav,ann,a.srt\n")
     assert find_sources(tmp_path / "list.csv").unused == ("speaker", "srt")
+
+
+def test_one_of_two_columns(tmp_path):
+    reader = CsvReader(("path", "label or score"), ("speaker",), InputError)
+    (tmp_path / "a.csv").write_text("path,score,speaker\na,1.5,ann\n")
+    assert reader.read(tmp_path / "a.csv").rows[0].cells["score"] == "1.5"
+    (tmp_path / "a.csv").write_text("path,speaker\na,ann\n")
+    with pytest.raises(InputError, match="the columns path and label or score"):
+        reader.read(tmp_path / "a.csv")
 
 
 def test_texts_of_a_folder_are_taken_on_demand(tmp_path):

@@ -53,26 +53,19 @@ class CsvReader:
     Attributes
     ----------
     required, optional : sequence of str
-        Columns, lower case.
+        Columns, lower case; `a or b` asks for one of two.
     error : type of TrivalentError
         What a fault is raised as.
-    one_of : sequence of str
-        Columns of which at least one must be there.
     """
 
     required: Sequence[str]
     optional: Sequence[str]
     error: type[TrivalentError]
-    one_of: Sequence[str] = ()
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Columns that are read."""
-        return (*self.required, *self.one_of, *self.optional)
-
-    @property
-    def _needed(self) -> list[str]:
-        return [*self.required, *([" or ".join(self.one_of)] if self.one_of else [])]
+        """All names that a column may have."""
+        return (*(name for asked in self.required for name in asked.split(" or ")), *self.optional)
 
     def read(self, path: Path) -> CsvTable:
         """Read a file in UTF-8, separated by commas.
@@ -85,8 +78,7 @@ class CsvReader:
         """
         lines = self._records(path)
         if not lines:
-            columns = ",".join((*self.required, *self.one_of[:1]))
-            raise self.error("table.header", columns=columns, name=path.name)
+            raise self.error("table.header", columns=",".join(self.required), name=path.name)
         header = tuple(cell.lower() for cell in lines[0][1])
         self._check_header(path, header)
         for line, cells in lines[1:]:
@@ -135,10 +127,11 @@ class CsvReader:
             near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
             if name not in known and near and near[0] not in header:
                 raise self.fault(path, 1, f"the column {near[0]}", repr(name), "rename it")
-        lacks_all = self.one_of and not set(self.one_of) & set(header)
-        if lacks_all or any(name not in header for name in self.required):
+        if not all(set(asked.split(" or ")) & set(header) for asked in self.required):
             remedy = "separate the cells by commas" if apart else "name them so"
-            columns = ("s " if len(self._needed) > 1 else " ") + " and ".join(self._needed)
+            columns = (
+                "s " + " and ".join(self.required) if len(self.required) > 1 else f" {self.required[0]}"
+            )
             raise self.fault(path, 1, f"the column{columns}", ", ".join(header), remedy)
         for name in known:
             if header.count(name) > 1:

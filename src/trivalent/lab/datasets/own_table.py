@@ -18,7 +18,7 @@ from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
 from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 
 COLUMNS = ("path", "label", "score", "speaker", "video", "split", "transcript")
-_READER = CsvReader(COLUMNS[:1], COLUMNS[3:], DataError, one_of=COLUMNS[1:3])
+_READER = CsvReader(("path", "label or score"), COLUMNS[3:], DataError)
 _fault = _READER.fault
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
 _MAX_SCORE = 3.0
