@@ -462,7 +462,7 @@ def test_what_is_extracted_is_checked() -> None:
         ({"cut": "sentences"}, "known cut of features, got 'sentences'"),
         ({"workers": 0}, "at least one worker"),
         ({"whisper": "huge"}, "a Whisper size"),
-        ({"glove_file": "x.txt"}, "text glove with a glove_file, got text minilm"),
+        ({"glove_file": "x.txt"}, "text glove or both with a glove_file, got text minilm"),
     ]:
         with pytest.raises(UsageError, match=message):
             OwnFeatures(**options)  # type: ignore[arg-type]
