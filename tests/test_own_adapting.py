@@ -346,5 +346,8 @@ def test_tables_that_cannot_adapt(
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("trivalent:")]
         assert message in line
         assert not out.exists()
+    assert train("own-text.yaml", folder, out, bundle, f"data={tmp_path / 'few.csv'}") == 1
+    assert "few.csv that have what is used, got none of 2; line 2" in capsys.readouterr().err
+    assert not out.exists()
     assert train("own-text.yaml", folder, out, f"bundle={folder / 'frames'}") == 2
     assert "frames" in capsys.readouterr().err

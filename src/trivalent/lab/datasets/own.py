@@ -158,7 +158,10 @@ def _load(root: Path, protocol: Protocol, features: bool, *, path: Path, options
         left_out += more
     else:
         data = data.take(usable)
-    _tell(table, left_out, rest=len(data))
+    if not len(data):
+        code = "own.none_used" if dropped[NOTHING] == len(left_out) else "own.none_decoded"
+        raise DataError(code, name=path.name, count=len(table.rows), told=_told(left_out)[0])
+    _tell(table, left_out)
     without = f"{path.name} without {len(left_out)} unusable recordings"
     parts: tuple[str, ...] = SPLITS
     if table.split is None:
@@ -350,18 +353,13 @@ def numbered(names: NDArray[np.str_]) -> NDArray[np.str_]:
     return np.array(numbered)
 
 
-def _tell(table: OwnTable, left_out: Sequence[tuple[OwnRow, str]], *, rest: int) -> None:
-    """Name recordings that are left out.
+def _told(left_out: Sequence[tuple[OwnRow, str]]) -> list[str]:
+    return [f"line {row.line}, {row.name}: {reason}" for row, reason in left_out[:_TOLD]]
 
-    Raises
-    ------
-    DataError
-        That is all of them.
-    """
-    told = [f"line {row.line}, {row.name}: {reason}" for row, reason in left_out[:_TOLD]]
-    if not rest:
-        raise DataError("own.none_decoded", name=table.path.name, count=len(table.rows), told=told[0])
-    for line in told:
+
+def _tell(table: OwnTable, left_out: Sequence[tuple[OwnRow, str]]) -> None:
+    """Name recordings that are left out."""
+    for line in _told(left_out):
         log.warning("%s left out: %s", table.path.name, line)
     if len(left_out) > _TOLD:
         log.warning("%s left out: %d more recordings", table.path.name, len(left_out) - _TOLD)
