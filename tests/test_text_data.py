@@ -9,6 +9,7 @@ import pytest
 
 from conftest import data_root
 from trivalent.core.errors import DataError
+from trivalent.lab.datasets.ch_sims import read_clips
 from trivalent.lab.datasets.splits import split_of
 from trivalent.lab.datasets.text import (
     CORPORA,
@@ -109,14 +110,31 @@ def test_every_part_is_sound(corpus: str) -> None:
     for split, data in available(corpus).items():
         n = len(data)
         assert len(data.labels) == len(data.valence) == len(data.groups) == len(data.corpus) == n
-        assert set(data.labels.tolist()) == {0, 1, 2}, split
+        assert set(data.labels.tolist()) == ({0, 2} if corpus == "reviews_zh" else {0, 1, 2}), split
         assert set(data.corpus) == {corpus}
         assert all(text.strip() for text in data.texts)
         known = np.isfinite(data.valence)
         assert (np.abs(data.valence[known]) <= 1).all()
         np.testing.assert_array_equal(np.sign(data.valence[known]) + 1, data.labels[known])
-        assert known.all() == (corpus in ("sst5", "mosi", "mosei"))
+        assert known.all() == (corpus in ("sst5", "mosi", "mosei", "ch_sims"))
         assert known.any() == known.all()
+
+
+@needs_data
+def test_published_test_parts_teach_and_choose_nothing() -> None:
+    published = {
+        text.strip()
+        for name in ("ch-sims", "ch-sims-v2")
+        for clips in [read_clips(data_root(), name)]
+        for text, split in zip(clips.texts, clips.split, strict=True)
+        if split == "test" and len(text) > 8  # a shorter one is said in other clips, too
+    }
+    used = {t for part in ("train", "val") for t in load("ch_sims", part).texts}
+    assert len(used & published) < 0.005 * len(used)
+    assert {g for part in ("train", "val") for g in load("cped", part).groups} == {
+        f"cped/{series}" for series in (32, 39, 40, 44, 45)
+    }
+    assert len(load("cped", "test")) == 17_195
 
 
 @needs_data
@@ -185,7 +203,10 @@ def test_unknown_and_absent(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its test transcripts are not in this data"):
         load_corpus("mosi", "test", root=tmp_path)
     for corpus in CORPORA:
-        with pytest.raises(DataError, match=r"expected the file .*No such file.*set TRIVALENT_DATA"):
+        said = (
+            "expected" if corpus == "ch_sims" else r"expected the file .*No such file.*set TRIVALENT_DATA"
+        )
+        with pytest.raises(DataError, match=said):
             load_corpus(corpus, parts_of(corpus)[0], root=tmp_path)
 
 
