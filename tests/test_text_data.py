@@ -9,6 +9,7 @@ import pytest
 
 from conftest import data_root
 from trivalent.core.errors import DataError
+from trivalent.lab.datasets.ch_sims import read_clips
 from trivalent.lab.datasets.splits import split_of
 from trivalent.lab.datasets.text import (
     CORPORA,
@@ -117,6 +118,23 @@ def test_every_part_is_sound(corpus: str) -> None:
         np.testing.assert_array_equal(np.sign(data.valence[known]) + 1, data.labels[known])
         assert known.all() == (corpus in ("sst5", "mosi", "mosei", "ch_sims"))
         assert known.any() == known.all()
+
+
+@needs_data
+def test_published_test_parts_teach_and_choose_nothing() -> None:
+    published = {
+        text.strip()
+        for name in ("ch-sims", "ch-sims-v2")
+        for clips in [read_clips(data_root(), name)]
+        for text, split in zip(clips.texts, clips.split, strict=True)
+        if split == "test" and len(text) > 8  # a shorter one is said in other clips, too
+    }
+    used = {t for part in ("train", "val") for t in load("ch_sims", part).texts}
+    assert len(used & published) < 0.005 * len(used)
+    assert {g for part in ("train", "val") for g in load("cped", part).groups} == {
+        f"cped/{series}" for series in (32, 39, 40, 44, 45)
+    }
+    assert len(load("cped", "test")) == 17_195
 
 
 @needs_data
