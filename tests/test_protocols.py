@@ -132,7 +132,7 @@ def test_impossible_files(tmp_path: Path) -> None:
     (root / FILE).write_bytes(HEADER.encode() + b"\n\xff\xfe,0,0,1,2,train,train,1,\n")
     with pytest.raises(DataError, match="UTF-8"):
         read_segments(root)
-    with pytest.raises(UsageError, match="segment, sdk-subset, got 'sdk'"):
+    with pytest.raises(UsageError, match="segment, sdk-subset, segment-steps, got 'sdk'"):
         MOSEI.protocol("sdk")
 
 
@@ -154,6 +154,6 @@ def test_command_misused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert main(["data", "info", "mosie"]) == 2
     assert "expected a data set among mosei, " in capsys.readouterr().err
     assert main(["data", "info", "mosei", "--protocol", "sdk"]) == 2
-    assert "among segment, sdk-subset, got 'sdk'" in capsys.readouterr().err
+    assert "among segment, sdk-subset, segment-steps, got 'sdk'" in capsys.readouterr().err
     assert main(["data", "info", "mosei", "--root", str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
