@@ -17,7 +17,7 @@ from trivalent.lab.networks.dropout import draw_masks  # noqa: E402
 WIDTHS = {Modality.TEXT: 5, Modality.AUDIO: 4, Modality.FACE: 6}
 STEPS = {Modality.TEXT: 3, Modality.AUDIO: 5, Modality.FACE: 2}
 OPTIONS = {"linear": {"dropout": 0.3}, "single": {"modality": "audio"}, "tfn": {"width": 4}}
-SEQUENCES = ("mult", "end_to_end")  # networks that take steps
+SEQUENCES = ("mult", "sequence_transformer", "end_to_end")  # networks that take steps
 # Every network on pooled features, and those for sequences on sequences.
 CASES = [*NETWORKS, *(f"{name}, steps" for name in SEQUENCES)]
 

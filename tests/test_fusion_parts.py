@@ -18,7 +18,7 @@ from trivalent.core.types import Modality  # noqa: E402
 from trivalent.lab.networks import build_network  # noqa: E402
 from trivalent.lab.networks.layers import MultiHeadAttention, TransformerLayer  # noqa: E402
 from trivalent.lab.networks.misa import central_moment_discrepancy, orthogonality, safe_norm  # noqa: E402
-from trivalent.lab.networks.mult import positions  # noqa: E402
+from trivalent.lab.networks.sequences import positions  # noqa: E402
 from trivalent.lab.networks.tensor import low_rank_product, outer_product, with_one  # noqa: E402
 
 TEXT, AUDIO, FACE = Modality
@@ -280,15 +280,20 @@ def test_positions_by_hand() -> None:
     np.testing.assert_allclose(table[2, :4], expected, rtol=1e-5)
 
 
-def test_mult_does_not_see_the_length_of_the_padding() -> None:
-    network, (features, present) = network_of("mult"), filled(batch_of("mult, steps"), math.nan)
+of_sequences = pytest.mark.parametrize("name", ["mult", "sequence_transformer"])
+
+
+@of_sequences
+def test_a_network_of_sequences_does_not_see_the_length_of_the_padding(name: str) -> None:
+    network, (features, present) = network_of(name), filled(batch_of(f"{name}, steps"), math.nan)
     longer = {m: torch.cat([x, torch.full_like(x, math.nan)], 1) for m, x in features.items()}
     mask = {m: torch.cat([x, torch.zeros_like(x)], 1) for m, x in present.items()}
     torch.testing.assert_close(network(longer, mask), network(features, present))
 
 
-def test_mult_takes_pooled_features_as_one_step() -> None:
-    network, (features, present) = network_of("mult"), batch_of("mult")
+@of_sequences
+def test_a_network_of_sequences_takes_pooled_features_as_one_step(name: str) -> None:
+    network, (features, present) = network_of(name), batch_of(name)
     steps = {m: x.unsqueeze(1) for m, x in features.items()}
     logits = network(features, present)
     torch.testing.assert_close(network(steps, present), logits)
@@ -296,7 +301,8 @@ def test_mult_takes_pooled_features_as_one_step() -> None:
     torch.testing.assert_close(network(mixed, {**present, TEXT: present[TEXT].unsqueeze(1)}), logits)
 
 
-def test_mult_knows_the_order_of_steps() -> None:
-    network, (features, present) = network_of("mult"), complete(batch_of("mult, steps"))
+@of_sequences
+def test_a_network_of_sequences_knows_the_order_of_steps(name: str) -> None:
+    network, (features, present) = network_of(name), complete(batch_of(f"{name}, steps"))
     turned = {m: x.flip(1) for m, x in features.items()}
     assert not torch.allclose(network(turned, present), network(features, present), atol=1e-4)

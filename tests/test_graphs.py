@@ -33,7 +33,7 @@ from trivalent.lab.networks.text import TextClassifier  # noqa: E402
 from trivalent.lab.problems.classification import Problem, make_problem  # noqa: E402
 
 WIDTHS = {Modality.TEXT: 768, Modality.AUDIO: 40, Modality.FACE: 34}  # of the 922 MOSEI videos, cleaned
-SEQUENCES = {"mult, steps": (Modality.TEXT, Modality.AUDIO)}
+SEQUENCES = {f"{name}, steps": (Modality.TEXT, Modality.AUDIO) for name in ("mult", "sequence_transformer")}
 VOCABULARY = 30522  # tokens of MiniLM
 # Not end_to_end, which test_end_to_end.py exports: that takes long.
 CASES = [*(name for name in NETWORKS if name != "end_to_end"), *SEQUENCES]

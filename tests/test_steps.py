@@ -67,6 +67,8 @@ def test_frames_are_equal_spans_and_rows_are_rows() -> None:
     assert cut("frames", rows, Utterance(0, 0.0, 6.0), rate_hz=0.5) == [0.5, 2.5, 4.5]
     assert cut("frames", rows, Utterance(0, 0.0, 6.0), rate_hz=1.0, most=2) == [1.0, 4.0], "wider spans"
     assert cut("frames", rows, Utterance(0, 2.0, 4.5), rate_hz=1.0) == [2.0, 3.0, 4.0]
+    five_a_second = table([0.0, 1.0], [0.0, 0.2])
+    assert cut("frames", five_a_second, Utterance(0, 0.05, 0.15), rate_hz=20.0) == [0.0], "the nearest"
     assert cut("rows", rows, Utterance(0, 0.0, 0.0), most=3) == [0.0, 2.0, 5.0], "evenly thinned"
     assert cut("words", rows, said(*((i, i + 1.0) for i in range(6))), most=2) == [0.0, 5.0]
 

@@ -131,8 +131,10 @@ def steps_of(table: FeatureTable, steps: Steps, utterance: Utterance) -> Array:
         return values[_thinned(len(values), steps.most)]
     if steps.kind is StepKind.WORDS:
         words = [utterance.words[i] for i in _thinned(len(utterance.words), steps.most)]
-        return _means(values, [_rows_of_word(table.times, word.start_s, word.end_s) for word in words])
+        return _means(values, [_rows_within(table.times, word.start_s, word.end_s) for word in words])
     edges = np.searchsorted(table.times, _edges(utterance, steps))
+    if edges[0] == edges[-1]:  # as short as pictures are apart: one step, of the nearest of them
+        return _means(values, [_rows_within(table.times, utterance.start_s, utterance.end_s)])
     return _means(values, [slice(first, last) for first, last in pairwise(edges)])
 
 
@@ -153,8 +155,8 @@ def _edges(utterance: Utterance, steps: Steps) -> Array:
     return np.asarray(start_s + step_s * np.arange(min(count, steps.most) + 1), np.float64)
 
 
-def _rows_of_word(times: Array, start_s: float, end_s: float) -> slice:
-    """Rows within a word, else the nearest one if it is near."""
+def _rows_within(times: Array, start_s: float, end_s: float) -> slice:
+    """Rows within a time, else the nearest one if it is near."""
     first, last = np.searchsorted(times, [start_s, end_s])
     if first < last or not len(times):
         return slice(first, last)

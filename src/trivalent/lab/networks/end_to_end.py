@@ -13,8 +13,8 @@ from trivalent.lab.networks.attention import Attending
 from trivalent.lab.networks.base import CLASSES, Features, Present, check_inputs, without_absent
 from trivalent.lab.networks.dropout import SeededDropout
 from trivalent.lab.networks.layers import TOKEN_SCALE, encoder, masked_mean
-from trivalent.lab.networks.mult import or_first
 from trivalent.lab.networks.sentence import FrozenLayers, SentenceLayer, frozen_layers
+from trivalent.lab.networks.sequences import or_first
 from trivalent.lab.networks.temporal import DILATIONS, AttentivePooling
 
 

@@ -13,7 +13,7 @@ from trivalent.lab.networks.attention import AttentionFusion, TransformerFusion
 from trivalent.lab.networks.base import FusionNetwork
 from trivalent.lab.networks.end_to_end import EndToEnd
 from trivalent.lab.networks.misa import Misa
-from trivalent.lab.networks.mult import Mult
+from trivalent.lab.networks.sequences import Mult, SequenceTransformer
 from trivalent.lab.networks.simple import (
     Concatenation,
     GatedFusion,
@@ -35,6 +35,7 @@ NETWORKS: dict[str, type[FusionNetwork]] = {
     "lmf": LowRankFusion,
     "misa": Misa,
     "mult": Mult,
+    "sequence_transformer": SequenceTransformer,
     "end_to_end": EndToEnd,
 }
 _OR_NONE = ("free_layers",)  # counts that may be 0

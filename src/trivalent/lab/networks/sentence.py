@@ -15,7 +15,7 @@ from trivalent.lab.networks.base import Features, Front, Present, without_absent
 from trivalent.lab.networks.dropout import SeededDropout
 from trivalent.lab.networks.encoders import DEFAULT, pretrained_encoder
 from trivalent.lab.networks.layers import MultiHeadAttention
-from trivalent.lab.networks.mult import or_first
+from trivalent.lab.networks.sequences import or_first
 
 _BATCH = 32  # texts that are read at once
 

@@ -1,4 +1,4 @@
-"""MulT: modalities as sequences that read from each other, aligned or not."""
+"""Networks of sequences: MulT, whose modalities read from each other, and one transformer of all steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trivalent.lab.networks.base import (
     without_absent,
 )
 from trivalent.lab.networks.dropout import SeededDropout
-from trivalent.lab.networks.layers import TOKEN_SCALE, Transformer, masked_mean
+from trivalent.lab.networks.layers import TOKEN_SCALE, Transformer, head, masked_mean
 
 
 def positions(steps: int, width: int) -> Tensor:
@@ -51,6 +51,40 @@ def or_first(mask: Tensor) -> Tensor:
     """
     first = torch.arange(mask.shape[-1], device=mask.device) == 0
     return mask | (~mask.any(-1, keepdim=True) & first)
+
+
+class Streams(nn.Module):
+    """Modalities as sequences of one width, with positions; an absent one is its token, as one step.
+
+    Parameters
+    ----------
+    widths : mapping of Modality to int
+        Number of features of each modality.
+    width : int
+        Of all steps.
+    """
+
+    def __init__(self, widths: Mapping[Modality, int], width: int) -> None:
+        super().__init__()
+        self.modalities, self.width = tuple(widths), width
+        self.projections = nn.ModuleDict(
+            {m.value: nn.Linear(inputs, width, bias=False) for m, inputs in widths.items()}
+        )
+        self.tokens = nn.ParameterDict(
+            {m.value: nn.Parameter(TOKEN_SCALE * torch.randn(width)) for m in self.modalities}
+        )
+
+    def forward(self, features: Features, present: Present) -> dict[Modality, tuple[Tensor, Tensor]]:
+        """Return steps (batch, steps, width) of each modality, and which of them to use (batch, steps)."""
+        return {m: self._stream(m, features[m], present[m]) for m in self.modalities}
+
+    def _stream(self, m: Modality, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.unsqueeze(1) if x.dim() == 2 else x
+        mask = present.bool()
+        mask = mask.unsqueeze(1).expand(x.shape[:2]) if mask.dim() == 1 else mask
+        projected = self.projections[m.value](without_absent(x, mask))
+        steps = torch.where(mask.unsqueeze(-1), projected, self.tokens[m.value])
+        return steps + positions(x.shape[1], self.width).to(steps), or_first(mask)
 
 
 class Mult(FusionNetwork):
@@ -104,13 +138,7 @@ class Mult(FusionNetwork):
         others = len(self.widths) - 1
         if not others:
             raise RecipeError("network.mult", modalities=self.modalities[0])
-        self.width = width
-        self.projections = nn.ModuleDict(
-            {m.value: nn.Linear(inputs, width, bias=False) for m, inputs in self.widths.items()}
-        )
-        self.tokens = nn.ParameterDict(
-            {m.value: nn.Parameter(TOKEN_SCALE * torch.randn(width)) for m in self.modalities}
-        )
+        self.streams = Streams(self.widths, width)
         self.cross = nn.ModuleDict(
             {
                 f"{target}_from_{source}": Transformer(width, heads=heads, layers=layers, dropout=dropout)
@@ -154,18 +182,9 @@ class Mult(FusionNetwork):
             A modality is not there, or a shape does not fit.
         """
         check_inputs(features, present, widths=self.widths, sequences=True)
-        streams = {m: self._stream(m, features[m], present[m]) for m in self.modalities}
+        streams = self.streams(features, present)
         joined = torch.cat([self._target(m, streams) for m in self.modalities], -1)
         return self.out(joined + self.residual(joined))
-
-    def _stream(self, m: Modality, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return projected steps (batch, steps, width), and which of them to use (batch, steps)."""
-        x = x.unsqueeze(1) if x.dim() == 2 else x
-        mask = present.bool()
-        mask = mask.unsqueeze(1).expand(x.shape[:2]) if mask.dim() == 1 else mask
-        projected = self.projections[m.value](without_absent(x, mask))
-        steps = torch.where(mask.unsqueeze(-1), projected, self.tokens[m.value])
-        return steps + positions(x.shape[1], self.width).to(steps), or_first(mask)
 
     def _target(self, target: Modality, streams: Mapping[Modality, tuple[Tensor, Tensor]]) -> Tensor:
         """Return what one modality makes of the others, shape (batch, (modalities - 1) * width)."""
@@ -176,3 +195,56 @@ class Mult(FusionNetwork):
             if m is not target
         ]
         return masked_mean(self.own[target.value](torch.cat(read, -1), keys=used), used)
+
+
+class SequenceTransformer(FusionNetwork):
+    """Transformer layers over the steps of all modalities at once (Vaswani et al., NeurIPS 2017; pre-norm).
+
+    Each step is projected to a common width, gets its position and a learned vector that tells its
+    modality, and reads from the steps of all; the mean over those that are there goes through the
+    classifier. What `transformer` is to pooled features, this is to sequences: far fewer weights than
+    `mult`.
+
+    Parameters
+    ----------
+    widths : mapping of Modality to int
+        Number of features of each modality.
+    width, heads, head_hidden : int
+        Units of the steps, heads of the attention (they divide the width), hidden units of the classifier.
+    layers : int
+        Number of layers.
+    dropout, layer_dropout : float
+        Probability of dropping a hidden unit of the classifier, and a unit within the layers.
+    classes : int
+        Outputs; 3 are those of `Sentiment`.
+    """
+
+    reads_sequences = True
+
+    def __init__(
+        self,
+        widths: Mapping[Modality, int],
+        *,
+        width: int = 64,
+        heads: int = 4,
+        layers: int = 2,
+        head_hidden: int = 128,
+        dropout: float = 0.3,
+        layer_dropout: float = 0.1,
+        classes: int = CLASSES,
+    ) -> None:
+        super().__init__(widths)
+        self.streams = Streams(self.widths, width)
+        self.kinds = nn.ParameterDict(
+            {m.value: nn.Parameter(TOKEN_SCALE * torch.randn(width)) for m in self.modalities}
+        )
+        self.transformer = Transformer(width, heads=heads, layers=layers, dropout=layer_dropout)
+        self.head = head(width, hidden=head_hidden, dropout=dropout, classes=classes)
+
+    def forward(self, features: Features, present: Present) -> Tensor:
+        """Return logits, shape (batch, 3); arguments as of `Mult.forward`."""
+        check_inputs(features, present, widths=self.widths, sequences=True)
+        streams = self.streams(features, present)
+        x = torch.cat([steps + self.kinds[m.value] for m, (steps, _) in streams.items()], 1)
+        used = torch.cat([mask for _, mask in streams.values()], 1)
+        return self.head(masked_mean(self.transformer(x, keys=used), used))
