@@ -38,6 +38,12 @@ SYSTEMS = {
     "attention, face alone": ("modalities=[face]",),
     "attention, modality dropout .3": ("modality_dropout=0.3",),
     "concatenation": ("network=concatenation",),
+    "transformer over words": (
+        "network=sequence_transformer",
+        "features.text=glove",
+        "features.steps=words",
+        "training.batch_size=16",
+    ),
 }
 # Emotion and intensity of RAVDESS's file names, and the sentiment: each twice, of one repetition.
 TAKES = (
