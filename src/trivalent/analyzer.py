@@ -349,8 +349,7 @@ class _Journey:
             reason = Message("reason.no_extractor", modality=channel.modality)
             return View([Reading.absent(reason, status=Status.FAILED) for _ in spoken.speech.utterances])
         with self.clock.measure(channel.modality):
-            view = channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
-        return replace(view, readings=channel.where_spoken(view.readings, spoken.speech))
+            return channel.read(reader, spoken, options=self.analyzer.options, begin=begin)
 
 
 class _Clock:

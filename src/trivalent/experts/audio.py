@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +21,9 @@ from trivalent.features.extractor import Material
 from trivalent.features.levels import Level, recording_level
 from trivalent.features.registry import extractor
 from trivalent.media.sound import AudioTrack
+
+if TYPE_CHECKING:
+    from trivalent.speech.recognizer import Speech
 
 OnVoice = Callable[[float, FeatureTable], None]
 
@@ -132,7 +137,23 @@ def _read(reader: Reader, spoken: Spoken, *, options: AnalyzerOptions, begin: Be
         on_voice=recorder.consider,
         voiced=spoken.speech.spans,
     )
-    return View(readings, tracks=recorder.tracks(audio))
+    return View(_where_spoken(readings, spoken.speech), tracks=recorder.tracks(audio))
+
+
+def _where_spoken(readings: Sequence[Reading], speech: Speech) -> list[Reading]:
+    """Take back what was read where the voice activity detector hears nobody, but music perhaps."""
+    nobody = Message("reason.no_speech")
+    told = [r.opinion is not None or r.features is not None for r in readings]
+    return [
+        Reading.absent(nobody, quality=r.quality) if read and not _overlaps(u, speech.spans) else r
+        for r, read, u in zip(readings, told, speech.utterances, strict=True)
+    ]
+
+
+def _overlaps(utterance: Utterance, spans: Sequence[Span]) -> bool:
+    """Tell whether an utterance lies in one of some spans, which are in order."""
+    after = bisect_right(spans, utterance.start_s, key=lambda span: span[1])
+    return after < len(spans) and spans[after][0] < utterance.end_s
 
 
 AUDIO = Channel(
@@ -140,5 +161,4 @@ AUDIO = Channel(
     stage="voice",
     read=_read,
     limits=(QualityLimit("snr_db", 5.0),),
-    speech=True,
 )

@@ -5,7 +5,6 @@ Reports and texts call a channel by its modality; the bundle has its expert.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +14,7 @@ import numpy as np
 from trivalent.core.analysis import KeyFrame, Track
 from trivalent.core.messages import Message
 from trivalent.core.options import AnalyzerOptions
-from trivalent.core.types import Modality, Utterance
+from trivalent.core.types import Modality
 from trivalent.experts.readings import Reader, Reading
 
 if TYPE_CHECKING:
@@ -83,26 +82,12 @@ class Channel:
         Under which its progress is told; `speech` is what remains of finding the words.
     read : callable
     limits : tuple of QualityLimit
-    speech : bool
-        Whether it hears speech alone: music and noise would be judged like a voice.
     """
 
     modality: Modality
     stage: str
     read: Read
     limits: tuple[QualityLimit, ...] = ()
-    speech: bool = False
-
-    def where_spoken(self, readings: Sequence[Reading], speech: Speech) -> list[Reading]:
-        """Take back what was read where the voice activity detector hears nobody."""
-        if not self.speech:
-            return list(readings)
-        nobody = Message("reason.no_speech")
-        told = [r.opinion is not None or r.features is not None for r in readings]
-        return [
-            Reading.absent(nobody, quality=r.quality) if read and not _overlaps(u, speech.spans) else r
-            for r, read, u in zip(readings, told, speech.utterances, strict=True)
-        ]
 
     def doubts(self, readings: Sequence[Reading]) -> list[Message]:
         """Say what is too bad to rely on, of the readings of all utterances."""
@@ -115,9 +100,3 @@ class Channel:
                 code = f"doubt.{limit.fact}"
                 found.append(Message(code, value=value, count=len(low), total=len(readings)))
         return found
-
-
-def _overlaps(utterance: Utterance, spans: Sequence[tuple[float, float]]) -> bool:
-    """Tell whether an utterance lies in one of some spans, which are in order."""
-    after = bisect_right(spans, utterance.start_s, key=lambda span: span[1])
-    return after < len(spans) and spans[after][0] < utterance.end_s
