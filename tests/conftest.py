@@ -50,6 +50,14 @@ def real_data() -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def tones_are_voices() -> Iterator[None]:
+    """Have the voice judged where nobody speaks: the sound of many tests is a tone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trivalent.experts.audio._where_spoken", lambda readings, speech: list(readings))
+        yield
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer to measure which tests are slow."""
     parser.addoption(

@@ -57,6 +57,7 @@ def test_the_real_table_is_enough(real_data: Path) -> None:
     assert [(p["name"], p["status"], p["samples"]) for p in content["protocols"]] == [
         ("segment", "reproduced", 22_856),
         ("sdk-subset", "reproduced", 3_225),
+        ("segment-steps", "reproduced", 22_856),
     ]
 
 

@@ -30,6 +30,8 @@ from trivalent.features.registry import OWN, extractor, extractor_names, own_ext
 from trivalent.features.tables import read_table
 from trivalent.media.recording import open_recording
 
+pytestmark = pytest.mark.usefixtures("tones_are_voices")
+
 PAGE = (REPOSITORY / "docs" / "extractors.md").read_text(encoding="utf-8")
 ODD = """
 from loudness import Loudness
@@ -148,13 +150,9 @@ def test_another_package_brings_one(
     assert "expected the option seed with covarep only, got loudness" in told[3]
 
 
-def test_a_bundle_may_rely_on_it(
-    site: Path, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_may_rely_on_it(site: Path, sound: Path, tmp_path: Path) -> None:
     folder = bundle_of_loudness(tmp_path / "b")
     (tmp_path / "t.srt").write_text(SRT)
-    # Where nobody speaks there is no voice to judge, and the sound of these tests is a tone.
-    monkeypatch.setattr("trivalent.speech.recognizer.find_speech", lambda audio, **_: [(0.0, 2.0)])
     analysis = Analyzer(folder, modalities=["audio"]).analyze(sound, transcript=tmp_path / "t.srt")
     (utterance,) = analysis.utterances
     evidence = utterance.modalities[Modality.AUDIO]

@@ -84,7 +84,8 @@ def test_a_batch_goes_on_when_there_is_room_again(tmp_path):
     source.mkdir()
     for i in range(12):
         (source / f"{i:02}.txt").write_text(f"Take {i} was good. " * 60)
-    batch = f"{PROGRAM} batch {shlex.quote(str(source))} -o out --modalities text --workers 1 --threads 1"
+    options = "-o out --modalities text --texts --workers 1 --threads 1"
+    batch = f"{PROGRAM} batch {shlex.quote(str(source))} {options}"
     count = "find out/work -name '*.json' | wc -l"
     ran = on_disk(
         tmp_path / "disk",

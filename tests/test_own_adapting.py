@@ -42,6 +42,8 @@ from trivalent.lab.experts.own_readings import hear, plan_for  # noqa: E402
 from trivalent.lab.graphs.adapted import adapt_graph  # noqa: E402
 from trivalent.speech.transcripts import parse_transcript  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("tones_are_voices")
+
 RECIPES = REPOSITORY / "recipes"
 WORDS = {"negative": "That was awful.", "neutral": "It is a table.", "positive": "I love it so much."}
 

@@ -32,6 +32,8 @@ from trivalent.lab.datasets.recordings import LazyRecording
 from trivalent.lab.datasets.registry import find_dataset
 from trivalent.speech.transcripts import Cue, Transcript
 
+pytestmark = pytest.mark.usefixtures("tones_are_voices")
+
 BARE = Path("not used")
 
 

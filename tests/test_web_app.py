@@ -84,7 +84,7 @@ def test_a_text_is_analysed_kept_and_shown(
     assert "record" not in page.query_params
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "empty"), ("?!", "only signs"), ("你好", "English words")])
+@pytest.mark.parametrize(("text", "said"), [("", "empty"), ("?!", "only signs"), ("你好", "does not read")])
 def test_an_impossible_text_is_explained(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, text: str, said: str
 ) -> None:

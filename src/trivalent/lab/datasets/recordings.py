@@ -32,7 +32,7 @@ from trivalent.speech.recognizer import SIZES, Recognizer, Speech, wordless
 from trivalent.speech.transcripts import Transcript
 from trivalent.speech.utterances import windows
 
-VERSION = 2  # raise it when what is stored changes while the extractors' versions do not
+VERSION = 3  # raise it when what is stored changes while the extractors' versions do not
 
 
 class Cut(StrEnum):
