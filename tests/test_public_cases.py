@@ -28,7 +28,7 @@ from trivalent.core.csv_table import CsvReader
 from trivalent.core.errors import DataError, InputError, MediaError, TextError, TranscriptError
 from trivalent.core.options import AnalyzerOptions
 from trivalent.core.plain_text import decode, plain
-from trivalent.core.types import LABELS
+from trivalent.core.types import LABELS, Modality, Status
 from trivalent.features.openface.csv_file import read_openface
 from trivalent.features.signs import unknown_signs
 from trivalent.features.text import encode, normalize, split_to_fit, tokenizer
@@ -630,3 +630,15 @@ def test_check_a_video(capsys):
     assert facts["check.faces"]["found"] > 5
     assert facts["check.speech"]["spoken_s"] > 2
     assert facts["check.track_used"]["number"] == 1
+
+
+def test_digits_read_aloud_are_told_to_be_numbers(analyzer, real_data):
+    """They are of no language, and their recogniser is not in doubt."""
+    path = real_data.parent / "cases" / "media" / "numbers.wav"
+    if not path.is_file():
+        pytest.skip(f"needs {path}")
+    analysis = analyzer.analyze(path)
+    told = " ".join(analysis.warnings)
+    assert "mostly numbers" in told
+    assert "doubtful" not in told
+    assert {u.modalities[Modality.TEXT].status for u in analysis.utterances} == {Status.MISSING}

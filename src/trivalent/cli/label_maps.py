@@ -10,7 +10,10 @@ from trivalent.core.errors import UsageError
 def add_label_map(command: argparse.ArgumentParser) -> None:
     """Add the option."""
     command.add_argument(
-        "--label-map", metavar="L=CLASS,...", help="what the labels of your own .csv or .pkl mean"
+        "--label-map",
+        "--labels",
+        metavar="L=CLASS,...",
+        help="what the labels of your own .csv or .pkl mean",
     )
 
 

@@ -24,6 +24,7 @@ from trivalent.speech.whisper import (
     hear,
     hear_language,
     made_up,
+    mostly_numbers,
     unintelligible,
 )
 
@@ -162,7 +163,10 @@ class Recognizer:
             warnings.append(Message("speech.not_understood"))
             return Speech(utterances, None, tuple(warnings), spoken_s)
         guessed = not self.multilingual and self.chosen is None
-        if language == "en" and (unintelligible(heard) or (guessed and doubtful(heard))):
+        if language == "en" and mostly_numbers(heard):
+            warnings.append(Message("speech.numbers"))
+            language = None
+        elif language == "en" and (unintelligible(heard) or (guessed and doubtful(heard))):
             warnings.append(Message("speech.doubtful", probability=heard.probability))
             language = None
         utterances = cut_utterances(heard.words, end_s=duration_s)

@@ -171,12 +171,14 @@ def made_up(stretches: Sequence[Sequence[Word]]) -> list[bool]:
 
 def unintelligible(heard: Heard) -> bool:
     """Tell whether most of what was heard is no speech that makes sense, whatever the language."""
+    lost = heard.lost_s > DOUBTFUL_LOST_SHARE * (heard.kept_s + heard.lost_s)
+    return lost or not heard.words
+
+
+def mostly_numbers(heard: Heard) -> bool:
+    """Tell whether most words are numbers: of a list, or of a language that the model does not know."""
     lettered = sum(any(c.isalpha() for c in word.text) for word in heard.words)
-    return (
-        heard.lost_s > DOUBTFUL_LOST_SHARE * (heard.kept_s + heard.lost_s)
-        or lettered < DOUBTFUL_LETTERS_SHARE * len(heard.words)
-        or not heard.words
-    )
+    return lettered < DOUBTFUL_LETTERS_SHARE * len(heard.words)
 
 
 def _loops(segment: Any) -> bool:
