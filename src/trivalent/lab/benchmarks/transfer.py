@@ -172,10 +172,13 @@ def _caveats(table: Transfer) -> list[str]:
 
 def draw(table: Transfer, out: Path) -> list[Path]:
     """Draw the matrix as a heat map."""
-    names = list(table.corpora)
     rows = [*table.taught, POOLED, OTHERS, CHANCE]
     path = figures.heat_map(
-        table.matrix(rows), rows=rows, columns=names, path=out / "transfer-matrix.png", framed=len(names)
+        table.matrix(rows),
+        rows=rows,
+        columns=list(table.own),
+        path=out / "transfer-matrix.png",
+        framed=len(table.taught),
     )
     return [path]
 
