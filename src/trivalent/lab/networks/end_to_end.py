@@ -14,7 +14,7 @@ from trivalent.lab.networks.base import CLASSES, Features, Present, check_inputs
 from trivalent.lab.networks.dropout import SeededDropout
 from trivalent.lab.networks.layers import TOKEN_SCALE, encoder, masked_mean
 from trivalent.lab.networks.sentence import FrozenLayers, SentenceLayer, frozen_layers
-from trivalent.lab.networks.sequences import or_first
+from trivalent.lab.networks.sequences import as_steps, or_first
 from trivalent.lab.networks.temporal import DILATIONS, AttentivePooling
 
 
@@ -149,9 +149,7 @@ class SequenceEncoders(nn.Module):
         check_inputs(features, present, widths=self.widths, sequences=True)
         encoded, masks = [], []
         for m in self.widths:
-            x, mask = features[m], present[m].bool()
-            x = x.unsqueeze(1) if x.dim() == 2 else x
-            mask = mask.unsqueeze(1).expand(x.shape[:2]) if mask.dim() == 1 else mask
+            x, mask = as_steps(features[m], present[m])
             encoded.append(self.encoders[m.value](without_absent(x, mask), or_first(mask)))
             masks.append(mask.any(1))
         there = torch.stack(masks, 1)  # (batch, modalities)

@@ -53,6 +53,24 @@ def or_first(mask: Tensor) -> Tensor:
     return mask | (~mask.any(-1, keepdim=True) & first)
 
 
+def as_steps(x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Return features as steps, one vector being one, and which of them there are.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, steps, width) or (batch, width)
+    present : Tensor, shape (batch, steps) or (batch,)
+
+    Returns
+    -------
+    x : Tensor, shape (batch, steps, width)
+    mask : bool Tensor, shape (batch, steps)
+    """
+    x = x.unsqueeze(1) if x.dim() == 2 else x
+    mask = present.bool()
+    return x, mask.unsqueeze(1).expand(x.shape[:2]) if mask.dim() == 1 else mask
+
+
 class Streams(nn.Module):
     """Modalities as sequences of one width, with positions; an absent one is its token, as one step.
 
@@ -79,9 +97,7 @@ class Streams(nn.Module):
         return {m: self._stream(m, features[m], present[m]) for m in self.modalities}
 
     def _stream(self, m: Modality, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        x = x.unsqueeze(1) if x.dim() == 2 else x
-        mask = present.bool()
-        mask = mask.unsqueeze(1).expand(x.shape[:2]) if mask.dim() == 1 else mask
+        x, mask = as_steps(x, present)
         projected = self.projections[m.value](without_absent(x, mask))
         steps = torch.where(mask.unsqueeze(-1), projected, self.tokens[m.value])
         return steps + positions(x.shape[1], self.width).to(steps), or_first(mask)
