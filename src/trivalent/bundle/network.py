@@ -119,9 +119,7 @@ class Network:
 
     def expecting(self, prior: FloatArray) -> Network:
         """Return the same network where classes are as frequent as told."""
-        # As in training: nothing is moved then, not even by rounding.
-        trained = np.array_equal(prior, self.data.prior)
-        return replace(self, expected=None if trained else prior)
+        return replace(self, expected=prior)
 
     @property
     def reads_recordings(self) -> bool:
