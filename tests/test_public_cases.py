@@ -642,3 +642,13 @@ def test_digits_read_aloud_are_told_to_be_numbers(analyzer, real_data):
     assert "mostly numbers" in told
     assert "doubtful" not in told
     assert {u.modalities[Modality.TEXT].status for u in analysis.utterances} == {Status.MISSING}
+
+
+def test_check_knows_the_columns_of_a_table_of_ones_own(tmp_path, capsys):
+    table = tmp_path / "mine.csv"
+    table.write_text("path,score,speaker,mood\na.wav,1.5,ada,x\n", encoding="utf-8")
+    assert main(["check", str(table)]) == 0
+    (told,) = [
+        line for line in capsys.readouterr().out.splitlines() if "mood" in line and "path" not in line
+    ]
+    assert "score" not in told

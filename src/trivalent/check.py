@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivalent.core.csv_table import CsvReader
+from trivalent.core.csv_table import LABELLED, TOLD, CsvReader
 from trivalent.core.errors import InputError
 from trivalent.core.messages import Message
 from trivalent.core.plain_text import decode
@@ -27,7 +27,7 @@ from trivalent.speech.transcripts import MAX_BYTES, SUFFIXES, Transcript, parse_
 
 _WORD = re.compile(r"[\w'’]+")
 PICTURES = 12  # that are searched for a face, about
-_LIST = CsvReader(("path",), ("transcript", "label", "speaker", "video", "split"), InputError)
+_LIST = CsvReader(("path",), (*LABELLED, *TOLD), InputError)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from trivalent.core.errors import TrivalentError
 
+#: What a table of one's own recordings may tell of each, besides its `path`.
+LABELLED = ("label", "score")
+TOLD = ("speaker", "video", "split", "transcript")
 _NEAR = 0.75  # share of letters from which on another column was meant
 _RESAVE = 'save it anew as "CSV UTF-8"'
 
@@ -139,4 +142,4 @@ class CsvReader:
                 raise self.fault(path, 1, f"the column {name} once", got, "drop one")
 
 
-__all__ = ["CsvReader", "CsvRow", "CsvTable"]
+__all__ = ["LABELLED", "TOLD", "CsvReader", "CsvRow", "CsvTable"]

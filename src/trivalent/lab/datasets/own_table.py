@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trivalent.core.csv_table import CsvReader, CsvTable
+from trivalent.core.csv_table import LABELLED, TOLD, CsvReader, CsvTable
 from trivalent.core.errors import DataError, TranscriptError
 from trivalent.core.types import LABELS, LabelMap, map_scores
 from trivalent.lab.datasets.dataset import SPLITS, check_no_overlap
 from trivalent.speech.transcripts import SUFFIXES, Transcript, parse_transcript, read_transcript
 
-COLUMNS = ("path", "label", "score", "speaker", "video", "split", "transcript")
-_READER = CsvReader(("path", "label or score"), COLUMNS[3:], DataError)
+_READER = CsvReader(("path", " or ".join(LABELLED)), TOLD, DataError)
 _fault = _READER.fault
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "val", "validation": "val", "dev": "val"}
 _MAX_SCORE = 3.0
@@ -278,4 +277,4 @@ def _check_characters(path: Path, table: CsvTable) -> None:
             raise _fault(path, row.line, "text", "a NUL character", 'save it anew as "CSV UTF-8"')
 
 
-__all__ = ["COLUMNS", "OwnTable", "OwnRow", "check_parts", "read_own_table"]
+__all__ = ["OwnTable", "OwnRow", "check_parts", "read_own_table"]
