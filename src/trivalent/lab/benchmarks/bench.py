@@ -98,7 +98,7 @@ class Bench:
         """
         of = Sentiment.NEGATIVE if minority is None else minority
         named = {} if classes != len(Sentiment) else {of.label if minority is None else "minority": int(of)}
-        resamples = self._resamples.setdefault(part.groups.tobytes(), Resamples(part.groups))
+        resamples = self._resamples_of(part)
         whole, drawn, calibration = [], [], []
         for i, seed in enumerate(self.seeds[: len(predictions.codes)]):
             p = None if predictions.probabilities is None else predictions.probabilities[i]
@@ -126,6 +126,13 @@ class Bench:
         }
         self.figures[name] = figures | ({"ece": np.array(calibration)} if calibration else {})
         return self.figures[name]
+
+    def _resamples_of(self, part: Part) -> Resamples:
+        """Draw once for all rows of a test part."""
+        key = part.groups.tobytes()
+        if key not in self._resamples:
+            self._resamples[key] = Resamples(part.groups)
+        return self._resamples[key]
 
     def add(self, result: Result, name: str, *, notes: Mapping[str, str] | None = None) -> None:
         """Put a scored row into the table; intervals are over seeds and groups, of ECE over seeds."""
